@@ -1,0 +1,60 @@
+"""Every data set by its name or path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hebbevo.data.cifar import load_cifar
+from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.files import READERS
+from hebbevo.data.idx import load_idx
+from hebbevo.data.originals import locate
+from hebbevo.errors import DataError
+
+
+def load_digits(name: str) -> Dataset:
+    """The 1797 digits of 8 x 8 pixels that come with scikit-learn."""
+    from sklearn import datasets  # type: ignore[import-untyped]  # slow to import
+
+    x, y = datasets.load_digits(return_X_y=True)
+    return from_arrays(name, x, y)
+
+
+def _located(load_files: Callable[[str, Mapping[str, Path]], Dataset]) -> Callable[[str], Dataset]:
+    return lambda name: load_files(name, locate(name))
+
+
+_LOADERS: dict[str, Callable[[str], Dataset]] = {
+    "digits": load_digits,
+    "mnist": _located(load_idx),
+    "fashion_mnist": _located(load_idx),
+    "cifar10": _located(load_cifar),
+}
+BUILT_IN: tuple[str, ...] = tuple(_LOADERS)
+
+
+def load(name: str, *, target: str | None = None) -> Dataset:
+    """Load a data set by its name or path.
+
+    ``name`` is one of ``BUILT_IN`` or the path of an .npz, .csv or .parquet file; ``target`` is the label
+    column of the latter two. The image sets lie under ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when
+    unset), where their original files are downloaded if they are absent. Values stay as stored: pixels of
+    the image sets are 0 to 255, of digits 0 to 16.
+
+    Raises:
+        DataError: if there is no such data set, or a classifier cannot be trained on it.
+    """
+    if name in _LOADERS:
+        if target is not None:
+            raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
+        return _LOADERS[name](name)
+    path = Path(name).expanduser()
+    try:
+        read = READERS[path.suffix.lower()]
+    except KeyError:
+        raise DataError(
+            f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, or the path of a file that"
+            f" ends in {', '.join(READERS)}"
+        ) from None
+    return read(name, path, target)

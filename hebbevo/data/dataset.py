@@ -1,0 +1,157 @@
+"""A data set in memory, checked: features as rows, labels as class indices."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from hebbevo.errors import DataError
+
+Label = int | float | str | bool
+
+MAX_FLOAT_CLASSES = 1000
+MAX_QUOTED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification data set whose features are as their source has them.
+
+    ``x`` is (rows, features) float32, ``y`` is (rows,) int64 indices into ``classes``, the original labels
+    in sorted order. ``x_test`` and ``y_test`` are alike, or ``None`` where no test set is given.
+    """
+
+    name: str
+    x: npt.NDArray[np.float32]
+    y: npt.NDArray[np.int64]
+    classes: tuple[Label, ...]
+    x_test: npt.NDArray[np.float32] | None = None
+    y_test: npt.NDArray[np.int64] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (64 hex digits) over the arrays, their shapes and the classes, but not the name."""
+        digest = hashlib.sha256(repr(self.classes).encode())
+        for array in (self.x, self.y, self.x_test, self.y_test):
+            digest.update(repr(None if array is None else array.shape).encode())
+            if array is not None:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def from_arrays(
+    name: str,
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    x_test: npt.NDArray[Any] | None = None,
+    y_test: npt.NDArray[Any] | None = None,
+    *,
+    columns: Sequence[str] = (),
+) -> Dataset:
+    """Check arrays and copy them into a data set.
+
+    ``x`` is (rows, ...) of numbers or booleans and is flattened to (rows, features); ``y`` is (rows,) of
+    numbers, text or booleans; the test arrays are alike. ``name`` opens, and ``columns`` (one name for each
+    feature) explain, the error messages.
+
+    Raises:
+        DataError: if a classifier cannot be trained on these arrays.
+    """
+    features = _features(name, "x", x, columns)
+    labels = _labels(name, "y", y, rows=len(features))
+    classes = tuple(sorted(set(labels)))
+    if isinstance(labels[0], float) and (len(classes) > MAX_FLOAT_CLASSES or len(classes) == len(labels)):
+        raise DataError(
+            f"{name}: y has {len(classes)} different float labels in {len(labels)} rows, which looks like"
+            " regression; write classes"
+        )
+    if len(classes) == 1:
+        raise DataError(f"{name}: y has the single class {classes[0]!r}; give rows of two classes or more")
+    index = {label: place for place, label in enumerate(classes)}
+    indices = np.array([index[label] for label in labels], np.int64)
+
+    if x_test is None and y_test is None:
+        return Dataset(name, features, indices, classes)
+    if x_test is None or y_test is None:
+        lone, other = ("x_test", "y_test") if y_test is None else ("y_test", "x_test")
+        raise DataError(f"{name}: {lone} is given without {other}; give both or neither")
+    test_features = _features(name, "x_test", x_test, columns)
+    if np.shape(x_test)[1:] != np.shape(x)[1:]:
+        raise DataError(
+            f"{name}: a row of x_test has shape {np.shape(x_test)[1:]} and one of x has {np.shape(x)[1:]};"
+            " give both the same features"
+        )
+    test_labels = _labels(name, "y_test", y_test, rows=len(test_features))
+    unseen = sorted(set(test_labels) - set(classes), key=repr)
+    if unseen:
+        raise DataError(
+            f"{name}: y_test has labels that y has not: {quoted(unseen)};"
+            " drop those rows or train on them too"
+        )
+    test_indices = np.array([index[label] for label in test_labels], np.int64)
+    return Dataset(name, features, indices, classes, test_features, test_indices)
+
+
+def quoted(values: Sequence[object]) -> str:
+    """Quote the first few values for a message."""
+    return ", ".join(map(repr, values[:MAX_QUOTED])) + (", ..." if len(values) > MAX_QUOTED else "")
+
+
+def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str]) -> npt.NDArray[np.float32]:
+    if x.dtype.kind not in "biuf":
+        raise DataError(f"{name}: {role} holds {x.dtype} values; write real numbers")
+    if x.ndim < 2:
+        raise DataError(
+            f"{name}: {role} has shape {x.shape}; write one row for each sample: (rows, features)"
+        )
+    if x.size == 0:
+        raise DataError(f"{name}: {role} is empty, its shape is {x.shape}; give it rows and features")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+        rows = np.array(x.reshape(len(x), -1), np.float32, order="C")
+    finite = np.isfinite(rows)
+    if not finite.all():
+        row, column = divmod(int(finite.argmin()), rows.shape[1])
+        where = repr(columns[column]) if columns else str(column)
+        raise DataError(
+            f"{name}: {role} has {rows.size - np.count_nonzero(finite)} missing, infinite or too"
+            f" large values, the first in row {row}, column {where} (counted from 0);"
+            " fill them in or drop those rows"
+        )
+    return rows
+
+
+def _labels(name: str, role: str, y: npt.NDArray[Any], rows: int) -> list[Label]:
+    if y.ndim != 1:
+        raise DataError(
+            f"{name}: {role} has shape {y.shape}; write one label for each row (of one-hot rows, the argmax)"
+        )
+    if len(y) != rows:
+        raise DataError(f"{name}: {role} has {len(y)} labels for {rows} rows; give one for each")
+    if y.dtype.kind not in "biufUO":
+        raise DataError(f"{name}: {role} holds {y.dtype} labels; write numbers, text or booleans")
+    labels = [label.item() if isinstance(label, np.generic) else label for label in y.tolist()]
+    missing = [
+        row
+        for row, label in enumerate(labels)
+        if label is None or (isinstance(label, float) and not math.isfinite(label))
+    ]
+    if missing:
+        raise DataError(
+            f"{name}: {role} has {len(missing)} missing or infinite labels, the first in row {missing[0]}"
+            " (counted from 0); fill them in or drop those rows"
+        )
+    types = {type(label) for label in labels}
+    if types == {int, float}:
+        return [float(label) for label in labels]
+    if len(types) > 1 or not types <= {int, float, str, bool}:
+        found = " and ".join(sorted(kind.__name__ for kind in types))
+        raise DataError(
+            f"{name}: {role} holds {found} labels; write only numbers, only text or only booleans"
+        )
+    return cast(list[Label], labels)

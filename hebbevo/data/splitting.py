@@ -1,0 +1,120 @@
+"""Training, validation and test rows: stratified, seeded, standardised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hebbevo.data.dataset import Dataset, Label
+from hebbevo.errors import DataError
+
+HELD_OUT_PERCENT = 15
+# float64 copies of a whole image set would take gigabytes
+ROWS_AT_A_TIME = 4096
+COLUMNS_AT_A_TIME = 64
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A data set ready to train on.
+
+    The ``x`` are (rows, features) float32, already standardised: ``(raw - mean) / scale`` with the mean and
+    standard deviation, each (features,) float32, of the training rows; a constant feature has scale 1.
+    The ``y`` are (rows,) int64 indices into ``classes``, the original labels.
+    """
+
+    x_train: Floats
+    y_train: Ints
+    x_val: Floats
+    y_val: Ints
+    x_test: Floats
+    y_test: Ints
+    mean: Floats
+    scale: Floats
+    classes: tuple[Label, ...]
+
+
+def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
+    """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
+
+    A function of (dataset, seed) alone, whatever the version of numpy. ``seed`` is 0 or more. Rows keep the
+    order of the data set.
+
+    Raises:
+        DataError: if a class is too small to be in each part, or training has fewer rows than ``batch_size``.
+    """
+    train, val, test = _partition(dataset, seed)
+    if len(train) < batch_size:
+        raise DataError(
+            f"{dataset.name}: {len(train)} training rows are fewer than one batch of {batch_size};"
+            f" write batch_size: {len(train)} or less"
+        )
+    x, y = dataset.x, dataset.y
+    x_test, y_test = (
+        (x, y) if dataset.x_test is None or dataset.y_test is None else (dataset.x_test, dataset.y_test)
+    )
+    mean, scale = _moments(x, train)
+    return Split(
+        x_train=_standardised(x, train, mean, scale),
+        y_train=y[train],
+        x_val=_standardised(x, val, mean, scale),
+        y_val=y[val],
+        x_test=_standardised(x_test, test, mean, scale),
+        y_test=y_test[test],
+        mean=mean,
+        scale=scale,
+        classes=dataset.classes,
+    )
+
+
+def _partition(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
+    """The rows for training and validation, and those for test in the test set or else in the data set."""
+    y, x_test = dataset.y, dataset.x_test
+    counts = np.bincount(y, minlength=len(dataset.classes))
+    needed = 3 if x_test is None else 2
+    smallest = int(counts.argmin())
+    if counts[smallest] < needed:
+        parts = "training, validation and test" if x_test is None else "training and validation"
+        raise DataError(
+            f"{dataset.name}: class {dataset.classes[smallest]!r} has {counts[smallest]} rows, too few for"
+            f" {parts}; give it {needed} or more, or drop it"
+        )
+    # raw PCG64 output is frozen; Generator's own shuffles may change between versions of numpy
+    keys = np.random.PCG64(seed).random_raw(len(y))
+    shuffled = np.lexsort((keys, y))  # class by class
+    rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
+    held_out = np.repeat(np.maximum(1, (HELD_OUT_PERCENT * counts + 50) // 100), counts)
+    fold = rank // held_out
+    val = np.sort(shuffled[fold == 0])
+    if x_test is None:
+        return np.sort(shuffled[fold >= 2]), val, np.sort(shuffled[fold == 1])
+    return np.sort(shuffled[fold >= 1]), val, np.arange(len(x_test))
+
+
+def _moments(x: Floats, rows: Ints) -> tuple[Floats, Floats]:
+    mean = np.empty(x.shape[1], np.float32)
+    scale = np.empty(x.shape[1], np.float32)
+    for start in range(0, x.shape[1], COLUMNS_AT_A_TIME):
+        columns = slice(start, start + COLUMNS_AT_A_TIME)
+        block = x[rows, columns].astype(np.float64)
+        low = block.min(axis=0)
+        constant = low == block.max(
+            axis=0
+        )  # rounding can leave such a feature a mean and a deviation a bit off
+        mean[columns] = np.where(constant, low, block.mean(axis=0))
+        scale[columns] = np.where(constant, 1.0, block.std(axis=0))
+    scale[scale == 0] = 1.0  # a deviation below float32
+    return mean, scale
+
+
+def _standardised(x: Floats, rows: Ints, mean: Floats, scale: Floats) -> Floats:
+    result = np.empty((len(rows), x.shape[1]), np.float32)
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        block = slice(start, start + ROWS_AT_A_TIME)
+        result[block] = (x[rows[block]].astype(np.float64) - mean) / scale
+    return result

@@ -1,0 +1,5 @@
+"""Executors: where cohorts are trained."""
+
+from hebbevo.executors.local import Batch, LocalExecutor
+
+__all__ = ["Batch", "LocalExecutor"]

@@ -1,0 +1,314 @@
+"""The study file: one SQLite file, an ordinary Optuna study, and the only truth.
+
+Optuna's public interface commits 15 times for an ask and once for every attribute; here one transaction opens
+a generation and one closes a cohort, through Optuna's own tables (docs/decisions/0001-ledger.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import URL, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hebbevo.errors import StudyError
+from hebbevo.space import FloatGene, Gene, Genome, IntGene
+from hebbevo.spacefile import Spec
+
+_SPEC, _FACTS, _GENERATION = "hebbevo:spec", "hebbevo:facts", "hebbevo:generation"
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_BUSY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial; ``values`` (accuracy, survivors) is ``None`` where the training failed."""
+
+    number: int
+    values: tuple[float, float] | None
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as it stands in the file: running until it has a result."""
+
+    number: int
+    genome: Genome
+    result: Result | None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation as it stands in the file; ``total`` is the number of trials in force when it was asked."""
+
+    number: int
+    total: int
+    records: tuple[Record, ...]
+
+
+class Ledger:
+    """An open study file; made by `create` and `open`, closed by ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._storage = _storage(path)
+        summary = min(self._storage.get_all_studies(), key=lambda study: study._study_id)
+        self._study_id = summary._study_id
+        self.spec = Spec.from_json(summary.user_attrs[_SPEC])
+        self.facts: dict[str, Any] = summary.user_attrs[_FACTS]
+        self._genes: dict[str, Gene] = {gene.name: gene for gene in self.spec.space.genes}
+
+    @classmethod
+    def create(cls, path: Path, spec: Spec, facts: Mapping[str, Any]) -> Self:
+        """Create the study file, whole or not at all, and open it.
+
+        Raises:
+            StudyError: the folder cannot be written.
+        """
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with _reported(path):
+                storage = _storage(fresh)
+                study = optuna.create_study(
+                    storage=storage,
+                    study_name=spec.name,
+                    directions=["maximize", "minimize"],
+                    sampler=optuna.samplers.RandomSampler(),
+                )
+                study.set_metric_names(["accuracy", "survivors"])
+                study.set_user_attr(_SPEC, spec.to_json())
+                study.set_user_attr(_FACTS, dict(facts))
+                storage.engine.dispose()
+            os.replace(fresh, path)
+        except OSError as error:
+            raise StudyError(f"{path}: cannot be written ({error.strerror}); write another --study") from error
+        finally:
+            for leftover in path.parent.glob(f"{fresh.name}*"):
+                leftover.unlink()
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a study file that exists.
+
+        Raises:
+            StudyError: there is no such file, or it is not a study of hebbevo.
+        """
+        _check(path)
+        with _reported(path):
+            return cls(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._storage.engine.dispose()
+
+    def generations(self) -> list[Generation]:
+        """Read every generation, in the order of asking."""
+        with _reported(self.path):
+            attrs = self._storage.get_study_user_attrs(self._study_id)
+            trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+        grouped: dict[int, list[Record]] = {}
+        for trial in trials:
+            grouped.setdefault(trial.system_attrs[_GENERATION], []).append(_record(trial))
+        return [
+            Generation(number, attrs[f"{_GENERATION}:{number}"]["total"], tuple(records))
+            for number, records in sorted(grouped.items())
+        ]
+
+    def open_generation(self, number: int, total: int, genomes: Sequence[Genome]) -> list[Record]:
+        """Write down, in one transaction, what was asked: running trials, numbered in the order of asking."""
+        with self._transaction() as session:
+            first = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
+            session.add(
+                models.StudyUserAttributeModel(
+                    study_id=self._study_id,
+                    key=f"{_GENERATION}:{number}",
+                    value_json=json.dumps({"total": total, "size": len(genomes)}),
+                )
+            )
+            trials = [
+                models.TrialModel(
+                    study_id=self._study_id,
+                    number=first + index,
+                    state=TrialState.RUNNING,
+                    datetime_start=datetime.now(),
+                )
+                for index in range(len(genomes))
+            ]
+            session.add_all(trials)
+            session.flush()
+            for trial, genome in zip(trials, genomes, strict=True):
+                session.add(
+                    models.TrialSystemAttributeModel(
+                        trial_id=trial.trial_id, key=_GENERATION, value_json=json.dumps(number)
+                    )
+                )
+                session.add_all(self._params(trial.trial_id, genome))
+        return [Record(first + index, genome, None) for index, genome in enumerate(genomes)]
+
+    def close_cohort(self, results: Sequence[Result]) -> None:
+        """Write down, in one transaction, what became of running trials."""
+        numbers = [result.number for result in results]
+        with self._transaction() as session:
+            running = {
+                trial.number: trial
+                for trial in session.query(models.TrialModel).filter(
+                    models.TrialModel.study_id == self._study_id, models.TrialModel.number.in_(numbers)
+                )
+            }
+            for result in results:
+                trial = running[result.number]
+                trial.state = TrialState.FAIL if result.values is None else TrialState.COMPLETE
+                trial.datetime_complete = datetime.now()
+                for objective, value in enumerate(result.values or ()):
+                    stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                    session.add(
+                        models.TrialValueModel(
+                            trial_id=trial.trial_id, objective=objective, value=stored, value_type=kind
+                        )
+                    )
+                session.add_all(
+                    models.TrialUserAttributeModel(
+                        trial_id=trial.trial_id, key=key, value_json=json.dumps(value)
+                    )
+                    for key, value in result.details.items()
+                )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with _reported(self.path), Session(self._storage.engine) as session, session.begin():
+            yield session
+
+    def _params(self, trial_id: int, genome: Genome) -> Iterator[models.TrialParamModel]:
+        for name, value in genome.items():
+            distribution = _distribution(self._genes[name])
+            yield models.TrialParamModel(
+                trial_id=trial_id,
+                param_name=name,
+                param_value=distribution.to_internal_repr(value),
+                distribution_json=distribution_to_json(distribution),
+            )
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a study for writing; the hold ends with the process, whatever ends it.
+
+    Raises:
+        StudyError: another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise StudyError(
+            f"{path}: another search is writing to it; wait for it, or write another --study"
+        ) from None
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be written ({error.strerror}); write another --study") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _storage(path: Path) -> RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    url = URL.create("sqlite", database=str(path)).render_as_string()
+    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
+    event.listen(storage.engine, "connect", _tune)
+    storage.engine.dispose()  # connections made before the listener
+    return storage
+
+
+def _tune(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _check(path: Path) -> None:
+    """Refuse, without touching it, a file that is not a study of hebbevo."""
+    if not path.exists():
+        raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
+    if path.is_dir():
+        raise StudyError(f"{path}: is a folder; write the path of a study file")
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_SQLITE_MAGIC))
+        if magic != _SQLITE_MAGIC:
+            raise StudyError(f"{path}: is not a study file; write the path of one that hebbevo made")
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        try:
+            found = connection.execute(
+                "SELECT 1 FROM study_user_attributes WHERE key = ? AND study_id ="
+                " (SELECT min(study_id) FROM studies)",
+                (_SPEC,),
+            ).fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise StudyError(f"{path}: cannot be read as a study ({error}); write another path") from error
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); write another path") from error
+    if not found:
+        raise StudyError(f"{path}: is a database, but hebbevo did not make it; write another path")
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        raise StudyError(
+            f"{path}: the study cannot be read or written ({str(cause).splitlines()[0]}); "
+            "check disk space and permissions, then 'hebbevo resume'"
+        ) from error
+
+
+def _record(trial: FrozenTrial) -> Record:
+    if not trial.state.is_finished():
+        return Record(trial.number, trial.params, None)
+    values = (trial.values[0], trial.values[1]) if trial.state is TrialState.COMPLETE else None
+    return Record(trial.number, trial.params, Result(trial.number, values, trial.user_attrs))
+
+
+def _distribution(gene: Gene) -> BaseDistribution:
+    if isinstance(gene, FloatGene):
+        return FloatDistribution(gene.low, gene.high, log=gene.log)
+    if isinstance(gene, IntGene):
+        return IntDistribution(gene.low, gene.high, log=gene.log, step=gene.step)
+    return CategoricalDistribution(gene.choices)
+

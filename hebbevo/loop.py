@@ -1,0 +1,376 @@
+"""The outer loop: ask a generation, train it, tell it, and keep the record."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hebbevo import data, ledger, pareto, spacefile
+from hebbevo.data import Split
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
+from hebbevo.ledger import Generation, Ledger, Record, Result
+from hebbevo.samplers import SAMPLERS, Outcome, Sampler
+from hebbevo.spacefile import Spec
+from hebbevo.study import Study
+
+if TYPE_CHECKING:
+    from hebbevo.executors import Batch, LocalExecutor
+
+STUDIES = Path("studies")
+_LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
+_STACK_BYTES = 48 * 2**20  # of weights, gradients and moments; keeps a cohort's tensors near the cache
+_WIDEST_COHORT = 64
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands, reported after every cohort.
+
+    Attributes:
+        trials: finished so far, failed ones among them.
+        total: trials to reach.
+        generation: the present one, 0 is the first.
+        front: number of trials on the front.
+        hypervolume: see `Study.hypervolume`.
+        fresh: trials finished since this process started.
+        notice: something to tell the user, or empty.
+    """
+
+    trials: int
+    total: int
+    generation: int
+    front: int
+    hypervolume: float
+    fresh: int
+    notice: str = ""
+
+
+Watcher = Callable[[Progress], None]
+
+
+def search(
+    space: str | Path | Spec,
+    *,
+    study: str | Path | None = None,
+    trials: int | None = None,
+    seed: int | None = None,
+    sampler: str | None = None,
+    population: int | None = None,
+    replicates: int | None = None,
+    epochs: int | None = None,
+    dataset: str | None = None,
+    target: str | None = None,
+    watch: Watcher = lambda _: None,
+) -> Study:
+    """Search a space until its study holds ``trials`` trials; a study that exists is continued.
+
+    Args:
+        space: path of a space file, bare name of a shipped one, or a `Spec`.
+        study: the study file; by default ``studies/<name>.db``.
+        trials: total number of trials. This and the following override the space file; ``None`` keeps it.
+        seed: of the search and everything in it.
+        sampler: name of the searcher.
+        population: size of a generation.
+        replicates: trainings a genome, each from its own seed.
+        epochs: length of a training.
+        dataset: built-in name, or path of an .npz, .csv or .parquet file.
+        target: label column of a .csv or .parquet file.
+        watch: called with the progress after every cohort.
+
+    Raises:
+        UsageError: the space, the data or the study cannot be used.
+        ReplayMismatch: the study cannot be continued by this installation.
+        SearchInterrupted: Ctrl-C; everything finished is recorded.
+    """
+    spec = (space if isinstance(space, Spec) else spacefile.read(space)).override(
+        trials=trials,
+        seed=seed,
+        sampler=sampler,
+        population=population,
+        replicates=replicates,
+        epochs=epochs,
+        dataset=dataset,
+        target=target,
+    )
+    if spec.task.dataset not in data.BUILT_IN:
+        spec = spec.override(dataset=str(Path(spec.task.dataset).resolve()))
+    path = Path(study) if study is not None else STUDIES / f"{spec.name}.db"
+    split = None
+    if not path.exists():
+        split, facts = _prepare(spec)
+        with ledger.held(path):
+            if not path.exists():
+                Ledger.create(path, spec, facts)
+    with Ledger.open(path) as book:
+        if changes := spacefile.difference(book.spec, spec):
+            raise StudyError(
+                f"{path}: was made with other settings ({'; '.join(changes)}); "
+                "change them back, or write another --study"
+            )
+    return _continue(path, spec.search.trials, watch, split)
+
+
+def resume(study: str | Path, *, trials: int | None = None, watch: Watcher = lambda _: None) -> Study:
+    """Continue a study to its total of trials, or to ``trials``; needs only the file and the data.
+
+    Raises:
+        UsageError: the study or its data cannot be used.
+        ReplayMismatch: the study cannot be continued by this installation.
+        SearchInterrupted: Ctrl-C; everything finished is recorded.
+    """
+    with Ledger.open(Path(study)) as book:
+        recorded = book.generations()
+        total = trials or (recorded[-1].total if recorded else book.spec.search.trials)
+    return _continue(Path(study), total, watch, None)
+
+
+def _continue(path: Path, total: int, watch: Watcher, split: Split | None) -> Study:
+    with ledger.held(path), Ledger.open(path) as book:
+        loop = _Loop(book, total, watch)
+        loop.replay()
+        if not loop.finished:
+            loop.run(_executor(book, split))
+        return Study(book)
+
+
+class _Loop:
+    """A study in progress: its sampler, brought to where the record ends, and what is still to do."""
+
+    def __init__(self, book: Ledger, total: int, watch: Watcher) -> None:
+        search = book.spec.search
+        self._book = book
+        self._total = total
+        self._watch = watch
+        self._population = search.population
+        self._replicates = search.replicates
+        self._sampler: Sampler = SAMPLERS[search.sampler](book.spec.space, search.seed, search.settings)
+        self._records: dict[int, Record] = {}
+        self._open: Generation | None = None
+        self._fresh = 0
+        self._interrupts = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to ask or to train."""
+        return self._open is None and len(self._records) >= self._total
+
+    def replay(self) -> None:
+        """Take the sampler through the recorded generations, without training anything."""
+        for generation in self._book.generations():
+            asked = self._sampler.ask(self._population)[: len(generation.records)]
+            if asked != [record.genome for record in generation.records]:
+                raise ReplayMismatch(self._mismatch(generation))
+            self._records |= {record.number: record for record in generation.records}
+            self._open = generation
+            self._tell_if_complete()
+
+    def run(self, executor: LocalExecutor) -> None:
+        """Search until the total is reached or the user interrupts."""
+        self._watch(self._progress())
+        try:
+            with _on_interrupt(self._interrupted):
+                while not self.finished and not self._interrupts:
+                    self._open = self._open or self._ask()
+                    self._train(self._open, executor)
+                    self._tell_if_complete()
+        except KeyboardInterrupt:
+            self._interrupts += 1
+        if self._interrupts and not self.finished:
+            done = sum(record.result is not None for record in self._records.values())
+            path = self._book.path
+            raise SearchInterrupted(
+                f"stopped: {done} of {self._total} trials are recorded; continue with "
+                f"'hebbevo resume {shlex.quote(str(path))}'"
+            )
+
+    def _ask(self) -> Generation:
+        first = len(self._records)
+        number = self._sampler.generation
+        genomes = self._sampler.ask(self._population)[: self._total - first]
+        records = self._book.open_generation(number, self._total, genomes)
+        self._records |= {record.number: record for record in records}
+        return Generation(number, self._total, tuple(records))
+
+    def _train(self, generation: Generation, executor: LocalExecutor) -> None:
+        from hebbevo.training import score
+
+        batches = [
+            batch
+            for batch in pack(generation, self._replicates, self._book.facts["cohort_width"])
+            if self._records[batch.trials[0]].result is None
+        ]
+        for batch, measured in executor.run(takewhile(lambda _: not self._interrupts, batches)):
+            results = []
+            for index, number in enumerate(batch.trials):
+                replicates = measured[index * self._replicates : (index + 1) * self._replicates]
+                scored = score(replicates)
+                results.append(Result(number, scored.values, scored.details))
+            self._book.close_cohort(results)
+            for result in results:
+                genome = self._records[result.number].genome
+                self._records[result.number] = Record(result.number, genome, result)
+            self._fresh += len(results)
+            self._watch(self._progress())
+
+    def _tell_if_complete(self) -> None:
+        assert self._open is not None
+        records = [self._records[record.number] for record in self._open.records]
+        if all(record.result for record in records):
+            self._sampler.tell([_outcome(record) for record in records])
+            self._open = None
+
+    def _interrupted(self) -> None:
+        self._interrupts += 1
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+        self._watch(self._progress("finishing the trainings under way; Ctrl-C again stops at once"))
+
+    def _progress(self, notice: str = "") -> Progress:
+        results = [record.result for record in self._records.values() if record.result]
+        points = np.array([result.values or (np.nan, np.nan) for result in results]).reshape(-1, 2)
+        facts = self._book.facts
+        return Progress(
+            trials=len(results),
+            total=max(self._total, len(self._records)),
+            generation=self._sampler.generation,
+            front=len(pareto.front(points)),
+            hypervolume=pareto.hypervolume(points, facts["chance"], facts["neurons"]),
+            fresh=self._fresh,
+            notice=notice,
+        )
+
+    def _mismatch(self, generation: Generation) -> str:
+        then, now = self._book.facts["versions"], _versions()
+        changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
+        return (
+            f"{self._book.path}: generation {generation.number} cannot be replayed: the sampler asks for other "
+            f"genomes than the recorded ones ({', '.join(changed) or 'with the same library versions'}); "
+            "continue with the versions that made the study"
+        )
+
+
+def pack(generation: Generation, replicates: int, cohort_width: int) -> list[Batch]:
+    """Cut a generation into cohorts of at most ``cohort_width`` nets, in the order of asking.
+
+    The replicates of a genome stay together. This depends on the study alone, never on the machine.
+    """
+    from hebbevo.executors import Batch
+    from hebbevo.training import Candidate
+
+    size = max(1, cohort_width // replicates)
+    records = generation.records
+    return [
+        Batch(
+            trials=tuple(record.number for record in records[start : start + size]),
+            candidates=tuple(
+                Candidate(record.genome, replicate)
+                for record in records[start : start + size]
+                for replicate in range(replicates)
+            ),
+        )
+        for start in range(0, len(records), size)
+    ]
+
+
+def _outcome(record: Record) -> Outcome:
+    assert record.result is not None
+    if record.result.values is None:
+        return Outcome(record.genome, None)
+    accuracy, survivors = record.result.values
+    return Outcome(record.genome, (-accuracy, survivors))
+
+
+@contextmanager
+def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
+    """Call ``call`` on Ctrl-C; outside the main thread Python delivers no signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: call())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
+    """Load the data and find out, once for the study, everything that its results depend on."""
+    import torch
+
+    dataset = data.load(spec.task.dataset, target=spec.task.target)
+    split = data.split(dataset, spec.search.seed, spec.task.batch_size)
+    neurons = sum(spec.network.hidden)
+    width = min(_widest(spec, split), spec.search.population * spec.search.replicates)
+    cohorts = -(-spec.search.population * spec.search.replicates // width)
+    return split, {
+        "versions": _versions(),
+        "neurons": neurons,
+        "chance": float(np.bincount(split.y_val).max() / len(split.y_val)),
+        "rows": {"train": len(split.y_train), "validation": len(split.y_val), "test": len(split.y_test)},
+        "features": split.x_train.shape[1],
+        "classes": list(split.classes),
+        "mean": split.mean.tolist(),
+        "scale": split.scale.tolist(),
+        "fingerprint": dataset.fingerprint,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "cohort_width": -(-spec.search.population * spec.search.replicates // cohorts),
+    }
+
+
+def _widest(spec: Spec, split: Split) -> int:
+    """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
+    widths = [split.x_train.shape[1], *spec.network.hidden, len(split.classes)]
+    weights = sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
+
+
+def _executor(book: Ledger, split: Split | None) -> LocalExecutor:
+    import torch
+
+    from hebbevo.executors import LocalExecutor
+    from hebbevo.networks import Architecture
+    from hebbevo.training import Recipe
+
+    spec, facts = book.spec, book.facts
+    if split is None:
+        dataset = data.load(spec.task.dataset, target=spec.task.target)
+        if dataset.fingerprint != facts["fingerprint"]:
+            raise StudyError(
+                f"{book.path}: the data set {spec.task.dataset} has changed since the study began; "
+                "put the old data back, or start another study"
+            )
+        split = data.split(dataset, spec.search.seed, spec.task.batch_size)
+    if facts["device"] == "cuda" and not torch.cuda.is_available():
+        raise StudyError(f"{book.path}: was begun on a GPU and none is here; resume it on a machine with one")
+    network = spec.network
+    recipe = Recipe(
+        architecture=Architecture(
+            family=network.family,
+            hidden=tuple(network.hidden),
+            rule=network.rule,
+            inputs=network.inputs,
+            features=facts["features"],
+            classes=len(facts["classes"]),
+        ),
+        settings=dict(network.settings),
+        epochs=spec.task.epochs,
+        batch_size=spec.task.batch_size,
+        seed=spec.search.seed,
+    )
+    return LocalExecutor(recipe, split, device=facts["device"], threads=facts["threads"])
+
+
+def _versions() -> Mapping[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}

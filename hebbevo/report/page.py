@@ -1,0 +1,45 @@
+"""The page: its frame around the sections."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+from hebbevo.report.section import Section
+from hebbevo.report.sections import SECTIONS
+from hebbevo.report.source import Study
+
+
+def page(study: Study) -> str:
+    """The whole report as one HTML document without external resources."""
+    written = [section for make in SECTIONS if (section := make(study)) is not None]
+    style = files("hebbevo.report").joinpath("page.css").read_text(encoding="utf-8")
+    name = escape(study.name)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name} - hebbevo report</title>
+<style>
+{style}</style>
+<script>{get_plotlyjs()}</script>
+</head>
+<body>
+<header>
+<h1>{name}</h1>
+<p>A search for small networks that are still accurate</p>
+</header>
+<main>
+{"".join(map(_framed, written))}</main>
+<footer>Made by hebbevo from {escape(str(study.path))}.
+Beside this page: front.csv, trials.csv, front.png.</footer>
+</body>
+</html>
+"""
+
+
+def _framed(section: Section) -> str:
+    return f"<section>\n<h2>{escape(section.title)}</h2>\n{section.body}\n</section>\n"

@@ -1,0 +1,96 @@
+"""The front as a picture."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import matplotlib
+import matplotlib.style
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from hebbevo.report.scale import Scale, scale
+from hebbevo.report.source import Study, complete
+
+LONGEST_NAME = 30
+BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
+
+
+def picture(study: Study) -> bytes:
+    """Draw accuracy against surviving neurons, the front over all trials, as a PNG of 1600 x 1000 pixels."""
+    with matplotlib.style.context("default"), warnings.catch_warnings():
+        # a data set may have any name
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
+        _draw(figure.add_subplot(), study)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, reverse=True)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _draw(axes: Axes, study: Study) -> None:
+    trials, best = complete(study), study.front()
+    x = scale([*trials["survivors"], study.neurons])
+    others = trials[~trials["trial"].isin(best["trial"])]
+    _draw_front(axes, best, x)
+    axes.scatter(
+        x.place(others["survivors"]),
+        others["accuracy"],
+        s=14,
+        c=GREY,
+        alpha=0.35,
+        linewidths=0,
+        label="other trials",
+    )
+    axes.axhline(study.chance, color=GREY, linewidth=1.2, linestyle=":", label="chance", zorder=1)
+    _label(axes, study, x)
+    axes.grid(color="#e4e7eb", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["right"]].set_visible(False)
+    axes.tick_params(which="both", length=3, colors=INK)
+    how_many = f"{len(trials)} trials, {len(best)} on the front"
+    name = " ".join(str(study.settings["task"]["dataset"]).split())
+    if len(name) > LONGEST_NAME:  # of a path the end tells most
+        name = "..." + name[-LONGEST_NAME:]
+    axes.set_title(f"{name}: {how_many}", loc="left", weight="bold", color=INK, pad=12, parse_math=False)
+
+
+def _draw_front(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
+    places = x.place(best["survivors"])
+    axes.plot(places, best["accuracy"], drawstyle="steps-post", color=BLUE, linewidth=1.6, zorder=3)
+    axes.errorbar(
+        places,
+        best["accuracy"],
+        xerr=x.bars(best["survivors"], best["survivors_sd"]),
+        yerr=best["accuracy_sd"].fillna(0.0),
+        fmt="o",
+        color=BLUE,
+        markersize=5,
+        elinewidth=1,
+        label="front",
+        zorder=4,
+    )
+
+
+def _label(axes: Axes, study: Study, x: Scale) -> None:
+    axes.set_xlabel("surviving neurons", color=INK)
+    axes.set_ylabel("validation accuracy", color=INK)
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    if x.log:
+        axes.set_xscale("log")
+        _fix_ticks(axes.xaxis, x.ticks())
+    axes.set_xlim(x.low, x.high)
+    above = axes.secondary_xaxis("top")
+    above.set_xlabel("% of neurons", color=INK)
+    _fix_ticks(above.xaxis, [(place, f"{100 * share:.4g}") for place, share in x.shares(study.neurons)])
+    above.tick_params(which="both", length=3, colors=INK)
+
+
+def _fix_ticks(axis: Axis, ticks: list[tuple[float, str]]) -> None:
+    axis.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])
+    axis.set_minor_locator(NullLocator())

@@ -1,0 +1,125 @@
+"""The usable window of the constant that decides who dies."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots  # type: ignore[import-untyped]
+
+from hebbevo.report.charts import BLUE, PALETTE, axis, chart
+from hebbevo.report.scale import scale
+from hebbevo.report.section import Section
+from hebbevo.report.source import Study, complete, genes, rows
+from hebbevo.report.words import gene_value, hover, label, number
+
+PENALTY = "unactivation_penalty"
+FORM = "penalty_form"
+
+
+def window(study: Study) -> Section | None:
+    """Survivors and accuracy against the penalty, or against the gene that most decides the survivors."""
+    trials = complete(study)
+    correlations = _rank_correlations(study, trials)
+    has_penalty = PENALTY in genes(study) and _values(trials, PENALTY).notna().any()
+    if not has_penalty and not correlations:
+        return None
+    gene = PENALTY if has_penalty else max(correlations, key=lambda name: abs(correlations[name]))
+    told = []
+    if not has_penalty:
+        told.append(
+            f"There is no gene {PENALTY} to show; of the numeric genes, {label(gene)} goes most closely with "
+            f"the survivors (rank correlation {correlations[gene]:+.2f})."
+        )
+    span = _span(study, gene)
+    if span:
+        low, high = (f"<strong>{number(end)}</strong>" for end in span)
+        told.append(
+            f"On the front, networks that lost neurons and still beat chance have {label(gene)} from {low} "
+            f"to {high} (shaded): its usable window in this study."
+        )
+    told.append("Trials on the front are drawn larger.")
+    figure = _figure(study, trials[_values(trials, gene).notna()], gene, span)
+    return Section(f"The window of {gene}", f"<p>{' '.join(told)}</p>\n{chart(figure, 'window', 660)}")
+
+
+def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, float] | None) -> go.Figure:
+    x, y = scale(_values(trials, gene)), scale([*trials["survivors"], study.neurons])
+    on_front = set(study.front()["trial"])
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.05)
+    for (form, group), colour in zip(_groups(study, trials), cycle(PALETTE)):
+        look: dict[str, Any] = {
+            "x": x.place(_values(group, gene)).tolist(),
+            "mode": "markers",
+            "marker": _marker(group["trial"].isin(on_front).to_numpy(), colour),
+            "hovertext": [hover(study, row) for row in rows(group)],
+            "hoverinfo": "text",
+            "legendgroup": label(form),
+            "showlegend": False,
+        }
+        figure.add_trace(go.Scatter(y=y.place(group["survivors"]).tolist(), **look), row=1, col=1)
+        figure.add_trace(go.Scatter(y=group["accuracy"].to_list(), **look), row=2, col=1)
+        figure.add_trace(_legend_entry(form, colour), row=1, col=1)
+    if span:
+        left, right = x.place(span)
+        figure.add_vrect(x0=left, x1=right, fillcolor=BLUE, opacity=0.12, line_width=0, layer="below")
+    figure.update_layout(
+        xaxis=axis(x, ""),
+        xaxis2=axis(x, label(gene)),
+        yaxis=axis(y, "surviving neurons"),
+        yaxis2={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        showlegend=FORM in genes(study),
+    )
+    return figure
+
+
+def _groups(study: Study, trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    if FORM not in genes(study):
+        return [("trials", trials)]
+    forms = trials["genome." + FORM].map(gene_value)
+    return [(form, trials[forms == form]) for form in sorted(set(forms))]
+
+
+def _marker(on_front: NDArray[np.bool_], colour: str) -> dict[str, Any]:
+    return {
+        "color": colour,
+        "size": np.where(on_front, 11, 6).tolist(),
+        "opacity": np.where(on_front, 1.0, 0.42).tolist(),
+        "line": {"width": 0},
+    }
+
+
+def _legend_entry(form: str, colour: str) -> go.Scatter:
+    """The trials differ in size and strength, so the legend gets a mark of its own."""
+    mark = {"color": colour, "size": 9}
+    return go.Scatter(
+        x=[None], y=[None], mode="markers", name=label(form), legendgroup=label(form), marker=mark
+    )
+
+
+def _span(study: Study, gene: str) -> tuple[float, float] | None:
+    """The lowest and highest value of the gene on the front, where neurons died but not the network."""
+    best = study.front()
+    used = (best["accuracy"] > study.chance) & (best["survivors"] < best["neurons"])
+    values = _values(best[used], gene).dropna()
+    return None if values.empty else (float(values.min()), float(values.max()))
+
+
+def _rank_correlations(study: Study, trials: pd.DataFrame) -> dict[str, float]:
+    """Spearman's correlation with the survivors of every gene that has a range and more than one value."""
+    found = {}
+    for gene in (gene for gene, spec in study.settings["genome"].items() if "low" in spec):
+        pairs = pd.DataFrame({"gene": _values(trials, gene), "survivors": trials["survivors"]}).dropna()
+        ranks = pairs.rank()
+        if (ranks.nunique() > 1).all():
+            found[gene] = float(ranks["gene"].corr(ranks["survivors"]))
+    return found
+
+
+def _values(trials: pd.DataFrame, gene: str) -> pd.Series[float]:
+    """The gene's numbers, NaN where it is inactive or no number."""
+    return pd.to_numeric(trials["genome." + gene], errors="coerce").astype(float)

@@ -1,0 +1,676 @@
+"""Space files: YAML to checked settings, or one line ``FILE:LINE: KEY: what is wrong; what to write``."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib.resources
+import math
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from hebbevo.errors import SpaceError
+from hebbevo.knobs import Knob, Value, listed
+from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Space, problems, same
+
+KeyPath = tuple[str | int, ...]
+
+TABLES = (".csv", ".parquet")
+DATA_FILES = (".npz", *TABLES)
+
+OPTIONS = {
+    "--trials": ("search", "trials"),
+    "--seed": ("search", "seed"),
+    "--sampler": ("search", "sampler"),
+    "--population": ("search", "population"),
+    "--replicates": ("search", "replicates"),
+    "--epochs": ("task", "epochs"),
+    "--data": ("task", "dataset"),
+    "--target": ("task", "target"),
+}
+"""Where each command-line option that overrides the file stands in it."""
+
+LARGEST = 2**63 - 1  # what SQLite can hold
+DEEPEST = 20
+
+
+# --- what a file may say; a field's description is what to write there ---
+
+
+def _usable(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, bool | str) or (isinstance(value, int) and abs(value) <= LARGEST)
+
+
+def _scalar(value: Any) -> Any:
+    if not _usable(value):
+        raise PydanticCustomError("scalar", "no scalar")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if not _usable(value) or isinstance(value, bool | str):
+        raise PydanticCustomError("number", "no number")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# serialised as they are: left to pydantic, the 5 of a union with float becomes 5.0
+Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number)]
+Scalar = Annotated[Value, PlainValidator(_scalar), PlainSerializer(_scalar)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Width = Annotated[Whole, Field(ge=1, le=100_000)]
+When = Annotated[dict[str, Scalar], Field(description="{gene: value} with the values other genes must have")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Task(_Model):
+    """What is learned, and for how long."""
+
+    dataset: str = Field(description="the name of a data set, or a path that ends in .npz, .csv or .parquet")
+    target: str | None = Field(default=None, description="the name of the column to predict")
+    epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
+    batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
+
+
+class Network(_Model):
+    """The network before pruning; ``settings`` fixes knobs that are not searched."""
+
+    family: str = Field(default="mlp", description="the name of a family")
+    hidden: tuple[Width, ...] = Field(
+        default=(128, 128),
+        min_length=1,
+        strict=False,
+        description="the widths of the hidden layers, each from 1 to 100000, as in [128, 128]",
+    )
+    rule: str = Field(default="stamina", description="the name of a rule")
+    settings: dict[str, Scalar] = Field(
+        default={}, description="knobs with a number, text, true or false each"
+    )
+    inputs: bool = Field(default=False, description="true or false")
+
+
+class Search(_Model):
+    """How the genomes are proposed; ``population`` is the size of a generation."""
+
+    sampler: str = Field(default="ga", description="the name of a sampler")
+    population: Whole = Field(default=50, ge=4, description="a whole number of 4 or more")
+    trials: Whole = Field(default=500, ge=1, description="a whole number of 1 or more")
+    replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
+    seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
+    settings: dict[str, Scalar] = Field(
+        default={}, description="settings with a number, text, true or false each"
+    )
+
+
+class _GeneModel(_Model):
+    def gene(self, name: str) -> Gene:
+        raise NotImplementedError
+
+    def misfits(self, knob: Knob) -> Iterator[tuple[KeyPath, str]]:
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _is_a_gene(self) -> Self:
+        try:
+            self.gene("gene")
+        except GeneError as error:
+            raise PydanticCustomError("gene", "no gene", {"path": error.path, "what": error.what}) from error
+        return self
+
+
+class Range(_GeneModel):
+    """A gene that is a number from ``low`` to ``high``."""
+
+    low: Number = Field(description="the smallest value, a finite number")
+    high: Number = Field(description="the largest value, a finite number")
+    log: bool = Field(default=False, description="true or false")
+    type: Literal["float", "int"] = Field(default="float", description="float or int")
+    step: Whole | None = Field(default=None, description="a whole number of 1 or more")
+    when: When = {}
+
+    def gene(self, name: str) -> Gene:
+        """The gene under this name.
+
+        Raises:
+            GeneError: for an impossible range.
+        """
+        when = tuple(self.when.items())
+        if self.type == "float":
+            if self.step is not None:
+                raise GeneError(
+                    name, ("step",), "only whole numbers have a step; write type: int, or drop it"
+                )
+            return FloatGene(name, self.low, self.high, self.log, when)
+        for bound in ("low", "high"):
+            if (value := getattr(self, bound)) % 1:
+                what = f"{value} is not a whole number; write one, or type: float"
+                raise GeneError(name, (bound,), what)
+        step = 1 if self.step is None else self.step
+        return IntGene(name, int(self.low), int(self.high), step, self.log, when)
+
+    def misfits(self, knob: Knob) -> Iterator[tuple[KeyPath, str]]:
+        """Yield where and why this range does not suit the knob."""
+        if knob.choices:
+            yield (), f"a choice has no range; write {{choices: [{listed(knob.choices)}]}}"
+        elif knob.kind is int and self.type != "int":
+            yield ("type",), "this knob is a whole number; write type: int"
+        else:
+            for bound in ("low", "high"):
+                if what := knob.problem(getattr(self, bound)):
+                    yield (bound,), what
+
+
+class Choices(_GeneModel):
+    """A gene that is one of ``choices``."""
+
+    choices: tuple[Scalar, ...] = Field(
+        min_length=1, strict=False, description="a list of numbers, texts, true or false, as in [mean, ratio]"
+    )
+    when: When = {}
+
+    def gene(self, name: str) -> Gene:
+        """The gene under this name.
+
+        Raises:
+            GeneError: for equal choices.
+        """
+        return ChoiceGene(name, self.choices, tuple(self.when.items()))
+
+    def misfits(self, knob: Knob) -> Iterator[tuple[KeyPath, str]]:
+        """Yield where and why a choice does not suit the knob."""
+        for i, choice in enumerate(self.choices):
+            if what := knob.problem(choice):
+                yield ("choices", i), what
+
+
+def _kind(gene: object) -> str | None:
+    if isinstance(gene, _GeneModel):
+        return type(gene).__name__
+    return ("Choices" if "choices" in gene else "Range") if isinstance(gene, Mapping) else None
+
+
+GENES: dict[str, type[Range] | type[Choices]] = {"Range": Range, "Choices": Choices}
+PARTS: dict[str, type[_Model]] = {"task": Task, "network": Network, "search": Search}
+
+
+class Spec(_Model):
+    """Everything a space file says, with the defaults filled in; equal specs make equal searches."""
+
+    version: Literal[1] = Field(description="version: 1")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
+        description="a name of at most 100 letters, digits, and _ - . after the first",
+    )
+    task: Task = Field(description="a mapping, as in {dataset: digits}")
+    network: Network = Field(default=Network(), description="a mapping, as in {hidden: [128, 128]}")
+    search: Search = Field(default=Search(), description="a mapping, as in {trials: 500}")
+    genome: dict[
+        str,
+        Annotated[
+            Annotated[Range, Tag("Range")] | Annotated[Choices, Tag("Choices")],
+            Discriminator(_kind),
+        ],
+    ] = Field(
+        min_length=1,
+        description="{low: ..., high: ...} or {choices: [...]} under the name of each knob to search",
+    )
+
+    @cached_property
+    def space(self) -> Space:
+        """The search space, its genes in the order of the file."""
+        return Space(tuple(gene.gene(name) for name, gene in self.genome.items()))
+
+    def override(
+        self,
+        *,
+        trials: int | None = None,
+        seed: int | None = None,
+        sampler: str | None = None,
+        population: int | None = None,
+        replicates: int | None = None,
+        epochs: int | None = None,
+        dataset: str | None = None,
+        target: str | None = None,
+    ) -> Spec:
+        """Replace what is given and keep what is ``None``; another sampler starts from its own settings.
+
+        Raises:
+            SpaceError: for a value the file could not hold either; it names the option.
+        """
+        values: dict[str, int | str | None] = {
+            "--trials": trials,
+            "--seed": seed,
+            "--sampler": sampler,
+            "--population": population,
+            "--replicates": replicates,
+            "--epochs": epochs,
+            "--data": dataset,
+            "--target": target,
+        }
+        raw = self.to_json()
+        if sampler not in (None, self.search.sampler):
+            raw["search"]["settings"] = {}  # they were the other sampler's
+        for option, value in values.items():
+            if value is not None:
+                part, key = OPTIONS[option]
+                raw[part][key] = value
+        options: dict[KeyPath, str] = {path: option for option, path in OPTIONS.items()}
+        for problem in (*_structure(raw), *_meaning(raw)):
+            raise SpaceError(_one_line(f"{options.get(problem.path, _key(problem.path))}: {problem.what}"))
+        return Spec.model_validate(raw)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the spec, defaults and all, as plain data for JSON, in the order of the file."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, data: object) -> Spec:
+        """Build the spec that ``to_json`` gave, whatever rules and samplers are installed.
+
+        Raises:
+            SpaceError: if it is not one.
+        """
+        for problem in _structure(data):
+            raise SpaceError(_one_line(f"{_key(problem.path)}: {problem.what}"))
+        return cls.model_validate(data)
+
+
+# --- the public functions ---
+
+
+def read(where: str | Path) -> Spec:
+    """Read and check a space file.
+
+    Args:
+        where: a path, or the name of a shipped space with or without ``.yaml``.
+
+    Raises:
+        SpaceError: with the first problem by line.
+    """
+    path = _find(where)
+    document = _load(path)
+    found = [*document.problems, *_structure(document.data), *_meaning(document.data)]
+    if found:
+        first = min(found, key=document.line)
+        raise _error(path, document.line(first), _key(first.path), first.what)
+    return Spec.model_validate(document.data)
+
+
+def shipped() -> dict[str, Path]:
+    """Find the space files that come with hebbevo, by name without ``.yaml``."""
+    package = Path(str(importlib.resources.files("hebbevo")))
+    inside = package / "search_spaces"  # where the wheel has them; a checkout has them beside the package
+    folder = inside if inside.is_dir() else package.parent / "search_spaces"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def difference(recorded: Spec, now: Spec, ignoring: Collection[str] = ("search.trials",)) -> list[str]:
+    """Say in which settings two specs differ, as ``search.seed: 0 in the study, 1 here``.
+
+    Args:
+        recorded: the spec in the study.
+        now: the spec asked for.
+        ignoring: dotted settings that may differ.
+    """
+    old, new = _leaves(recorded.to_json()), _leaves(now.to_json())
+    found = [
+        f"{key}: {_shown(old.get(key))} in the study, {_shown(new.get(key))} here"
+        for key in {**old, **new}
+        if key not in ignoring and not _equal(old.get(key), new.get(key))
+    ]
+    orders = [listed(list(spec.genome)) for spec in (recorded, now)]
+    if not found and orders[0] != orders[1]:  # the order of the genes is the order of the axes
+        found.append(f"genome: in the order {orders[0]} in the study, {orders[1]} here")
+    return found
+
+
+# --- finding and parsing ---
+
+
+@dataclass(frozen=True)
+class _Problem:
+    path: KeyPath
+    what: str
+    line: int | None = None
+
+
+@dataclass
+class _Document:
+    """A file as plain data, the line of every key and item, and what is wrong with its YAML."""
+
+    data: object = None
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[_Problem] = field(default_factory=list)
+
+    def line(self, problem: _Problem) -> int:
+        """The line of the problem, or of the innermost mapping around it that stands in the file."""
+        if problem.line is not None:
+            return problem.line
+        path = problem.path
+        return next(self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines)
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain settings: 1e-5 is a number, a date is text, and there are no aliases."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [
+            (tag, form) for tag, form in forms if tag.rpartition(":")[2] in ("bool", "int", "float", "null")
+        ]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="no aliases here", problem_mark=mark)
+        if self._depth == DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _find(where: str | Path) -> Path:
+    if os.path.exists(where):
+        return Path(where)
+    known = shipped()
+    name = str(where).removesuffix(".yaml")
+    if name not in known:
+        what = f"there is no such file; write a path to a space file, or one of {listed(list(known))}"
+        raise SpaceError(_one_line(f"{where}: {what}"))
+    return known[name]
+
+
+def _load(path: Path) -> _Document:
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        raise _error(path, 1, "file", "this is a directory; write the path of a file in it") from error
+    except OSError as error:
+        raise _error(path, 1, "file", f"cannot be read ({error.strerror}); write another path") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _error(path, line, "file", "this is not UTF-8 text; save the file as UTF-8") from error
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"the character {chr(error.character)!r} cannot stand in YAML; remove it"
+        raise _error(path, line, "yaml", what) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = f"this is not YAML ({error.problem or error.context}); write key: value lines, evenly indented"
+        raise _error(path, mark.line + 1 if mark else 1, "yaml", what) from error
+    if node is None:
+        raise _error(path, 1, "file", "this is empty; write version, name, task and genome")
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        raise _error(path, line, "file", "this is not a mapping; write version, name, task and genome")
+    document = _Document()
+    document.data = _plain(loader, node, (), line, document)
+    return document
+
+
+def _plain(loader: _Loader, node: yaml.Node, path: KeyPath, line: int, document: _Document) -> object:
+    """Turn a node into plain data and note the lines and problems of everything under it."""
+    document.lines[path] = line
+    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+        data: dict[str, object] = {}
+        for key, value in node.value:
+            at = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
+            key_line = key.start_mark.line + 1
+            if key.tag != "tag:yaml.org,2002:str":
+                what = "a key is text; write a name, in quotes if need be"
+                document.problems.append(_Problem(at, what, key_line))
+            elif key.value in data:
+                what = f"stands here twice, first on line {document.lines[at]}; drop one"
+                document.problems.append(_Problem(at, what, key_line))
+            else:
+                data[key.value] = _plain(loader, value, at, key_line, document)
+        return data
+    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+        return [
+            _plain(loader, item, (*path, i), item.start_mark.line + 1, document)
+            for i, item in enumerate(node.value)
+        ]
+    if isinstance(node, yaml.ScalarNode) and node.tag in loader.yaml_constructors:
+        try:
+            value = loader.construct_object(node)
+            if isinstance(value, int) and not _usable(value):
+                raise ValueError(value)
+            return value
+        except (yaml.MarkedYAMLError, ValueError, KeyError):
+            document.problems.append(_Problem(path, f"{_shown(node.value)} cannot be read; write it plainly"))
+            return node.value
+    document.problems.append(_Problem(path, f"the tag {node.tag} has no use here; drop it"))
+    return None
+
+
+# --- checking ---
+
+WHAT = {
+    "missing": "missing",
+    "int_type": "is not a whole number",
+    "bool_type": "is not true or false",
+    "string_type": "is not text",
+    "string_pattern_mismatch": "cannot name a file",
+    "tuple_type": "is not a list",
+    "dict_type": "is not a mapping",
+    "model_type": "is not a mapping",
+    "union_tag_not_found": "is not a gene",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+    "literal_error": "is not known",
+    "too_short": "is empty",
+    "number": "is not a finite number",
+    "scalar": "is not a number, text, true or false",
+}
+
+
+def _structure(raw: object) -> list[_Problem]:
+    """Find what is wrong without looking at what is installed: keys, types, ranges, conditions."""
+    if not isinstance(raw, Mapping):
+        return [_Problem(("file",), f"{_shown(raw)} is not a mapping; write version, name, task and genome")]
+    try:
+        Spec.model_validate(raw)
+        found = []
+    except ValidationError as error:
+        found = [_translated(details) for details in _telling(error.errors())]
+    sound = _sound_genes(raw)
+    for problem in problems([model.gene(name) for name, model in sound.items()]):
+        if problem.path[-1] in sound or problem.path[-1] not in _mapping(raw, "genome"):
+            found.append(_Problem(("genome", problem.gene, *problem.path), problem.what))
+    return found
+
+
+def _telling(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Drop a missing key that stands there misspelt, and an emptiness that follows from another error."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    for error in errors:
+        misspelt = error["type"] == "missing" and any(
+            loc[:-1] == error["loc"][:-1] and _close(loc[-1], [error["loc"][-1]]) for loc in unknown
+        )
+        if not misspelt and not (error["type"] == "too_short" and error["input"]):
+            yield error
+
+
+def _translated(error: ErrorDetails) -> _Problem:
+    loc, kind = error["loc"], error["type"]
+    path, inside = loc, loc
+    model: type[_Model] = Spec
+    if loc[0] in PARTS:
+        model, inside = PARTS[str(loc[0])], loc[1:]
+    elif loc[0] == "genome" and len(loc) > 2:  # pydantic puts the kind of the gene after its name
+        model, inside, path = GENES[str(loc[2])], loc[3:], loc[:2] + loc[3:]
+    if kind == "gene":
+        return _Problem(path + error["ctx"]["path"], error["ctx"]["what"])
+    if kind == "extra_forbidden":
+        return _Problem(path, _unknown(path[-1], "a key here", model.model_fields))
+    field_ = model.model_fields[str(inside[0])] if inside else Spec.model_fields[str(loc[0])]
+    if kind == "missing":
+        what = "missing"
+    elif error["input"] is None:
+        what = "has no value"
+    else:
+        what = f"{_shown(error['input'])} {WHAT.get(kind, 'cannot be used')}"
+    return _Problem(path, f"{what}; write {field_.description}")
+
+
+def _meaning(raw: object) -> Iterator[_Problem]:
+    """Find the names and numbers that nothing installed can use, in whatever part of the file is sound."""
+    from hebbevo.data import BUILT_IN
+    from hebbevo.networks import FAMILIES, RULES
+    from hebbevo.samplers import SAMPLERS
+    from hebbevo.training import knobs
+
+    for part, key, known in (
+        ("network", "family", FAMILIES),
+        ("network", "rule", RULES),
+        ("search", "sampler", SAMPLERS),
+    ):
+        name = _mapping(raw, part).get(key)
+        if isinstance(name, str) and name not in known:
+            yield _Problem((part, key), _unknown(name, f"a {key}", known))
+    yield from _data_problems(_mapping(raw, "task"), BUILT_IN)
+    sampler = _mapping(raw, "search").get("sampler", Search().sampler)
+    if isinstance(sampler, str) and sampler in SAMPLERS:
+        yield from _setting_problems(raw, "search", f"a setting of {sampler}", SAMPLERS[sampler].knobs)
+    rule = _mapping(raw, "network").get("rule", Network().rule)
+    if isinstance(rule, str) and rule in RULES:
+        yield from _setting_problems(raw, "network", f"a knob of {rule}", knobs(rule))
+        yield from _gene_problems(raw, f"a knob of {rule}", knobs(rule))
+
+
+def _data_problems(task: Mapping[str, Any], built_in: Collection[str]) -> Iterator[_Problem]:
+    dataset = task.get("dataset")
+    if not isinstance(dataset, str) or dataset in built_in:
+        return
+    if not dataset.lower().endswith(DATA_FILES):
+        known = [*built_in, "a path that ends in .npz, .csv or .parquet"]
+        yield _Problem(("task", "dataset"), _unknown(dataset, "a data set", known))
+    elif dataset.lower().endswith(TABLES) and task.get("target") is None:
+        yield _Problem(("task", "target"), "missing; write the name of the column to predict")
+
+
+def _setting_problems(raw: object, part: str, noun: str, known: Mapping[str, Knob]) -> Iterator[_Problem]:
+    for name, value in _mapping(raw, part, "settings").items():
+        if name not in known:
+            yield _Problem((part, "settings", name), _unknown(name, noun, known))
+        elif _usable(value) and (what := known[name].problem(value)):
+            yield _Problem((part, "settings", name), what)
+
+
+def _gene_problems(raw: object, noun: str, known: Mapping[str, Knob]) -> Iterator[_Problem]:
+    genome = _mapping(raw, "genome")
+    for name in genome:
+        if name not in known:
+            yield _Problem(("genome", name), _unknown(name, noun, known))
+    for name, gene in _sound_genes(raw).items():
+        if name in known:
+            for path, what in gene.misfits(known[name]):
+                yield _Problem(("genome", name, *path), what)
+    for name in _mapping(raw, "network", "settings"):
+        if name in genome:
+            yield _Problem(("network", "settings", name), "is a gene too; drop it here or in the genome")
+
+
+def _sound_genes(raw: object) -> dict[str, Range | Choices]:
+    genes: dict[str, Range | Choices] = {}
+    for name, gene in _mapping(raw, "genome").items():
+        if kind := _kind(gene):
+            with contextlib.suppress(ValidationError):
+                genes[name] = GENES[kind].model_validate(gene)
+    return genes
+
+
+def _mapping(raw: object, *path: str) -> Mapping[str, Any]:
+    for key in path:
+        raw = raw.get(key) if isinstance(raw, Mapping) else None
+    return raw if isinstance(raw, Mapping) else {}
+
+
+# --- wording ---
+
+
+def _unknown(name: object, noun: str, known: Collection[str]) -> str:
+    close = _close(name, known)
+    advice = f"write {close[0]}; known: " if close else "write one of "
+    return f"{_shown(name)} is not {noun}; {advice}{listed(list(known))}"
+
+
+def _close(name: object, known: Collection[object]) -> list[str]:
+    return difflib.get_close_matches(str(name), [str(other) for other in known], n=1)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _key(path: KeyPath) -> str:
+    return ".".join(str(part) or "''" for part in path)
+
+
+def _error(path: Path, line: int, key: str, what: str) -> SpaceError:
+    return SpaceError(_one_line(f"{path}:{line}: {key}: {what}"))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    leaves: dict[str, object] = {}
+    for key, item in value.items():
+        inner = _leaves(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+        leaves.update(inner)
+    return leaves
+
+
+def _equal(a: object, b: object) -> bool:
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return same(a, b)

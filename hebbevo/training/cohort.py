@@ -1,0 +1,240 @@
+"""A cohort: nets that train together, each as if it were alone."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from hebbevo.data import Split
+from hebbevo.knobs import Knob, Value
+from hebbevo.networks import RULES, Architecture, build
+from hebbevo.nn import Plastic, find_neighbours, plastic_modules
+from hebbevo.nn.attach import settling_factor
+from hebbevo.space import Genome, canonical
+from hebbevo.training import optimizers
+from hebbevo.training.optimizers import OPTIMIZERS
+from hebbevo.training.stack import Stack, structure
+
+_EVALUATION_ROWS = 2048
+_LOSS_RATE = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all trainings of a study share.
+
+    Attributes:
+        architecture: the network before its genome.
+        settings: knob values that are not genes.
+        epochs: length of a training.
+        batch_size: rows of a minibatch; the last one of an epoch may be shorter.
+        seed: the study's seed, which decides the order of the minibatches.
+    """
+
+    architecture: Architecture
+    settings: Mapping[str, Value]
+    epochs: int
+    batch_size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One training: a genome and which of its replicates."""
+
+    genome: Genome
+    replicate: int = 0
+
+    def seed(self, study_seed: int) -> int:
+        """Seed of the net, 62 bits: a hash of study seed, genome and replicate."""
+        text = f"{study_seed}/{canonical(self.genome)}/{self.replicate}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one training has reached.
+
+    Attributes:
+        accuracy: on the validation rows after each epoch, 0..1.
+        survivors: hidden neurons on a live path after each epoch.
+        layers: survivors of each hidden layer at the end.
+        inputs: input units on a live path at the end.
+        failure: why the training failed, or ``None``.
+    """
+
+    accuracy: tuple[float, ...]
+    survivors: tuple[int, ...]
+    layers: tuple[int, ...]
+    inputs: int
+    seconds: float
+    failure: str | None = None
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether no path is left from the inputs to the outputs."""
+        return self.failure is None and self.survivors[-1] == 0
+
+
+def knobs(rule: str) -> dict[str, Knob]:
+    """All knobs that genes and settings may name with ``rule``: the rule's, then the optimiser's."""
+    return {**RULES[rule].knobs, **optimizers.KNOBS}
+
+
+def knob_values(recipe: Recipe, genome: Genome) -> dict[str, Value]:
+    """Value of every knob of a net: gene, else setting, else default."""
+    defaults = {name: knob.default for name, knob in knobs(recipe.architecture.rule).items()}
+    return defaults | dict(recipe.settings) | genome
+
+
+def train(
+    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
+) -> list[Measurement]:
+    """Train every candidate; what each reaches does not depend on the others, up to float rounding.
+
+    Nets of different structure are stacked apart. A training that diverges is a measurement with a
+    ``failure``, and so is every training of a stack that raises.
+    """
+    built = []
+    for candidate in candidates:
+        values = knob_values(recipe, candidate.genome)
+        built.append((values, build(recipe.architecture, values, candidate.seed(recipe.seed))))
+    groups: dict[object, list[int]] = {}
+    for row, (values, net) in enumerate(built):
+        groups.setdefault((values["optimizer"], structure(net)), []).append(row)
+
+    measured: dict[int, Measurement] = {}
+    for rows in groups.values():
+        try:
+            cohort = Cohort(recipe, [built[row] for row in rows], split, device)
+            for _ in range(recipe.epochs):
+                cohort.train_epoch()
+            results = cohort.measurements()
+        except Exception as error:  # a failed training is a recorded value
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            results = [Measurement((), (), (), 0, 0.0, failure=reason)] * len(rows)
+        measured.update(zip(rows, results, strict=True))
+    return [measured[row] for row in range(len(candidates))]
+
+
+class Cohort:
+    """Nets of one structure in training; between epochs some may be dropped with `keep`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        nets: Sequence[tuple[Mapping[str, Value], nn.Module]],
+        split: Split,
+        device: torch.device,
+    ) -> None:
+        self._started = time.perf_counter()
+        self._recipe = recipe
+        self._x, self._y = torch.from_numpy(split.x_train).to(device), torch.from_numpy(split.y_train).to(device)
+        self._x_val, self._y_val = torch.from_numpy(split.x_val).to(device), torch.from_numpy(split.y_val).to(device)
+        self._batches = -(-len(self._x) // recipe.batch_size)
+        total = self._batches * recipe.epochs
+
+        values = [value for value, _ in nets]
+        modules = [net for _, net in nets]
+        self._neighbours = find_neighbours(modules[0])
+        self._stack = Stack(modules, device)
+        self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](self._stack.parameters, values)
+        self._factors = torch.tensor(
+            [
+                [settling_factor(step, total, float(value.get("settle", 0.0))) for value in values]
+                for step in range(1, total + 1)
+            ],
+            device=device,
+        )
+        self._step = 0
+        self._loss = torch.zeros(len(nets), device=device)
+        self._diverged = torch.zeros(len(nets), dtype=torch.int64, device=device)  # first bad step, 0: none
+        self._history: list[tuple[Tensor, Tensor]] = []
+        with torch.no_grad():
+            self._stack.call(self._connect_all(total))
+        steps = torch.arange(1, total + 1, device=device)
+        due = self._stack.call(lambda net: torch.stack([m.due(steps) for m in plastic_modules(net).values()]))
+        self._due = due.any(dim=(0, 1)).cpu().numpy()
+
+    def train_epoch(self) -> None:
+        """Train every net for one epoch, then measure it."""
+        for rows in self._minibatches(epoch=len(self._history)):
+            self._train_batch(self._x[rows], self._y[rows])
+        self._history.append((self._accuracy(), self._survivors()))
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the nets at ``rows`` only, (k,) int64."""
+        self._stack.keep(rows)
+        self._optimizer.keep(rows)
+        self._factors = self._factors[:, rows]
+        self._loss, self._diverged = self._loss[rows], self._diverged[rows]
+        self._history = [(accuracy[rows], survivors[rows]) for accuracy, survivors in self._history]
+
+    def measurements(self) -> list[Measurement]:
+        """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
+        accuracy = torch.stack([accuracy for accuracy, _ in self._history], dim=1).tolist()
+        survivors = torch.stack([survivors for _, survivors in self._history], dim=1).tolist()
+        seconds = (time.perf_counter() - self._started) / self._stack.size
+        return [
+            Measurement(
+                accuracy=tuple(accuracies),
+                survivors=tuple(sum(hidden) for _, *hidden in layers),
+                layers=tuple(layers[-1][1:]),
+                inputs=layers[-1][0],
+                seconds=seconds,
+                failure=f"the loss became NaN or infinite at step {step}" if step else None,
+            )
+            for accuracies, layers, step in zip(accuracy, survivors, self._diverged.tolist(), strict=True)
+        ]
+
+    def _connect_all(self, total: int):
+        def connect(net: nn.Module) -> Tensor:
+            for name, module in plastic_modules(net).items():
+                module.connect(self._neighbours[name].around(net, {}, None), total)
+            return torch.zeros(())
+
+        return connect
+
+    def _minibatches(self, epoch: int) -> Iterator[Tensor]:
+        order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._x))
+        return iter(torch.from_numpy(order).to(self._x.device).split(self._recipe.batch_size))
+
+    def _train_batch(self, x: Tensor, y: Tensor) -> None:
+        stack = self._stack
+        losses = stack.call(lambda net: F.cross_entropy(net(x), y), training=True)  # (n,)
+        grads = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+        factor = self._factors[self._step]
+        self._optimizer.step(stack.parameters, grads, factor)
+        self._step += 1
+        losses = losses.detach()
+        self._diverged.masked_fill_((self._diverged == 0) & ~losses.isfinite(), self._step)
+        self._loss = losses if self._step == 1 else self._loss.lerp(losses, _LOSS_RATE)
+        if self._due[self._step - 1]:
+            with torch.no_grad():
+                stack.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
+
+    def _restructure(self, net: nn.Module, moments: dict[str, tuple[Tensor, ...]], loss: Tensor) -> Tensor:
+        for name, module in plastic_modules(net).items():
+            module.restructure(self._neighbours[name].around(net, moments, loss))
+        return loss
+
+    @torch.no_grad()
+    def _accuracy(self) -> Tensor:
+        hits = sum(
+            (self._stack.call(lambda net, x=x: net(x)).argmax(-1) == y).sum(1)
+            for x, y in zip(
+                self._x_val.split(_EVALUATION_ROWS), self._y_val.split(_EVALUATION_ROWS), strict=True
+            )
+        )
+        return hits.double() / len(self._y_val)
+
+    @torch.no_grad()
+    def _survivors(self) -> Tensor:
+        return self._stack.call(lambda net: net.survivors())

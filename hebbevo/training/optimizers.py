@@ -1,0 +1,128 @@
+"""Optimisers whose hyperparameters differ from net to net of a stack."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from hebbevo.knobs import Knob, Value
+
+KNOBS: dict[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob("optimizer", str, "adamw", "update rule of the weights", choices=("adamw", "sgd")),
+        Knob(
+            "learning_rate", float, 1e-3, "step size of the optimiser",
+            low=1e-8, sensible=(3e-4, 1e-2), log=True,
+        ),
+        Knob(
+            "weight_decay", float, 1e-2, "decoupled: weights shrink by learning_rate x this a step",
+            low=0.0, sensible=(1e-5, 1.0), log=True,
+        ),
+        Knob("momentum", float, 0.9, "momentum of sgd", low=0.0, high=0.999, sensible=(0.0, 0.99)),
+    )
+}  # fmt: skip
+
+
+class StackedOptimizer(ABC):
+    """Updates stacked parameters in place; each net has its own row of hyperparameters.
+
+    Args:
+        parameters: by name, (n, *shape).
+        knobs: one mapping of knob values a net.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
+        device = next(iter(parameters.values())).device
+        self.learning_rate = _column(knobs, "learning_rate", device)
+        self.weight_decay = _column(knobs, "weight_decay", device)
+        self.moments: dict[str, tuple[Tensor, ...]] = {
+            name: self.fresh_moments(value) for name, value in parameters.items()
+        }
+
+    @abstractmethod
+    def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """Make the state of one stacked parameter, each entry of its shape."""
+
+    @abstractmethod
+    def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
+        """Update ``parameters`` in place; ``factor``, (n,), scales the learning rates at this step."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the nets at ``rows`` only, (k,) int64."""
+        self.learning_rate = self.learning_rate[rows]
+        self.weight_decay = self.weight_decay[rows]
+        self.moments = {
+            name: tuple(moment[rows] for moment in moments) for name, moments in self.moments.items()
+        }
+
+
+class AdamW(StackedOptimizer):
+    """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) with betas (0.9, 0.999) and eps 1e-8."""
+
+    beta1, beta2, eps = 0.9, 0.999, 1e-8
+
+    def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
+        super().__init__(parameters, knobs)
+        self._steps = 0
+
+    def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """First and second moment."""
+        return torch.zeros_like(parameter), torch.zeros_like(parameter)
+
+    @torch.no_grad()
+    def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
+        """Take one step: w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps)."""
+        self._steps += 1
+        rate = self.learning_rate * factor
+        correction1 = 1 - self.beta1**self._steps
+        correction2 = 1 - self.beta2**self._steps
+        # lr / correction1 is moved into the denominator: one pass over the weights less
+        scale = correction1 / (rate * correction2**0.5)
+        eps = self.eps * correction1 / rate
+        shrink = 1 - rate * self.weight_decay
+        for (name, weight), grad in zip(parameters.items(), grads, strict=True):
+            rows = (-1, *(1,) * (weight.dim() - 1))
+            first, second = self.moments[name]
+            first.lerp_(grad, 1 - self.beta1)
+            second.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
+            denominator = torch.addcmul(eps.view(rows), second.sqrt(), scale.view(rows))
+            weight.mul_(shrink.view(rows)).addcdiv_(first, denominator, value=-1)
+
+
+class SGD(StackedOptimizer):
+    """Stochastic gradient descent with heavy-ball momentum and decoupled weight decay."""
+
+    def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
+        super().__init__(parameters, knobs)
+        self.momentum = _column(knobs, "momentum", self.learning_rate.device)
+
+    def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """Velocity."""
+        return (torch.zeros_like(parameter),)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the nets at ``rows`` only, (k,) int64."""
+        super().keep(rows)
+        self.momentum = self.momentum[rows]
+
+    @torch.no_grad()
+    def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
+        """Take one step: u <- momentum u + g; w <- w (1 - lr wd) - lr u."""
+        rate = self.learning_rate * factor
+        shrink = 1 - rate * self.weight_decay
+        for (name, weight), grad in zip(parameters.items(), grads, strict=True):
+            rows = (-1, *(1,) * (weight.dim() - 1))
+            (velocity,) = self.moments[name]
+            velocity.mul_(self.momentum.view(rows)).add_(grad)
+            weight.mul_(shrink.view(rows)).addcmul_(velocity, rate.view(rows), value=-1)
+
+
+OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}
+
+
+def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:
+    return torch.tensor([float(row[name]) for row in knobs], device=device)

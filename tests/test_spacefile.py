@@ -1,0 +1,555 @@
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hebbevo.errors import SpaceError
+from hebbevo.space import ChoiceGene, FloatGene, IntGene
+from hebbevo.spacefile import Spec, difference, read, shipped
+
+GOOD = """\
+version: 1
+name: good
+task: {dataset: digits, epochs: 20, batch_size: 64}
+network:
+  hidden:
+    - 128
+    - 64
+  rule: stamina
+  settings: {handover: true, warmup: 10}
+search: {sampler: ga, population: 50, trials: 500, replicates: 1, seed: 0}
+genome:
+  unactivation_penalty:
+    low: 1e-2
+    high: 100
+    log: true
+  penalty_form:
+    choices: [mean, ratio]
+  prune_period: {low: 2, high: 20, step: 3, type: int}
+  hebbian_threshold: {low: -1.0, high: 1, when: {penalty_form: ratio, prune_period: 5}}
+"""
+
+MINIMAL = (
+    "version: 1\nname: least\ntask: {dataset: digits}\ngenome:\n  learning_rate: {low: 1e-5, high: 1.0e0}\n"
+)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text, name="space.yaml"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def good(written):
+    return read(written(GOOD))
+
+
+def complaint(path):
+    with pytest.raises(SpaceError) as caught:
+        read(path)
+    text = str(caught.value)
+    assert text.isprintable() and text.startswith(f"{path}:")
+    line, key, what = text.removeprefix(f"{path}:").split(": ", 2)
+    assert "; " in what and "pydantic" not in what and "valid" not in what
+    return int(line), key, what
+
+
+def test_a_good_file_gives_its_words(good):
+    assert (good.version, good.name) == (1, "good")
+    assert (good.task.dataset, good.task.epochs, good.task.batch_size, good.task.target) == (
+        "digits",
+        20,
+        64,
+        None,
+    )
+    assert (good.network.family, good.network.hidden, good.network.inputs) == ("mlp", (128, 64), False)
+    assert good.network.settings == {"handover": True, "warmup": 10}
+    assert (good.search.sampler, good.search.population, good.search.trials) == ("ga", 50, 500)
+    assert (good.search.replicates, good.search.seed, good.search.settings) == (1, 0, {})
+
+
+def test_a_good_file_gives_its_space_in_the_order_of_the_file(good):
+    assert good.space.genes == (
+        FloatGene("unactivation_penalty", 0.01, 100, log=True),
+        ChoiceGene("penalty_form", ("mean", "ratio")),
+        IntGene("prune_period", 2, 20, step=3),
+        FloatGene("hebbian_threshold", -1.0, 1, when=(("penalty_form", "ratio"), ("prune_period", 5))),
+    )
+    assert good.space is good.space
+
+
+def test_absent_keys_have_their_defaults(written):
+    spec = read(written(MINIMAL))
+    assert spec.to_json() == {
+        "version": 1,
+        "name": "least",
+        "task": {"dataset": "digits", "target": None, "epochs": 20, "batch_size": 64},
+        "network": {
+            "family": "mlp",
+            "hidden": [128, 128],
+            "rule": "stamina",
+            "settings": {},
+            "inputs": False,
+        },
+        "search": {
+            "sampler": "ga",
+            "population": 50,
+            "trials": 500,
+            "replicates": 1,
+            "seed": 0,
+            "settings": {},
+        },
+        "genome": {
+            "learning_rate": {
+                "low": 1e-5,
+                "high": 1.0,
+                "log": False,
+                "type": "float",
+                "step": None,
+                "when": {},
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("1.0e-5", 1e-5),
+        ("1E-5", 1e-5),
+        (".5e0", 0.5),
+        ("1.e-1", 0.1),
+        ("1", 1),
+        ("0.25", 0.25),
+    ],
+)
+def test_every_way_to_write_a_number_is_a_number(written, text, value):
+    low = read(written(MINIMAL.replace("1e-5", text).replace("1.0e0", "2e0"))).genome["learning_rate"].low
+    assert low == value and not isinstance(low, str)
+
+
+def test_numbers_keep_their_type_in_genes(written):
+    text = MINIMAL + "  warmup: {low: 1e1, high: 20.0, type: int}\n  grace: {choices: [0, 5]}\n"
+    space = read(written(text)).space
+    assert space.genes[1:] == (IntGene("warmup", 10, 20), ChoiceGene("grace", (0, 5)))
+    assert type(space.genes[1].from_unit(0.0)) is int and type(space.genes[2].from_unit(0.0)) is int
+
+
+def test_a_whole_number_may_be_written_with_an_exponent(written):
+    assert read(written(MINIMAL + "search: {trials: 1e3}\n")).search.trials == 1000
+
+
+def test_a_date_is_a_name_and_a_byte_order_mark_is_nothing(written):
+    text = MINIMAL.replace("least", "2024-01-31")
+    assert read(written(b"\xef\xbb\xbf" + text.encode())).name == "2024-01-31"
+
+
+def test_an_int_gene_may_stand_for_a_float_knob(written):
+    text = MINIMAL + "  unactivation_penalty: {low: 1, high: 8, log: true, type: int}\n"
+    assert read(written(text)).space.genes[1] == IntGene("unactivation_penalty", 1, 8, log=True)
+
+
+@pytest.mark.parametrize("dataset", ["digits", "data/x.npz", "X.NPZ"])
+def test_data_sets_are_names_or_paths_that_stay_as_written(written, dataset):
+    assert read(written(MINIMAL.replace("digits", dataset))).task.dataset == dataset
+
+
+@pytest.mark.parametrize("dataset", ["a.csv", "a.parquet"])
+def test_a_table_needs_a_target(written, dataset):
+    path = written(MINIMAL.replace("dataset: digits", f"dataset: {dataset}"))
+    assert complaint(path) == (3, "task.target", "missing; write the name of the column to predict")
+    path = written(MINIMAL.replace("dataset: digits", f"dataset: {dataset}, target: y"))
+    assert read(path).task.target == "y"
+
+
+PENALTY = "genome.unactivation_penalty"
+WHEN = "genome.hebbian_threshold.when"
+BAD = [
+    # old, new, line, key, fragment
+    ("version: 1", "version: 2", 1, "version", "2 is not known; write version: 1"),
+    ("version: 1\n", "", 1, "version", "missing; write version: 1"),
+    ("name: good", "name: a/b", 2, "name", "'a/b' cannot name a file; write a name of at most 100"),
+    ("name: good", "name: ../x", 2, "name", "cannot name a file"),
+    ("name: good", "name: 7", 2, "name", "7 is not text; write a name"),
+    ("name: good", "name:", 2, "name", "has no value; write a name"),
+    ("task: {dataset: digits,", "task: {", 3, "task.dataset", "missing; write the name of a data set, or a"),
+    ("dataset: digits", "dataset: digit", 3, "task.dataset", "'digit' is not a data set; write digits; know"),
+    ("dataset: digits", "dataset: a.txt", 3, "task.dataset", "write one of digits, mnist"),
+    ("epochs: 20", "epochs: 0", 3, "task.epochs", "0 is too small; write a whole number of 1 or more"),
+    ("epochs: 20", "epochs: twenty", 3, "task.epochs", "'twenty' is not a whole number; write"),
+    ("epochs: 20", "epochs: 2.5", 3, "task.epochs", "2.5 is not a whole number"),
+    ("epochs: 20", "epochs: true", 3, "task.epochs", "true is not a whole number"),
+    ("epochs: 20", "epoch: 20", 3, "task.epoch", "'epoch' is not a key here; write epochs; known: dataset, "),
+    ("task: {", "tusk: {", 3, "tusk", "'tusk' is not a key here; write task; known: version, name, task"),
+    ("task: {", "zebra: 1\ntask: {", 3, "zebra", "write one of version, name, task, network, search, genome"),
+    ("    - 64", "    - 0", 7, "network.hidden.1", "0 is too small; write the widths of the hidden layers"),
+    ("    - 64", "    - wide", 7, "network.hidden.1", "'wide' is not a whole number; write the widths"),
+    ("    - 64", "    - 100001", 7, "network.hidden.1", "100001 is too large"),
+    ("hidden:\n    - 128\n    - 64", "hidden: 128", 5, "network.hidden", "128 is not a list; write the widt"),
+    ("hidden:\n    - 128\n    - 64", "hidden: []", 5, "network.hidden", "[] is empty; write the widths"),
+    ("rule: stamina", "rule: stamena", 8, "network.rule", "'stamena' is not a rule; write stamina; known: "),
+    ("rule: stamina", "family: mpl", 8, "network.family", "'mpl' is not a family; write mlp; known: "),
+    ("rule: stamina", "inputs: 1", 8, "network.inputs", "1 is not true or false; write true or false"),
+    ("warmup: 10", "warmup: -1", 9, "network.settings.warmup", "-1 is outside its range; write a whole numb"),
+    ("warmup: 10", "warmup: 0.5", 9, "network.settings.warmup", "0.5 is not a whole number"),
+    ("warmup: 10", "warmup: [1]", 9, "network.settings.warmup", "[1] is not a number, text, true or false"),
+    ("warmup: 10", "warm: 10", 9, "network.settings.warm", "'warm' is not a knob of stamina; write warmup"),
+    ("warmup: 10", "prune_period: 10", 9, "network.settings.prune_period", "is a gene too; drop it here or"),
+    ("handover: true", "handover: 1", 9, "network.settings.handover", "1 is not one of false, true"),
+    ("sampler: ga", "sampler: gaa", 10, "search.sampler", "'gaa' is not a sampler; write ga; known: "),
+    ("sampler: ga", "settings: {mutation: 1}", 10, "search.settings.mutation", "is not a setting of ga; wri"),
+    ("population: 50", "population: 3", 10, "search.population", "3 is too small; write a whole number of 4"),
+    ("trials: 500", "trials: 0", 10, "search.trials", "0 is too small"),
+    ("replicates: 1", "replicates: 0", 10, "search.replicates", "0 is too small"),
+    ("seed: 0", "seed: -1", 10, "search.seed", "-1 is too small; write a whole number from 0 to 2147483647"),
+    ("seed: 0", "seed: 2147483648", 10, "search.seed", "2147483648 is too large"),
+    ("seed: 0", "seed: 0x" + 5000 * "f", 10, "search.seed", "... cannot be read; write it plainly"),
+    ("seed: 0", "seed: 0, seed: 1", 10, "search.seed", "stands here twice, first on line 10; drop one"),
+    ("seed: 0", "1: 0", 10, "search.1", "a key is text; write a name, in quotes if need be"),
+    ("seed: 0", "[a]: 0", 10, "search.?", "a key is text; write a name"),
+    ("unactivation_penalty", "unactivation_penality", 12, "genome.unactivation_penality",
+     "is not a knob of stamina; write unactivation_penalty; known: "),
+    ("low: 1e-2", "low: 200", 14, f"{PENALTY}.high", "100 is not above low, which is 200; write"),
+    ("low: 1e-2", "low: 100", 14, f"{PENALTY}.high", "100 is not above low"),
+    ("low: 1e-2", "low: 0", 13, f"{PENALTY}.low", "0 has no place under log; write a number above"),
+    ("low: 1e-2", "low: -1.0", 13, f"{PENALTY}.low", "-1.0 has no place under log"),
+    ("low: 1e-2", "low: .nan", 13, f"{PENALTY}.low", "nan is not a finite number; write the"),
+    ("high: 100", "high: .inf", 14, f"{PENALTY}.high", "inf is not a finite number; write"),
+    ("high: 100", "high: 1e999", 14, f"{PENALTY}.high", "inf is not a finite number"),
+    ("high: 100", "high: lots", 14, f"{PENALTY}.high", "'lots' is not a finite number"),
+    ("high: 100", "high: !!float lots", 14, f"{PENALTY}.high", "'lots' cannot be read; write it"),
+    ("high: 100", "high: !x 3", 14, f"{PENALTY}.high", "the tag !x has no use here; drop it"),
+    ("    high: 100\n", "", 12, f"{PENALTY}.high", "missing; write the largest value"),
+    ("    high: 100", "    hihg: 100", 14, f"{PENALTY}.hihg", "write high; known: "),
+    ("log: true", "log: maybe", 15, f"{PENALTY}.log", "'maybe' is not true or false"),
+    ("log: true", "step: 2", 15, f"{PENALTY}.step", "only whole numbers have a step; write type:"),
+    ("log: true", "type: real", 15, f"{PENALTY}.type", "'real' is not known; write float or int"),
+    ("choices: [mean, ratio]", "choices: []", 17, "genome.penalty_form.choices", "[] is empty; write a list"),
+    ("choices: [mean, ratio]", "choices: mean", 17, "genome.penalty_form.choices", "'mean' is not a list"),
+    ("choices: [mean, ratio]", "choices: [mean, mean]", 17, "genome.penalty_form.choices.1", "stands here t"),
+    ("choices: [mean, ratio]", "choices: [ratio, mode]", 17, "genome.penalty_form.choices.1", "'mode' is no"),
+    ("choices: [mean, ratio]", "choices: [ratio, [a]]", 17, "genome.penalty_form.choices.1", "is not a numb"),
+    ("choices: [mean, ratio]", "choices: [ratio]\n    low: 1", 18, "genome.penalty_form.low", "is not a key"),
+    ("    choices: [mean, ratio]", "    {low: 1, high: 2}", 16, "genome.penalty_form", "a choice has no ran"),
+    ("step: 3", "step: 0", 18, "genome.prune_period.step", "0 does not fit; write a whole number from 1 to"),
+    ("step: 3", "step: -3", 18, "genome.prune_period.step", "-3 does not fit"),
+    ("step: 3, type: int", "log: false", 18, "genome.prune_period.type", "is a whole number; write type: in"),
+    ("low: 2,", "low: 2.5,", 18, "genome.prune_period.low", "2.5 is not a whole number; write one, or type:"),
+    ("low: 2,", "low: 0,", 18, "genome.prune_period.low", "0 is outside its range; write a whole number of"),
+    ("penalty_form: ratio", "penalty_form: no", 19, f"{WHEN}.penalty_form", "is never false"),
+    ("prune_period: 5", "prune_period: 6", 19, f"{WHEN}.prune_period", "is never 6; write"),
+    ("prune_period: 5", "period: 5", 19, f"{WHEN}.period", "there is no gene period; write"),
+    ("prune_period: 5", "hebbian_threshold: 0", 19, f"{WHEN}.hebbian_threshold",
+     "is a real number"),
+    ("{penalty_form: ratio, prune_period: 5}", "ratio", 19, "genome.hebbian_threshold.when", "is not a mapp"),
+    ("{low: -1.0, high: 1, when", "{when", 19, "genome.hebbian_threshold.low", "missing; write the smallest"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key", "fragment"), BAD)
+def test_a_bad_file_is_one_line_with_its_place(written, old, new, line, key, fragment):
+    assert GOOD.count(old) >= 1
+    found = complaint(written(GOOD.replace(old, new, 1)))
+    assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "fragment"),
+    [
+        ("", 1, "file", "this is empty; write version, name, task and genome"),
+        ("# nothing\n\n", 1, "file", "this is empty"),
+        ("\n\n- a\n", 3, "file", "this is not a mapping"),
+        ("stamina\n", 1, "file", "this is not a mapping"),
+        (b"version: 1\nname: \xff\n", 2, "file", "this is not UTF-8 text; save the file as UTF-8"),
+        ("version: 1".encode("utf-16"), 1, "file", "this is not UTF-8 text"),
+        ("version: 1\nname: a\0b\n", 2, "yaml", r"the character '\x00' cannot stand in YAML; remove it"),
+        ("version: 1\nname: {a\n", 3, "yaml", "expected ',' or '}'"),
+        ("version: 1\n\tname: a\n", 2, "yaml", r"found character '\t' that cannot start any token"),
+        ("version: 1\nname: a: b\n", 2, "yaml", "mapping values are not allowed here"),
+        ("version: 1\n---\nversion: 1\n", 2, "yaml", "but found another document"),
+        ("version: 1\nname: &x a\ntask: *x\n", 3, "yaml", "this is not YAML (no aliases here)"),
+        ("version: 1\nname: " + "[" * 5000 + "\n", 2, "yaml", "this is not YAML (nested too deeply)"),
+        ("version: 1\nname: a\ntask: {dataset: digits}\ngenome: {}\n", 4, "genome", "{} is empty; write {lo"),
+        ("version: 1\nname: a\ntask: {dataset: digits}\ngenome:\n", 4, "genome", "has no value; write {low:"),
+        ("version: 1\nname: a\ntask: {dataset: digits}\n", 1, "genome", "missing; write {low: ..., high: .."),
+        (MINIMAL.replace("{low: 1e-5, high: 1.0e0}", "0.1"), 5, "genome.learning_rate", "0.1 is not a gene;"),
+        (MINIMAL + '  "a\\nb": {low: 1, high: 2}\n', 6, r"genome.a\nb", "is not a knob of stamina"),
+        (
+            MINIMAL.replace("{dataset: digits}", "{dataset: digitz}") + "search: {trials: 0}\n",
+            3, "task.dataset", "'digitz' is not a data set",
+        ),
+        (
+            MINIMAL.replace("1e-5", "2") + "  warmup: {low: 1, high: 3}\nname: b\n",
+            5, "genome.learning_rate.high", "1.0 is not above low",
+        ),
+        (
+            MINIMAL + "  warmup: {low: 1, high: 3, type: int, when: {gone: 1}}\n  grace: {low: 0}\n",
+            6, "genome.warmup.when.gone", "there is no gene gone",
+        ),
+        (
+            MINIMAL + "  warmup: {low: 1, high: 3, type: int, when: {grace: 1}}\n  grace: {low: 0}\n",
+            7, "genome.grace.high", "missing",
+        ),
+        (
+            MINIMAL + "  warmup: {low: 1, high: 3, type: int, when: {grace: 1}}\n"
+            "  grace: {low: 0, high: 3, type: int, when: {warmup: 1}}\n",
+            6, "genome.warmup.when", "the conditions go in a circle",
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_problem_by_line_is_told(written, text, line, key, fragment):
+    found = complaint(written(text))
+    assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+def test_a_directory_is_told_apart_from_a_file(tmp_path):
+    assert complaint(tmp_path) == (1, "file", "this is a directory; write the path of a file in it")
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(written, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    path = written(GOOD)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert complaint(path) == (1, "file", "cannot be read (Permission denied); write another path")
+
+
+def test_every_shipped_space_is_good_under_its_own_name():
+    assert "stamina" in shipped()
+    for name, path in shipped().items():
+        assert path.name == f"{name}.yaml"
+        assert read(path).name == name
+
+
+@pytest.mark.parametrize("folder", ["hebbevo/search_spaces", "search_spaces"])
+def test_spaces_ship_inside_the_package_and_stand_beside_it_in_a_checkout(tmp_path, monkeypatch, folder):
+    (tmp_path / "hebbevo").mkdir()
+    for name in ("b.yaml", "a.yaml", "README.md"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(MINIMAL)
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path / package)
+    assert shipped() == {name: tmp_path / folder / f"{name}.yaml" for name in ("a", "b")}
+    assert read("b").name == "least"
+
+
+def test_a_shipped_space_is_found_by_its_bare_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert read("stamina") == read("stamina.yaml") == read(shipped()["stamina"])
+    assert [gene.name for gene in read("stamina").space.genes][:2] == ["unactivation_penalty", "penalty_form"]
+
+
+@pytest.mark.parametrize("name", ["stamina", "stamina.yaml"])
+def test_an_existing_file_wins_over_a_shipped_name(tmp_path, written, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    written(MINIMAL, name)
+    assert read(name).name == "least"
+
+
+@pytest.mark.parametrize("name", ["stamin", "folder/stamina", "stamina.yml", "", "x" * 5000, "a\nb", "a\0b"])
+def test_a_missing_space_lists_the_shipped_ones(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpaceError) as caught:
+        read(name)
+    known = ", ".join(shipped())
+    assert str(caught.value).endswith(
+        f": there is no such file; write a path to a space file, or one of {known}"
+    )
+    assert str(caught.value).isprintable()
+
+
+def test_an_option_replaces_what_is_given_and_keeps_the_rest(good):
+    changed = good.override(
+        trials=7, seed=3, population=8, replicates=2, epochs=5, dataset="x.csv", target="y"
+    )
+    expected = good.to_json()
+    expected["search"] |= {"trials": 7, "seed": 3, "population": 8, "replicates": 2}
+    expected["task"] |= {"epochs": 5, "dataset": "x.csv", "target": "y"}
+    assert changed.to_json() == expected
+    assert good.override() == good and good.search.trials == 500
+
+
+def test_another_sampler_does_not_get_the_settings_of_the_first(written, monkeypatch):
+    from hebbevo import samplers
+
+    monkeypatch.setitem(samplers.SAMPLERS, "other", samplers.SAMPLERS["ga"])
+    spec = read(written(MINIMAL + "search: {settings: {mutation_eta: 3}}\n"))
+    assert spec.override(sampler="ga").search.settings == {"mutation_eta": 3}
+    assert spec.override(sampler="other").search.settings == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"trials": 0}, "--trials: 0 is too small; write a whole number of 1 or more"),
+        ({"seed": -1}, "--seed: -1 is too small; write a whole number from 0 to 2147483647"),
+        ({"population": 3}, "--population: 3 is too small; write a whole number of 4 or more"),
+        ({"replicates": 0}, "--replicates: 0 is too small; write a whole number of 1 or more"),
+        ({"epochs": 0}, "--epochs: 0 is too small; write a whole number of 1 or more"),
+        ({"sampler": "gaa"}, "--sampler: 'gaa' is not a sampler; write ga; known: "),
+        ({"dataset": "digit"}, "--data: 'digit' is not a data set; write digits; known: "),
+        ({"dataset": "x.csv"}, "--target: missing; write the name of the column to predict"),
+    ],
+)
+def test_a_bad_option_is_one_line_that_names_it(good, options, text):
+    with pytest.raises(SpaceError) as caught:
+        good.override(**options)
+    assert str(caught.value).startswith(text)
+    assert str(caught.value).isprintable()
+
+
+def test_a_spec_comes_back_from_json(good):
+    back = Spec.from_json(json.loads(json.dumps(good.to_json())))
+    assert back == good and back.space == good.space
+    assert type(back.network.settings["handover"]) is bool
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda data: data["search"].update(trials="x"), "search.trials: 'x' is not a whole number; write "),
+        (lambda data: data.pop("name"), "name: missing; write "),
+        (
+            lambda data: data["genome"]["prune_period"].update(low=99),
+            "genome.prune_period.high: 20 is not above ",
+        ),
+        (
+            lambda data: data["genome"].pop("penalty_form"),
+            f"{WHEN}.penalty_form: there is no",
+        ),
+    ],
+)
+def test_a_recorded_spec_that_is_damaged_is_one_line(good, change, text):
+    data = good.to_json()
+    change(data)
+    with pytest.raises(SpaceError) as caught:
+        Spec.from_json(data)
+    assert str(caught.value).startswith(text)
+
+
+def test_a_recorded_spec_that_is_no_mapping_is_one_line():
+    with pytest.raises(SpaceError, match=r"^file: \[\] is not a mapping; "):
+        Spec.from_json([])
+
+
+def test_a_recorded_spec_needs_nothing_installed(good):
+    data = good.to_json()
+    data["network"]["rule"], data["search"]["sampler"] = "gone", "gone too"
+    assert Spec.from_json(data).network.rule == "gone"
+
+
+def test_a_spec_cannot_be_changed(good):
+    with pytest.raises(ValueError, match="frozen"):
+        good.name = "other"
+
+
+def test_a_difference_names_every_setting_that_differs(good):
+    now = good.override(trials=9, seed=1, dataset="x.csv", target="y")
+    assert difference(good, now) == [
+        "task.dataset: 'digits' in the study, 'x.csv' here",
+        "task.target: nothing in the study, 'y' here",
+        "search.seed: 0 in the study, 1 here",
+    ]
+    assert difference(good, now, ignoring=("task.dataset", "task.target", "search.seed")) == [
+        "search.trials: 500 in the study, 9 here"
+    ]
+    assert difference(good, good) == []
+
+
+def test_a_difference_reaches_lists_settings_and_genes(good, written):
+    text = (
+        GOOD.replace("- 64", "- 32")
+        .replace("warmup: 10", "grace: 1")
+        .replace("[mean, ratio]", "[ratio, mean]")
+    )
+    assert difference(good, read(written(text.replace("low: 1e-2", "low: 0.1")))) == [
+        "network.hidden: [128, 64] in the study, [128, 32] here",
+        "network.settings.warmup: 10 in the study, nothing here",
+        f"{PENALTY}.low: 0.01 in the study, 0.1 here",
+        "genome.penalty_form.choices: ['mean', 'ratio'] in the study, ['ratio', 'mean'] here",
+        "network.settings.grace: nothing in the study, 1 here",
+    ]
+
+
+def test_one_and_true_differ_but_one_and_one_point_nought_do_not(written):
+    specs = {
+        value: read(
+            written(MINIMAL + f"network: {{settings: {{penalty_form: mean, max_deaths: {value}}}}}\n")
+        )
+        for value in ("1", "1.0")
+    }
+    assert difference(specs["1"], specs["1.0"]) == []
+    data = specs["1"].to_json()
+    data["network"]["settings"]["max_deaths"] = True
+    assert difference(specs["1"], Spec.from_json(data)) == [
+        "network.settings.max_deaths: 1 in the study, true here"
+    ]
+
+
+def test_another_order_of_the_genes_is_a_difference(good):
+    data = good.to_json()
+    data["genome"] = dict(reversed(data["genome"].items()))
+    names = list(good.genome)
+    assert difference(good, Spec.from_json(data)) == [
+        f"genome: in the order {', '.join(names)} in the study, {', '.join(reversed(names))} here"
+    ]
+
+
+GARBAGE = (
+    "", "~", "-1", "0", "1e400", ".nan", "[]", "{}", "[1, a]", "{a: b}", "true", "'", '"', ": :", "\t", "&a",
+    "*a", "!!python/object:os.system x", "!!binary aGk=", "!!set {a}", "? [x]", "- - -", "%TAG", "---", "...",
+    "0b_", "2024-99-99", "<<: {low: 1}", "!", "|", "\u2028", "é", "a\0", "9" * 30, "1_0", "0o7", "=",
+)  # fmt: skip
+
+
+def mutated(lines, rng):
+    lines = list(lines)
+    for _ in range(rng.randint(1, 3)):
+        i = rng.randrange(len(lines))
+        word = rng.choice(GARBAGE)
+        match rng.randrange(5):
+            case 0:
+                del lines[i]
+            case 1:
+                lines[i] = re.sub(r":.*", lambda _, word=word: f": {word}", lines[i], count=1)
+            case 2:
+                lines[i] = re.sub(r"[-\w.]+(?=[,}\]]|$)", lambda _, word=word: word, lines[i], count=1)
+            case 3:
+                lines.insert(i, rng.choice(lines))
+            case 4:
+                at = rng.randrange(len(lines[i]) + 1)
+                lines[i] = lines[i][:at] + word + lines[i][at + rng.randint(0, 3) :]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_garbled_file_gives_a_spec_or_one_line(written):
+    rng, good, bad = random.Random(0), 0, 0
+    for _ in range(600):
+        text = mutated(GOOD.splitlines(), rng)
+        path = written(text)
+        try:
+            spec = read(path)
+        except SpaceError as error:
+            bad += 1
+            assert str(error).isprintable(), text
+            assert re.match(re.escape(str(path)) + r":\d+: .+: .+; .+", str(error)), (text, str(error))
+        else:
+            good += 1
+            assert Spec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert bad > 300 and good > 10
+
+
+def test_reading_leaves_the_yaml_library_as_it_was(written):
+    read(written(GOOD))
+    assert yaml.safe_load("[1e-5, 2024-01-31]") == ["1e-5", yaml.safe_load("2024-01-31")]
