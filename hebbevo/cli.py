@@ -26,7 +26,7 @@ QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hebbevo")
 def cli() -> None:
-    """Search the constants of networks whose unused neurons die.
+    r"""Search the constants of networks whose unused neurons die.
 
     \b
     hebbevo search --space stamina.yaml --trials 500
@@ -36,7 +36,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--space", required=True, metavar="SPACE", help="Space file, or the bare name of a shipped one.")
+@click.option(
+    "--space", required=True, metavar="SPACE", help="Space file, or the bare name of a shipped one."
+)
 @click.option("--study", type=click.Path(path_type=Path), help="Study file.  [default: studies/<name>.db]")
 @TRIALS
 @click.option("--seed", type=int, help="Seed of the search and of everything in it.")
@@ -44,7 +46,9 @@ def cli() -> None:
 @click.option("--population", type=int, metavar="N", help="Genomes in a generation.")
 @click.option("--replicates", type=int, metavar="N", help="Trainings of a genome, each from its own seed.")
 @click.option("--epochs", type=int, metavar="N", help="Length of a training.")
-@click.option("--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file.")
+@click.option(
+    "--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file."
+)
 @click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
 @QUIET
 def search(space: str, quiet: bool, **overrides: Any) -> None:
@@ -100,7 +104,9 @@ def check(space: str) -> None:
     from hebbevo.spacefile import read
 
     spec = read(space)
-    click.echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
+    click.echo(
+        f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}"
+    )
 
 
 @cli.command()
@@ -143,7 +149,9 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
         front_table(study, Console())
         click.echo(f"study   {study.path}")
         click.echo(f"report  {folder / 'report.html'}")
-        click.echo(f"more    hebbevo resume {shlex.quote(str(study.path))} --trials {2 * len(study.trials())}")
+        click.echo(
+            f"more    hebbevo resume {shlex.quote(str(study.path))} --trials {2 * len(study.trials())}"
+        )
 
 
 def _report_folder(study: Path) -> Path:

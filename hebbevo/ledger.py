@@ -106,7 +106,9 @@ class Ledger:
                 storage.engine.dispose()
             os.replace(fresh, path)
         except OSError as error:
-            raise StudyError(f"{path}: cannot be written ({error.strerror}); write another --study") from error
+            raise StudyError(
+                f"{path}: cannot be written ({error.strerror}); write another --study"
+            ) from error
         finally:
             for leftover in path.parent.glob(f"{fresh.name}*"):
                 leftover.unlink()
@@ -311,4 +313,3 @@ def _distribution(gene: Gene) -> BaseDistribution:
     if isinstance(gene, IntGene):
         return IntDistribution(gene.low, gene.high, log=gene.log, step=gene.step)
     return CategoricalDistribution(gene.choices)
-

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
 from importlib.metadata import version
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,7 +254,7 @@ class _Loop:
         then, now = self._book.facts["versions"], _versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
         return (
-            f"{self._book.path}: generation {generation.number} cannot be replayed: the sampler asks for other "
+            f"{self._book.path}: generation {generation.number} cannot be replayed: the sampler asks other "
             f"genomes than the recorded ones ({', '.join(changed) or 'with the same library versions'}); "
             "continue with the versions that made the study"
         )
@@ -332,7 +332,7 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
 def _widest(spec: Spec, split: Split) -> int:
     """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
     widths = [split.x_train.shape[1], *spec.network.hidden, len(split.classes)]
-    weights = sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    weights: int = sum((before + 1) * after for before, after in pairwise(widths))
     return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
 
 

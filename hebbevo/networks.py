@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ class MLP(nn.Module):
         self.inputs = (
             rule.inputs(architecture.features, seed=seed, **given) if architecture.inputs else nn.Identity()
         )
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.units = nn.ModuleList(
             rule.units(width, seed=seed + layer, **given) for layer, width in enumerate(widths[1:], start=1)
         )
@@ -69,7 +70,8 @@ class MLP(nn.Module):
         x = self.inputs(x)
         for layer, unit in zip(self.layers, self.units, strict=True):
             x = unit(layer(x))
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
     def survivors(self) -> Tensor:
         """Count inputs and neurons that a live path from the inputs to the outputs runs through.

@@ -5,7 +5,7 @@ A point is (accuracy, survivors): accuracy is to be high, survivors are to be fe
 
 from __future__ import annotations
 
-import moocore  # type: ignore[import-untyped]
+import moocore
 import numpy as np
 from numpy.typing import NDArray
 

@@ -10,8 +10,6 @@ import pandas as pd
 from hebbevo import pareto
 from hebbevo.ledger import Ledger, Record
 
-_STATES = {None: "running", True: "complete", False: "failed"}
-
 
 class Study:
     """What a study file holds; made by `open_study`, `search` and `resume`.
@@ -74,7 +72,7 @@ class Study:
         accuracy, survivors = (result.values if result else None) or (None, None)
         return [
             record.number,
-            _STATES[result and result.values is not None],
+            _state(record),
             accuracy,
             details.get("accuracy_sd"),
             survivors,
@@ -103,6 +101,12 @@ _COLUMNS = (
 )
 _NUMBERS = {"accuracy", "accuracy_sd", "survivors", "survivors_sd", "seconds"}
 _NOT_IN_FRONT = {"state", "collapsed", "generation", "seconds", "failure"}
+
+
+def _state(record: Record) -> str:
+    if record.result is None:
+        return "running"
+    return "failed" if record.result.values is None else "complete"
 
 
 def open_study(path: str | Path) -> Study:

@@ -85,6 +85,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
     """Turn the front into plain objects; what is not there is ``None``, and genomes hold active genes only."""
     front = study.front().astype(object)
     front = front.where(front.notna(), None)
+    genes = list(study.settings["genome"])
     return [
         {
             "trial": int(row["trial"]),
@@ -93,11 +94,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
             "survivors": row["survivors"],
             "survivors_sd": row["survivors_sd"],
             "neurons": row["neurons"],
-            "genome": {
-                name.removeprefix("genome."): value
-                for name, value in row.items()
-                if name.startswith("genome.") and value is not None
-            },
+            "genome": {gene: row[f"genome.{gene}"] for gene in genes if row[f"genome.{gene}"] is not None},
         }
         for row in front.to_dict("records")
     ]

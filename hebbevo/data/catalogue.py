@@ -15,7 +15,7 @@ from hebbevo.errors import DataError
 
 def load_digits(name: str) -> Dataset:
     """The 1797 digits of 8 x 8 pixels that come with scikit-learn."""
-    from sklearn import datasets  # type: ignore[import-untyped]  # slow to import
+    from sklearn import datasets  # slow to import
 
     x, y = datasets.load_digits(return_X_y=True)
     return from_arrays(name, x, y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from hebbevo.report.scale import Scale
 

@@ -67,7 +67,9 @@ class Sampler(ABC):
         if self._asked is None:
             raise HebbevoError(f"{type(self).__name__}.tell: nothing was asked; call ask first")
         if [outcome.genome for outcome in outcomes] != self._asked[: len(outcomes)]:
-            raise HebbevoError(f"{type(self).__name__}.tell: these are not the genomes that were asked, in order")
+            raise HebbevoError(
+                f"{type(self).__name__}.tell: these are not the genomes that were asked, in order"
+            )
         self._asked = None
         self._tell(outcomes)
         self.generation += 1

@@ -31,7 +31,9 @@ class Genetic(Sampler):
             Knob("crossover_probability", float, 0.9, "probability that two parents mix", low=0.0, high=1.0),
             Knob("crossover_eta", float, 10.0, "closeness of children to parents", low=0.0, high=1e3),
             Knob("mutation_genes", float, 1.0, "genes of a child that mutate, on average", low=0.0, high=1e3),
-            Knob("mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3),
+            Knob(
+                "mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3
+            ),
         )
     }
 
@@ -79,14 +81,16 @@ class Genetic(Sampler):
     def _vary(self) -> tuple[list[float], list[float]]:
         one, two = (list(parent) for parent in self._complete(self._tournament(), self._tournament()))
         if random.random() < self._crossover_probability:
-            mixed_one, mixed_two = tools.cxSimulatedBinaryBounded(one[:], two[:], self._crossover_eta, 0.0, 1.0)
+            mixed_one, mixed_two = tools.cxSimulatedBinaryBounded(
+                one[:], two[:], self._crossover_eta, 0.0, 1.0
+            )
             for gene, is_choice in enumerate(self._is_choice):
                 if not is_choice:
                     one[gene], two[gene] = mixed_one[gene], mixed_two[gene]
                 elif random.random() < 0.5:
                     one[gene], two[gene] = two[gene], one[gene]
         for child in (one, two):
-            mutated, = tools.mutPolynomialBounded(
+            (mutated,) = tools.mutPolynomialBounded(
                 child[:], self._mutation_eta, 0.0, 1.0, self._mutation_probability
             )
             for gene, is_choice in enumerate(self._is_choice):

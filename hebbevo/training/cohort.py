@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo.data import Split
 from hebbevo.knobs import Knob, Value
 from hebbevo.networks import RULES, Architecture, build
-from hebbevo.nn import Plastic, find_neighbours, plastic_modules
+from hebbevo.nn import find_neighbours, plastic_modules
 from hebbevo.nn.attach import settling_factor
 from hebbevo.space import Genome, canonical
 from hebbevo.training import optimizers
@@ -136,10 +136,11 @@ class Cohort:
     ) -> None:
         self._started = time.perf_counter()
         self._recipe = recipe
-        self._x, self._y = torch.from_numpy(split.x_train).to(device), torch.from_numpy(split.y_train).to(device)
-        self._x_val, self._y_val = torch.from_numpy(split.x_val).to(device), torch.from_numpy(split.y_val).to(device)
-        self._batches = -(-len(self._x) // recipe.batch_size)
-        total = self._batches * recipe.epochs
+        self._x, self._y, self._x_val, self._y_val = (
+            torch.from_numpy(rows).to(device)
+            for rows in (split.x_train, split.y_train, split.x_val, split.y_val)
+        )
+        total = -(-len(self._x) // recipe.batch_size) * recipe.epochs
 
         values = [value for value, _ in nets]
         modules = [net for _, net in nets]
@@ -158,7 +159,7 @@ class Cohort:
         self._diverged = torch.zeros(len(nets), dtype=torch.int64, device=device)  # first bad step, 0: none
         self._history: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
-            self._stack.call(self._connect_all(total))
+            self._stack.call(lambda net: self._connect(net, total))
         steps = torch.arange(1, total + 1, device=device)
         due = self._stack.call(lambda net: torch.stack([m.due(steps) for m in plastic_modules(net).values()]))
         self._due = due.any(dim=(0, 1)).cpu().numpy()
@@ -194,17 +195,9 @@ class Cohort:
             for accuracies, layers, step in zip(accuracy, survivors, self._diverged.tolist(), strict=True)
         ]
 
-    def _connect_all(self, total: int):
-        def connect(net: nn.Module) -> Tensor:
-            for name, module in plastic_modules(net).items():
-                module.connect(self._neighbours[name].around(net, {}, None), total)
-            return torch.zeros(())
-
-        return connect
-
     def _minibatches(self, epoch: int) -> Iterator[Tensor]:
         order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._x))
-        return iter(torch.from_numpy(order).to(self._x.device).split(self._recipe.batch_size))
+        return iter(torch.split(torch.from_numpy(order).to(self._x.device), self._recipe.batch_size))
 
     def _train_batch(self, x: Tensor, y: Tensor) -> None:
         stack = self._stack
@@ -220,6 +213,11 @@ class Cohort:
             with torch.no_grad():
                 stack.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
 
+    def _connect(self, net: nn.Module, total: int) -> Tensor:
+        for name, module in plastic_modules(net).items():
+            module.connect(self._neighbours[name].around(net, {}, None), total)
+        return torch.zeros(())
+
     def _restructure(self, net: nn.Module, moments: dict[str, tuple[Tensor, ...]], loss: Tensor) -> Tensor:
         for name, module in plastic_modules(net).items():
             module.restructure(self._neighbours[name].around(net, moments, loss))
@@ -227,14 +225,18 @@ class Cohort:
 
     @torch.no_grad()
     def _accuracy(self) -> Tensor:
-        hits = sum(
-            (self._stack.call(lambda net, x=x: net(x)).argmax(-1) == y).sum(1)
-            for x, y in zip(
-                self._x_val.split(_EVALUATION_ROWS), self._y_val.split(_EVALUATION_ROWS), strict=True
-            )
-        )
-        return hits.double() / len(self._y_val)
+        hits = torch.zeros(self._stack.size, dtype=torch.float64, device=self._x.device)
+        chunks = (torch.split(rows, _EVALUATION_ROWS) for rows in (self._x_val, self._y_val))
+        for x, y in zip(*chunks, strict=True):
+            hits += (self._stack.call(_logits, x).argmax(-1) == y).sum(1)
+        return hits / len(self._y_val)
 
     @torch.no_grad()
     def _survivors(self) -> Tensor:
-        return self._stack.call(lambda net: net.survivors())
+        survivors: Tensor = self._stack.call(lambda net: net.survivors())
+        return survivors
+
+
+def _logits(net: nn.Module, x: Tensor) -> Tensor:
+    logits: Tensor = net(x)
+    return logits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from hebbevo.report.charts import BLUE, GREY, axis, chart, log_range
 from hebbevo.report.scale import Scale, scale
