@@ -74,15 +74,13 @@ def resume(study: Path, trials: int | None, quiet: bool) -> None:
 @click.option("--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Form.")
 def front(study: Path, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
-    from rich.console import Console
-
     from hebbevo.knobs import listed
     from hebbevo.study import open_study
-    from hebbevo.terminal import FORMATS
+    from hebbevo.terminal import FORMATS, output
 
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a form; write one of {listed(list(FORMATS))}")
-    FORMATS[form](open_study(study), Console())
+    FORMATS[form](open_study(study), output())
 
 
 @cli.command()
@@ -122,16 +120,14 @@ def spaces() -> None:
 @click.argument("rule")
 def knobs(rule: str) -> None:
     """List the knobs of a rule: default, range and meaning."""
-    from rich.console import Console
-
     from hebbevo.knobs import listed
     from hebbevo.networks import RULES
-    from hebbevo.terminal import knob_table
+    from hebbevo.terminal import knob_list, output
     from hebbevo.training import knobs as known_knobs
 
     if rule not in RULES:
         raise UsageError(f"{rule}: there is no such rule; write one of {listed(list(RULES))}")
-    knob_table(known_knobs(rule), Console())
+    knob_list(known_knobs(rule), output())
 
 
 def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
@@ -139,14 +135,14 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     from rich.console import Console
 
     from hebbevo.report import write
-    from hebbevo.terminal import front_table, watching
+    from hebbevo.terminal import front_table, output, watching
 
     with watching(Console(stderr=True, quiet=quiet)) as watch:
         study = run(watch)
     folder = _report_folder(study.path)
     write(study, folder)
     if not quiet:
-        front_table(study, Console())
+        front_table(study, output())
         click.echo(f"study   {study.path}")
         click.echo(f"report  {folder / 'report.html'}")
         click.echo(

@@ -6,6 +6,7 @@ a generation and one closes a cohort, through Optuna's own tables (docs/decision
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import sqlite3
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,12 +32,13 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
-from hebbevo.errors import StudyError
-from hebbevo.space import FloatGene, Gene, Genome, IntGene
+from hebbevo.errors import SpaceError, StudyError
+from hebbevo.knobs import Value
+from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.spacefile import Spec
 
 _SPEC, _FACTS, _GENERATION = "hebbevo:spec", "hebbevo:facts", "hebbevo:generation"
@@ -76,43 +79,37 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._storage = _storage(path)
-        summary = min(self._storage.get_all_studies(), key=lambda study: study._study_id)
-        self._study_id = summary._study_id
-        self.spec = Spec.from_json(summary.user_attrs[_SPEC])
-        self.facts: dict[str, Any] = summary.user_attrs[_FACTS]
+        try:
+            summary = min(self._storage.get_all_studies(), key=lambda study: study._study_id)
+            self._study_id = summary._study_id
+            self.spec = Spec.from_json(summary.user_attrs[_SPEC])
+            self.facts: dict[str, Any] = summary.user_attrs[_FACTS]
+        except BaseException:
+            self._storage.engine.dispose()
+            raise
         self._genes: dict[str, Gene] = {gene.name: gene for gene in self.spec.space.genes}
 
     @classmethod
     def create(cls, path: Path, spec: Spec, facts: Mapping[str, Any]) -> Self:
-        """Create the study file, whole or not at all, and open it.
+        """Create the study file, whole or not at all, and open it; for whoever has it `held`.
 
         Raises:
             StudyError: the folder cannot be written.
         """
-        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh = path.with_name(f".{path.name}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(fresh)  # a killed process left it; its journal would be taken for the new file's
             with _reported(path):
-                storage = _storage(fresh)
-                study = optuna.create_study(
-                    storage=storage,
-                    study_name=spec.name,
-                    directions=["maximize", "minimize"],
-                    sampler=optuna.samplers.RandomSampler(),
-                )
-                study.set_metric_names(["accuracy", "survivors"])
-                study.set_user_attr(_SPEC, spec.to_json())
-                study.set_user_attr(_FACTS, dict(facts))
-                storage.engine.dispose()
+                _write(fresh, spec, facts)
             os.replace(fresh, path)
         except OSError as error:
             raise StudyError(
                 f"{path}: cannot be written ({error.strerror}); write another --study"
             ) from error
         finally:
-            for leftover in path.parent.glob(f"{fresh.name}*"):
-                leftover.unlink()
-        return cls(path)
+            _remove(fresh)
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -122,8 +119,13 @@ class Ledger:
             StudyError: there is no such file, or it is not a study of hebbevo.
         """
         _check(path)
-        with _reported(path):
-            return cls(path)
+        try:
+            with _reported(path):
+                return cls(path)
+        except SpaceError as error:
+            raise StudyError(
+                f"{path}: its settings cannot be read ({error}); open it with the hebbevo that made it"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -134,12 +136,14 @@ class Ledger:
         self._storage.engine.dispose()
 
     def generations(self) -> list[Generation]:
-        """Read every generation, in the order of asking."""
-        with _reported(self.path):
-            attrs = self._storage.get_study_user_attrs(self._study_id)
+        """Read every generation, in the order of asking, without trials that others added to the study."""
+        with _reported(self.path):  # trials first: a generation is written with its attribute
             trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+            attrs = self._storage.get_study_user_attrs(self._study_id)
         grouped: dict[int, list[Record]] = {}
         for trial in trials:
+            if _GENERATION not in trial.system_attrs:
+                continue
             grouped.setdefault(trial.system_attrs[_GENERATION], []).append(_record(trial))
         return [
             Generation(number, attrs[f"{_GENERATION}:{number}"]["total"], tuple(records))
@@ -212,12 +216,12 @@ class Ledger:
 
     def _params(self, trial_id: int, genome: Genome) -> Iterator[models.TrialParamModel]:
         for name, value in genome.items():
-            distribution = _distribution(self._genes[name])
+            gene = self._genes[name]
             yield models.TrialParamModel(
                 trial_id=trial_id,
                 param_name=name,
-                param_value=distribution.to_internal_repr(value),
-                distribution_json=distribution_to_json(distribution),
+                param_value=_stored(gene, value),
+                distribution_json=distribution_to_json(_distribution(gene)),
             )
 
 
@@ -246,30 +250,61 @@ def held(path: Path) -> Iterator[None]:
 
 def _storage(path: Path) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    url = URL.create("sqlite", database=str(path)).render_as_string()
-    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _BUSY_SECONDS}})
-    event.listen(storage.engine, "connect", _tune)
-    storage.engine.dispose()  # connections made before the listener
-    return storage
+    # not by URL, where ?, % and {} in a path have a meaning of their own
+    connect: Any = partial(_connect, path)
+    pool = QueuePool(connect)
+    try:
+        return RDBStorage("sqlite://", engine_kwargs={"pool": pool})
+    except RuntimeError as error:
+        pool.dispose()
+        what = str(error).split(". ")[0]
+        raise StudyError(f"{path}: was made with another Optuna ({what}); install that one") from error
 
 
-def _tune(connection: sqlite3.Connection, _: object) -> None:
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _write(path: Path, spec: Spec, facts: Mapping[str, Any]) -> None:
+    storage = _storage(path)
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=spec.name,
+            directions=["maximize", "minimize"],
+            sampler=optuna.samplers.RandomSampler(),
+        )
+        study.set_metric_names(["accuracy", "survivors"])
+        study.set_user_attr(_SPEC, spec.to_json())
+        study.set_user_attr(_FACTS, dict(facts))
+    finally:
+        storage.engine.dispose()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file and the journals beside it."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}*"):
+        leftover.unlink()
 
 
 def _check(path: Path) -> None:
     """Refuse, without touching it, a file that is not a study of hebbevo."""
-    if not path.exists():
-        raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
-    if path.is_dir():
-        raise StudyError(f"{path}: is a folder; write the path of a study file")
     try:
+        if not path.exists():
+            raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise StudyError(f"{path}: is {what}; write the path of a study file")
         with path.open("rb") as file:
             magic = file.read(len(_SQLITE_MAGIC))
         if magic != _SQLITE_MAGIC:
             raise StudyError(f"{path}: is not a study file; write the path of one that hebbevo made")
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        # even a reader leaves journals beside a file, unless told that nobody has it open
+        access = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{access}", uri=True, timeout=_BUSY_SECONDS)
         try:
             found = connection.execute(
                 "SELECT 1 FROM study_user_attributes WHERE key = ? AND study_id ="
@@ -293,7 +328,8 @@ def _reported(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
-        cause = getattr(error, "orig", None) or error.__cause__ or error
+        cause = error.__cause__ or error
+        cause = getattr(cause, "orig", None) or cause
         raise StudyError(
             f"{path}: the study cannot be read or written ({str(cause).splitlines()[0]}); "
             "check disk space and permissions, then 'hebbevo resume'"
@@ -307,9 +343,17 @@ def _record(trial: FrozenTrial) -> Record:
     return Record(trial.number, trial.params, Result(trial.number, values, trial.user_attrs))
 
 
+def _stored(gene: Gene, value: Value) -> float:
+    """The number that stands for a value in Optuna's table; Optuna itself would take 1 for True."""
+    if isinstance(gene, ChoiceGene):
+        return next(place for place, choice in enumerate(gene.choices) if same(choice, value))
+    return float(value)
+
+
 def _distribution(gene: Gene) -> BaseDistribution:
     if isinstance(gene, FloatGene):
         return FloatDistribution(gene.low, gene.high, log=gene.log)
     if isinstance(gene, IntGene):
-        return IntDistribution(gene.low, gene.high, log=gene.log, step=gene.step)
+        last = gene.high - (gene.high - gene.low) % gene.step  # Optuna warns of a high that no step reaches
+        return IntDistribution(gene.low, last, log=gene.log, step=gene.step)
     return CategoricalDistribution(gene.choices)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -26,11 +27,12 @@ from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, LocalExecutor
+    from hebbevo.training import Measurement
 
 STUDIES = Path("studies")
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
 _STACK_BYTES = 48 * 2**20  # of weights, gradients and moments; keeps a cohort's tensors near the cache
-_WIDEST_COHORT = 64
+_WIDEST_COHORT = 32
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def resume(study: str | Path, *, trials: int | None = None, watch: Watcher = lam
     """
     with Ledger.open(Path(study)) as book:
         recorded = book.generations()
-        total = trials or (recorded[-1].total if recorded else book.spec.search.trials)
+        in_force = recorded[-1].total if recorded else book.spec.search.trials
+        total = book.spec.override(trials=in_force if trials is None else trials).search.trials
     return _continue(Path(study), total, watch, None)
 
 
@@ -203,25 +206,31 @@ class _Loop:
         return Generation(number, self._total, tuple(records))
 
     def _train(self, generation: Generation, executor: LocalExecutor) -> None:
-        from hebbevo.training import score
-
         batches = [
             batch
             for batch in pack(generation, self._replicates, self._book.facts["cohort_width"])
             if self._records[batch.trials[0]].result is None
         ]
-        for batch, measured in executor.run(takewhile(lambda _: not self._interrupts, batches)):
-            results = []
-            for index, number in enumerate(batch.trials):
-                replicates = measured[index * self._replicates : (index + 1) * self._replicates]
-                scored = score(replicates)
-                results.append(Result(number, scored.values, scored.details))
-            self._book.close_cohort(results)
-            for result in results:
-                genome = self._records[result.number].genome
-                self._records[result.number] = Record(result.number, genome, result)
-            self._fresh += len(results)
-            self._watch(self._progress())
+        wanted = takewhile(lambda _: not self._interrupts, batches)
+        with closing(executor.run(wanted)) as results:
+            for batch, measured in results:
+                self._record(batch, measured)
+                self._watch(self._progress())
+
+    def _record(self, batch: Batch, measured: list[Measurement]) -> None:
+        from hebbevo.training import score
+
+        scores = [
+            score(measured[i : i + self._replicates]) for i in range(0, len(measured), self._replicates)
+        ]
+        results = [
+            Result(number, scored.values, scored.details)
+            for number, scored in zip(batch.trials, scores, strict=True)
+        ]
+        self._book.close_cohort(results)
+        for result in results:
+            self._records[result.number] = replace(self._records[result.number], result=result)
+        self._fresh += len(results)
 
     def _tell_if_complete(self) -> None:
         assert self._open is not None
@@ -254,7 +263,7 @@ class _Loop:
         then, now = self._book.facts["versions"], _versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
         return (
-            f"{self._book.path}: generation {generation.number} cannot be replayed: the sampler asks other "
+            f"{self._book.path}: generation {generation.number} is not replayed: the sampler asks for other "
             f"genomes than the recorded ones ({', '.join(changed) or 'with the same library versions'}); "
             "continue with the versions that made the study"
         )
@@ -324,7 +333,7 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
         "scale": split.scale.tolist(),
         "fingerprint": dataset.fingerprint,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "threads": torch.get_num_threads(),
+        "threads": 1,
         "cohort_width": -(-spec.search.population * spec.search.replicates // cohorts),
     }
 
@@ -369,7 +378,15 @@ def _executor(book: Ledger, split: Split | None) -> LocalExecutor:
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
     )
-    return LocalExecutor(recipe, split, device=facts["device"], threads=facts["threads"])
+    workers = 1 if facts["device"] == "cuda" else _cores() // facts["threads"]
+    return LocalExecutor(
+        recipe, split, device=facts["device"], workers=max(1, workers), threads=facts["threads"]
+    )
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _versions() -> Mapping[str, str]:

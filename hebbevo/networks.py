@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -62,7 +63,7 @@ class MLP(nn.Module):
         )
         self.head = nn.Linear(widths[-1], architecture.classes)
         for layer in (*self.layers, self.head):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,8 +98,11 @@ FAMILIES: dict[str, Callable[[Architecture, Mapping[str, Value], int], nn.Module
 }
 
 
+_GENERATOR = threading.Lock()  # PyTorch's generator is shared by the threads of an executor
+
+
 def build(architecture: Architecture, knobs: Mapping[str, Value], seed: int) -> nn.Module:
-    """Build one network; ``seed`` alone decides its initial weights, PyTorch's generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """Build one network; ``seed`` alone decides its initial weights, PyTorch's generator stays as it was."""
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
         return FAMILIES[architecture.family](architecture, knobs, seed)

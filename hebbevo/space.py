@@ -61,7 +61,7 @@ class FloatGene:
     def from_unit(self, u: float) -> float:
         """The value at ``u`` in [0, 1]; exactly ``low`` at 0 and ``high`` at 1."""
         if u <= 0 or u >= 1:
-            return float(self.low if u <= 0 else self.high)
+            return float(self.low if u <= 0 else self.high) + 0.0  # no -0.0, which SQLite does not keep
         between = self._warp(self.low) * (1 - u) + self._warp(self.high) * u
         return float(min(max(math.exp(between) if self.log else between, self.low), self.high))
 

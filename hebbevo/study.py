@@ -36,9 +36,12 @@ class Study:
             for generation in ledger.generations()
             for record in generation.records
         ]
-        columns = [*_COLUMNS, *(f"genome.{gene}" for gene in genes)]
-        self._trials = pd.DataFrame(rows, columns=columns).astype(
-            {name: float for name in _COLUMNS if name in _NUMBERS}
+        kinds = _COLUMNS | {f"genome.{gene}": None for gene in genes}
+        self._trials = pd.DataFrame(
+            {
+                name: pd.Series([row[place] for row in rows], dtype=kind)
+                for place, (name, kind) in enumerate(kinds.items())
+            }
         )
 
     def __repr__(self) -> str:
@@ -86,20 +89,19 @@ class Study:
         ]
 
 
-_COLUMNS = (
-    "trial",
-    "state",
-    "accuracy",
-    "accuracy_sd",
-    "survivors",
-    "survivors_sd",
-    "neurons",
-    "collapsed",
-    "generation",
-    "seconds",
-    "failure",
-)
-_NUMBERS = {"accuracy", "accuracy_sd", "survivors", "survivors_sd", "seconds"}
+_COLUMNS: dict[str, type | None] = {
+    "trial": int,
+    "state": str,
+    "accuracy": float,
+    "accuracy_sd": float,
+    "survivors": float,
+    "survivors_sd": float,
+    "neurons": int,
+    "collapsed": bool,
+    "generation": int,
+    "seconds": float,
+    "failure": object,
+}
 _NOT_IN_FRONT = {"state", "collapsed", "generation", "seconds", "failure"}
 
 

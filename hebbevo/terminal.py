@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,31 +46,47 @@ def watching(console: Console) -> Iterator[Callable[[State], None]]:
 
 
 def front_table(study: Study, console: Console) -> None:
-    """Print the front as a table that fits the console."""
-    front = study.front()
-    table = Table(title=f"Pareto front of {study.path}", title_justify="left", box=None, pad_edge=False)
-    genes = [name for name in front.columns if name.startswith("genome.")]
-    for title in ("trial", "accuracy", "survivors", *(gene.removeprefix("genome.") for gene in genes)):
-        table.add_column(title, justify="right", overflow="fold")
-    for _, row in front.iterrows():
-        survivors = f"{row.survivors:g} ({row.survivors / row.neurons:.1%})"
-        accuracy = f"{row.accuracy:.4f}" + ("" if pd.isna(row.accuracy_sd) else f" ± {row.accuracy_sd:.4f}")
-        table.add_row(str(row.trial), accuracy, survivors, *(_cell(row[gene]) for gene in genes))
-    console.print(table)
+    """Print the front as a table; without the genomes where the console is too narrow for them."""
+    whole = _front_table(study, list(study.settings["genome"]))
+    if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
+        console.print(whole)
+        return
+    console.print(_front_table(study, []))
+    console.print(f"genomes  hebbevo front {shlex.quote(str(study.path))} --format csv", soft_wrap=True)
 
 
-def knob_table(knobs: Mapping[str, Knob], console: Console) -> None:
-    """Print one line a knob: default, allowed range, range worth searching, meaning."""
+def _front_table(study: Study, genes: list[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("knob", "default", "range", "worth searching", "meaning"):
-        table.add_column(title, overflow="fold")
-    for knob in knobs.values():
-        sensible = f"{knob.sensible[0]:g} to {knob.sensible[1]:g}" if knob.sensible else ""
-        default = str(knob.default).lower() if knob.kind is bool else str(knob.default)
+    for title in ("trial", "accuracy", "survivors", "of all", *genes):
+        table.add_column(title, justify="right", no_wrap=True)
+    for _, row in study.front().iterrows():
         table.add_row(
-            knob.name, default, knob.range_text(), sensible + (", log" if knob.log else ""), knob.meaning
+            str(row.trial),
+            _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
+            _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
+            f"{row.survivors / row.neurons:.1%}",
+            *(_cell(row[f"genome.{gene}"]) for gene in genes),
         )
-    console.print(table)
+    return table
+
+
+def knob_list(knobs: Mapping[str, Knob], console: Console) -> None:
+    """Print every knob: its default, what it may be, what is worth searching, and what it means."""
+    for knob in knobs.values():
+        default = str(knob.default).lower() if knob.kind is bool else str(knob.default)
+        console.print(f"{knob.name} = {default}", style="bold", highlight=False, soft_wrap=True)
+        worth = ""
+        if knob.sensible:
+            low, high = knob.sensible
+            worth = f"; worth searching: {low:g} to {high:g}" + (", log" if knob.log else "")
+        console.print(f"    {knob.range_text()}{worth}", highlight=False, soft_wrap=True)
+        console.print(f"    {knob.meaning}", highlight=False, soft_wrap=True)
+
+
+def output() -> Console:
+    """The console for results; what goes to a file or a pipe is never cut to a width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=10_000)
 
 
 def front_csv(study: Study, console: Console) -> None:
@@ -82,7 +100,7 @@ def front_json(study: Study, console: Console) -> None:
 
 
 def front_objects(study: Study) -> list[dict[str, object]]:
-    """Turn the front into plain objects; what is not there is ``None``, and genomes hold active genes only."""
+    """Turn the front into plain objects: ``None`` for what is not there, active genes only."""
     front = study.front().astype(object)
     front = front.where(front.notna(), None)
     genes = list(study.settings["genome"])
@@ -119,6 +137,10 @@ def _state(state: State, started: float) -> str:
     if state.notice:
         parts.append(state.notice)
     return "  ".join(parts)
+
+
+def _with_sd(mean: str, sd: float, form: str) -> str:
+    return mean if pd.isna(sd) else f"{mean} ± {sd:{form}}"
 
 
 def _cell(value: object) -> str:

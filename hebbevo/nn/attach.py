@@ -19,13 +19,12 @@ class Attachment:
         self._model = model
         self._optimizer = optimizer
         self._total_steps = total_steps
-        self._steps = 0
         self._modules = plastic_modules(model)
         self._neighbours = find_neighbours(model)
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self._loss: Tensor | None = None
         self._full_rates: list[float] = []
-        settles = [float(module.settle) for module in self._modules.values() if hasattr(module, "settle")]
+        settles = [float(getattr(module, "settle", 0)) for module in self._modules.values()]
         self._settle = max(settles, default=0.0)
         if self._settle and not total_steps:
             raise UsageError("attach: settle needs the training's length; give attach(..., total_steps=N)")
@@ -38,7 +37,7 @@ class Attachment:
 
     def observe(self, loss: Tensor | float) -> None:
         """Report a training loss, which growth waits for to stall."""
-        loss = torch.as_tensor(loss).detach()
+        loss = torch.as_tensor(loss, dtype=torch.float32).detach()
         self._loss = loss if self._loss is None else self._loss.lerp(loss, _LOSS_RATE)
 
     def detach(self) -> None:
@@ -47,11 +46,12 @@ class Attachment:
             hook.remove()
 
     def _slow_down(self, *_: object) -> None:
-        self._steps += 1
         self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
         if self._settle:
-            for group in self._optimizer.param_groups:
-                group["lr"] *= settling_factor(self._steps, self._total_steps, self._settle)
+            step = max(int(module.steps) for module in self._modules.values())
+            factor = settling_factor(step, self._total_steps, self._settle)
+            for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
+                group["lr"] = rate * factor
 
     @torch.no_grad()
     def _restructure(self, *_: object) -> None:
@@ -68,7 +68,9 @@ class Attachment:
         }
         for name, module in self._modules.items():
             if self._loss is None and float(getattr(module, "growth_rate", 0)):
-                raise UsageError(f"{name}: growth_rate needs the training loss; call attachment.observe(loss)")
+                raise UsageError(
+                    f"{name}: growth_rate needs the training loss; call observe(loss) of what attach returned"
+                )
             if module.due(module.steps):
                 module.restructure(self._neighbours[name].around(self._model, moments, self._loss))
 
@@ -79,8 +81,8 @@ def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: i
     Args:
         model: its plastic modules stand between ``nn.Linear`` layers.
         optimizer: any PyTorch optimiser over the model's parameters; moments of returning neurons are reset.
-        total_steps: optimiser steps of the whole training; needed by ``settle``, which also brings the
-            learning rate to zero over its stretch.
+        total_steps: forward steps in training mode of the whole training; needed by ``settle``, which also
+            brings the learning rate to zero over its stretch.
 
     Raises:
         UsageError: a plastic module's neighbours cannot be found, or ``settle`` without ``total_steps``.
@@ -91,4 +93,4 @@ def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: i
 def settling_factor(step: int, total_steps: int, settle: float) -> float:
     """Learning-rate factor of forward step ``step`` (1 is the first): one, then linearly to zero."""
     left = (total_steps - step + 1) / max(total_steps * settle, 1)
-    return min(1.0, left)
+    return min(1.0, max(0.0, left))

@@ -1,7 +1,8 @@
 """Counter-based random numbers: a pure function of (seed, step, index).
 
-Stateless, so the numbers of a net are the same alone, in any cohort and after any restart.
-The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood, 2014).
+Stateless, so the numbers of a net are the same alone, in any cohort and after any restart. Seed, stream and
+step are mixed by the finaliser of SplitMix64 (Steele, Lea & Flood, 2014) into a key of 64 bits, key and index
+by the 32-bit hash "lowbias32" (Wellons, 2018), which runs over whole layers and so must be cheap.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import math
 import torch
 from torch import Tensor
 
-_GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15 as a signed 64-bit number
-_MIX_1 = -4658895280553007687  # 0xBF58476D1CE4E5B9
-_MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
+# odd constants of the two hashes, as signed numbers: products of integers wrap around
+_GOLDEN_64, _MIX_1, _MIX_2 = -7046029254386353131, -4658895280553007687, -7723592293110705685
+_GOLDEN_32, _LOW_1, _LOW_2 = -1640531527, 0x7FEB352D, -2073254261
 
 
 def uniform(seed: Tensor, step: Tensor, shape: tuple[int, ...], stream: int) -> Tensor:
@@ -21,19 +22,19 @@ def uniform(seed: Tensor, step: Tensor, shape: tuple[int, ...], stream: int) -> 
 
     ``seed`` and ``step`` are int64 scalars; different ``stream`` numbers give independent draws.
     """
-    index = torch.arange(math.prod(shape), device=seed.device).reshape(shape)
-    bits = _mix(_mix(_mix(seed + stream) + step * _GOLDEN) + index * _GOLDEN)
-    return ((bits >> 40) & 0xFFFFFF).to(torch.float32).add(0.5).mul(2.0**-24)
-
-
-def normal(seed: Tensor, step: Tensor, shape: tuple[int, ...], stream: int) -> Tensor:
-    """Draw standard normal float32 numbers by the Box-Muller transform; arguments as in `uniform`."""
-    radius = uniform(seed, step, shape, 2 * stream).log().mul(-2.0).sqrt()
-    return radius * uniform(seed, step, shape, 2 * stream + 1).mul(2.0 * math.pi).cos()
+    key = _mix(_mix(_mix(seed) + stream) + step * _GOLDEN_64)
+    low, high = key.to(torch.int32), (key >> 32).to(torch.int32)
+    index = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device).reshape(shape)
+    bits = index * _GOLDEN_32 + low
+    bits = (bits ^ ((bits >> 16) & 0xFFFF)) * _LOW_1
+    bits = (bits ^ ((bits >> 15) & 0x1FFFF) ^ high) * _LOW_2
+    bits = bits ^ ((bits >> 16) & 0xFFFF)
+    # 23 bits, for with 24 of them adding a half is rounded, at the top to 1
+    return ((bits >> 9) & 0x7FFFFF).to(torch.float32).add(0.5).mul(2.0**-23)
 
 
 def _mix(bits: Tensor) -> Tensor:
-    # int64 products wrap around; >> keeps the sign, so the mask makes it the unsigned shift
+    # >> keeps the sign, so the mask makes it the unsigned shift
     bits = (bits ^ ((bits >> 30) & 0x3FFFFFFFF)) * _MIX_1
     bits = (bits ^ ((bits >> 27) & 0x1FFFFFFFFF)) * _MIX_2
     return bits ^ ((bits >> 31) & 0x1FFFFFFFF)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -25,8 +27,8 @@ class Neighbours:
         self, model: nn.Module, moments: dict[str, tuple[Tensor, ...]], loss: Tensor | None
     ) -> Neighbourhood:
         """Collect the tensors of ``model``; ``moments`` holds optimiser state by parameter name."""
-        listener = model.get_submodule(self.listener)
-        feeder = model.get_submodule(self.feeder) if self.feeder else None
+        listener = cast(nn.Linear, model.get_submodule(self.listener))
+        feeder = cast(nn.Linear, model.get_submodule(self.feeder)) if self.feeder else None
         incoming = [f"{self.feeder}.{kind}" for kind in ("weight", "bias")] if feeder else []
         return Neighbourhood(
             out_weight=listener.weight,
@@ -53,17 +55,21 @@ def find_neighbours(model: nn.Module) -> dict[str, Neighbours]:
     try:
         graph = _Tracer().trace(model)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise UsageError(
-            f"{type(model).__name__}: its forward cannot be followed ({error}); "
+            f"{type(model).__name__}: its forward cannot be followed ({reason}); "
             "keep data-dependent control flow out of forward"
         ) from error
     plastic = plastic_modules(model)
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
     found = {}
     for node in graph.nodes:
         if node.op == "call_module" and node.target in plastic:
-            if node.target in found:
-                raise UsageError(f"{node.target}: is used twice in forward; give each layer its own module")
-            found[node.target] = Neighbours(_before(model, node), _behind(model, node))
+            around = Neighbours(_before(model, node), _behind(model, node))
+            for name in (node.target, around.feeder, around.listener):
+                if calls[name] > 1:
+                    raise UsageError(f"{name}: is used twice in forward; give each layer its own module")
+            found[node.target] = around
     if unused := plastic.keys() - found.keys():
         raise UsageError(f"{min(unused)}: is never used in forward; remove it")
     return found
@@ -74,17 +80,19 @@ def _module(model: nn.Module, node: fx.Node) -> nn.Module | None:
 
 
 def _before(model: nn.Module, node: fx.Node) -> str | None:
-    source = node.args[0]
-    while isinstance(source, fx.Node):
+    source = node.all_input_nodes[0]
+    while True:
         module = _module(model, source)
-        if isinstance(module, nn.Linear):
-            return str(source.target)
         if source.op == "placeholder" or _flattens(source, module):
             return None
+        if len(source.users) > 1:
+            break
+        if isinstance(module, nn.Linear):
+            return str(source.target)
         if not isinstance(module, _TRANSPARENT):
             break
-        source = source.args[0]
-    raise UsageError(f"{node.target}: no linear layer feeds it directly; put it behind an nn.Linear")
+        source = source.all_input_nodes[0]
+    raise UsageError(f"{node.target}: no linear layer feeds it alone; put it behind an nn.Linear of its own")
 
 
 def _behind(model: nn.Module, node: fx.Node) -> str:

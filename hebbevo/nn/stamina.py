@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import difflib
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +26,12 @@ _MEAN, _RATIO, _ZERO_SUM, _CONSTANT = PENALTY_FORMS = ("mean", "ratio", "zero_su
 _AUTO, _FRESH, _OLD = REBIRTHS = ("auto", "fresh", "old")
 _BIRTH_STREAM, _WEIGHT_STREAM = 1, 2
 _MEAN_OUTPUT_RATE = 0.1
+_DTYPES: dict[type, torch.dtype] = {
+    float: torch.float32,
+    int: torch.int64,
+    bool: torch.bool,
+    str: torch.int64,  # index of the choice
+}
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
@@ -47,7 +53,8 @@ KNOBS: dict[str, Knob] = {
         ),
         Knob(
             "activity", str, "activation",
-            "what counts as use: the activation, firing at all, or its spread times the outgoing weights' norm",
+            "what counts as use: the activation, firing at all, or its spread times the outgoing weights'"
+            " norm",
             choices=ACTIVITIES,
         ),
         Knob(
@@ -119,7 +126,35 @@ class _StaminaUnits(Plastic):
     knobs: ClassVar[dict[str, Knob]] = KNOBS
 
     num_neurons: int
+    unactivation_penalty: Tensor
+    penalty_form: Tensor
+    hebbian_threshold: Tensor
+    activity: Tensor
     firing_prior: Tensor
+    stamina_decay: Tensor
+    warmup: Tensor
+    prune_period: Tensor
+    regrowth_rate: Tensor
+    rebirth: Tensor
+    grace: Tensor
+    handover: Tensor
+    settle: Tensor
+    min_neurons: Tensor
+    max_deaths: Tensor
+    growth_rate: Tensor
+    patience: Tensor
+    large_neuron_penalty: Tensor
+    entropy_bonus: Tensor
+    seed: Tensor
+    total_steps: Tensor  # 0: not known
+    age: Tensor  # (num_neurons,) int64, forward steps since the last return
+    gain: Tensor  # (num_neurons,) decayed sum of v
+    reference: Tensor  # (num_neurons,) decayed sum of the layer's mean activity
+    mean_output: Tensor  # (num_neurons,) running mean that starts at zero
+    seen: Tensor  # (num_neurons,) 0..1, which a running mean of ones would be: mean_output's correction
+    outgoing: Tensor  # (num_neurons,) norm of the outgoing weights
+    best_loss: Tensor
+    stalled: Tensor  # events without a better loss
 
     def __init__(
         self, num_neurons: int, *, seed: int | None = None, **knobs: Value | Sequence[float] | Tensor
@@ -132,27 +167,27 @@ class _StaminaUnits(Plastic):
         for name, value in values.items():
             knob = KNOBS[name]
             as_number = knob.choices.index(value) if knob.kind is str else value
-            dtype = {float: torch.float32, bool: torch.bool}.get(knob.kind, torch.int64)
-            self.register_buffer(name, torch.tensor(as_number, dtype=dtype))
+            self.register_buffer(name, torch.tensor(as_number, dtype=_DTYPES[knob.kind]))
         self.register_buffer("firing_prior", _prior(prior, num_neurons))
         # structure, not hyperparameters: these decide what is computed, so nets that differ are not stacked
         self.regularised = bool(values["large_neuron_penalty"] or values["entropy_bonus"])
         self.attached = False
-        self.wants = _wants(values)
+        self._wants = _wants(values)  # private, so that nets which differ in it are stacked
 
         draw = torch.randint(2**62, ()) if seed is None else torch.tensor(seed)
         self.register_buffer("seed", draw)
-        self.register_buffer("total_steps", torch.tensor(0))  # 0: not known
-        self.register_buffer("steps", torch.tensor(0))  # training forwards so far
+        self.register_buffer("total_steps", torch.tensor(0))
+        self.register_buffer("steps", torch.tensor(0))
         born = torch.arange(num_neurons) < max(1, round(float(values["initial_neurons"]) * num_neurons))
         self.register_buffer("alive", born)
-        self.register_buffer("age", torch.full((num_neurons,), 2**40))  # forward steps since the last return
-        self.register_buffer("gain", torch.zeros(num_neurons))  # decayed sum of v
-        self.register_buffer("reference", torch.zeros(num_neurons))  # decayed sum of the layer's mean activity
+        self.register_buffer("age", torch.full((num_neurons,), 2**40))
+        self.register_buffer("gain", torch.zeros(num_neurons))
+        self.register_buffer("reference", torch.zeros(num_neurons))
         self.register_buffer("mean_output", torch.zeros(num_neurons))
-        self.register_buffer("outgoing", torch.ones(num_neurons))  # norm of the outgoing weights
+        self.register_buffer("seen", torch.zeros(num_neurons))
+        self.register_buffer("outgoing", torch.ones(num_neurons))
         self.register_buffer("best_loss", torch.tensor(float("inf")))
-        self.register_buffer("stalled", torch.tensor(0))  # events without a better loss
+        self.register_buffer("stalled", torch.tensor(0))
 
     @abstractmethod
     def transfer(self, x: Tensor) -> Tensor:
@@ -173,21 +208,22 @@ class _StaminaUnits(Plastic):
         y = self.transfer(x) * alive
         if not self.training:
             return y
-        if self.wants and not self.attached:
-            raise UsageError(self.wants)
+        if self._wants and not self.attached:
+            raise UsageError(self._wants)
         if self.regularised:
-            y = InjectedLoss.apply(y, self._regulariser(y, alive))
-        with torch.no_grad():
-            self._account(y.detach().reshape(-1, self.num_neurons), alive)
+            y = InjectedLoss.apply(y, self._regulariser(y, alive))  # type: ignore[no-untyped-call]
+        with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
+            self._account(y.detach().reshape(-1, self.num_neurons).to(self.gain.dtype), alive)
             if not self.attached:
                 self._live_and_die(None)
         return y
 
     def due(self, step: Tensor) -> Tensor:
-        """Tell whether neurons may die or return at ``step``: past the warm-up, every period, not settling."""
+        """Tell whether neurons may die or return at ``step``: warmed up, once a period, not settling."""
         settling = (self.total_steps > 0) & (step > self.total_steps * (1 - self.settle))
         return (step >= self.warmup) & (step > 0) & (step % self.prune_period == 0) & ~settling
 
+    @torch.no_grad()
     def connect(self, around: Neighbourhood, total_steps: int) -> None:
         """Learn the outgoing weights' norms and how long the training is."""
         self.attached = True
@@ -227,7 +263,9 @@ class _StaminaUnits(Plastic):
         v = 2 * (1 - prior) * by_neuron - 2 * prior * self.unactivation_penalty * unused
         self.gain.mul_(self.stamina_decay).add_(v * alive)
         self.reference.mul_(self.stamina_decay).add_(by_sample.mean() * alive)
-        self.mean_output.add_((mean - self.mean_output) * (_MEAN_OUTPUT_RATE * alive))
+        rate = _MEAN_OUTPUT_RATE * alive
+        self.mean_output.add_((mean - self.mean_output) * rate)
+        self.seen.add_((1 - self.seen) * rate)
         self.age.add_(1)
         self.steps.add_(1)
 
@@ -258,7 +296,7 @@ class _StaminaUnits(Plastic):
         if around is not None:
             self._rewire(around, due, dies, born)
         self.alive.copy_((self.alive & ~dies) | born)
-        for statistic in (self.age, self.gain, self.reference, self.mean_output):
+        for statistic in (self.age, self.gain, self.reference, self.mean_output, self.seen):
             statistic.masked_fill_(born, 0)
 
     def _has_stalled(self, due: Tensor, around: Neighbourhood | None) -> Tensor:
@@ -271,14 +309,14 @@ class _StaminaUnits(Plastic):
 
     def _rewire(self, around: Neighbourhood, due: Tensor, dies: Tensor, born: Tensor) -> None:
         if around.out_bias is not None:
-            gone = self.mean_output * (dies & self.handover)
+            gone = self.mean_output / self.seen.clamp(min=_MEAN_OUTPUT_RATE) * (dies & self.handover)
             around.out_bias.add_(around.out_weight @ gone)
         fresh = born & (self.rebirth != REBIRTHS.index(_OLD))
         around.out_weight.masked_fill_(fresh, 0)
         if around.in_weight is not None:
             weight = around.in_weight
-            drawn = counter.normal(self.seed, self.steps, tuple(weight.shape), _WEIGHT_STREAM)
-            drawn = drawn * (2.0 / weight.shape[1]) ** 0.5  # He et al., 2015
+            drawn = counter.uniform(self.seed, self.steps, tuple(weight.shape), _WEIGHT_STREAM)
+            drawn = (2 * drawn - 1) * (6.0 / weight.shape[1]) ** 0.5  # He et al., 2015
             weight.copy_(torch.where(fresh[:, None], drawn.to(weight.dtype), weight))
         if around.in_bias is not None:
             around.in_bias.masked_fill_(fresh, 0)
@@ -322,7 +360,7 @@ class InputStamina(_StaminaUnits):
         return x
 
 
-def _checked(knobs: dict[str, object]) -> dict[str, Value]:
+def _checked(knobs: Mapping[str, object]) -> Mapping[str, Value]:
     for name, value in knobs.items():
         if name not in KNOBS:
             close = difflib.get_close_matches(name, KNOBS, 1)
@@ -330,19 +368,21 @@ def _checked(knobs: dict[str, object]) -> dict[str, Value]:
             raise UsageError(f"Stamina: unknown knob {name!r}; {hint}")
         if problem := KNOBS[name].problem(value):
             raise UsageError(f"Stamina: {name}: {problem}")
-    return knobs  # type: ignore[return-value]
+    return cast(Mapping[str, Value], knobs)
 
 
 def _prior(prior: object, num_neurons: int) -> Tensor:
-    tensor = torch.as_tensor(prior, dtype=torch.float32).detach().clone()
-    if tensor.dim() > 1 or (tensor.dim() == 1 and len(tensor) != num_neurons):
-        raise UsageError(f"Stamina: firing_prior: give one number or {num_neurons} of them")
-    if not ((tensor >= 0) & (tensor <= 1)).all():
-        raise UsageError("Stamina: firing_prior: a probability is outside 0 to 1")
-    return tensor.expand(num_neurons).clone()
+    given = prior.tolist() if isinstance(prior, Tensor) else prior
+    numbers = list(given) if isinstance(given, list | tuple) else [given] * num_neurons
+    if len(numbers) != num_neurons:
+        raise UsageError(f"Stamina: firing_prior: {len(numbers)} numbers; give one or {num_neurons} of them")
+    for number in numbers:
+        if problem := KNOBS["firing_prior"].problem(number):
+            raise UsageError(f"Stamina: firing_prior: {problem}")
+    return torch.tensor(numbers, dtype=torch.float32)
 
 
-def _wants(values: dict[str, Value]) -> str:
+def _wants(values: Mapping[str, Value]) -> str:
     asked = [
         text
         for wanted, text in (
@@ -356,4 +396,4 @@ def _wants(values: dict[str, Value]) -> str:
     ]
     if not asked:
         return ""
-    return f"Stamina: {listed(asked)} needs the layers around it; call hebbevo.nn.attach(model, optimizer) first"
+    return f"Stamina: {listed(asked)} needs the layers around it; call hebbevo.nn.attach(model, optimizer)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,11 +56,13 @@ class Sampler(ABC):
         if self._asked is not None:
             raise HebbevoError(f"{type(self).__name__}.ask: generation {self.generation} was not told yet")
         self._asked = self._ask(n)
-        return list(self._asked)
+        return [dict(genome) for genome in self._asked]
 
     @final
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Take back what was asked, in the same order; a generation that was cut short has fewer outcomes.
+
+        An outcome with a loss that is NaN or infinite counts as a failed training.
 
         Raises:
             HebbevoError: nothing was asked, or these are other genomes.
@@ -70,8 +73,12 @@ class Sampler(ABC):
             raise HebbevoError(
                 f"{type(self).__name__}.tell: these are not the genomes that were asked, in order"
             )
+        told = [
+            Outcome(genome, _finite(outcome.losses))
+            for genome, outcome in zip(self._asked, outcomes, strict=False)
+        ]
         self._asked = None
-        self._tell(outcomes)
+        self._tell(told)
         self.generation += 1
 
     @abstractmethod
@@ -85,6 +92,10 @@ class Sampler(ABC):
     @abstractmethod
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn from a generation."""
+
+
+def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    return losses if losses is not None and all(map(math.isfinite, losses)) else None
 
 
 def _settings(sampler: type[Sampler], given: Mapping[str, Value]) -> dict[str, Value]:

@@ -21,8 +21,9 @@ class Genetic(Sampler):
     """The GA: simulated binary crossover, polynomial mutation, selection by rank and crowding.
 
     Genes with choices are swapped and redrawn instead. A gene that is inactive in one parent comes from the
-    other, and is redrawn where both lack it. A child that was seen before is varied again, up to 20 times.
-    The first generation is a Latin hypercube. Failed trainings never become parents.
+    other, and is redrawn where both lack it. A child that was seen before is varied again, up to 20 times,
+    and then drawn from the whole space, up to 20 times. The first generation is a Latin hypercube. Failed
+    trainings never become parents.
     """
 
     knobs: ClassVar[dict[str, Knob]] = {
@@ -70,13 +71,17 @@ class Genetic(Sampler):
         self._parents = tools.selNSGA2(pool, self._size, nd="log") if pool else []
 
     def _litter(self, new: set[str]) -> list[Genome]:
-        """Vary a pair of parents until both children are unheard of, at most `_REDRAWS` times."""
-        for _ in range(_REDRAWS):
-            children = [self.space.from_unit(np.array(child)) for child in self._vary()]
+        """Vary pairs of parents, and then draw at random, until two children are unheard of; not for ever."""
+        for make in [self._vary] * _REDRAWS + [self._draw] * _REDRAWS:
+            children = [self.space.from_unit(np.array(child)) for child in make()]
             names = [canonical(child) for child in children]
             if names[0] != names[1] and not (self._seen | new).intersection(names):
                 break
         return children
+
+    def _draw(self) -> tuple[list[float], list[float]]:
+        one, two = ([random.random() for _ in self.space.genes] for _ in range(2))
+        return one, two
 
     def _vary(self) -> tuple[list[float], list[float]]:
         one, two = (list(parent) for parent in self._complete(self._tournament(), self._tournament()))

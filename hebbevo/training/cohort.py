@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,13 +94,24 @@ def knob_values(recipe: Recipe, genome: Genome) -> dict[str, Value]:
     return defaults | dict(recipe.settings) | genome
 
 
+class Cancelled(BaseException):
+    """A training was told to stop before its end."""
+
+
 def train(
-    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
+    recipe: Recipe,
+    candidates: Sequence[Candidate],
+    split: Split,
+    device: torch.device,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> list[Measurement]:
     """Train every candidate; what each reaches does not depend on the others, up to float rounding.
 
     Nets of different structure are stacked apart. A training that diverges is a measurement with a
-    ``failure``, and so is every training of a stack that raises.
+    ``failure``, and so is every training of a stack that raises. ``cancelled`` is asked at every minibatch.
+
+    Raises:
+        Cancelled: ``cancelled`` said so.
     """
     built = []
     for candidate in candidates:
@@ -113,12 +124,13 @@ def train(
     measured: dict[int, Measurement] = {}
     for rows in groups.values():
         try:
-            cohort = Cohort(recipe, [built[row] for row in rows], split, device)
+            cohort = Cohort(recipe, [built[row] for row in rows], split, device, cancelled)
             for _ in range(recipe.epochs):
                 cohort.train_epoch()
             results = cohort.measurements()
         except Exception as error:  # a failed training is a recorded value
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            first_line, *_ = str(error).strip().splitlines() or ["no message"]
+            reason = f"{type(error).__name__}: {first_line}"
             results = [Measurement((), (), (), 0, 0.0, failure=reason)] * len(rows)
         measured.update(zip(rows, results, strict=True))
     return [measured[row] for row in range(len(candidates))]
@@ -133,7 +145,9 @@ class Cohort:
         nets: Sequence[tuple[Mapping[str, Value], nn.Module]],
         split: Split,
         device: torch.device,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._cancelled = cancelled
         self._started = time.perf_counter()
         self._recipe = recipe
         self._x, self._y, self._x_val, self._y_val = (
@@ -167,6 +181,8 @@ class Cohort:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         for rows in self._minibatches(epoch=len(self._history)):
+            if self._cancelled():
+                raise Cancelled
             self._train_batch(self._x[rows], self._y[rows])
         self._history.append((self._accuracy(), self._survivors()))
 
@@ -207,11 +223,14 @@ class Cohort:
         self._optimizer.step(stack.parameters, grads, factor)
         self._step += 1
         losses = losses.detach()
-        self._diverged.masked_fill_((self._diverged == 0) & ~losses.isfinite(), self._step)
+        self._note_divergence(losses.isfinite())
         self._loss = losses if self._step == 1 else self._loss.lerp(losses, _LOSS_RATE)
         if self._due[self._step - 1]:
             with torch.no_grad():
                 stack.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
+
+    def _note_divergence(self, finite: Tensor) -> None:
+        self._diverged.masked_fill_((self._diverged == 0) & ~finite, self._step)
 
     def _connect(self, net: nn.Module, total: int) -> Tensor:
         for name, module in plastic_modules(net).items():
@@ -228,7 +247,9 @@ class Cohort:
         hits = torch.zeros(self._stack.size, dtype=torch.float64, device=self._x.device)
         chunks = (torch.split(rows, _EVALUATION_ROWS) for rows in (self._x_val, self._y_val))
         for x, y in zip(*chunks, strict=True):
-            hits += (self._stack.call(_logits, x).argmax(-1) == y).sum(1)
+            logits = self._stack.call(_logits, x)  # (n, rows, classes)
+            self._note_divergence(logits.isfinite().all(dim=(1, 2)))  # the last update may have been too much
+            hits += (logits.argmax(-1) == y).sum(1)
         return hits / len(self._y_val)
 
     @torch.no_grad()

@@ -75,14 +75,14 @@ class Stack:
 def structure(net: nn.Module) -> tuple[object, ...]:
     """Everything of ``net`` that stacking takes from the first net only: nets may be stacked iff it is equal.
 
-    That is the classes, the plain attributes and the shapes, module by module.
+    That is the classes, the public plain attributes and the shapes, module by module.
     """
     return tuple(
         (
             name,
             type(module),
             tuple(
-                (key, repr(value))
+                (key, repr(value.tolist() if isinstance(value, Tensor) else value))
                 for key, value in sorted(vars(module).items())
                 if not key.startswith("_") and key != "training"
             ),

@@ -1,0 +1,5 @@
+"""``python -m hebbevo``."""
+
+from hebbevo.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""A small real job that every part of the outer loop can be tried on."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: more threads only wait for each other
+
+SPACE = """\
+version: 1
+name: small
+task:    {{dataset: {data}, epochs: 3, batch_size: 32}}
+network: {{family: mlp, hidden: [12, 8], rule: stamina, settings: {{warmup: 4, prune_period: 2, grace: 4}}}}
+search:  {{sampler: ga, population: 8, trials: 24, replicates: 2, seed: 3}}
+genome:
+  unactivation_penalty: {{low: 1e-2, high: 100, log: true}}
+  penalty_form:         {{choices: [mean, ratio, zero_sum, constant]}}
+  hebbian_threshold:    {{low: -1.0, high: 1.0}}
+  regrowth_rate:        {{low: 0.0, high: 0.1}}
+  learning_rate:        {{low: 3e-3, high: 3e-2, log: true}}
+"""
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz file of 240 rows, 6 features and 3 overlapping classes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 3
+    x = rng.normal(size=(3, 6))[y] * 1.5 + rng.normal(size=(240, 6))
+    path = tmp_path_factory.mktemp("data") / "blobs.npz"
+    np.savez(path, x=x, y=y)
+    return path
+
+
+@pytest.fixture
+def space(tmp_path: Path, blobs: Path) -> Path:
+    """A space file of 24 trials over the blobs."""
+    path = tmp_path / "small.yaml"
+    path.write_text(SPACE.format(data=blobs))
+    return path

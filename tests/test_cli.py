@@ -1,0 +1,222 @@
+import json
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import hebbevo
+from hebbevo import cli
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Call the command line in an empty folder: (exit code, stdout, stderr)."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call
+
+
+def test_a_search_prints_its_progress_the_front_and_where_everything_is(run, space: Path) -> None:
+    code, out, err = run("search", "--space", space, "--trials", 16)
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[0].startswith("0/16 trials")
+    assert re.fullmatch(
+        r"16/16 trials  generation \d+  front \d+  hypervolume 0\.\d{4}  0:00:00 left", lines[-1]
+    )
+    front = hebbevo.open_study("studies/small.db").front()
+    header, *rows = out.splitlines()[: len(front) + 1]
+    assert header.split()[:3] == ["trial", "accuracy", "survivors"]
+    assert [int(row.split()[0]) for row in rows] == front.trial.tolist()
+    assert "study   studies/small.db" in out
+    assert "report  studies/small-report/report.html" in out
+    assert "hebbevo resume studies/small.db --trials 32" in out
+    assert Path("studies/small-report/report.html").stat().st_size > 1e6
+
+
+def test_quiet_prints_nothing(run, space: Path) -> None:
+    assert run("search", "--space", space, "--trials", 8, "--quiet") == (0, "", "")
+
+
+def test_the_same_command_again_continues_to_the_total(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    code, _, err = run("search", "--space", space, "--trials", 16)
+    assert code == 0
+    assert err.splitlines()[0].startswith("8/16 trials")
+
+
+def test_front_speaks_three_forms_of_one_front(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 16, "--quiet")
+    front = hebbevo.open_study("studies/small.db").front()
+    code, out, _ = run("front", "studies/small.db", "--format", "json")
+    objects = json.loads(out)
+    assert code == 0
+    assert [item["trial"] for item in objects] == front.trial.tolist()
+    assert [item["accuracy"] for item in objects] == front.accuracy.tolist()
+    assert set(objects[0]) >= {"trial", "accuracy", "accuracy_sd", "survivors", "neurons", "genome"}
+    assert objects[0]["genome"]["penalty_form"] == front["genome.penalty_form"][0]
+
+    _, out, _ = run("front", "studies/small.db", "--format", "csv")
+    Path("front.csv").write_text(out)
+    pd.testing.assert_frame_equal(pd.read_csv("front.csv"), front, check_dtype=False)
+
+    _, out, _ = run("front", "studies/small.db")
+    assert out.splitlines()[0].split()[-1] == "learning_rate"
+
+
+def test_json_of_a_single_replicate_has_null_spread(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 8, "--replicates", 1, "--quiet")
+    _, out, _ = run("front", "studies/small.db", "--format", "json")
+    assert {item["accuracy_sd"] for item in json.loads(out)} == {None}
+
+
+def test_report_writes_where_it_is_told(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    code, out, _ = run("report", "studies/small.db", "-o", "page")
+    assert code == 0
+    assert out.split() == [f"page/{name}" for name in ("report.html", "front.csv", "trials.csv", "front.png")]
+    assert all(Path(path).exists() for path in out.split())
+
+
+def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
+    assert run("check", space)[:2] == (0, f"{space}: good; 5 genes, 24 trials of ga\n")
+    code, out, _ = run("spaces")
+    assert code == 0
+    assert out.startswith("stamina  ")
+    code, out, _ = run("knobs", "stamina")
+    assert code == 0
+    for knob, default in (("unactivation_penalty", "1.0"), ("penalty_form", "mean"), ("handover", "false")):
+        assert f"{knob} = {default}\n" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search"], "Missing option '--space'"),
+        (["search", "--space", "nothing"], "there is no such file"),
+        (["search", "--space", "SPACE", "--trials", "0"], "--trials: 0 is too small"),
+        (["search", "--space", "SPACE", "--trials", "many"], "'many' is not a valid integer"),
+        (["search", "--space", "SPACE", "--epochs", "-1"], "--epochs: -1"),
+        (["search", "--space", "SPACE", "--seed", "-1"], "--seed: -1"),
+        (["search", "--space", "SPACE", "--population", "1"], "--population: 1"),
+        (["search", "--space", "SPACE", "--sampler", "gaa"], "--sampler: 'gaa'"),
+        (["search", "--space", "SPACE", "--data", "nowhere.npz"], "nowhere.npz"),
+        (["search", "--space", "SPACE", "--data", "table.csv"], "target"),
+        (["search", "--space", "SPACE", "--study", "SPACE"], "is not a study file"),
+        (["search", "--space", "SPACE", "--study", "."], "is a folder"),
+        (["search", "--space", "SPACE", "--frobnicate"], "No such option"),
+        (["serach"], "No such command 'serach'"),
+        (["resume", "nothing.db"], "no such study"),
+        (["resume", "SPACE"], "is not a study file"),
+        (["front", "nothing.db"], "no such study"),
+        (["front", "empty.db"], "is not a study file"),
+        (["front", "other.db"], "other.db"),
+        (["report", "nothing.db"], "no such study"),
+        (["check", "nothing"], "there is no such file"),
+        (["knobs", "stanima"], "there is no such rule"),
+    ],
+)
+def test_a_usage_error_is_one_line_with_exit_code_2_and_makes_no_file(
+    run, space: Path, arguments: list[str], message: str
+) -> None:
+    Path("empty.db").touch()
+    with sqlite3.connect("other.db") as connection:
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    before = sorted(Path.cwd().rglob("*")), sorted(space.parent.glob("*"))
+    code, out, err = run(*[str(space) if argument == "SPACE" else argument for argument in arguments])
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert message in err
+    assert (sorted(Path.cwd().rglob("*")), sorted(space.parent.glob("*"))) == before
+
+
+def test_a_front_in_an_unknown_form_is_a_usage_error(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    code, _, err = run("front", "studies/small.db", "--format", "xml")
+    assert (code, err) == (2, "--format: 'xml' is not a form; write one of table, csv, json\n")
+
+
+@pytest.mark.parametrize("trials", ["0", "-5"])
+def test_resume_to_no_trials_is_a_usage_error(run, space: Path, trials: str) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    code, _, err = run("resume", "studies/small.db", "--trials", trials)
+    assert code == 2
+    assert err.startswith(f"--trials: {trials} is too small")
+
+
+def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "4000"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("0/4000")
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "finishing the trainings under way" in rest
+    last = rest.splitlines()[-1]
+    assert re.fullmatch(
+        r"stopped: \d+ of 4000 trials are recorded; .*'hebbevo resume studies/small.db'", last
+    )
+    trials = hebbevo.open_study(tmp_path / "studies/small.db").trials()
+    assert (trials.state == "complete").all()
+
+
+def test_on_a_terminal_there_is_a_live_bar(space: Path, tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "16"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=follower, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(follower)
+    shown = b""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            shown += os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(leader)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "━" in text
+    assert "16/16" in text
+    assert "hypervolume" in text
+
+
+def test_help_imports_neither_pytorch_nor_optuna() -> None:
+    script = "import sys, hebbevo.cli; print(*{'torch', 'optuna', 'pandas', 'ray'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_every_command_has_help() -> None:
+    for name, command in cli.cli.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            if parameter.param_type_name == "option":
+                assert parameter.help, f"{name} --{parameter.name}"
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert hebbevo.__all__ == sorted(hebbevo.__all__)
+    for name in hebbevo.__all__:
+        assert getattr(hebbevo, name) is not None

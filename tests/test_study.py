@@ -1,0 +1,167 @@
+"""The tables of a study against the records they come from."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hebbevo.ledger import Ledger, Result
+from hebbevo.space import ChoiceGene, FloatGene, IntGene
+from hebbevo.spacefile import Spec
+from hebbevo.study import Study, open_study
+
+SPEC = Spec.model_validate(
+    {
+        "version": 1,
+        "name": "looked-at",
+        "task": {"dataset": "digits"},
+        "genome": {
+            "rate": {"low": 0.0, "high": 1.0},
+            "depth": {"type": "int", "low": 1, "high": 9},
+            "kind": {"choices": ["plain", "rich"]},
+            "bias": {"choices": [True, False]},
+            "gain": {"low": 0.0, "high": 1.0, "when": {"kind": "rich"}},
+            "form": {"choices": ["a", "b"], "when": {"kind": "rich"}},
+        },
+    }
+)
+FACTS = {"versions": {"python": "3.11", "torch": "2"}, "neurons": 40, "chance": 0.25}
+PLAIN = {"rate": 0.5, "depth": 2, "kind": "plain", "bias": True}
+RICH = {"rate": 0.25, "depth": 9, "kind": "rich", "bias": False, "gain": 0.75, "form": "b"}
+COLUMNS = {
+    "trial": "int64",
+    "accuracy": "float64",
+    "accuracy_sd": "float64",
+    "survivors": "float64",
+    "survivors_sd": "float64",
+    "neurons": "int64",
+    "collapsed": "bool",
+    "generation": "int64",
+    "seconds": "float64",
+    "failure": "object",
+}
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("study") / "blank.db"
+    Ledger.create(path, SPEC, FACTS).__exit__(None, None, None)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path, blank: bytes) -> Path:
+    path = tmp_path / "study.db"
+    path.write_bytes(blank)
+    return path
+
+
+def written(path: Path, values: list[tuple[float, float] | None]) -> Study:
+    """A study whose only generation has these values."""
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, len(values), [PLAIN] * len(values))
+        ledger.close_cohort([Result(number, value, {}) for number, value in enumerate(values)])
+    return open_study(path)
+
+
+def test_a_study_says_what_it_is(path):
+    study = open_study(str(path))
+    assert (study.path, study.name, study.neurons, study.chance) == (path, "looked-at", 40, 0.25)
+    assert study.settings == SPEC.to_json()
+    assert study.versions == FACTS["versions"]
+
+
+def test_every_trial_is_a_row_in_the_order_of_asking(path):
+    details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "layers": [1, 2]}
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, [PLAIN, RICH, PLAIN])
+        ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
+        ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25})])
+        ledger.open_generation(1, 6, [RICH])
+    nan, none = math.nan, None
+    expected = {
+        "trial": [0, 1, 2, 3],
+        "state": ["complete", "complete", "failed", "running"],
+        "accuracy": [0.5, 0.75, nan, nan],
+        "accuracy_sd": [nan, 0.01, nan, nan],
+        "survivors": [40.0, 12.5, nan, nan],
+        "survivors_sd": [nan, 1.5, nan, nan],
+        "neurons": [40] * 4,
+        "collapsed": [False, True, False, False],
+        "generation": [0, 0, 0, 1],
+        "seconds": [nan, 3.5, 1.25, nan],
+        "failure": pd.Series([none, none, "diverged", none], dtype=object),
+        "genome.rate": [0.5, 0.25, 0.5, 0.25],
+        "genome.depth": [2, 9, 2, 9],
+        "genome.kind": ["plain", "rich", "plain", "rich"],
+        "genome.bias": [True, False, True, False],
+        "genome.gain": [nan, 0.75, nan, 0.75],
+        "genome.form": [none, "b", none, "b"],
+    }
+    trials = open_study(path).trials()
+    pd.testing.assert_frame_equal(trials, pd.DataFrame(expected), check_exact=True)
+    assert {name: str(trials[name].dtype) for name in COLUMNS} == COLUMNS
+    assert trials.failure.tolist() == [None, None, "diverged", None]
+
+
+@pytest.mark.parametrize("trials", [0, 1], ids=["no trial", "one that runs"])
+def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials):
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 4, [PLAIN] * trials)
+    study = open_study(path)
+    table = study.trials()
+    assert len(table) == trials
+    assert list(table.columns[len(COLUMNS) + 1 :]) == [f"genome.{gene.name}" for gene in SPEC.space.genes]
+    assert {name: str(table[name].dtype) for name in COLUMNS} == COLUMNS
+    assert study.front().empty
+    assert study.hypervolume() == 0.0
+    assert repr(study) == f"Study({str(path)!r}, trials={trials}, front=0)"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_front_is_what_no_other_trial_beats(path, seed):
+    rng = np.random.default_rng(seed)
+    values = [(float(a), float(s)) for a, s in zip(rng.random(60), rng.integers(0, 41, 60), strict=True)]
+    mixed = [None if number % 7 == 0 else value for number, value in enumerate(values)]
+    mixed[1] = mixed[2]  # of equals the first
+    study = written(path, mixed)
+    alive = [(number, *value) for number, value in enumerate(mixed) if value is not None]
+    unbeaten = [
+        (survivors, number, accuracy)
+        for number, accuracy, survivors in alive
+        if not any(
+            a >= accuracy and s <= survivors and ((a, s) != (accuracy, survivors) or other < number)
+            for other, a, s in alive
+            if other != number
+        )
+    ]
+    front = study.front()
+    assert list(zip(front.survivors, front.trial, front.accuracy, strict=True)) == sorted(unbeaten)
+    assert list(front.index) == list(range(len(front)))
+    named = ["trial", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "neurons"]
+    assert list(front.columns) == named + [f"genome.{gene.name}" for gene in SPEC.space.genes]
+
+
+def test_the_hypervolume_is_the_dominated_share_of_the_square_above_chance(path):
+    study = written(path, [(0.625, 10.0), (1.0, 20.0), (0.25, 0.0), (0.1, 1.0), None])
+    # from chance 0.25: half the height over three quarters of the width, and the rest over one half
+    assert study.hypervolume() == pytest.approx(0.5 * 0.75 + 0.5 * 0.5)
+
+
+def test_a_table_is_the_callers_own(path):
+    study = written(path, [(0.5, 3.0), (0.75, 4.0)])
+    for table in (study.trials(), study.front()):
+        table.loc[0, "accuracy"] = 9.0
+    assert study.trials().accuracy.tolist() == [0.5, 0.75]
+    assert study.front().accuracy.tolist() == [0.5, 0.75]
+
+
+def test_genes_have_their_own_types_where_they_are_always_active(path):
+    trials = written(path, [(0.5, 3.0)]).trials()
+    kinds = {FloatGene: "float64", IntGene: "int64"}
+    for gene in SPEC.space.genes:
+        if not gene.when and not isinstance(gene, ChoiceGene):
+            assert str(trials[f"genome.{gene.name}"].dtype) == kinds[type(gene)]
+    assert str(trials["genome.bias"].dtype) == "bool"

@@ -1,0 +1,150 @@
+"""Stacked optimisers against PyTorch's own, one a net."""
+
+import pytest
+import torch
+
+from hebbevo.training.optimizers import KNOBS, OPTIMIZERS, SGD, AdamW
+
+SHAPES = {"weight": (5, 3), "bias": (5,), "scalar": ()}
+HYPER = [
+    {"learning_rate": 1e-3, "weight_decay": 1e-2, "momentum": 0.9},
+    {"learning_rate": 3e-2, "weight_decay": 0.0, "momentum": 0.0},
+    {"learning_rate": 1e-4, "weight_decay": 1.0, "momentum": 0.99},
+    {"learning_rate": 0.5, "weight_decay": 1e-3, "momentum": 0.5},
+]
+STEPS = 50
+
+
+def start():
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(len(HYPER), *shape, generator=generator) for name, shape in SHAPES.items()}
+
+
+def gradients():
+    """Noise of very different sizes over the steps, and always zero in places."""
+    generator = torch.Generator().manual_seed(2)
+    for step in range(STEPS):
+        grads = [
+            torch.randn(len(HYPER), *s, generator=generator) * 10 ** (step % 5 - 3) for s in SHAPES.values()
+        ]
+        grads[0][:, 2] = 0
+        yield step, grads
+
+
+def factors(step):
+    """Learning-rate factors of the nets: one never slows down."""
+    left = 1 - step / STEPS
+    return torch.tensor([1.0, left, left**2, 0.5])
+
+
+def torch_adamw(weights, hyper):
+    return torch.optim.AdamW(weights, lr=hyper["learning_rate"], weight_decay=hyper["weight_decay"])
+
+
+def torch_sgd(weights, hyper):
+    optimizer = torch.optim.SGD(weights, lr=hyper["learning_rate"], momentum=hyper["momentum"])
+
+    def shrink(*_):
+        with torch.no_grad():
+            for weight in weights:
+                weight *= 1 - optimizer.param_groups[0]["lr"] * hyper["weight_decay"]
+
+    optimizer.register_step_pre_hook(shrink)
+    return optimizer
+
+
+ORACLES = {"adamw": torch_adamw, "sgd": torch_sgd}
+
+
+def alone(name, row, steps=STEPS):
+    """Weights and moments of one net after PyTorch's own optimiser."""
+    weights = [torch.nn.Parameter(value[row].clone()) for value in start().values()]
+    optimizer = ORACLES[name](weights, HYPER[row])
+    for step, grads in gradients():
+        if step == steps:
+            break
+        optimizer.param_groups[0]["lr"] = HYPER[row]["learning_rate"] * factors(step)[row].item()
+        for weight, grad in zip(weights, grads, strict=True):
+            weight.grad = grad[row].clone()
+        optimizer.step()
+    kinds = {"adamw": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}[name]
+    states = [optimizer.state[weight] for weight in weights]
+    moments = [[state[kind] for kind in kinds if state.get(kind) is not None] for state in states]
+    return [weight.detach() for weight in weights], moments
+
+
+def assert_close(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters(name):
+    parameters = start()
+    optimizer = OPTIMIZERS[name](parameters, HYPER)
+    for step, grads in gradients():
+        optimizer.step(parameters, grads, factors(step))
+    for row in range(len(HYPER)):
+        weights, moments = alone(name, row)
+        for key, weight, state in zip(SHAPES, weights, moments, strict=True):
+            assert_close(parameters[key][row], weight)
+            for ours, theirs in zip(optimizer.moments[key], state, strict=bool(state)):
+                assert_close(ours[row], theirs)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_the_nets_that_are_kept_go_on_with_their_own_state(name):
+    kept = torch.tensor([3, 0])
+    parameters = start()
+    optimizer = OPTIMIZERS[name](parameters, HYPER)
+    for step, grads in gradients():
+        factor = factors(step)
+        if step == 20:
+            optimizer.keep(kept)
+            parameters = {key: value[kept] for key, value in parameters.items()}
+        if step >= 20:
+            grads, factor = [grad[kept] for grad in grads], factor[kept]
+        optimizer.step(parameters, grads, factor)
+    for place, row in enumerate(kept.tolist()):
+        for key, weight in zip(SHAPES, alone(name, row)[0], strict=True):
+            assert_close(parameters[key][place], weight)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_net_without_gradients_only_decays(name):
+    parameters = start()
+    optimizer = OPTIMIZERS[name](parameters, HYPER)
+    zeros = [torch.zeros_like(value) for value in parameters.values()]
+    optimizer.step(parameters, zeros, torch.ones(len(HYPER)))
+    for row, hyper in enumerate(HYPER):
+        shrink = 1 - hyper["learning_rate"] * hyper["weight_decay"]
+        torch.testing.assert_close(parameters["weight"][row], start()["weight"][row] * shrink)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_infinite_gradients_of_one_net_do_not_touch_the_others(name):
+    results = []
+    for bad in (float("nan"), float("inf"), 1.0):
+        parameters = start()
+        optimizer = OPTIMIZERS[name](parameters, HYPER)
+        grads = [torch.ones_like(value) for value in parameters.values()]
+        for grad in grads:
+            grad[1] = bad
+        optimizer.step(parameters, grads, torch.ones(len(HYPER)))
+        results.append({key: value[[0, 2, 3]] for key, value in parameters.items()})
+    for other in results[:2]:
+        assert all(torch.equal(other[key], results[2][key]) for key in SHAPES)
+
+
+def test_moments_are_of_the_parameters_shape_and_start_at_zero():
+    parameters = start()
+    for optimizer, count in ((AdamW, 2), (SGD, 1)):
+        moments = optimizer(parameters, HYPER).moments
+        assert moments.keys() == SHAPES.keys()
+        for key, entries in moments.items():
+            assert [entry.shape for entry in entries] == [parameters[key].shape] * count
+            assert not any(entry.any() for entry in entries)
+
+
+def test_every_knob_has_an_admissible_default_and_every_optimiser_a_name():
+    assert all(knob.problem(knob.default) is None for knob in KNOBS.values())
+    assert KNOBS["optimizer"].choices == tuple(OPTIMIZERS)

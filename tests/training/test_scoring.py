@@ -1,0 +1,77 @@
+"""From the replicates of a genome to the score of its trial."""
+
+import json
+from statistics import stdev
+
+import pytest
+
+from hebbevo.training import Measurement, score
+
+A = Measurement((0.5, 0.75), (20, 12), (8, 4), inputs=9, seconds=1.5)
+B = Measurement((0.25, 0.8), (20, 9), (6, 3), inputs=10, seconds=2.0)
+C = Measurement((0.5, 0.85), (18, 6), (4, 2), inputs=5, seconds=0.5)
+COLLAPSED = Measurement((0.5, 0.25), (20, 0), (0, 0), inputs=0, seconds=1.0)
+FAILED = Measurement((0.5, 0.1), (20, 20), (10, 10), 9, 1.0, "the loss became NaN or infinite at step 3")
+
+
+def test_a_score_is_the_mean_over_replicates_with_its_standard_deviation():
+    result = score([A, B, C])
+    assert result.values == pytest.approx((0.8, 9.0))
+    assert result.details == {
+        "accuracy_sd": pytest.approx(stdev([0.75, 0.8, 0.85])),
+        "survivors_sd": pytest.approx(3.0),
+        "survivors_per_layer": [6.0, 3.0],
+        "inputs": 8.0,
+        "collapsed": False,
+        "accuracy_per_epoch": pytest.approx([1.25 / 3, 0.8]),
+        "survivors_per_epoch": pytest.approx([58 / 3, 9.0]),
+        "replicates": [
+            {"accuracy": 0.75, "survivors": 12},
+            {"accuracy": 0.8, "survivors": 9},
+            {"accuracy": 0.85, "survivors": 6},
+        ],
+        "epochs": 2,
+        "seconds": 4.0,
+    }
+
+
+def test_a_single_replicate_is_its_own_mean_and_has_no_standard_deviation():
+    result = score([A])
+    assert result.values == (0.75, 12)
+    assert (result.details["accuracy_sd"], result.details["survivors_sd"]) == (None, None)
+    assert result.details["accuracy_per_epoch"] == [0.5, 0.75]
+
+
+def test_a_trial_fails_if_any_replicate_did():
+    result = score([A, FAILED, FAILED])
+    assert result.values is None
+    assert result.details == {
+        "failure": "replicate 1: the loss became NaN or infinite at step 3",
+        "seconds": 3.5,
+    }
+
+
+def test_the_failure_of_a_single_replicate_has_no_number():
+    result = score([FAILED])
+    assert result.values is None
+    assert result.details["failure"] == "the loss became NaN or infinite at step 3"
+
+
+def test_a_trial_has_collapsed_if_any_replicate_did_and_keeps_its_true_accuracy():
+    result = score([A, COLLAPSED])
+    assert result.details["collapsed"] is True
+    assert result.values == (0.5, 6.0)
+
+
+@pytest.mark.parametrize(
+    ("measurement", "collapsed"), [(A, False), (COLLAPSED, True), (FAILED, False),
+                                   (Measurement((), (), (), 0, 0.0, failure="no memory"), False)]
+)  # fmt: skip
+def test_collapsed_is_a_training_that_succeeded_without_a_survivor(measurement, collapsed):
+    assert measurement.collapsed is collapsed
+
+
+@pytest.mark.parametrize("measurements", [[A], [A, B, C], [COLLAPSED, A], [A, FAILED]])
+def test_details_survive_strict_json(measurements):
+    details = score(measurements).details
+    assert json.loads(json.dumps(details, allow_nan=False)) == details

@@ -1,0 +1,161 @@
+"""Many nets as one: what a stack computes, and which nets may be stacked."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hebbevo.training.stack import Stack, structure
+
+CPU = torch.device("cpu")
+
+
+class Counting(nn.Module):
+    """Counts its training calls, and adds a constant to a linear layer."""
+
+    def __init__(self, width=3, slope=0.1, scale=1.0, seed=0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.layer = nn.Linear(4, width)
+        with torch.no_grad():
+            for value in self.layer.parameters():
+                value.copy_(torch.randn(value.shape, generator=generator))
+        self.activation = nn.LeakyReLU(slope)
+        self.scale = scale
+        self.register_buffer("calls", torch.tensor(10 * seed))
+        self.register_buffer("shift", torch.tensor(float(seed)))
+
+    def forward(self, x):
+        if self.training:
+            self.calls.add_(1)
+        return self.activation(self.layer(x)) * self.scale + self.shift
+
+
+def stacked(sizes=3):
+    nets = [Counting(seed=seed) for seed in range(sizes)]
+    return nets, Stack(nets, CPU)
+
+
+def run(net, x):
+    return net(x)
+
+
+def test_a_call_gives_what_each_net_gives():
+    nets, stack = stacked(4)
+    x = torch.randn(5, 4)
+    assert stack.size == 4
+    torch.testing.assert_close(stack.call(run, x), torch.stack([net.eval()(x) for net in nets]))
+
+
+def test_gradients_are_those_of_each_net():
+    nets, stack = stacked()
+    x = torch.randn(5, 4)
+    losses = stack.call(lambda net: net(x).square().mean())
+    grads = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+    for row, net in enumerate(nets):
+        alone = torch.autograd.grad(net(x).square().mean(), list(net.parameters()))
+        for ours, theirs in zip(grads, alone, strict=True):
+            torch.testing.assert_close(ours[row], theirs)
+
+
+def test_changes_in_place_reach_the_stack_and_not_the_nets_it_was_made_of():
+    nets, stack = stacked()
+    stack.call(run, torch.ones(1, 4), training=True)
+    stack.call(run, torch.ones(1, 4), training=True)
+    assert stack.buffers["calls"].tolist() == [2, 12, 22]
+    with torch.no_grad():
+        stack.call(lambda net: net.layer.bias.fill_(7))
+    assert (stack.parameters["layer.bias"] == 7).all()
+    assert [net.calls.item() for net in nets] == [0, 10, 20]
+    assert not any((net.layer.bias == 7).any() for net in nets)
+
+
+def test_stacked_arguments_go_one_to_each_net_and_can_be_changed_in_place():
+    _, stack = stacked()
+    moments = {"layer.bias": (torch.zeros(3, 3), torch.ones(3, 3))}
+
+    def add(net, moments, number):
+        moments["layer.bias"][0].add_(number + net.shift)
+        return number
+
+    assert stack.call(add, moments, torch.tensor([1.0, 2.0, 3.0]), stacked=True).tolist() == [1, 2, 3]
+    assert moments["layer.bias"][0].tolist() == [[1] * 3, [3] * 3, [5] * 3]
+    assert (moments["layer.bias"][1] == 1).all()
+
+
+def test_the_training_mode_reaches_every_module_and_is_evaluation_by_default():
+    def modes(net):
+        return torch.tensor([net.training, net.activation.training])
+
+    nets, stack = stacked()
+    nets[0].eval()
+    assert not stack.call(modes).any()
+    assert stack.call(modes, training=True).all()
+    assert not stack.call(modes).any()
+    stack.call(run, torch.ones(1, 4))
+    assert stack.buffers["calls"].tolist() == [0, 10, 20]
+
+
+def test_stacking_and_calling_leave_the_nets_and_pytorchs_generator_as_they_were():
+    nets, _ = stacked()
+    before = [copy.deepcopy(net.state_dict()) for net in nets]
+    generator = torch.get_rng_state()
+    stack = Stack(nets, CPU)
+    stack.call(run, torch.ones(2, 4), training=True)
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert type(stack.skeleton) is Counting
+    for net, state in zip(nets, before, strict=True):
+        assert type(net) is Counting
+        assert net.training
+        assert net.layer.weight.device == CPU
+        assert all(torch.equal(net.state_dict()[name], value) for name, value in state.items())
+
+
+def test_rows_that_are_kept_go_on_in_the_order_given():
+    nets, stack = stacked(4)
+    x = torch.randn(2, 4)
+    stack.call(run, x, training=True)
+    stack.keep(torch.tensor([3, 1]))
+    assert stack.size == 2
+    torch.testing.assert_close(stack.call(run, x, training=True), torch.stack([nets[3](x), nets[1](x)]))
+    assert stack.buffers["calls"].tolist() == [32, 12]
+    assert all(value.is_leaf and value.requires_grad for value in stack.parameters.values())
+
+
+def changed(change):
+    net = Counting()
+    change(net)
+    return net
+
+
+def tabled(table):
+    net = Counting()
+    net.table = table
+    return net
+
+
+STRUCTURES = {
+    "width": Counting(width=5),
+    "attribute of a submodule": Counting(slope=0.2),
+    "attribute of the net": Counting(scale=2.0),
+    "class of a submodule": changed(lambda net: setattr(net, "activation", nn.ReLU())),
+    "one layer more": changed(lambda net: setattr(net, "more", nn.Identity())),
+    "no bias": changed(lambda net: setattr(net.layer, "bias", None)),
+    "kind of number": changed(lambda net: net.double()),
+    "buffer": changed(lambda net: net.register_buffer("more", torch.zeros(1))),
+    "table in place of a buffer": tabled(torch.zeros(2000)),
+    "other table": tabled(torch.zeros(2000).index_fill(0, torch.tensor(1000), 1e-6)),
+}
+
+
+@pytest.mark.parametrize("what", STRUCTURES)
+def test_nets_that_differ_in_more_than_tensor_values_have_another_structure(what):
+    others = [net for name, net in STRUCTURES.items() if name != what] + [Counting()]
+    assert all(structure(STRUCTURES[what]) != structure(other) for other in others)
+    assert structure(copy.deepcopy(STRUCTURES[what])) == structure(STRUCTURES[what])
+
+
+def test_nets_that_differ_in_tensor_values_and_mode_have_the_same_structure():
+    assert structure(Counting(seed=3).eval()) == structure(Counting(seed=4))
+    assert hash(structure(Counting(seed=3))) == hash(structure(Counting(seed=4)))
