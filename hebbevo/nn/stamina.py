@@ -193,6 +193,10 @@ class _StaminaUnits(Plastic):
     def transfer(self, x: Tensor) -> Tensor:
         """Apply the transfer function of the living units."""
 
+    @abstractmethod
+    def size(self, y: Tensor) -> Tensor:
+        """How large the outputs are; a unit is silent where this is zero."""
+
     @property
     def stamina(self) -> Tensor:
         """Scale-free stamina, (num_neurons,): gains and penalties over the layer's mean activity."""
@@ -241,15 +245,18 @@ class _StaminaUnits(Plastic):
         v_bj = activity_bj - penalty * c_b * [silent], with c_b after the penalty form; the firing prior p
         weighs the two terms by 2(1 - p) and 2p, which for frequencies is the log-odds rule [fires] - p.
         """
-        size = y.abs()
-        fires = (size > 0).to(y.dtype)
+        size = self.size(y)
+        fires = size.sign()
         living = alive.sum().clamp(min=1)
         firing = fires.sum(1)
         silent = living - firing
         mean = y.mean(0)
+        mean_size = mean if size is y else size.mean(0)
 
-        spread = (y.square().mean(0) - mean.square()).clamp(min=0).sqrt() * self.outgoing * alive
-        by_neuron = torch.stack([size.mean(0), fires.mean(0), spread])[self.activity]
+        # the norm takes one pass over y where the mean of squares takes three
+        mean_square = torch.linalg.vector_norm(y, dim=0).square() / y.shape[0]
+        spread = (mean_square - mean.square()).clamp(min=0).sqrt() * self.outgoing * alive
+        by_neuron = torch.stack([mean_size, fires.mean(0), spread])[self.activity]
         by_sample = torch.stack([size.sum(1), firing, spread.sum().expand_as(firing)])[self.activity] / living
         level = torch.stack([
             by_sample,
@@ -348,6 +355,10 @@ class Stamina(_StaminaUnits):
         """Rectify."""
         return x.relu()
 
+    def size(self, y: Tensor) -> Tensor:
+        """The outputs themselves."""
+        return y
+
 
 class InputStamina(_StaminaUnits):
     """Input units that die when unused: the identity, masked; arguments as for `Stamina`.
@@ -358,6 +369,10 @@ class InputStamina(_StaminaUnits):
     def transfer(self, x: Tensor) -> Tensor:
         """Let the inputs through."""
         return x
+
+    def size(self, y: Tensor) -> Tensor:
+        """Absolute values."""
+        return y.abs()
 
 
 def _checked(knobs: Mapping[str, object]) -> Mapping[str, Value]:

@@ -34,7 +34,8 @@ class Stack:
     def __init__(self, nets: Sequence[nn.Module], device: torch.device) -> None:
         parameters, buffers = stack_module_state(list(nets))
         self.parameters = {
-            name: value.detach().to(device).requires_grad_() for name, value in parameters.items()
+            name: _like_its_gradient(value.detach().to(device)).requires_grad_()
+            for name, value in parameters.items()
         }
         self.buffers = {name: value.to(device) for name, value in buffers.items()}
         self.skeleton = copy.deepcopy(nets[0]).to("meta")
@@ -67,9 +68,15 @@ class Stack:
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
         self.parameters = {
-            name: value.detach()[rows].requires_grad_() for name, value in self.parameters.items()
+            name: _like_its_gradient(value.detach()[rows]).requires_grad_()
+            for name, value in self.parameters.items()
         }
         self.buffers = {name: value[rows] for name, value in self.buffers.items()}
+
+
+def _like_its_gradient(weight: Tensor) -> Tensor:
+    """Lay stacked matrices out column by column, as the gradient of a stacked linear layer comes out."""
+    return weight.mT.contiguous().mT if weight.dim() == 3 else weight
 
 
 def structure(net: nn.Module) -> tuple[object, ...]:
