@@ -151,7 +151,6 @@ class _StaminaUnits(Plastic):
     gain: Tensor  # (num_neurons,) decayed sum of v
     reference: Tensor  # (num_neurons,) decayed sum of the layer's mean activity
     mean_output: Tensor  # (num_neurons,) running mean that starts at zero
-    seen: Tensor  # (num_neurons,) 0..1, which a running mean of ones would be: mean_output's correction
     outgoing: Tensor  # (num_neurons,) norm of the outgoing weights
     best_loss: Tensor
     stalled: Tensor  # events without a better loss
@@ -184,7 +183,6 @@ class _StaminaUnits(Plastic):
         self.register_buffer("gain", torch.zeros(num_neurons))
         self.register_buffer("reference", torch.zeros(num_neurons))
         self.register_buffer("mean_output", torch.zeros(num_neurons))
-        self.register_buffer("seen", torch.zeros(num_neurons))
         self.register_buffer("outgoing", torch.ones(num_neurons))
         self.register_buffer("best_loss", torch.tensor(float("inf")))
         self.register_buffer("stalled", torch.tensor(0))
@@ -217,7 +215,10 @@ class _StaminaUnits(Plastic):
         if self.regularised:
             y = InjectedLoss.apply(y, self._regulariser(y, alive))  # type: ignore[no-untyped-call]
         with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
-            self._account(y.detach().reshape(-1, self.num_neurons).to(self.gain.dtype), alive)
+            rows = y.detach().reshape(-1, self.num_neurons).to(self.gain.dtype)
+            _Accounting.apply(  # type: ignore[no-untyped-call]
+                rows, self.size(rows), alive, *(getattr(self, name) for name in _ACCOUNTS)
+            )
             if not self.attached:
                 self._live_and_die(None)
         return y
@@ -238,43 +239,6 @@ class _StaminaUnits(Plastic):
     def restructure(self, around: Neighbourhood) -> None:
         """Let neurons die and return, in place, if this is due at the present step."""
         self._live_and_die(around)
-
-    def _account(self, y: Tensor, alive: Tensor) -> None:
-        """Add a batch of outputs, (b, j), to the stamina.
-
-        v_bj = activity_bj - penalty * c_b * [silent], with c_b after the penalty form; the firing prior p
-        weighs the two terms by 2(1 - p) and 2p, which for frequencies is the log-odds rule [fires] - p.
-        """
-        size = self.size(y)
-        fires = size.sign()
-        living = alive.sum().clamp(min=1)
-        firing = fires.sum(1)
-        silent = living - firing
-        mean = y.mean(0)
-        mean_size = mean if size is y else size.mean(0)
-
-        # the norm takes one pass over y where the mean of squares takes three
-        mean_square = torch.linalg.vector_norm(y, dim=0).square() / y.shape[0]
-        spread = (mean_square - mean.square()).clamp(min=0).sqrt() * self.outgoing * alive
-        by_neuron = torch.stack([mean_size, fires.mean(0), spread])[self.activity]
-        by_sample = torch.stack([size.sum(1), firing, spread.sum().expand_as(firing)])[self.activity] / living
-        level = torch.stack([
-            by_sample,
-            by_sample * silent / firing.clamp(min=1),
-            by_sample * living / silent.clamp(min=1),
-            torch.ones_like(by_sample),
-        ])[self.penalty_form]  # fmt: skip
-        unused = (level.sum() - level @ fires) / y.shape[0]
-
-        prior = self.firing_prior
-        v = 2 * (1 - prior) * by_neuron - 2 * prior * self.unactivation_penalty * unused
-        self.gain.mul_(self.stamina_decay).add_(v * alive)
-        self.reference.mul_(self.stamina_decay).add_(by_sample.mean() * alive)
-        rate = _MEAN_OUTPUT_RATE * alive
-        self.mean_output.add_((mean - self.mean_output) * rate)
-        self.seen.add_((1 - self.seen) * rate)
-        self.age.add_(1)
-        self.steps.add_(1)
 
     def _regulariser(self, y: Tensor, alive: Tensor) -> Tensor:
         """Penalise large neurons, sum_j (m_j/mean - 1)^2, and low entropy of q_j = m_j / sum_k m_k."""
@@ -303,7 +267,7 @@ class _StaminaUnits(Plastic):
         if around is not None:
             self._rewire(around, due, dies, born)
         self.alive.copy_((self.alive & ~dies) | born)
-        for statistic in (self.age, self.gain, self.reference, self.mean_output, self.seen):
+        for statistic in (self.age, self.gain, self.reference, self.mean_output):
             statistic.masked_fill_(born, 0)
 
     def _has_stalled(self, due: Tensor, around: Neighbourhood | None) -> Tensor:
@@ -316,7 +280,9 @@ class _StaminaUnits(Plastic):
 
     def _rewire(self, around: Neighbourhood, due: Tensor, dies: Tensor, born: Tensor) -> None:
         if around.out_bias is not None:
-            gone = self.mean_output / self.seen.clamp(min=_MEAN_OUTPUT_RATE) * (dies & self.handover)
+            # a running mean that began at zero has this much of its weight
+            weight = 1 - (1 - _MEAN_OUTPUT_RATE) ** torch.minimum(self.age, self.steps)
+            gone = self.mean_output / weight * (dies & self.handover)
             around.out_bias.add_(around.out_weight @ gone)
         fresh = born & (self.rebirth != REBIRTHS.index(_OLD))
         around.out_weight.masked_fill_(fresh, 0)
@@ -333,6 +299,100 @@ class _StaminaUnits(Plastic):
             moment.masked_fill_(born, 0)
         norm = around.out_weight.norm(dim=0)
         self.outgoing.copy_(torch.where(due, norm, self.outgoing))
+
+
+_ACCOUNTS = (
+    "activity",
+    "penalty_form",
+    "firing_prior",
+    "unactivation_penalty",
+    "stamina_decay",
+    "outgoing",
+    "gain",
+    "reference",
+    "mean_output",
+    "age",
+    "steps",
+)
+
+
+class _Accounting(torch.autograd.Function):
+    """`_account` for one net, or for a stack of them at once: far fewer and larger operations than `vmap` makes."""
+
+    @staticmethod
+    def forward(*tensors: Tensor) -> Tensor:
+        _account(*tensors)
+        return tensors[0].new_empty(0)
+
+    @staticmethod
+    def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: object, output: object) -> None:
+        pass
+
+    @staticmethod
+    def vmap(info: object, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
+        _account(*(tensor.movedim(dim, 0) for tensor, dim in zip(tensors, in_dims, strict=True)))
+        return tensors[0].new_empty(tensors[0].shape[in_dims[0]], 0), 0
+
+
+def _account(
+    y: Tensor,  # (..., b, j), outputs of a batch
+    size: Tensor,
+    alive: Tensor,  # (..., j)
+    activity: Tensor,  # (...), as are all knobs but the prior
+    penalty_form: Tensor,
+    prior: Tensor,  # (..., j)
+    penalty: Tensor,
+    decay: Tensor,
+    outgoing: Tensor,
+    gain: Tensor,
+    reference: Tensor,
+    mean_output: Tensor,
+    age: Tensor,
+    steps: Tensor,
+) -> None:
+    """Add a batch of outputs to the stamina, in place.
+
+    v_bj = activity_bj - penalty * c_b * [silent], with c_b after the penalty form; the firing prior p weighs
+    the two terms by 2(1 - p) and 2p, which for frequencies is the log-odds rule [fires] - p.
+    """
+    batch = y.shape[-2]
+    activity, penalty_form, penalty, decay = (
+        knob.unsqueeze(-1) for knob in (activity, penalty_form, penalty, decay)
+    )
+    fires = size.sign()
+    firing = fires.sum(-1)  # (..., b)
+    living = alive.sum(-1, keepdim=True).clamp(min=1)
+    silent = living - firing
+    mean = y.mean(-2)
+    mean_size = mean if size is y else size.mean(-2)
+    spread = (y.square().mean(-2) - mean.square()).clamp(min=0).sqrt() * outgoing
+    spreads = spread.sum(-1, keepdim=True).expand_as(firing)
+
+    by_sample = _chosen(activity, size.sum(-1), firing, spreads) / living
+    level = _chosen(
+        penalty_form,
+        by_sample,
+        by_sample * silent / firing.clamp(min=1),
+        by_sample * living / silent.clamp(min=1),
+        torch.ones_like(by_sample),
+    )
+    fired, used = (torch.stack((torch.ones_like(level), level), -2) @ fires / batch).unbind(-2)
+    unused = level.mean(-1, keepdim=True) - used
+    by_neuron = _chosen(activity, mean_size, fired, spread)
+
+    v = 2 * (1 - prior) * by_neuron - 2 * prior * penalty * unused
+    gain.mul_(decay).add_(v * alive)
+    reference.mul_(decay).add_(by_sample.mean(-1, keepdim=True) * alive)
+    mean_output.lerp_(mean, _MEAN_OUTPUT_RATE)
+    age.add_(1)
+    steps.add_(1)
+
+
+def _chosen(index: Tensor, first: Tensor, *others: Tensor) -> Tensor:
+    """Take ``first`` where ``index`` is 0, the next where it is 1, and so on."""
+    for number, other in enumerate(others, start=1):
+        first = torch.where(index == number, other, first)
+    return first
 
 
 class Stamina(_StaminaUnits):

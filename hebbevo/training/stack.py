@@ -8,19 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
-
-
-class _Applied(nn.Module):
-    """``function(net, *args)`` as a module, so that `functional_call` can swap the net's state."""
-
-    def __init__(self, net: nn.Module, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.net = net
-        self.function = function
-
-    def forward(self, *args: Any) -> Any:
-        return self.function(self.net, *args)
+from torch.func import stack_module_state, vmap
 
 
 class Stack:
@@ -38,7 +26,13 @@ class Stack:
             for name, value in parameters.items()
         }
         self.buffers = {name: value.to(device) for name, value in buffers.items()}
-        self.skeleton = copy.deepcopy(nets[0]).to("meta")
+        self._skeleton = copy.deepcopy(nets[0]).to("meta")
+        # where a net keeps each tensor: `functional_call` would look all of them up again at every call
+        self._places = [
+            (getattr(self._skeleton.get_submodule(module), store), key)
+            for store, names in (("_parameters", self.parameters), ("_buffers", self.buffers))
+            for module, _, key in (name.rpartition(".") for name in names)
+        ]
 
     @property
     def size(self) -> int:
@@ -56,14 +50,16 @@ class Stack:
             stacked: whether the args are stacked.
             training: whether the net is in training mode.
         """
-        applied = _Applied(self.skeleton, function).train(training)
+        if self._skeleton.training is not training:
+            self._skeleton.train(training)
 
-        def one(state: dict[str, Tensor], *args: Any) -> Any:
-            return functional_call(applied, state, args)
+        def one(state: list[Tensor], *args: Any) -> Any:
+            for (store, key), tensor in zip(self._places, state, strict=True):
+                store[key] = tensor
+            return function(self._skeleton, *args)
 
-        state = {f"net.{name}": value for name, value in (self.parameters | self.buffers).items()}
         in_dims = (0, *(0 if stacked else None for _ in args))
-        return vmap(one, in_dims=in_dims)(state, *args)
+        return vmap(one, in_dims=in_dims)([*self.parameters.values(), *self.buffers.values()], *args)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
