@@ -20,6 +20,12 @@ USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 TRIALS = click.option("--trials", type=int, metavar="N", help="Total number of trials to reach.")
+WORKERS = click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes to train in; the study does not depend on it.  [default: a core each]",
+)
 QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 
 
@@ -50,6 +56,7 @@ def cli() -> None:
     "--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file."
 )
 @click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
+@WORKERS
 @QUIET
 def search(space: str, quiet: bool, **overrides: Any) -> None:
     """Search a space; the same command again continues the study."""
@@ -61,12 +68,13 @@ def search(space: str, quiet: bool, **overrides: Any) -> None:
 @cli.command()
 @STUDY
 @TRIALS
+@WORKERS
 @QUIET
-def resume(study: Path, trials: int | None, quiet: bool) -> None:
+def resume(study: Path, trials: int | None, workers: int | None, quiet: bool) -> None:
     """Continue a study, which knows its own settings."""
     from hebbevo.loop import resume as resume_study
 
-    _watched(quiet, lambda watch: resume_study(study, trials=trials, watch=watch))
+    _watched(quiet, lambda watch: resume_study(study, trials=trials, workers=workers, watch=watch))
 
 
 @cli.command()

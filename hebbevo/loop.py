@@ -19,14 +19,14 @@ import numpy as np
 
 from hebbevo import data, ledger, pareto, spacefile
 from hebbevo.data import Split
-from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
 from hebbevo.ledger import Generation, Ledger, Record, Result
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.spacefile import Spec
 from hebbevo.study import Study
 
 if TYPE_CHECKING:
-    from hebbevo.executors import Batch, LocalExecutor
+    from hebbevo.executors import Batch, Executor
     from hebbevo.training import Measurement
 
 STUDIES = Path("studies")
@@ -73,6 +73,7 @@ def search(
     epochs: int | None = None,
     dataset: str | None = None,
     target: str | None = None,
+    workers: int | None = None,
     watch: Watcher = lambda _: None,
 ) -> Study:
     """Search a space until its study holds ``trials`` trials; a study that exists is continued.
@@ -88,6 +89,8 @@ def search(
         epochs: length of a training.
         dataset: built-in name, or path of an .npz, .csv or .parquet file.
         target: label column of a .csv or .parquet file.
+        workers: processes to train in, by default one a core; 1 trains in this process. The study does not
+            depend on it.
         watch: called with the progress after every cohort.
 
     Raises:
@@ -120,11 +123,19 @@ def search(
                 f"{path}: was made with other settings ({'; '.join(changes)}); "
                 "change them back, or write another --study"
             )
-    return _continue(path, spec.search.trials, watch, split)
+    return _continue(path, spec.search.trials, workers, watch, split)
 
 
-def resume(study: str | Path, *, trials: int | None = None, watch: Watcher = lambda _: None) -> Study:
+def resume(
+    study: str | Path,
+    *,
+    trials: int | None = None,
+    workers: int | None = None,
+    watch: Watcher = lambda _: None,
+) -> Study:
     """Continue a study to its total of trials, or to ``trials``; needs only the file and the data.
+
+    ``workers`` and ``watch`` are as for `search`.
 
     Raises:
         UsageError: the study or its data cannot be used.
@@ -135,15 +146,18 @@ def resume(study: str | Path, *, trials: int | None = None, watch: Watcher = lam
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
         total = book.spec.override(trials=in_force if trials is None else trials).search.trials
-    return _continue(Path(study), total, watch, None)
+    return _continue(Path(study), total, workers, watch, None)
 
 
-def _continue(path: Path, total: int, watch: Watcher, split: Split | None) -> Study:
+def _continue(path: Path, total: int, workers: int | None, watch: Watcher, split: Split | None) -> Study:
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: {workers} is too small; write a whole number of 1 or more")
     with ledger.held(path), Ledger.open(path) as book:
         loop = _Loop(book, total, watch)
         loop.replay()
         if not loop.finished:
-            loop.run(_executor(book, split))
+            with closing(_executor(book, split, workers)) as executor:
+                loop.run(executor)
         return Study(book)
 
 
@@ -178,7 +192,7 @@ class _Loop:
             self._open = generation
             self._tell_if_complete()
 
-    def run(self, executor: LocalExecutor) -> None:
+    def run(self, executor: Executor) -> None:
         """Search until the total is reached or the user interrupts."""
         self._watch(self._progress())
         try:
@@ -205,7 +219,7 @@ class _Loop:
         self._records |= {record.number: record for record in records}
         return Generation(number, self._total, tuple(records))
 
-    def _train(self, generation: Generation, executor: LocalExecutor) -> None:
+    def _train(self, generation: Generation, executor: Executor) -> None:
         batches = [
             batch
             for batch in pack(generation, self._replicates, self._book.facts["cohort_width"])
@@ -277,7 +291,7 @@ def pack(generation: Generation, replicates: int, cohort_width: int) -> list[Bat
     from hebbevo.executors import Batch
     from hebbevo.training import Candidate
 
-    size = max(1, cohort_width // replicates)
+    size = _genomes(replicates, cohort_width)
     records = generation.records
     return [
         Batch(
@@ -290,6 +304,11 @@ def pack(generation: Generation, replicates: int, cohort_width: int) -> list[Bat
         )
         for start in range(0, len(records), size)
     ]
+
+
+def _genomes(replicates: int, cohort_width: int) -> int:
+    """Genomes of a cohort."""
+    return max(1, cohort_width // replicates)
 
 
 def _outcome(record: Record) -> Outcome:
@@ -345,10 +364,10 @@ def _widest(spec: Spec, split: Split) -> int:
     return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
 
 
-def _executor(book: Ledger, split: Split | None) -> LocalExecutor:
+def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executor:
     import torch
 
-    from hebbevo.executors import LocalExecutor
+    from hebbevo.executors import ProcessExecutor, SerialExecutor
     from hebbevo.networks import Architecture
     from hebbevo.training import Recipe
 
@@ -378,10 +397,14 @@ def _executor(book: Ledger, split: Split | None) -> LocalExecutor:
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
     )
-    workers = 1 if facts["device"] == "cuda" else _cores() // facts["threads"]
-    return LocalExecutor(
-        recipe, split, device=facts["device"], workers=max(1, workers), threads=facts["threads"]
-    )
+    device, threads = facts["device"], facts["threads"]
+    if workers is None:
+        workers = 1 if device == "cuda" else max(1, _cores() // threads)
+    cohorts = -(-spec.search.population // _genomes(spec.search.replicates, facts["cohort_width"]))
+    workers = min(workers, cohorts)
+    if workers == 1:
+        return SerialExecutor(recipe, split, device=device, threads=threads)
+    return ProcessExecutor(recipe, split, device=device, threads=threads, workers=workers)
 
 
 def _cores() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -98,11 +97,8 @@ FAMILIES: dict[str, Callable[[Architecture, Mapping[str, Value], int], nn.Module
 }
 
 
-_GENERATOR = threading.Lock()  # PyTorch's generator is shared by the threads of an executor
-
-
 def build(architecture: Architecture, knobs: Mapping[str, Value], seed: int) -> nn.Module:
     """Build one network; ``seed`` alone decides its initial weights, PyTorch's generator stays as it was."""
-    with _GENERATOR, torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
         return FAMILIES[architecture.family](architecture, knobs, seed)

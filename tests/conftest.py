@@ -23,6 +23,12 @@ genome:
 """
 
 
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train in this process, where nothing has to start first; tests of executors are elsewhere."""
+    monkeypatch.setattr("hebbevo.loop._cores", lambda: 1)
+
+
 @pytest.fixture(scope="session")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An .npz file of 240 rows, 6 features and 3 overlapping classes."""

@@ -1,4 +1,3 @@
-import os
 import random
 import signal
 import subprocess
@@ -54,6 +53,19 @@ def test_the_same_search_gives_the_same_study(space: Path, straight: Path, tmp_p
     assert details(again) == details(straight)
 
 
+def test_the_study_does_not_depend_on_the_number_of_workers(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_WIDEST_COHORT", 5)  # four cohorts a generation
+    tables = []
+    for workers in (1, 2, 3):
+        path = hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path
+        tables.append((table(path), details(path)))
+    for other, other_details in tables[1:]:
+        pd.testing.assert_frame_equal(other, tables[0][0], check_exact=True)
+        assert other_details == tables[0][1]
+
+
 def test_another_seed_gives_another_study(space: Path, straight: Path, tmp_path: Path) -> None:
     other = hebbevo.search(space, study=tmp_path / "other.db", seed=4).path
     assert not table(other).equals(table(straight))
@@ -105,21 +117,18 @@ def test_interrupted_twice_it_stops_at_once_and_loses_nothing(
     space: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "twice.db"
-    from hebbevo.executors import local
+    from hebbevo.executors import serial
 
-    real, calls = local.train, []
+    real, calls = serial.train, []
 
     def train(*args: object) -> object:
         calls.append(args)
         if len(calls) == 2:
-            cancelled = args[-1]
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0.2)
-            assert cancelled()
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(local, "train", train)
+    monkeypatch.setattr(serial, "train", train)
     with pytest.raises(SearchInterrupted):
         hebbevo.search(space, study=path)
     states = table(path).state
@@ -153,7 +162,7 @@ def test_trials_is_the_total_and_more_of_them_continue_the_study(space: Path, tm
 
 def test_replay_trains_nothing_again(space: Path, straight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "hebbevo.executors.local.train", lambda *_: pytest.fail("a recorded trial was trained")
+        "hebbevo.executors.serial.train", lambda *_: pytest.fail("a recorded trial was trained")
     )
     before = table(straight)
     hebbevo.search(space, study=straight)

@@ -317,7 +317,7 @@ _ACCOUNTS = (
 
 
 class _Accounting(torch.autograd.Function):
-    """`_account` for one net, or for a stack of them at once: far fewer and larger operations than `vmap` makes."""
+    """`_account` for one net, or for a stack at once: fewer and larger operations than `vmap` makes."""
 
     @staticmethod
     def forward(*tensors: Tensor) -> Tensor:
@@ -330,8 +330,9 @@ class _Accounting(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: object, in_dims: tuple[int | None, ...], *tensors: Tensor) -> tuple[Tensor, int]:
-        _account(*(tensor.movedim(dim, 0) for tensor, dim in zip(tensors, in_dims, strict=True)))
-        return tensors[0].new_empty(tensors[0].shape[in_dims[0]], 0), 0
+        assert set(in_dims) == {0}, "nets are stacked along the first axis, every tensor of theirs"
+        _account(*tensors)
+        return tensors[0].new_empty(len(tensors[0]), 0), 0
 
 
 def _account(

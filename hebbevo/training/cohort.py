@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,24 +94,13 @@ def knob_values(recipe: Recipe, genome: Genome) -> dict[str, Value]:
     return defaults | dict(recipe.settings) | genome
 
 
-class Cancelled(BaseException):
-    """A training was told to stop before its end."""
-
-
 def train(
-    recipe: Recipe,
-    candidates: Sequence[Candidate],
-    split: Split,
-    device: torch.device,
-    cancelled: Callable[[], bool] = lambda: False,
+    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
 ) -> list[Measurement]:
     """Train every candidate; what each reaches does not depend on the others, up to float rounding.
 
     Nets of different structure are stacked apart. A training that diverges is a measurement with a
-    ``failure``, and so is every training of a stack that raises. ``cancelled`` is asked at every minibatch.
-
-    Raises:
-        Cancelled: ``cancelled`` said so.
+    ``failure``, and so is every training of a stack that raises.
     """
     built = []
     for candidate in candidates:
@@ -124,7 +113,7 @@ def train(
     measured: dict[int, Measurement] = {}
     for rows in groups.values():
         try:
-            cohort = Cohort(recipe, [built[row] for row in rows], split, device, cancelled)
+            cohort = Cohort(recipe, [built[row] for row in rows], split, device)
             for _ in range(recipe.epochs):
                 cohort.train_epoch()
             results = cohort.measurements()
@@ -145,9 +134,7 @@ class Cohort:
         nets: Sequence[tuple[Mapping[str, Value], nn.Module]],
         split: Split,
         device: torch.device,
-        cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._cancelled = cancelled
         self._started = time.perf_counter()
         self._recipe = recipe
         self._x, self._y, self._x_val, self._y_val = (
@@ -181,8 +168,6 @@ class Cohort:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         for rows in self._minibatches(epoch=len(self._history)):
-            if self._cancelled():
-                raise Cancelled
             self._train_batch(self._x[rows], self._y[rows])
         self._history.append((self._accuracy(), self._survivors()))
 

@@ -1,18 +1,24 @@
 """What every executor must do; a new one is tested by being listed in ``EXECUTORS``."""
 
+import subprocess
+import sys
+import threading
 import time
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from hebbevo.data import Split
-from hebbevo.executors import Batch, LocalExecutor, local
+from hebbevo.executors import Batch, ProcessExecutor, SerialExecutor, serial
 from hebbevo.networks import Architecture
 from hebbevo.training import Candidate, Recipe, train
 
-EXECUTORS = {"local": LocalExecutor}
+EXECUTORS = {"serial": SerialExecutor, "processes": partial(ProcessExecutor, workers=2)}
 
 RECIPE = Recipe(
     Architecture("mlp", (9, 5), "stamina", False, features=4, classes=2),
@@ -43,7 +49,8 @@ def without_times(results):
 @pytest.fixture(params=EXECUTORS)
 def executor(request):
     """An executor of each kind on the CPU with one thread a cohort."""
-    return EXECUTORS[request.param](RECIPE, problem(), device="cpu", workers=2, threads=1)
+    with closing(EXECUTORS[request.param](RECIPE, problem(), device="cpu", threads=1)) as executor:
+        yield executor
 
 
 @pytest.fixture
@@ -117,58 +124,77 @@ def test_no_more_batches_are_taken_once_the_consumer_has_stopped(executor):
     assert len(taken) == before
 
 
-def test_local_takes_a_batch_when_a_worker_is_free():
-    taken = []
-
-    def watched():
-        for batch in BATCHES:
-            taken.append(batch.trials)
-            yield batch
-
-    results = LocalExecutor(RECIPE, problem(), device="cpu", workers=1, threads=1).run(watched())
-    assert taken == []
-    assert next(results)[0] == BATCHES[0]
-    assert taken == [batch.trials for batch in BATCHES[:2]]
-    assert [batch for batch, _ in results] == list(BATCHES[1:])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_do_not_depend_on_the_number_of_processes(expected, workers):
+    with closing(ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=workers)) as executor:
+        for _ in range(2):
+            assert without_times(executor.run(BATCHES)) == expected
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_local_results_do_not_depend_on_the_number_of_workers(expected, workers):
-    executor = LocalExecutor(RECIPE, problem(), device="cpu", workers=workers, threads=1)
-    for _ in range(3):
-        assert without_times(executor.run(BATCHES)) == expected
-
-
-def test_local_trains_with_its_threads_and_gives_them_back_even_after_an_error(monkeypatch):
+def test_serial_trains_with_its_threads_and_gives_them_back_even_after_an_error(monkeypatch):
     seen = []
 
     def broken(*_):
         seen.append(torch.get_num_threads())
-        raise RuntimeError("broken")
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(local, "train", broken)
+    monkeypatch.setattr(serial, "train", broken)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with pytest.raises(RuntimeError, match="broken"):
-            next(LocalExecutor(RECIPE, problem(), device="cpu", workers=1, threads=1).run(BATCHES))
-        assert (set(seen), torch.get_num_threads()) == ({1}, 2)
+        with pytest.raises(KeyboardInterrupt):
+            next(SerialExecutor(RECIPE, problem(), device="cpu", threads=1).run(BATCHES))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
     finally:
         torch.set_num_threads(threads)
 
 
-def test_local_cancels_what_is_training_when_the_consumer_leaves(monkeypatch):
-    stopped = []
+def processes_of(executor):
+    return [worker._process for worker in executor._workers]
 
-    def train(recipe, candidates, split, device, cancelled):
-        if candidates is not BATCHES[0].candidates:
-            while not cancelled():
-                time.sleep(0.001)
-            stopped.append(True)
-        return []
 
-    monkeypatch.setattr(local, "train", train)
-    results = LocalExecutor(RECIPE, problem(), device="cpu", workers=2, threads=1).run(BATCHES[:2])
-    next(results)
-    results.close()
-    assert stopped == [True]
+def test_a_worker_that_is_killed_fails_its_trainings_and_is_replaced(expected):
+    with closing(ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=1)) as executor:
+        [victim] = processes_of(executor)
+        threading.Timer(0.2, victim.kill).start()
+        [(_, lost)] = executor.run([BATCHES[0]])
+        assert {m.failure for m in lost} == {
+            "its worker process ended with exit code -9; perhaps out of memory"
+        }
+        assert len(lost) == 4
+        assert without_times(executor.run(BATCHES)) == expected
+
+
+def test_workers_are_gone_once_the_executor_is_closed():
+    executor = ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=2)
+    workers = processes_of(executor)
+    next(executor.run(BATCHES))
+    executor.close()
+    assert [worker.poll() is not None for worker in workers] == [True, True]
+
+
+def test_workers_are_gone_once_their_driver_is_killed():
+    script = (
+        "import sys, time; sys.path[:0] = [sys.argv[1]]\n"
+        "from test_executors import *\n"
+        "executor = ProcessExecutor(RECIPE, problem(), device='cpu', threads=1, workers=2)\n"
+        "print(*(worker.pid for worker in processes_of(executor)), flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        workers = [int(pid) for pid in driver.stdout.readline().split()]
+        driver.kill()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(is_alive(pid) for pid in workers):
+        time.sleep(0.05)
+    assert [pid for pid in workers if is_alive(pid)] == []
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

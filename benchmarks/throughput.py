@@ -1,0 +1,245 @@
+"""Trials a second: hebbevo against the loop one would write without it, side by side in one run.
+
+The plain loop is Optuna's NSGA-II over one ordinary PyTorch net at a time: the same nets and rule (written by
+hand, with Python branches where a knob decides), data, epochs, batch size, optimiser (fused) and number of trials,
+and a shared SQLite study. It runs with every number of processes and threads that fills the machine, and the best
+counts. A loop over dense nets without any rule stands beside it: what the arithmetic alone costs one net at a
+time. Start-up (imports, data, processes) is taken apart from the search.
+
+    python benchmarks/throughput.py [--trials 100] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+EPOCHS, BATCH, HIDDEN, SEED = 20, 64, (128, 128), 0
+
+
+def plain_worker(storage: str, trials: int, threads: int, dense: bool, ready, go, seed: int) -> None:
+    """Run ``trials`` trials of the plain loop on a shared study."""
+    import optuna
+    import torch
+    from torch import nn
+
+    class Stamina(nn.Module):
+        """The rule as one would write it for one net; the in-weights of the layer before are ``feeder``'s."""
+
+        def __init__(self, feeder, listener, penalty, form, threshold, regrowth):
+            super().__init__()
+            self.around = [feeder, listener]
+            self.penalty, self.form, self.threshold, self.regrowth = penalty, form, threshold, regrowth
+            width = feeder.out_features
+            self.alive = torch.ones(width)
+            self.gain, self.reference = torch.zeros(width), torch.zeros(width)
+            self.age, self.steps = torch.full((width,), 1000), 0
+
+        def forward(self, x):
+            y = x.relu() * self.alive
+            if self.training:
+                with torch.no_grad():
+                    self.account(y)
+            return y
+
+        def account(self, y):
+            living = self.alive.sum()
+            mean = y.sum(1) / living
+            firing = (y > 0).float()
+            active = firing.sum(1)
+            if self.form == "mean":
+                level = mean
+            elif self.form == "ratio":
+                level = mean * (living - active) / active.clamp(min=1)
+            elif self.form == "zero_sum":
+                level = mean * living / (living - active).clamp(min=1)
+            else:
+                level = torch.ones_like(mean)
+            paid = level.mean() - level @ firing / len(y)
+            self.gain.mul_(0.98).add_(y.mean(0) - self.penalty * paid)
+            self.reference.mul_(0.98).add_(mean.mean())
+            self.age += 1
+            self.steps += 1
+
+        @torch.no_grad()
+        def live_and_die(self, optimizer):
+            if self.steps < 40 or self.steps % 10:
+                return
+            stamina = self.gain / self.reference
+            living = int(self.alive.sum())
+            doomed = (self.alive > 0) & (self.age >= 50) & (stamina <= self.threshold)
+            allowed = min(max(1, living // 5), max(0, living - 2))
+            dies = torch.where(doomed, stamina, torch.inf).argsort()[: min(allowed, int(doomed.sum()))]
+            born = (self.alive == 0) & (torch.rand(len(self.alive)) < self.regrowth)
+            self.alive[dies] = 0
+            self.alive[born] = 1
+            for state in (self.age, self.gain, self.reference):
+                state[born] = 0
+            feeder, listener = self.around
+            feeder.weight[born] = torch.randn_like(feeder.weight[born]) * (2 / feeder.in_features) ** 0.5
+            feeder.bias[born] = 0
+            listener.weight[:, born] = 0
+            for moment in ("exp_avg", "exp_avg_sq"):
+                optimizer.state[feeder.weight][moment][born] = 0
+                optimizer.state[feeder.bias][moment][born] = 0
+                optimizer.state[listener.weight][moment][:, born] = 0
+
+    from hebbevo.data import load, split
+
+    torch.set_num_threads(threads)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    parts = split(load("digits"), SEED, BATCH)
+    x, y, x_val, y_val = map(torch.from_numpy, (parts.x_train, parts.y_train, parts.x_val, parts.y_val))
+
+    def objective(trial: optuna.Trial) -> tuple[float, int]:
+        knobs = (
+            trial.suggest_float("unactivation_penalty", 1e-2, 1e2, log=True),
+            trial.suggest_categorical("penalty_form", ["mean", "ratio", "zero_sum", "constant"]),
+            trial.suggest_float("hebbian_threshold", -1, 1),
+            trial.suggest_float("regrowth_rate", 0, 0.1),
+        )
+        rate = trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
+        decay = trial.suggest_float("weight_decay", 1e-5, 1.0, log=True)
+        wide, deep = HIDDEN
+        one, two, head = nn.Linear(x.shape[1], wide), nn.Linear(wide, deep), nn.Linear(deep, 10)
+        units = [] if dense else [Stamina(one, two, *knobs), Stamina(two, head, *knobs)]
+        first, second = units or (nn.ReLU(), nn.ReLU())
+        net = nn.Sequential(one, first, two, second, head)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay, fused=True)
+        for _ in range(EPOCHS):
+            for rows in torch.randperm(len(x)).split(BATCH):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+                optimizer.step()
+                for unit in units:
+                    unit.live_and_die(optimizer)
+        net.eval()
+        with torch.no_grad():
+            accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
+        return accuracy, int(sum(unit.alive.sum() for unit in units)) if units else sum(HIDDEN)
+
+    study = optuna.load_study(
+        study_name="plain", storage=storage, sampler=optuna.samplers.NSGAIISampler(seed=seed)
+    )
+    ready.release()
+    go.wait()
+    study.optimize(objective, n_trials=trials)
+
+
+def plain(trials: int, processes: int, threads: int, dense: bool = False) -> tuple[float, float]:
+    """Time the plain loop: (seconds of search, seconds of start-up)."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        storage = f"sqlite:///{folder}/plain.db"
+        started = time.perf_counter()
+        optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
+        ready, go = context.Semaphore(0), context.Event()
+        workers = [
+            context.Process(
+                target=plain_worker, args=(storage, trials // processes, threads, dense, ready, go, seed)
+            )
+            for seed in range(processes)
+        ]
+        for worker in workers:
+            worker.start()
+        for _ in workers:
+            ready.acquire()
+        begun = time.perf_counter()
+        go.set()
+        for worker in workers:
+            worker.join()
+        return time.perf_counter() - begun, begun - started
+
+
+def ours_worker(trials: int, results) -> None:
+    """Run `hebbevo.search` in a fresh process and send (seconds of search, seconds of start-up)."""
+    started = time.perf_counter()
+    import hebbevo
+
+    marks: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        hebbevo.search(
+            "stamina",
+            study=Path(folder) / "ours.db",
+            trials=trials,
+            seed=SEED,
+            epochs=EPOCHS,
+            watch=lambda _: marks.append(time.perf_counter()),
+        )
+        results.put((time.perf_counter() - marks[0], marks[0] - started))
+
+
+def ours(trials: int) -> tuple[float, float]:
+    """Time hebbevo: (seconds of search, seconds of start-up)."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    worker = context.Process(target=ours_worker, args=(trials, results))
+    worker.start()
+    measured = results.get()
+    worker.join()
+    return measured
+
+
+def processor() -> str:
+    """Name the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    cores = os.cpu_count() or 1
+    ways = {
+        f"plain loop, {processes} process{'es' * (processes > 1)} x {threads} thread{'s' * (threads > 1)}": (
+            lambda processes=processes, threads=threads: plain(options.trials, processes, threads)
+        )
+        for processes, threads in sorted({(1, 1), (1, cores), (cores, 1)})
+    }
+    dense = f"the same without the rule, {cores} x 1"
+    ways[dense] = lambda: plain(options.trials, cores, 1, dense=True)
+    ways["hebbevo search"] = lambda: ours(options.trials)
+
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    start_up: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(options.repeats):  # interleaved, so that a slow minute of the machine meets everybody
+        for name, way in ways.items():
+            searched, started = way()
+            seconds[name].append(searched / options.trials)
+            start_up[name].append(started)
+
+    print(
+        f"{processor()}, {cores} cores; digits, 64-{HIDDEN[0]}-{HIDDEN[1]}-10, {EPOCHS} epochs of batch {BATCH};"
+    )
+    print(f"{options.trials} trials, {options.repeats} repeats: median (smallest to largest)\n")
+    print(f"{'':38}{'s a trial':>24}  {'trials/s':>8}  {'start-up s':>10}")
+    for name, values in seconds.items():
+        middle = statistics.median(values)
+        spread = f"{middle:.3f} ({min(values):.3f} to {max(values):.3f})"
+        print(f"{name:38}{spread:>24}  {1 / middle:8.1f}  {statistics.median(start_up[name]):10.1f}")
+    best = min(
+        (name for name in ways if name.startswith("plain")), key=lambda n: statistics.median(seconds[n])
+    )
+    print()
+    for peer in (best, dense):
+        pairs = [theirs / own for theirs, own in zip(seconds[peer], seconds["hebbevo search"], strict=True)]
+        ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
+        print(f"hebbevo / {peer}: {ratio} times the trials a second")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""A worker process: reads cohorts from its input, writes their measurements to its output.
+
+It ends with its input, and so with the process that started it, whatever ended that.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+from hebbevo.training import train
+
+
+def main() -> None:
+    """Work until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the driver decides
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not come between the answers
+    requests: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+
+    recipe, split, device, threads = requests.get()
+    torch.set_num_threads(threads)
+    while True:
+        measured = train(recipe, requests.get(), split, torch.device(device))
+        pickle.dump(measured, answers)
+        answers.flush()
+
+
+def _read(requests: SimpleQueue[Any]) -> None:
+    try:
+        while True:
+            requests.put(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        os._exit(0)  # nobody waits for the training under way
+
+
+if __name__ == "__main__":
+    main()
