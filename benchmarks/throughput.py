@@ -2,10 +2,10 @@
 
 The plain loop is Optuna's NSGA-II over one ordinary PyTorch net at a time: the same nets and rule (written by
 hand, with Python branches where a knob decides), data, epochs, batch size, optimiser (fused) and number of
-trials, and a shared SQLite study. It runs with every number of processes and threads that fills the machine, and
-the best counts. A loop over dense nets without any rule stands beside it: what the arithmetic alone costs one net
-at a time. Start-up (imports, data, processes) is taken apart: the plain loop's workers wait for each other before
-the clock starts, and hebbevo's clock starts when its first generation is done.
+trials, and a shared SQLite study. It runs with every number of processes and threads that fills the machine,
+and the best counts. A loop over dense nets without any rule stands beside it: what the arithmetic alone costs
+one net at a time. Start-up (imports, data, processes) is taken apart: the plain loop's workers wait for each
+other before the clock starts, and hebbevo's clock starts when its first generation is done.
 
     python benchmarks/throughput.py [--trials 100] [--repeats 3]
 """
@@ -162,7 +162,7 @@ def plain(trials: int, processes: int, threads: int, dense: bool = False) -> tup
 
 
 def ours_worker(trials: int, results) -> None:
-    """Run `hebbevo.search` in a fresh process and send (seconds of ``trials`` trials, seconds of start-up)."""
+    """Run `hebbevo.search` in a fresh process and send the seconds of ``trials`` trials and of start-up."""
     started = time.perf_counter()
     import hebbevo
 

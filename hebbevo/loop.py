@@ -27,7 +27,7 @@ from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, Executor
-    from hebbevo.training import Measurement
+    from hebbevo.training import Measurement, Recipe
 
 STUDIES = Path("studies")
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
@@ -364,43 +364,56 @@ def _widest(spec: Spec, split: Split) -> int:
     return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
 
 
-def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executor:
-    import torch
-
-    from hebbevo.executors import ProcessExecutor, SerialExecutor
+def recipe_of(book: Ledger) -> Recipe:
+    """What all trainings of a study share."""
     from hebbevo.networks import Architecture
     from hebbevo.training import Recipe
 
-    spec, facts = book.spec, book.facts
-    if split is None:
-        dataset = data.load(spec.task.dataset, target=spec.task.target)
-        if dataset.fingerprint != facts["fingerprint"]:
-            raise StudyError(
-                f"{book.path}: the data set {spec.task.dataset} has changed since the study began; "
-                "put the old data back, or start another study"
-            )
-        split = data.split(dataset, spec.search.seed, spec.task.batch_size)
-    if facts["device"] == "cuda" and not torch.cuda.is_available():
-        raise StudyError(f"{book.path}: was begun on a GPU and none is here; resume it on a machine with one")
-    network = spec.network
-    recipe = Recipe(
+    spec, network = book.spec, book.spec.network
+    return Recipe(
         architecture=Architecture(
             family=network.family,
             hidden=tuple(network.hidden),
             rule=network.rule,
             inputs=network.inputs,
-            features=facts["features"],
-            classes=len(facts["classes"]),
+            features=book.facts["features"],
+            classes=len(book.facts["classes"]),
         ),
         settings=dict(network.settings),
         epochs=spec.task.epochs,
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
     )
-    device, threads = facts["device"], facts["threads"]
+
+
+def split_of(book: Ledger) -> Split:
+    """Load a study's data again.
+
+    Raises:
+        UsageError: the data cannot be read, or have changed.
+    """
+    task = book.spec.task
+    dataset = data.load(task.dataset, target=task.target)
+    if dataset.fingerprint != book.facts["fingerprint"]:
+        raise StudyError(
+            f"{book.path}: the data set {task.dataset} has changed since the study began; "
+            "put the old data back, or start another study"
+        )
+    return data.split(dataset, book.spec.search.seed, task.batch_size)
+
+
+def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executor:
+    import torch
+
+    from hebbevo.executors import ProcessExecutor, SerialExecutor
+
+    search, device, threads = book.spec.search, book.facts["device"], book.facts["threads"]
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError(f"{book.path}: was begun on a GPU and none is here; resume it on a machine with one")
+    recipe, split = recipe_of(book), split or split_of(book)
     if workers is None:
         workers = 1 if device == "cuda" else max(1, _cores() // threads)
-    cohorts = -(-spec.search.population // _genomes(spec.search.replicates, facts["cohort_width"]))
+    cohorts = -(-search.population // _genomes(search.replicates, book.facts["cohort_width"]))
     workers = min(workers, cohorts)
     if workers == 1:
         return SerialExecutor(recipe, split, device=device, threads=threads)

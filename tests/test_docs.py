@@ -1,0 +1,70 @@
+"""The documents say what is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hebbevo import spacefile
+from hebbevo.cli import cli
+from hebbevo.data import BUILT_IN
+from hebbevo.nn import Stamina
+from hebbevo.samplers import SAMPLERS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_quick_start_holds_exactly_the_two_commands() -> None:
+    section = README.split("## Quick start")[1].split("\n## ")[0]
+    commands = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+    assert [command.strip() for command in commands] == [
+        "pip install -c constraints.txt . && hebbevo search --space stamina.yaml --trials 500",
+        'pip install -c constraints.txt -e ".[dev]" && pytest',
+    ]
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_the_readme_names_every_command(command: str) -> None:
+    assert f"hebbevo {command}" in README
+
+
+@pytest.mark.parametrize("dataset", BUILT_IN)
+def test_the_readme_names_every_data_set(dataset: str) -> None:
+    assert dataset in README
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_the_page_on_spaces_names_every_sampler_and_its_settings(name: str) -> None:
+    page = (ROOT / "docs/spaces.md").read_text()
+    assert f"`{name}`" in page
+    for setting in SAMPLERS[name].knobs:
+        assert f"`{setting}`" in page
+
+
+@pytest.mark.parametrize("name", sorted(Stamina.knobs))
+def test_every_knob_of_the_rule_is_explained(name: str) -> None:
+    assert f"`{name}" in (ROOT / "docs/stamina.md").read_text()
+
+
+def test_every_space_in_the_documents_is_good(tmp_path: Path) -> None:
+    pages = [README, (ROOT / "docs/spaces.md").read_text()]
+    spaces = [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    assert len(spaces) == 2
+    for number, text in enumerate(spaces):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text)
+        spacefile.read(path)
+
+
+def test_every_link_between_the_documents_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_shipped_space_is_good() -> None:
+    assert "stamina" in spacefile.shipped()
+    for path in spacefile.shipped().values():
+        spacefile.read(path)
