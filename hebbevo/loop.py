@@ -98,6 +98,7 @@ def search(
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
     """
+    _check_workers(workers)
     spec = (space if isinstance(space, Spec) else spacefile.read(space)).override(
         trials=trials,
         seed=seed,
@@ -116,7 +117,8 @@ def search(
         split, facts = _prepare(spec)
         with ledger.held(path):
             if not path.exists():
-                Ledger.create(path, spec, facts)
+                with Ledger.create(path, spec, facts):
+                    pass
     with Ledger.open(path) as book:
         if changes := spacefile.difference(book.spec, spec):
             raise StudyError(
@@ -142,6 +144,7 @@ def resume(
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
     """
+    _check_workers(workers)
     with Ledger.open(Path(study)) as book:
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
@@ -150,8 +153,6 @@ def resume(
 
 
 def _continue(path: Path, total: int, workers: int | None, watch: Watcher, split: Split | None) -> Study:
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers: {workers} is too small; write a whole number of 1 or more")
     with ledger.held(path), Ledger.open(path) as book:
         loop = _Loop(book, total, watch)
         loop.replay()
@@ -418,6 +419,11 @@ def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executo
     if workers == 1:
         return SerialExecutor(recipe, split, device=device, threads=threads)
     return ProcessExecutor(recipe, split, device=device, threads=threads, workers=workers)
+
+
+def _check_workers(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: {workers} is too small; write a whole number of 1 or more")
 
 
 def _cores() -> int:

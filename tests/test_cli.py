@@ -116,6 +116,7 @@ def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
         (["search", "--space", "SPACE", "--epochs", "-1"], "--epochs: -1"),
         (["search", "--space", "SPACE", "--seed", "-1"], "--seed: -1"),
         (["search", "--space", "SPACE", "--population", "1"], "--population: 1"),
+        (["search", "--space", "SPACE", "--workers", "0"], "--workers: 0 is too small"),
         (["search", "--space", "SPACE", "--sampler", "gaa"], "--sampler: 'gaa'"),
         (["search", "--space", "SPACE", "--data", "nowhere.npz"], "nowhere.npz"),
         (["search", "--space", "SPACE", "--data", "table.csv"], "target"),

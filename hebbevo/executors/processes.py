@@ -116,6 +116,7 @@ class _Worker:
             [sys.executable, "-m", "hebbevo.executors.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the search, which lets its workers finish
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         self._introduced = False
