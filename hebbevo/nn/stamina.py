@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, cast
 
 import torch
@@ -214,7 +215,7 @@ class _StaminaUnits(Plastic):
             raise UsageError(self._wants)
         if self.regularised:
             y = InjectedLoss.apply(y, self._regulariser(y, alive))  # type: ignore[no-untyped-call]
-        with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
+        with torch.no_grad(), _exactly(y.device.type):
             rows = y.detach().reshape(-1, self.num_neurons).to(self.gain.dtype)
             _Accounting.apply(  # type: ignore[no-untyped-call]
                 rows, self.size(rows), alive, *(getattr(self, name) for name in _ACCOUNTS)
@@ -434,6 +435,11 @@ class InputStamina(_StaminaUnits):
     def size(self, y: Tensor) -> Tensor:
         """Absolute values."""
         return y.abs()
+
+
+def _exactly(device: str) -> AbstractContextManager[None]:
+    """Switch mixed precision off for a while, where it is on: entering `torch.autocast` costs."""
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _checked(knobs: Mapping[str, object]) -> Mapping[str, Value]:

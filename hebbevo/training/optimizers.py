@@ -68,6 +68,7 @@ class AdamW(StackedOptimizer):
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         super().__init__(parameters, knobs)
         self._steps = torch.zeros((), device=self.learning_rate.device)
+        self._views_of: Mapping[str, Tensor] = {}
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """First and second moment."""
@@ -81,21 +82,20 @@ class AdamW(StackedOptimizer):
         public front end costs as much again as the kernel on nets of this size.
         """
         self._steps += 1
-        moments = (self.moments[name] for name in parameters)
-        first, second = zip(*moments, strict=True)
+        weights = [weight.detach() for weight in parameters.values()]
+        if self._views_of is not parameters:  # views that stay the same from step to step
+            self._views_of = parameters
+            first, second = zip(*(self.moments[name] for name in parameters), strict=True)
+            self._by_net = [_by_net(stack) for stack in (weights, first, second)]
         rates = (self.learning_rate * factor).tolist()
         decays = self.weight_decay.tolist()
-        weights = [weight.detach() for weight in parameters.values()]
         # the kernel walks through memory and looks at no strides
         grads = [
             grad if grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
             for weight, grad in zip(weights, grads, strict=True)
         ]
-        by_net = (
-            zip(*(tensor.unbind() for tensor in stack), strict=True)
-            for stack in (weights, grads, first, second)
-        )
-        for weight, grad, m, v, rate, decay in zip(*by_net, rates, decays, strict=True):
+        rows = zip(*self._by_net, _by_net(grads), rates, decays, strict=True)
+        for weight, m, v, grad, rate, decay in rows:
             torch._fused_adamw_(
                 weight, grad, m, v, [], [self._steps] * len(weight),
                 lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=self.eps,
@@ -132,6 +132,11 @@ class SGD(StackedOptimizer):
 
 
 OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}
+
+
+def _by_net(stacks: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+    """Views of stacked tensors, net by net."""
+    return tuple(zip(*(stack.unbind() for stack in stacks), strict=True))
 
 
 def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:
