@@ -158,7 +158,7 @@ def _continue(path: Path, total: int, workers: int | None, watch: Watcher, split
         loop.replay()
         if not loop.finished:
             with closing(_executor(book, split, workers)) as executor:
-                loop.run(executor)
+                loop.run(executor, _warning(book))
         return Study(book)
 
 
@@ -193,9 +193,9 @@ class _Loop:
             self._open = generation
             self._tell_if_complete()
 
-    def run(self, executor: Executor) -> None:
+    def run(self, executor: Executor, warning: str) -> None:
         """Search until the total is reached or the user interrupts."""
-        self._watch(self._progress())
+        self._watch(self._progress(warning))
         try:
             with _on_interrupt(self._interrupted):
                 while not self.finished and not self._interrupts:
@@ -419,6 +419,20 @@ def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executo
     if workers == 1:
         return SerialExecutor(recipe, split, device=device, threads=threads)
     return ProcessExecutor(recipe, split, device=device, threads=threads, workers=workers)
+
+
+def _warning(book: Ledger) -> str:
+    """Say so if the trainings are too short for anybody to die, whatever the genome."""
+    from hebbevo.training import ever_due
+
+    genomes = book.spec.space.sample(16, np.random.default_rng(0))
+    rows = book.facts["rows"]["train"]
+    if ever_due(recipe_of(book), genomes, rows):
+        return ""
+    return (
+        f"no neuron can die: {book.spec.task.epochs} epochs of {rows} rows end before the warm-up; "
+        "raise task.epochs, or lower task.batch_size or network.settings.warmup"
+    )
 
 
 def _check_workers(workers: int | None) -> None:

@@ -284,6 +284,14 @@ def test_progress_tells_what_the_study_holds(space: Path, tmp_path: Path) -> Non
     assert seen[0].fresh == 0
 
 
+def test_trainings_too_short_for_a_death_are_told_of_at_once(space: Path, tmp_path: Path) -> None:
+    space.write_text(space.read_text().replace("warmup: 4", "warmup: 400"))
+    seen: list[hebbevo.Progress] = []
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8, watch=seen.append)
+    assert seen[0].notice.startswith("no neuron can die: 3 epochs of 168 rows end before the warm-up; raise")
+    assert {progress.notice for progress in seen[1:]} == {""}
+
+
 def test_the_test_set_has_no_influence_on_a_search(space: Path, tmp_path: Path, blobs: Path) -> None:
     with np.load(blobs) as arrays:
         x, y = arrays["x"], arrays["y"]

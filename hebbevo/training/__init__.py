@@ -1,6 +1,15 @@
 """The inner loop: cohorts of networks, trained together and scored."""
 
-from hebbevo.training.cohort import Candidate, Cohort, Measurement, Recipe, knob_values, knobs, train
+from hebbevo.training.cohort import (
+    Candidate,
+    Cohort,
+    Measurement,
+    Recipe,
+    ever_due,
+    knob_values,
+    knobs,
+    train,
+)
 from hebbevo.training.scoring import Score, score
 
 __all__ = [
@@ -9,6 +18,7 @@ __all__ = [
     "Measurement",
     "Recipe",
     "Score",
+    "ever_due",
     "knob_values",
     "knobs",
     "score",

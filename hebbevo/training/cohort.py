@@ -125,6 +125,23 @@ def train(
     return [measured[row] for row in range(len(candidates))]
 
 
+def ever_due(recipe: Recipe, genomes: Sequence[Genome], rows: int) -> bool:
+    """Tell whether a neuron of any of these nets may ever die or return in a training on ``rows`` rows."""
+    total = _total_steps(recipe, rows)
+    for genome in genomes:
+        net = build(recipe.architecture, knob_values(recipe, genome), seed=0)
+        neighbours = find_neighbours(net)
+        for name, module in plastic_modules(net).items():
+            module.connect(neighbours[name].around(net, {}, None), total)
+            if module.due(torch.arange(1, total + 1)).any():
+                return True
+    return False
+
+
+def _total_steps(recipe: Recipe, rows: int) -> int:
+    return -(-rows // recipe.batch_size) * recipe.epochs
+
+
 class Cohort:
     """Nets of one structure in training; between epochs some may be dropped with `keep`."""
 
@@ -141,7 +158,7 @@ class Cohort:
             torch.from_numpy(rows).to(device)
             for rows in (split.x_train, split.y_train, split.x_val, split.y_val)
         )
-        total = -(-len(self._x) // recipe.batch_size) * recipe.epochs
+        total = _total_steps(recipe, len(self._x))
 
         values = [value for value, _ in nets]
         modules = [net for _, net in nets]
