@@ -67,7 +67,7 @@ KNOBS: dict[str, Knob] = {
             "stamina_decay", float, 0.98, "what is left of the stamina after a forward step; 1 never forgets",
             low=0.0, high=1.0, sensible=(0.9, 1.0),
         ),
-        Knob("warmup", int, 20, "forward steps before the first death", low=0, sensible=(0, 200)),
+        Knob("warmup", int, 40, "forward steps before the first death", low=0, sensible=(0, 200)),
         Knob("prune_period", int, 10, "forward steps between deaths", low=1, sensible=(1, 100), log=True),
         Knob(
             "regrowth_rate", float, 0.0, "probability with which a dead neuron returns at an event",
