@@ -430,7 +430,7 @@ def _warning(book: Ledger) -> str:
     if ever_due(recipe_of(book), genomes, rows):
         return ""
     return (
-        f"no neuron can die: {book.spec.task.epochs} epochs of {rows} rows end before the warm-up; "
+        f"no neuron can die: {book.spec.task.epochs} x {rows} rows end before the warm-up; "
         "raise task.epochs, or lower task.batch_size or network.settings.warmup"
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from hebbevo.knobs import Knob
@@ -28,21 +28,24 @@ def watching(console: Console) -> Iterator[Callable[[State], None]]:
     """Give a watcher that shows a search's progress on ``console``."""
     started = time.monotonic()
     if not console.is_terminal:
-        yield lambda state: console.print(
-            f"{state.trials}/{state.total} trials  {_state(state, started)}", soft_wrap=True
-        )
+
+        def write(state: State) -> None:
+            line = state.notice or f"{state.trials}/{state.total} trials  {_state(state, started)}"
+            console.print(line, soft_wrap=True)
+
+        yield write
         return
-    columns = (
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("trials  {task.description}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("trials  {task.description}"))
+    with Progress(*columns, console=console, expand=True) as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda state: bar.update(
-            task, completed=state.trials, total=state.total, description=_state(state, started)
-        )
+
+        def update(state: State) -> None:
+            if state.notice:
+                bar.console.print(state.notice)
+            description = _state(state, started)
+            bar.update(task, completed=state.trials, total=state.total, description=description)
+
+        yield update
 
 
 def front_table(study: Study, console: Console) -> None:
@@ -134,8 +137,6 @@ def _state(state: State, started: float) -> str:
     if state.fresh:
         left = (time.monotonic() - started) / state.fresh * (state.total - state.trials)
         parts.append(f"{timedelta(seconds=round(left))} left")
-    if state.notice:
-        parts.append(state.notice)
     return "  ".join(parts)
 
 

@@ -288,7 +288,7 @@ def test_trainings_too_short_for_a_death_are_told_of_at_once(space: Path, tmp_pa
     space.write_text(space.read_text().replace("warmup: 4", "warmup: 400"))
     seen: list[hebbevo.Progress] = []
     hebbevo.search(space, study=tmp_path / "s.db", trials=8, watch=seen.append)
-    assert seen[0].notice.startswith("no neuron can die: 3 epochs of 168 rows end before the warm-up; raise")
+    assert seen[0].notice.startswith("no neuron can die: 3 x 168 rows end before the warm-up; raise")
     assert {progress.notice for progress in seen[1:]} == {""}
 
 
