@@ -7,7 +7,7 @@ import platform
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -146,16 +146,18 @@ def resume(
     """
     _check_workers(workers)
     with Ledger.open(Path(study)) as book:
+        book.spec.override(trials=trials)  # refuses what is no number of trials
+    return _continue(Path(study), trials, workers, watch, None)
+
+
+def _continue(
+    path: Path, trials: int | None, workers: int | None, watch: Watcher, split: Split | None
+) -> Study:
+    with ledger.held(path), Ledger.open(path) as book:
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
-        total = book.spec.override(trials=in_force if trials is None else trials).search.trials
-    return _continue(Path(study), total, workers, watch, None)
-
-
-def _continue(path: Path, total: int, workers: int | None, watch: Watcher, split: Split | None) -> Study:
-    with ledger.held(path), Ledger.open(path) as book:
-        loop = _Loop(book, total, watch)
-        loop.replay()
+        loop = _Loop(book, in_force if trials is None else trials, watch)
+        loop.replay(recorded)
         if not loop.finished:
             with closing(_executor(book, split, workers)) as executor:
                 loop.run(executor, _warning(book))
@@ -183,9 +185,9 @@ class _Loop:
         """Whether nothing is left to ask or to train."""
         return self._open is None and len(self._records) >= self._total
 
-    def replay(self) -> None:
+    def replay(self, recorded: Sequence[Generation]) -> None:
         """Take the sampler through the recorded generations, without training anything."""
-        for generation in self._book.generations():
+        for generation in recorded:
             asked = self._sampler.ask(self._population)[: len(generation.records)]
             if asked != [record.genome for record in generation.records]:
                 raise ReplayMismatch(self._mismatch(generation))
@@ -340,8 +342,8 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
     dataset = data.load(spec.task.dataset, target=spec.task.target)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     neurons = sum(spec.network.hidden)
-    width = min(_widest(spec, split), spec.search.population * spec.search.replicates)
-    cohorts = -(-spec.search.population * spec.search.replicates // width)
+    nets = spec.search.population * spec.search.replicates
+    cohorts = -(-nets // _widest(spec, split))
     return split, {
         "versions": _versions(),
         "neurons": neurons,
@@ -354,7 +356,7 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
         "fingerprint": dataset.fingerprint,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "threads": 1,
-        "cohort_width": -(-spec.search.population * spec.search.replicates // cohorts),
+        "cohort_width": -(-nets // cohorts),  # cohorts of equal size
     }
 
 

@@ -83,7 +83,7 @@ class ProcessExecutor:
 
 
 class _Worker:
-    """A worker process and the pipes to it; started when first needed, and again if it died."""
+    """A worker process and the pipes to it; started again when needed after it died."""
 
     def __init__(self, first_words: Any) -> None:
         self._first_words = first_words

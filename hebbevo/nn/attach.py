@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.neighbours import find_neighbours
+from hebbevo.nn.neighbours import connect, find_neighbours
 from hebbevo.nn.plastic import plastic_modules
 
 _LOSS_RATE = 0.1
@@ -28,8 +28,7 @@ class Attachment:
         self._settle = max(settles, default=0.0)
         if self._settle and not total_steps:
             raise UsageError("attach: settle needs the training's length; give attach(..., total_steps=N)")
-        for name, module in self._modules.items():
-            module.connect(self._neighbours[name].around(model, {}, None), total_steps)
+        connect(model, self._neighbours, total_steps)
         self._hooks = (
             optimizer.register_step_pre_hook(self._slow_down),
             optimizer.register_step_post_hook(self._restructure),

@@ -75,6 +75,12 @@ def find_neighbours(model: nn.Module) -> dict[str, Neighbours]:
     return found
 
 
+def connect(model: nn.Module, neighbours: dict[str, Neighbours], total_steps: int) -> None:
+    """Let every plastic module of ``model`` take its first look; ``total_steps`` is 0 where not known."""
+    for name, module in plastic_modules(model).items():
+        module.connect(neighbours[name].around(model, {}, None), total_steps)
+
+
 def _module(model: nn.Module, node: fx.Node) -> nn.Module | None:
     return model.get_submodule(str(node.target)) if node.op == "call_module" else None
 

@@ -17,6 +17,7 @@ from hebbevo.knobs import Knob, Value
 from hebbevo.networks import RULES, Architecture, build
 from hebbevo.nn import find_neighbours, plastic_modules
 from hebbevo.nn.attach import settling_factor
+from hebbevo.nn.neighbours import connect
 from hebbevo.space import Genome, canonical
 from hebbevo.training import optimizers
 from hebbevo.training.optimizers import OPTIMIZERS
@@ -130,11 +131,10 @@ def ever_due(recipe: Recipe, genomes: Sequence[Genome], rows: int) -> bool:
     total = _total_steps(recipe, rows)
     for genome in genomes:
         net = build(recipe.architecture, knob_values(recipe, genome), seed=0)
-        neighbours = find_neighbours(net)
-        for name, module in plastic_modules(net).items():
-            module.connect(neighbours[name].around(net, {}, None), total)
-            if module.due(torch.arange(1, total + 1)).any():
-                return True
+        connect(net, find_neighbours(net), total)
+        steps = torch.arange(1, total + 1)
+        if any(module.due(steps).any() for module in plastic_modules(net).values()):
+            return True
     return False
 
 
@@ -235,9 +235,8 @@ class Cohort:
         self._diverged.masked_fill_((self._diverged == 0) & ~finite, self._step)
 
     def _connect(self, net: nn.Module, total: int) -> Tensor:
-        for name, module in plastic_modules(net).items():
-            module.connect(self._neighbours[name].around(net, {}, None), total)
-        return torch.zeros(())
+        connect(net, self._neighbours, total)
+        return torch.zeros(())  # `vmap` wants a result
 
     def _restructure(self, net: nn.Module, moments: dict[str, tuple[Tensor, ...]], loss: Tensor) -> Tensor:
         for name, module in plastic_modules(net).items():

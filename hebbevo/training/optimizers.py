@@ -69,6 +69,7 @@ class AdamW(StackedOptimizer):
         super().__init__(parameters, knobs)
         self._steps = torch.zeros((), device=self.learning_rate.device)
         self._views_of: Mapping[str, Tensor] = {}
+        self._by_net: list[tuple[tuple[Tensor, ...], ...]] = []
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """First and second moment."""
