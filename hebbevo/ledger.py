@@ -66,10 +66,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Generation:
-    """A generation as it stands in the file; ``total`` is the number of trials in force when it was asked."""
+    """A generation as it stands in the file.
+
+    Attributes:
+        total: number of trials in force when it was asked.
+        progress: part of the budget, 0 to 1, that was spent by then.
+    """
 
     number: int
     total: int
+    progress: float
     records: tuple[Record, ...]
 
 
@@ -145,12 +151,15 @@ class Ledger:
             if _GENERATION not in trial.system_attrs:
                 continue
             grouped.setdefault(trial.system_attrs[_GENERATION], []).append(_record(trial))
+        settings = {number: attrs[f"{_GENERATION}:{number}"] for number in grouped}
         return [
-            Generation(number, attrs[f"{_GENERATION}:{number}"]["total"], tuple(records))
+            Generation(number, settings[number]["total"], settings[number]["progress"], tuple(records))
             for number, records in sorted(grouped.items())
         ]
 
-    def open_generation(self, number: int, total: int, genomes: Sequence[Genome]) -> list[Record]:
+    def open_generation(
+        self, number: int, total: int, progress: float, genomes: Sequence[Genome]
+    ) -> list[Record]:
         """Write down, in one transaction, what was asked: running trials, numbered in the order of asking."""
         with self._transaction() as session:
             first = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
@@ -158,7 +167,7 @@ class Ledger:
                 models.StudyUserAttributeModel(
                     study_id=self._study_id,
                     key=f"{_GENERATION}:{number}",
-                    value_json=json.dumps({"total": total, "size": len(genomes)}),
+                    value_json=json.dumps({"total": total, "progress": progress, "size": len(genomes)}),
                 )
             )
             trials = [

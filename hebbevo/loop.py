@@ -20,6 +20,7 @@ import numpy as np
 from hebbevo import data, ledger, pareto, spacefile
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
+from hebbevo.goal import Goal
 from hebbevo.ledger import Generation, Ledger, Record, Result
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.spacefile import Spec
@@ -174,7 +175,10 @@ class _Loop:
         self._watch = watch
         self._population = search.population
         self._replicates = search.replicates
-        self._sampler: Sampler = SAMPLERS[search.sampler](book.spec.space, search.seed, search.settings)
+        self._goal = book.spec.goal
+        self._sampler: Sampler = SAMPLERS[search.sampler](
+            book.spec.space, search.seed, search.settings, self._goal.dimension
+        )
         self._records: dict[int, Record] = {}
         self._open: Generation | None = None
         self._fresh = 0
@@ -188,7 +192,7 @@ class _Loop:
     def replay(self, recorded: Sequence[Generation]) -> None:
         """Take the sampler through the recorded generations, without training anything."""
         for generation in recorded:
-            asked = self._sampler.ask(self._population)[: len(generation.records)]
+            asked = self._sampler.ask(self._population, generation.progress)[: len(generation.records)]
             if asked != [record.genome for record in generation.records]:
                 raise ReplayMismatch(self._mismatch(generation))
             self._records |= {record.number: record for record in generation.records}
@@ -217,10 +221,11 @@ class _Loop:
     def _ask(self) -> Generation:
         first = len(self._records)
         number = self._sampler.generation
-        genomes = self._sampler.ask(self._population)[: self._total - first]
-        records = self._book.open_generation(number, self._total, genomes)
+        progress = first / self._total
+        genomes = self._sampler.ask(self._population, progress)[: self._total - first]
+        records = self._book.open_generation(number, self._total, progress, genomes)
         self._records |= {record.number: record for record in records}
-        return Generation(number, self._total, tuple(records))
+        return Generation(number, self._total, progress, tuple(records))
 
     def _train(self, generation: Generation, executor: Executor) -> None:
         batches = [
@@ -253,7 +258,7 @@ class _Loop:
         assert self._open is not None
         records = [self._records[record.number] for record in self._open.records]
         if all(record.result for record in records):
-            self._sampler.tell([_outcome(record) for record in records])
+            self._sampler.tell([_outcome(record, self._goal) for record in records])
             self._open = None
 
     def _interrupted(self) -> None:
@@ -314,12 +319,12 @@ def _genomes(replicates: int, cohort_width: int) -> int:
     return max(1, cohort_width // replicates)
 
 
-def _outcome(record: Record) -> Outcome:
+def _outcome(record: Record, goal: Goal) -> Outcome:
     assert record.result is not None
-    if record.result.values is None:
+    values = record.result.values
+    if values is None:
         return Outcome(record.genome, None)
-    accuracy, survivors = record.result.values
-    return Outcome(record.genome, (-accuracy, survivors))
+    return Outcome(record.genome, goal.losses(values), goal.violation(values))
 
 
 @contextmanager

@@ -247,10 +247,14 @@ class Space:
                 met.add(gene.name)
         return tuple(gene.name for gene in self.genes if gene.name in met)
 
-    def sample(self, n: int, rng: np.random.Generator) -> list[Genome]:
-        """Draw ``n`` genomes by Latin hypercube: each axis has one in each of ``n`` equal strata."""
+    def hypercube(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw ``n`` points, (n, dimension), each axis with one in each of ``n`` equal strata."""
         axes = [(rng.permutation(n) + rng.random(n)) / n for _ in self.genes]
-        return [self.from_unit(np.minimum(u, 1.0)) for u in np.stack(axes, axis=1)]
+        return np.minimum(np.stack(axes, axis=1), 1.0)
+
+    def sample(self, n: int, rng: np.random.Generator) -> list[Genome]:
+        """Draw ``n`` genomes by Latin hypercube."""
+        return [self.from_unit(point) for point in self.hypercube(n, rng)]
 
     def contains(self, genome: Mapping[str, Value]) -> bool:
         """Whether the genome has exactly the active genes, each with a value of its gene."""

@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hebbevo.errors import SpaceError
+from hebbevo.goal import Goal
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Space, problems, same
 
@@ -247,6 +248,11 @@ class Spec(_Model):
     def space(self) -> Space:
         """The search space, its genes in the order of the file."""
         return Space(tuple(gene.gene(name) for name, gene in self.genome.items()))
+
+    @cached_property
+    def goal(self) -> Goal:
+        """What the search is for."""
+        return Goal()
 
     def override(
         self,

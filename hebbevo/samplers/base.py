@@ -5,32 +5,53 @@ from __future__ import annotations
 import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hebbevo.errors import HebbevoError, SpaceError
 from hebbevo.knobs import Knob, Value, listed
-from hebbevo.space import Genome, Space
+from hebbevo.space import Genome, Space, canonical
+
+Point = NDArray[np.float64]
+"""A place in the unit cube, shape (dimension,)."""
+
+_REDRAWS = 20
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A genome and its losses, all to be minimised; ``losses`` is ``None`` where the training failed."""
+    """What became of a genome.
+
+    Attributes:
+        losses: all to be minimised; ``None`` where the training failed.
+        violation: how far the constraints are from being met; 0 where they are.
+    """
 
     genome: Genome
     losses: tuple[float, ...] | None
+    violation: float = 0.0
 
 
 class Sampler(ABC):
     """Proposes genomes, a generation at a time; a pure function of (space, seed, settings) and its history.
 
-    A subclass gives ``_ask`` and ``_tell``, and draws random numbers from the seed and the generation only.
+    A subclass gives ``_set_up``, ``_ask`` and ``_tell``. It draws random numbers from `_rng` only, and passes
+    what it proposes through `_unseen`, so that no genome is proposed twice while there are others.
 
     Args:
         space: where genomes come from.
         seed: of every random draw.
         settings: values of the sampler's ``knobs``; the rest keep their defaults.
+        objectives: number of losses that an outcome has.
+
+    Attributes:
+        generation: number of generations told.
+        progress: part of the search's budget, 0 to 1, that was spent when the generation was asked.
 
     Raises:
         SpaceError: a setting is unknown or out of range.
@@ -39,22 +60,29 @@ class Sampler(ABC):
     knobs: ClassVar[dict[str, Knob]] = {}
 
     @final
-    def __init__(self, space: Space, seed: int, settings: Mapping[str, Value]) -> None:
+    def __init__(self, space: Space, seed: int, settings: Mapping[str, Value], objectives: int = 2) -> None:
         self.space = space
         self.seed = seed
+        self.objectives = objectives
         self.generation = 0
+        self.progress = 0.0
         self._asked: list[Genome] | None = None
+        self._seen: set[str] = set()
+        self._proposed: set[str] = set()
         self._set_up(_settings(type(self), settings))
 
     @final
-    def ask(self, n: int) -> list[Genome]:
+    def ask(self, n: int, progress: float = 0.0) -> list[Genome]:
         """Propose the ``n`` genomes of the next generation.
+
+        ``progress`` is the part of the search's budget that is spent, 0 to 1, for samplers with a schedule.
 
         Raises:
             HebbevoError: the last generation was not told yet.
         """
         if self._asked is not None:
             raise HebbevoError(f"{type(self).__name__}.ask: generation {self.generation} was not told yet")
+        self.progress = progress
         self._asked = self._ask(n)
         return [dict(genome) for genome in self._asked]
 
@@ -74,12 +102,32 @@ class Sampler(ABC):
                 f"{type(self).__name__}.tell: these are not the genomes that were asked, in order"
             )
         told = [
-            Outcome(genome, _finite(outcome.losses))
+            Outcome(genome, _finite(outcome.losses), outcome.violation)
             for genome, outcome in zip(self._asked, outcomes, strict=False)
         ]
         self._asked = None
+        self._proposed.clear()
+        self._seen.update(canonical(outcome.genome) for outcome in told)
         self._tell(told)
         self.generation += 1
+
+    def _rng(self) -> np.random.Generator:
+        """The random numbers of this generation, from their beginning."""
+        return np.random.default_rng([self.seed, self.generation])
+
+    def _unseen(self, draw: Callable[[], Point], rng: np.random.Generator) -> Point:
+        """Draw a point whose genome is new: 20 times with ``draw``, then 20 times anywhere, then any."""
+        for attempt in range(2 * _REDRAWS):
+            point = draw() if attempt < _REDRAWS else rng.random(self.space.dimension)
+            name = canonical(self.space.from_unit(point))
+            if name not in self._seen and name not in self._proposed:
+                break
+        self._proposed.add(name)
+        return point
+
+    def _first(self, n: int, rng: np.random.Generator) -> list[Point]:
+        """Spread ``n`` points as a Latin hypercube, which is how every search begins."""
+        return [self._unseen(partial(np.copy, point), rng) for point in self.space.hypercube(n, rng)]
 
     @abstractmethod
     def _set_up(self, settings: Mapping[str, Value]) -> None:
@@ -92,6 +140,20 @@ class Sampler(ABC):
     @abstractmethod
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn from a generation."""
+
+
+def penalised(outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
+    """Give losses by which whoever meets the constraints dominates whoever does not.
+
+    Among those who do not, the smaller violation dominates (Deb, 2000, doi:10.1016/S0045-7825(99)00389-8).
+    ``outcomes`` are none that failed. Returns (n, objectives), their losses but where something is violated.
+    """
+    losses = np.array([outcome.losses for outcome in outcomes], dtype=float)
+    violation = np.array([outcome.violation for outcome in outcomes])
+    violated = violation > 0
+    if violated.any():
+        losses[violated] = losses.max(axis=0) + violation[violated, None]
+    return losses
 
 
 def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
-from deap import base, tools
+from deap import tools
 
 from hebbevo.knobs import Knob, Value
-from hebbevo.samplers.base import Outcome, Sampler
-from hebbevo.space import ChoiceGene, Genome, canonical
-
-_REDRAWS = 20
+from hebbevo.samplers.base import Outcome, Point, Sampler
+from hebbevo.samplers.evolution import Individual, compare, global_random
+from hebbevo.space import ChoiceGene, Genome
 
 
 class Genetic(Sampler):
     """The GA: simulated binary crossover, polynomial mutation, selection by rank and crowding.
 
     Genes with choices are swapped and redrawn instead. A gene that is inactive in one parent comes from the
-    other, and is redrawn where both lack it. A child that was seen before is varied again, up to 20 times,
-    and then drawn from the whole space, up to 20 times. The first generation is a Latin hypercube. Failed
-    trainings never become parents.
+    other, and is redrawn where both lack it. The first generation is a Latin hypercube. Failed trainings
+    never become parents.
     """
 
     knobs: ClassVar[dict[str, Knob]] = {
@@ -35,6 +33,7 @@ class Genetic(Sampler):
             Knob(
                 "mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3
             ),
+            Knob("selection", str, "nsga2", "who becomes a parent", choices=("nsga2", "nsga3")),
         )
     }
 
@@ -43,45 +42,38 @@ class Genetic(Sampler):
         self._crossover_eta = float(settings["crossover_eta"])
         self._mutation_probability = min(1.0, float(settings["mutation_genes"]) / self.space.dimension)
         self._mutation_eta = float(settings["mutation_eta"])
+        self._select = _SELECTIONS[str(settings["selection"])] if self.objectives > 1 else tools.selBest
         self._is_choice = [isinstance(gene, ChoiceGene) for gene in self.space.genes]
-        self._parents: list[_Individual] = []
-        self._seen: set[str] = set()
+        self._parents: list[Individual] = []
 
     def _ask(self, n: int) -> list[Genome]:
         self._size = n
+        rng = self._rng()
         if len(self._parents) < 2:
-            return self.space.sample(n, np.random.default_rng([self.seed, self.generation]))
-        with _global_random(f"{self.seed}/{self.generation}"):
-            children: list[Genome] = []
-            new: set[str] = set()
-            while len(children) < n:
-                for child in self._litter(new):
-                    new.add(canonical(child))
-                    children.append(child)
-            return children[:n]
+            points = self._first(n, rng)
+        else:
+            litter: list[Point] = []
+
+            def child() -> Point:
+                if not litter:
+                    litter.extend(np.array(sibling) for sibling in self._vary())
+                return litter.pop(0)
+
+            with global_random(self.seed, self.generation):
+                points = [self._unseen(child, rng) for _ in range(n)]
+        return [self.space.from_unit(point) for point in points]
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        self._seen.update(canonical(outcome.genome) for outcome in outcomes)
         children = [
-            _Individual(self.space.to_unit(outcome.genome), outcome.genome, outcome.losses)
+            Individual(self.space.to_unit(outcome.genome), outcome)
             for outcome in outcomes
             if outcome.losses is not None
         ]
         pool = self._parents + children
-        self._parents = tools.selNSGA2(pool, self._size, nd="log") if pool else []
-
-    def _litter(self, new: set[str]) -> list[Genome]:
-        """Vary pairs of parents, and then draw at random, until two children are unheard of; not for ever."""
-        for make in [self._vary] * _REDRAWS + [self._draw] * _REDRAWS:
-            children = [self.space.from_unit(np.array(child)) for child in make()]
-            names = [canonical(child) for child in children]
-            if names[0] != names[1] and not (self._seen | new).intersection(names):
-                break
-        return children
-
-    def _draw(self) -> tuple[list[float], list[float]]:
-        one, two = ([random.random() for _ in self.space.genes] for _ in range(2))
-        return one, two
+        if pool:
+            compare(pool)
+            with global_random(self.seed, self.generation):
+                self._parents = self._select(pool, self._size)
 
     def _vary(self) -> tuple[list[float], list[float]]:
         one, two = (list(parent) for parent in self._complete(self._tournament(), self._tournament()))
@@ -105,15 +97,16 @@ class Genetic(Sampler):
                     child[gene] = random.random()
         return one, two
 
-    def _tournament(self) -> _Individual:
+    def _tournament(self) -> Individual:
         one, two = random.sample(self._parents, 2)
         if one.fitness.dominates(two.fitness):
             return one
         if two.fitness.dominates(one.fitness):
             return two
-        return max(one, two, key=lambda parent: parent.fitness.crowding_dist)
+        # only NSGA-II measures crowding
+        return max(one, two, key=lambda parent: getattr(parent.fitness, "crowding_dist", 0.0))
 
-    def _complete(self, one: _Individual, two: _Individual) -> tuple[list[float], list[float]]:
+    def _complete(self, one: Individual, two: Individual) -> tuple[list[float], list[float]]:
         """Fill in the genes that a parent lacks: from the other parent, else at random."""
         first, second = list(one), list(two)
         for index, gene in enumerate(self.space.genes):
@@ -126,27 +119,21 @@ class Genetic(Sampler):
         return first, second
 
 
-class _Fitness(base.Fitness):  # type: ignore[misc]
-    def __init__(self, losses: tuple[float, ...]) -> None:
-        self.weights = (-1.0,) * len(losses)
-        super().__init__(losses)
+def _nsga2(pool: list[Individual], k: int) -> list[Individual]:
+    chosen: list[Individual] = tools.selNSGA2(pool, k, nd="log")
+    return chosen
 
 
-class _Individual(list[float]):
-    """A point of the unit cube with the genome and the fitness that DEAP's selection looks at."""
+def _nsga3(pool: list[Individual], k: int) -> list[Individual]:
+    """Selection by niches (Deb & Jain, 2014), of which there are about as many as parents."""
+    objectives = len(pool[0].fitness.values)
+    parts = next(parts for parts in range(1, k + 1) if math.comb(parts + objectives, parts) > k or parts == k)
+    points = tools.uniform_reference_points(objectives, parts)
+    chosen: list[Individual] = tools.selNSGA3(pool, k, points, nd="log")
+    return chosen
 
-    def __init__(self, unit: Any, genome: Genome, losses: tuple[float, ...]) -> None:
-        super().__init__(float(u) for u in unit)
-        self.genome = genome
-        self.fitness = _Fitness(losses)
 
-
-@contextmanager
-def _global_random(seed: str) -> Iterator[None]:
-    """Seed Python's generator, which DEAP draws from, and put it back afterwards."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+_SELECTIONS: dict[str, Callable[[list[Individual], int], list[Individual]]] = {
+    "nsga2": _nsga2,
+    "nsga3": _nsga3,
+}
