@@ -20,9 +20,7 @@ import torch
 from hebbevo import pareto
 from hebbevo.ledger import Ledger
 from hebbevo.loop import recipe_of, split_of
-from hebbevo.training import Candidate, Measurement, train
-
-IMMORTAL = {"hebbian_threshold": -1e30, "unactivation_penalty": 0.0, "initial_neurons": 1.0}
+from hebbevo.training import Candidate, Measurement, knobs, train
 
 
 def main() -> None:
@@ -40,6 +38,7 @@ def main() -> None:
     points = [record.result.values for record in scored]
     found = [scored[index] for index in pareto.front(pd.DataFrame(points).to_numpy(float))]
 
+    known = knobs("dense")
     again: list[list[Measurement]] = [[] for _ in found]
     dense: list[list[Measurement]] = [[] for _ in found]
     for seed in range(recipe.seed + 1000, recipe.seed + 1000 + options.seeds):
@@ -49,8 +48,13 @@ def main() -> None:
             row.append(measured)
         for row, record in zip(dense, found, strict=True):
             widths = tuple(max(1, round(width)) for width in record.result.details["survivors_per_layer"])
-            control = replace(fresh, architecture=replace(fresh.architecture, hidden=widths))
-            row.extend(train(control, [Candidate(record.genome | IMMORTAL)], split, torch.device("cpu")))
+            control = replace(
+                fresh,
+                architecture=replace(fresh.architecture, hidden=widths, rule="dense"),
+                settings={name: value for name, value in fresh.settings.items() if name in known},
+            )
+            genome = {name: value for name, value in record.genome.items() if name in known}
+            row.extend(train(control, [Candidate(genome)], split, torch.device("cpu")))
 
     rows = []
     for record, retrained, controls in zip(found, again, dense, strict=True):

@@ -105,7 +105,10 @@ def ledger(path: Path, genomes: list[Genome]) -> float:
         start = time.perf_counter()
         for first in range(0, len(genomes), POPULATION):
             records = book.open_generation(
-                first // POPULATION, len(genomes), genomes[first : first + POPULATION]
+                first // POPULATION,
+                len(genomes),
+                first / len(genomes),
+                genomes[first : first + POPULATION],
             )
             for place in range(0, len(records), COHORT):
                 cohort = records[place : place + COHORT]

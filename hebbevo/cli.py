@@ -20,6 +20,9 @@ USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
 STUDY = click.argument("study", type=click.Path(path_type=Path))
 TRIALS = click.option("--trials", type=int, metavar="N", help="Total number of trials to reach.")
+TIMEOUT = click.option(
+    "--timeout", metavar="TIME", help="Longest time to search in this run, as in 90s, 10m, 1h30m."
+)
 WORKERS = click.option(
     "--workers",
     type=int,
@@ -47,6 +50,7 @@ def cli() -> None:
 )
 @click.option("--study", type=click.Path(path_type=Path), help="Study file.  [default: studies/<name>.db]")
 @TRIALS
+@TIMEOUT
 @click.option("--seed", type=int, help="Seed of the search and of everything in it.")
 @click.option("--sampler", metavar="NAME", help="Searcher.")
 @click.option("--population", type=int, metavar="N", help="Genomes in a generation.")
@@ -68,13 +72,14 @@ def search(space: str, quiet: bool, **overrides: Any) -> None:
 @cli.command()
 @STUDY
 @TRIALS
+@TIMEOUT
 @WORKERS
 @QUIET
-def resume(study: Path, trials: int | None, workers: int | None, quiet: bool) -> None:
+def resume(study: Path, quiet: bool, **budget: Any) -> None:
     """Continue a study, which knows its own settings."""
     from hebbevo.loop import resume as resume_study
 
-    _watched(quiet, lambda watch: resume_study(study, trials=trials, workers=workers, watch=watch))
+    _watched(quiet, lambda watch: resume_study(study, watch=watch, **budget))
 
 
 @cli.command()
@@ -84,11 +89,14 @@ def front(study: Path, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
     from hebbevo.knobs import listed
     from hebbevo.study import open_study
-    from hebbevo.terminal import FORMATS, output
+    from hebbevo.terminal import FORMATS, nearest_line, output
 
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a form; write one of {listed(list(FORMATS))}")
-    FORMATS[form](open_study(study), output())
+    opened = open_study(study)
+    FORMATS[form](opened, output())
+    if line := nearest_line(opened):
+        click.echo(line, err=True)
 
 
 @cli.command()
@@ -127,15 +135,15 @@ def spaces() -> None:
 @cli.command()
 @click.argument("rule")
 def knobs(rule: str) -> None:
-    """List the knobs of a rule: default, range and meaning."""
+    """List the knobs of a rule, and those of any training and network: default, range and meaning."""
     from hebbevo.knobs import listed
-    from hebbevo.networks import RULES
+    from hebbevo.networks import KNOBS, RULES
     from hebbevo.terminal import knob_list, output
     from hebbevo.training import knobs as known_knobs
 
     if rule not in RULES:
         raise UsageError(f"{rule}: there is no such rule; write one of {listed(list(RULES))}")
-    knob_list(known_knobs(rule), output())
+    knob_list(known_knobs(rule) | KNOBS, output())
 
 
 def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
@@ -143,7 +151,7 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     from rich.console import Console
 
     from hebbevo.report import write
-    from hebbevo.terminal import front_table, output, watching
+    from hebbevo.terminal import front_table, nearest_line, output, watching
 
     with watching(Console(stderr=True, quiet=quiet)) as watch:
         study = run(watch)
@@ -151,11 +159,17 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     write(study, folder)
     if not quiet:
         front_table(study, output())
+        if line := nearest_line(study):
+            click.echo(line, err=True)
         click.echo(f"study   {study.path}")
         click.echo(f"report  {folder / 'report.html'}")
-        click.echo(
-            f"more    hebbevo resume {shlex.quote(str(study.path))} --trials {2 * len(study.trials())}"
-        )
+        click.echo(f"more    hebbevo resume {shlex.quote(str(study.path))}{_further(study)}")
+
+
+def _further(study: Study) -> str:
+    """The option that makes a study longer; one that was stopped goes on without."""
+    done = (study.trials().state != "running").sum()
+    return f" --trials {2 * study.total}" if done >= study.total else ""
 
 
 def _report_folder(study: Path) -> Path:

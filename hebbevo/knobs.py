@@ -36,7 +36,7 @@ class Knob:
             return f"{value!r} is not one of {listed(self.choices)}; write one of them"
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"{value!r} is not a number; write {self.range_text()}"
-        if self.kind is int and value != int(value):
+        if self.kind is int and not float(value).is_integer():
             return f"{value!r} is not a whole number; write {self.range_text()}"
         if not self.low <= value <= self.high:  # also catches NaN
             return f"{value!r} is outside its range; write {self.range_text()}"

@@ -41,7 +41,9 @@ from hebbevo.knobs import Value
 from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.spacefile import Spec
 
+COPY = "copy_of"  # among the details of a trial: the earlier one whose score it took
 _SPEC, _FACTS, _GENERATION = "hebbevo:spec", "hebbevo:facts", "hebbevo:generation"
+_CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 60
 
@@ -151,11 +153,15 @@ class Ledger:
             if _GENERATION not in trial.system_attrs:
                 continue
             grouped.setdefault(trial.system_attrs[_GENERATION], []).append(_record(trial))
-        settings = {number: attrs[f"{_GENERATION}:{number}"] for number in grouped}
-        return [
-            Generation(number, settings[number]["total"], settings[number]["progress"], tuple(records))
-            for number, records in sorted(grouped.items())
-        ]
+        found: list[Generation] = []
+        asked = 0
+        for number, records in sorted(grouped.items()):
+            settings = attrs[f"{_GENERATION}:{number}"]
+            total = settings["total"]
+            progress = settings.get("progress", asked / total)  # the first studies did not record it
+            found.append(Generation(number, total, progress, tuple(records)))
+            asked += len(records)
+        return found
 
     def open_generation(
         self, number: int, total: int, progress: float, genomes: Sequence[Genome]
@@ -191,7 +197,8 @@ class Ledger:
         return [Record(first + index, genome, None) for index, genome in enumerate(genomes)]
 
     def close_cohort(self, results: Sequence[Result]) -> None:
-        """Write down, in one transaction, what became of running trials."""
+        """Write down, in one transaction, what became of running trials, and how it meets the constraints."""
+        goal = self.spec.goal
         numbers = [result.number for result in results]
         with self._transaction() as session:
             running = {
@@ -209,6 +216,13 @@ class Ledger:
                     session.add(
                         models.TrialValueModel(
                             trial_id=trial.trial_id, objective=objective, value=stored, value_type=kind
+                        )
+                    )
+                if result.values is not None and goal.constraints:
+                    excesses = list(goal.excesses(result.values).values())
+                    session.add(
+                        models.TrialSystemAttributeModel(
+                            trial_id=trial.trial_id, key=_CONSTRAINTS, value_json=json.dumps(excesses)
                         )
                     )
                 session.add_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shlex
@@ -13,21 +14,24 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise, takewhile
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hebbevo import data, ledger, pareto, spacefile
+from hebbevo import data, duration, ledger, pareto, spacefile
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
 from hebbevo.goal import Goal
-from hebbevo.ledger import Generation, Ledger, Record, Result
+from hebbevo.ledger import COPY, Generation, Ledger, Record, Result
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
+from hebbevo.space import canonical
 from hebbevo.spacefile import Spec
 from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, Executor
+    from hebbevo.networks import Architecture
     from hebbevo.training import Measurement, Recipe
 
 STUDIES = Path("studies")
@@ -41,21 +45,25 @@ class Progress:
     """Where a search stands, reported after every cohort.
 
     Attributes:
-        trials: finished so far, failed ones among them.
+        trials: finished so far, failed ones and copies among them.
+        copies: trials that took the score of an earlier one with the same genome.
         total: trials to reach.
         generation: the present one, 0 is the first.
         front: number of trials on the front.
         hypervolume: see `Study.hypervolume`.
         fresh: trials finished since this process started.
+        seconds_left: until the timeout; infinite without one.
         notice: something to tell the user, or empty.
     """
 
     trials: int
+    copies: int
     total: int
     generation: int
     front: int
     hypervolume: float
     fresh: int
+    seconds_left: float
     notice: str = ""
 
 
@@ -67,6 +75,7 @@ def search(
     *,
     study: str | Path | None = None,
     trials: int | None = None,
+    timeout: float | str | None = None,
     seed: int | None = None,
     sampler: str | None = None,
     population: int | None = None,
@@ -79,10 +88,13 @@ def search(
 ) -> Study:
     """Search a space until its study holds ``trials`` trials; a study that exists is continued.
 
+    When time is over, what is under way is finished, and the study is returned as far as it came.
+
     Args:
         space: path of a space file, bare name of a shipped one, or a `Spec`.
         study: the study file; by default ``studies/<name>.db``.
         trials: total number of trials. This and the following override the space file; ``None`` keeps it.
+        timeout: longest time to search in this call, in seconds or as ``1h30m``; the study does not keep it.
         seed: of the search and everything in it.
         sampler: name of the searcher.
         population: size of a generation.
@@ -110,6 +122,7 @@ def search(
         dataset=dataset,
         target=target,
     )
+    budget = spec.override(timeout=timeout).search
     if spec.task.dataset not in data.BUILT_IN:
         spec = spec.override(dataset=str(Path(spec.task.dataset).resolve()))
     path = Path(study) if study is not None else STUDIES / f"{spec.name}.db"
@@ -126,19 +139,20 @@ def search(
                 f"{path}: was made with other settings ({'; '.join(changes)}); "
                 "change them back, or write another --study"
             )
-    return _continue(path, spec.search.trials, workers, watch, split)
+    return _continue(path, split, trials=budget.trials, timeout=budget.timeout, workers=workers, watch=watch)
 
 
 def resume(
     study: str | Path,
     *,
     trials: int | None = None,
+    timeout: float | str | None = None,
     workers: int | None = None,
     watch: Watcher = lambda _: None,
 ) -> Study:
     """Continue a study to its total of trials, or to ``trials``; needs only the file and the data.
 
-    ``workers`` and ``watch`` are as for `search`.
+    ``timeout``, ``workers`` and ``watch`` are as for `search`.
 
     Raises:
         UsageError: the study or its data cannot be used.
@@ -147,17 +161,23 @@ def resume(
     """
     _check_workers(workers)
     with Ledger.open(Path(study)) as book:
-        book.spec.override(trials=trials)  # refuses what is no number of trials
-    return _continue(Path(study), trials, workers, watch, None)
+        budget = book.spec.override(trials=trials, timeout=timeout).search  # refuses what is no number
+    return _continue(Path(study), None, trials=trials, timeout=budget.timeout, workers=workers, watch=watch)
 
 
 def _continue(
-    path: Path, trials: int | None, workers: int | None, watch: Watcher, split: Split | None
+    path: Path,
+    split: Split | None,
+    *,
+    trials: int | None,
+    timeout: float | None,
+    workers: int | None,
+    watch: Watcher,
 ) -> Study:
     with ledger.held(path), Ledger.open(path) as book:
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
-        loop = _Loop(book, in_force if trials is None else trials, watch)
+        loop = _Loop(book, in_force if trials is None else trials, timeout, watch)
         loop.replay(recorded)
         if not loop.finished:
             with closing(_executor(book, split, workers)) as executor:
@@ -168,10 +188,11 @@ def _continue(
 class _Loop:
     """A study in progress: its sampler, brought to where the record ends, and what is still to do."""
 
-    def __init__(self, book: Ledger, total: int, watch: Watcher) -> None:
+    def __init__(self, book: Ledger, total: int, timeout: float | None, watch: Watcher) -> None:
         search = book.spec.search
         self._book = book
         self._total = total
+        self._timeout = math.inf if timeout is None else timeout
         self._watch = watch
         self._population = search.population
         self._replicates = search.replicates
@@ -180,7 +201,10 @@ class _Loop:
             book.spec.space, search.seed, search.settings, self._goal.dimension
         )
         self._records: dict[int, Record] = {}
+        self._originals: dict[str, int] = {}  # genome to the first trial of it
         self._open: Generation | None = None
+        self._in_force = search.trials
+        self._began = monotonic()
         self._fresh = 0
         self._interrupts = 0
 
@@ -195,64 +219,87 @@ class _Loop:
             asked = self._sampler.ask(self._population, generation.progress)[: len(generation.records)]
             if asked != [record.genome for record in generation.records]:
                 raise ReplayMismatch(self._mismatch(generation))
-            self._records |= {record.number: record for record in generation.records}
-            self._open = generation
+            self._enter(generation)
             self._tell_if_complete()
 
     def run(self, executor: Executor, warning: str) -> None:
-        """Search until the total is reached or the user interrupts."""
+        """Search until the total is reached, time is over or the user interrupts."""
+        self._began = monotonic()
         self._watch(self._progress(warning))
         try:
             with _on_interrupt(self._interrupted):
-                while not self.finished and not self._interrupts:
-                    self._open = self._open or self._ask()
-                    self._train(self._open, executor)
+                while not self.finished and not self._stopping():
+                    self._train(self._open or self._ask(), executor)
                     self._tell_if_complete()
         except KeyboardInterrupt:
             self._interrupts += 1
-        if self._interrupts and not self.finished:
-            done = sum(record.result is not None for record in self._records.values())
-            path = self._book.path
-            raise SearchInterrupted(
-                f"stopped: {done} of {self._total} trials are recorded; continue with "
-                f"'hebbevo resume {shlex.quote(str(path))}'"
-            )
+        if self.finished:
+            return
+        done = f"{self._done()} of {self._total} trials"
+        if self._interrupts:
+            raise SearchInterrupted(f"stopped: {done} are recorded; continue with '{self._resume()}'")
+        after = f"stopped after {duration.text(self._timeout)}"
+        self._watch(self._progress(f"{after}: {done}; continue with '{self._resume()}'"))
 
     def _ask(self) -> Generation:
         first = len(self._records)
         number = self._sampler.generation
-        progress = first / self._total
+        progress = min(1.0, max(first / self._total, self._elapsed() / self._timeout))
         genomes = self._sampler.ask(self._population, progress)[: self._total - first]
         records = self._book.open_generation(number, self._total, progress, genomes)
-        self._records |= {record.number: record for record in records}
-        return Generation(number, self._total, progress, tuple(records))
+        generation = Generation(number, self._total, progress, tuple(records))
+        self._enter(generation)
+        return generation
+
+    def _enter(self, generation: Generation) -> None:
+        for record in generation.records:
+            self._records[record.number] = record
+            self._originals.setdefault(canonical(record.genome), record.number)
+        self._open = generation
+        self._in_force = generation.total
 
     def _train(self, generation: Generation, executor: Executor) -> None:
+        originals = {
+            record.number: self._originals[canonical(record.genome)] for record in generation.records
+        }
+        copies = {number: original for number, original in originals.items() if number != original}
+        self._close(
+            [result for number in copies.values() if (result := self._records[number].result)], copies
+        )
+        trained = [record for record in generation.records if record.number not in copies]
         batches = [
             batch
-            for batch in pack(generation, self._replicates, self._book.facts["cohort_width"])
-            if self._records[batch.trials[0]].result is None
+            for batch in pack(trained, self._replicates, self._book.facts["cohort_width"])
+            if any(self._records[number].result is None for number in batch.trials)
         ]
-        wanted = takewhile(lambda _: not self._interrupts, batches)
+        wanted = takewhile(lambda _: not self._stopping(), batches)
         with closing(executor.run(wanted)) as results:
             for batch, measured in results:
-                self._record(batch, measured)
-                self._watch(self._progress())
+                self._close(self._scored(batch, measured), copies)
 
-    def _record(self, batch: Batch, measured: list[Measurement]) -> None:
+    def _scored(self, batch: Batch, measured: list[Measurement]) -> list[Result]:
         from hebbevo.training import score
 
         scores = [
             score(measured[i : i + self._replicates]) for i in range(0, len(measured), self._replicates)
         ]
-        results = [
+        return [
             Result(number, scored.values, scored.details)
             for number, scored in zip(batch.trials, scores, strict=True)
         ]
-        self._book.close_cohort(results)
-        for result in results:
+
+    def _close(self, results: Sequence[Result], copies: Mapping[int, int]) -> None:
+        """Record results, and with them those of their copies; what is recorded already stays."""
+        known = {result.number: result for result in results}
+        copied = [_copy(known[original], number) for number, original in copies.items() if original in known]
+        new = [result for result in (*results, *copied) if self._records[result.number].result is None]
+        if not new:
+            return
+        self._book.close_cohort(new)
+        for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
-        self._fresh += len(results)
+        self._fresh += len(new)
+        self._watch(self._progress())
 
     def _tell_if_complete(self) -> None:
         assert self._open is not None
@@ -260,6 +307,19 @@ class _Loop:
         if all(record.result for record in records):
             self._sampler.tell([_outcome(record, self._goal) for record in records])
             self._open = None
+
+    def _elapsed(self) -> float:
+        return monotonic() - self._began
+
+    def _stopping(self) -> bool:
+        return self._interrupts > 0 or self._elapsed() >= self._timeout
+
+    def _done(self) -> int:
+        return sum(record.result is not None for record in self._records.values())
+
+    def _resume(self) -> str:
+        command = f"hebbevo resume {shlex.quote(str(self._book.path))}"
+        return command if self._in_force == self._total else f"{command} --trials {self._total}"
 
     def _interrupted(self) -> None:
         self._interrupts += 1
@@ -269,17 +329,23 @@ class _Loop:
 
     def _progress(self, notice: str = "") -> Progress:
         results = [record.result for record in self._records.values() if record.result]
-        points = np.array([result.values or (np.nan, np.nan) for result in results]).reshape(-1, 2)
+        points = np.array([self._judged(result.values) for result in results]).reshape(-1, 2)
         facts = self._book.facts
         return Progress(
             trials=len(results),
+            copies=sum(COPY in result.details for result in results),
             total=max(self._total, len(self._records)),
             generation=self._sampler.generation,
             front=len(pareto.front(points)),
             hypervolume=pareto.hypervolume(points, facts["chance"], facts["neurons"]),
             fresh=self._fresh,
+            seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
         )
+
+    def _judged(self, values: tuple[float, float] | None) -> tuple[float, float]:
+        """The values of a trial that counts: it has some, and meets the constraints."""
+        return (np.nan, np.nan) if values is None or self._goal.excess(values) > 0 else values
 
     def _mismatch(self, generation: Generation) -> str:
         then, now = self._book.facts["versions"], _versions()
@@ -291,8 +357,8 @@ class _Loop:
         )
 
 
-def pack(generation: Generation, replicates: int, cohort_width: int) -> list[Batch]:
-    """Cut a generation into cohorts of at most ``cohort_width`` nets, in the order of asking.
+def pack(records: Sequence[Record], replicates: int, cohort_width: int) -> list[Batch]:
+    """Cut the trials to train of a generation into cohorts of at most ``cohort_width`` nets, in their order.
 
     The replicates of a genome stay together. This depends on the study alone, never on the machine.
     """
@@ -300,7 +366,6 @@ def pack(generation: Generation, replicates: int, cohort_width: int) -> list[Bat
     from hebbevo.training import Candidate
 
     size = _genomes(replicates, cohort_width)
-    records = generation.records
     return [
         Batch(
             trials=tuple(record.number for record in records[start : start + size]),
@@ -319,12 +384,17 @@ def _genomes(replicates: int, cohort_width: int) -> int:
     return max(1, cohort_width // replicates)
 
 
+def _copy(result: Result, number: int) -> Result:
+    """The result of a trial that repeats the genome of an earlier one, and so is not trained."""
+    return Result(number, result.values, {**result.details, "seconds": 0.0, COPY: result.number})
+
+
 def _outcome(record: Record, goal: Goal) -> Outcome:
     assert record.result is not None
     values = record.result.values
     if values is None:
         return Outcome(record.genome, None)
-    return Outcome(record.genome, goal.losses(values), goal.violation(values))
+    return Outcome(record.genome, goal.losses(values), goal.excess(values))
 
 
 @contextmanager
@@ -344,14 +414,16 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
     """Load the data and find out, once for the study, everything that its results depend on."""
     import torch
 
+    from hebbevo.networks import largest
+
     dataset = data.load(spec.task.dataset, target=spec.task.target)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
-    neurons = sum(spec.network.hidden)
+    bound = largest(_architecture(spec, split.x_train.shape[1], len(split.classes)), spec.space)
     nets = spec.search.population * spec.search.replicates
-    cohorts = -(-nets // _widest(spec, split))
+    cohorts = -(-nets // _widest(bound))
     return split, {
         "versions": _versions(),
-        "neurons": neurons,
+        "neurons": bound.neurons,
         "chance": float(np.bincount(split.y_val).max() / len(split.y_val)),
         "rows": {"train": len(split.y_train), "validation": len(split.y_val), "test": len(split.y_test)},
         "features": split.x_train.shape[1],
@@ -365,33 +437,32 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
     }
 
 
-def _widest(spec: Spec, split: Split) -> int:
+def _widest(bound: Architecture) -> int:
     """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
-    widths = [split.x_train.shape[1], *spec.network.hidden, len(split.classes)]
+    widths = [bound.features, *bound.hidden, bound.classes]
     weights: int = sum((before + 1) * after for before, after in pairwise(widths))
     return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
 
 
 def recipe_of(book: Ledger) -> Recipe:
     """What all trainings of a study share."""
-    from hebbevo.networks import Architecture
     from hebbevo.training import Recipe
 
-    spec, network = book.spec, book.spec.network
+    spec = book.spec
     return Recipe(
-        architecture=Architecture(
-            family=network.family,
-            hidden=tuple(network.hidden),
-            rule=network.rule,
-            inputs=network.inputs,
-            features=book.facts["features"],
-            classes=len(book.facts["classes"]),
-        ),
-        settings=dict(network.settings),
+        architecture=_architecture(spec, book.facts["features"], len(book.facts["classes"])),
+        settings=dict(spec.network.settings),
         epochs=spec.task.epochs,
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
     )
+
+
+def _architecture(spec: Spec, features: int, classes: int) -> Architecture:
+    from hebbevo.networks import Architecture
+
+    network = spec.network
+    return Architecture(network.family, network.hidden, network.rule, network.inputs, features, classes)
 
 
 def split_of(book: Ledger) -> Split:
@@ -429,12 +500,14 @@ def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executo
 
 
 def _warning(book: Ledger) -> str:
-    """Say so if the trainings are too short for anybody to die, whatever the genome."""
+    """Say so if the trainings are too short for anybody to die who by the rule might, whatever the genome."""
+    from hebbevo.networks import RULES
     from hebbevo.training import ever_due
 
-    genomes = book.spec.space.sample(16, np.random.default_rng(0))
-    rows = book.facts["rows"]["train"]
-    if ever_due(recipe_of(book), genomes, rows):
+    recipe, rows = recipe_of(book), book.facts["rows"]["train"]
+    sample = book.spec.space.sample(16, np.random.default_rng(0))
+    mortal = [genome for genome in sample if RULES[recipe.architecture.shaped(genome).rule].mortal]
+    if not mortal or ever_due(recipe, mortal, rows):
         return ""
     return (
         f"no neuron can die: {book.spec.task.epochs} x {rows} rows end before the warm-up; "

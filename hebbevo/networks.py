@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from hebbevo.knobs import Knob, Value
-from hebbevo.nn import InputStamina, Plastic, Stamina
+from hebbevo.nn import Dense, InputStamina, Plastic, Stamina
+from hebbevo.nn import dense as dense_rule
 from hebbevo.nn import stamina as stamina_rule
+from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A plasticity rule: modules for hidden and for input units, and the knobs both take."""
+    """A plasticity rule: modules for hidden and for input units, the knobs both take, and who may die."""
 
     units: Callable[..., Plastic]
-    inputs: Callable[..., Plastic]
+    inputs: Callable[..., nn.Module]
     knobs: Mapping[str, Knob]
+    mortal: bool
 
 
 RULES: dict[str, Rule] = {
-    "stamina": Rule(Stamina, InputStamina, stamina_rule.KNOBS),
+    "stamina": Rule(Stamina, InputStamina, stamina_rule.KNOBS, mortal=True),
+    "dense": Rule(Dense, nn.Identity, dense_rule.KNOBS, mortal=False),
 }
+
+KNOBS: dict[str, Knob] = {
+    knob.name: knob
+    for knob in (
+        Knob(
+            "depth", int, 2, "hidden layers; where it is no gene, network.hidden has one width for each",
+            low=1, high=MOST_LAYERS, sensible=(1, 4),
+        ),
+        Knob(
+            "hidden", int, 128, "neurons of a hidden layer; where it is no gene, network.hidden says",
+            low=1, high=100_000, sensible=(4, 256), log=True,
+        ),
+        Knob(
+            "rule", str, "stamina", "plasticity rule; where it is no gene, network.rule says",
+            choices=tuple(RULES),
+        ),
+    )
+}  # fmt: skip
+"""What genes may say of a network itself."""
+
+LAYERED = frozenset({"hidden", *(name for rule in RULES.values() for name in rule.knobs)})
+"""Knobs of which each layer may have its own, under the name ``knob.1``, ``knob.2``, ..."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network is before its genome: widths are neurons a layer; ``inputs`` makes inputs mortal too."""
+    """What a network is where its genome says nothing else; ``inputs`` makes inputs mortal too.
+
+    Attributes:
+        hidden: neurons of each hidden layer.
+    """
 
     family: str
     hidden: tuple[int, ...]
@@ -44,6 +74,14 @@ class Architecture:
         """Hidden neurons in all."""
         return sum(self.hidden)
 
+    def shaped(self, values: Mapping[str, Value]) -> Architecture:
+        """The architecture with the ``depth``, the ``hidden`` widths and the ``rule`` among ``values``."""
+        widths = tuple(
+            int(_of_layer(values, ["hidden"], layer).get("hidden") or self.hidden[layer - 1])
+            for layer in range(1, int(values.get("depth", len(self.hidden))) + 1)
+        )
+        return replace(self, hidden=widths, rule=str(values.get("rule", self.rule)))
+
 
 class MLP(nn.Module):
     """Fully connected network (batch, features) -> (batch, classes) whose hidden units follow a rule."""
@@ -52,13 +90,15 @@ class MLP(nn.Module):
         super().__init__()
         rule = RULES[architecture.rule]
         widths = (architecture.features, *architecture.hidden)
-        given = {name: value for name, value in knobs.items() if name in rule.knobs}
         self.inputs = (
-            rule.inputs(architecture.features, seed=seed, **given) if architecture.inputs else nn.Identity()
+            rule.inputs(architecture.features, seed=seed, **_of_layer(knobs, rule.knobs, 0))
+            if architecture.inputs
+            else nn.Identity()
         )
         self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
         self.units = nn.ModuleList(
-            rule.units(width, seed=seed + layer, **given) for layer, width in enumerate(widths[1:], start=1)
+            rule.units(width, seed=seed + layer, **_of_layer(knobs, rule.knobs, layer))
+            for layer, width in enumerate(widths[1:], start=1)
         )
         self.head = nn.Linear(widths[-1], architecture.classes)
         for layer in (*self.layers, self.head):
@@ -98,7 +138,55 @@ FAMILIES: dict[str, Callable[[Architecture, Mapping[str, Value], int], nn.Module
 
 
 def build(architecture: Architecture, knobs: Mapping[str, Value], seed: int) -> nn.Module:
-    """Build one network; ``seed`` alone decides its initial weights, PyTorch's generator stays as it was."""
+    """Build the network that ``architecture`` becomes with these knobs.
+
+    ``seed`` alone decides its initial weights; PyTorch's generator stays as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
-        return FAMILIES[architecture.family](architecture, knobs, seed)
+        return FAMILIES[architecture.family](architecture.shaped(knobs), knobs, seed)
+
+
+def largest(architecture: Architecture, space: Space) -> Architecture:
+    """The network of most neurons that a genome of ``space`` can make of ``architecture``.
+
+    It is a bound where conditions decide whether a gene gives the widths: each layer is then the wider one.
+
+    Raises:
+        GeneError: a genome can have a layer whose width nothing says.
+    """
+    named = {gene.name: gene for gene in space.genes}
+    depth = named.get("depth")
+    depths: list[Value | None] = [*_values(depth)] if depth else []
+    if depth is None or depth.when:
+        depths.append(None)  # as many layers as the architecture has
+    bounds = [replace(architecture, hidden=_bound(architecture.hidden, named, each)) for each in depths]
+    return max(bounds, key=lambda bound: bound.neurons)
+
+
+def _bound(fixed: tuple[int, ...], named: Mapping[str, Gene], depth: Value | None) -> tuple[int, ...]:
+    """The largest width of every layer, in networks of this depth."""
+    bounds = []
+    for layer in range(1, (len(fixed) if depth is None else int(depth)) + 1):
+        gene = named.get(f"hidden.{layer}", named.get("hidden"))
+        conditions = gene.when if gene else ()
+        possible = all(depth in values for name, values in conditions if name == "depth")
+        widths = [int(value) for value in _values(gene)[-1:]] if gene and possible else []
+        if not widths or any(name != "depth" for name, _ in conditions):
+            if layer > len(fixed):
+                what = f"nothing says how wide layer {layer} is; write more widths in network.hidden"
+                raise GeneError("depth", (), f"{what}, or a hidden gene that is always there")
+            widths.append(fixed[layer - 1])
+        bounds.append(max(widths))
+    return tuple(bounds)
+
+
+def _values(gene: Gene) -> Sequence[Value]:
+    """The values of a gene for whole numbers, in ascending order."""
+    assert not isinstance(gene, FloatGene)
+    return sorted(gene.choices) if isinstance(gene, ChoiceGene) else gene.values
+
+
+def _of_layer(values: Mapping[str, Value], names: Iterable[str], layer: int) -> dict[str, Value]:
+    """What a layer has under these names: its own value, else that of every layer; 0 are the inputs."""
+    return {name: values[key] for name in names for key in (name, f"{name}.{layer}") if key in values}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -19,9 +19,13 @@ from hebbevo.knobs import Value, listed
 Genome = dict[str, Value]
 """The active genes of one individual; an inactive gene is not in it."""
 
-Condition = tuple[str, Value]
+Condition = tuple[str, tuple[Value, ...]]
+"""A gene and the values of it, any of which will do."""
 
 LARGEST = 2**31 - 1  # beyond this, whole numbers no longer survive the way through a logarithm
+MOST_LAYERS = 20
+
+_NEAR = 1e-12  # nearer than any two values of a gene
 
 
 class GeneError(SpaceError):
@@ -73,6 +77,10 @@ class FloatGene:
         """
         low, high, at = (self._warp(number) for number in (self.low, self.high, _member(self, value)))
         return min(max((at - low) / (high - low), 0.0), 1.0)
+
+    def settled(self, axis: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The places of the values at ``axis``, (n,)."""
+        return axis
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is a float in the range."""
@@ -132,13 +140,27 @@ class IntGene:
             return float((centre - first) / (last - first))
         return float(((number - self.low) / self.step + 0.5) / self._count)
 
+    def settled(self, axis: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The places of the values at ``axis``, (n,)."""
+        if not self.log:
+            return _centres(axis, self._count)
+        first, last = self._edges
+        number = np.clip(np.rint(np.exp(first * (1 - axis) + last * axis)), self.low, self.high)
+        centres: NDArray[np.float64] = (np.log(number - 0.5) + np.log(number + 0.5)) / 2
+        return (centres - first) / (last - first)
+
     def contains(self, value: object) -> bool:
         """Whether ``value`` is an int in the range and on a step."""
         return type(value) is int and self.low <= value <= self.high and (value - self.low) % self.step == 0
 
     @property
+    def values(self) -> range:
+        """The numbers that it can be, from the smallest."""
+        return range(self.low, self.high + 1, self.step)
+
+    @property
     def _count(self) -> int:
-        return (self.high - self.low) // self.step + 1
+        return len(self.values)
 
     @property
     def _edges(self) -> tuple[float, float]:
@@ -181,6 +203,10 @@ class ChoiceGene:
         place = next(i for i, choice in enumerate(self.choices) if same(choice, value))
         return (place + 0.5) / len(self.choices)
 
+    def settled(self, axis: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The places of the choices at ``axis``, (n,)."""
+        return _centres(axis, len(self.choices))
+
     def contains(self, value: object) -> bool:
         """Whether ``value`` is one of the choices."""
         return any(same(choice, value) and type(choice) is type(value) for choice in self.choices)
@@ -204,7 +230,7 @@ class Space:
     def __post_init__(self) -> None:
         if not self.genes:
             raise SpaceError("genome: there is no gene; give at least one")
-        for problem in problems(self.genes):
+        for problem in problems(self.genes, {}):
             raise problem
 
     @property
@@ -235,6 +261,18 @@ class Space:
         places = [gene.to_unit(genome[gene.name]) if gene.name in genome else 0.5 for gene in self.genes]
         return np.array(places)
 
+    def settled(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move points, (n, dimension), to the places of their genomes: `to_unit` of `from_unit` for each."""
+        axes = {gene.name: gene.settled(axis) for gene, axis in zip(self.genes, points.T, strict=True)}
+        active: dict[str, NDArray[np.bool_]] = {}
+        for gene in self.parents_first:
+            met = np.ones(len(points), dtype=bool)
+            for name, values in gene.when:
+                places = np.array([self._named[name].to_unit(value) for value in values])
+                met &= active[name] & (abs(axes[name][:, None] - places) < _NEAR).any(axis=1)
+            active[gene.name] = met
+        return np.column_stack([np.where(active[gene.name], axes[gene.name], 0.5) for gene in self.genes])
+
     def active(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """The names of the genes whose conditions all hold, in the order of the genes.
 
@@ -242,8 +280,8 @@ class Space:
             values: a value for each gene, or for the active ones only.
         """
         met: set[str] = set()
-        for gene in self._parents_first:
-            if all(name in met and name in values and same(values[name], v) for name, v in gene.when):
+        for gene in self.parents_first:
+            if all(name in met and name in values and _among(values[name], vs) for name, vs in gene.when):
                 met.add(gene.name)
         return tuple(gene.name for gene in self.genes if gene.name in met)
 
@@ -283,24 +321,40 @@ class Space:
         return {gene.name: gene for gene in self.genes}
 
     @cached_property
-    def _parents_first(self) -> tuple[Gene, ...]:
+    def parents_first(self) -> tuple[Gene, ...]:
+        """The genes in an order in which each comes after all that its conditions name."""
         parents = {gene.name: [name for name, _ in gene.when] for gene in self.genes}
         return tuple(self._named[name] for name in TopologicalSorter(parents).static_order())
 
 
-def problems(genes: Sequence[Gene]) -> list[GeneError]:
-    """Find everything that is wrong between genes, in their order: equal names and bad conditions."""
+Repeats = Mapping[str, str | int]
+"""Genes that each layer has one of: by name, the int gene that counts the layers, or their number."""
+
+
+def problems(genes: Sequence[Gene], repeats: Repeats) -> list[GeneError]:
+    """Find everything that is wrong between genes, in their order: names, repeats and conditions."""
     named: dict[str, Gene] = {}
     found: list[GeneError] = []
     for gene in genes:
+        stem, _, layer = gene.name.rpartition(".")
         if gene.name in named:
             found.append(GeneError(gene.name, (), "there are two genes of this name; drop one"))
+        elif stem in repeats and layer.isdecimal():
+            found.append(
+                GeneError(gene.name, (), f"{stem} is repeated and takes this name; drop one of them")
+            )
         named[gene.name] = gene
+    parents: dict[str, list[str]] = {}
     for gene in genes:
-        for name, value in gene.when:
-            if what := _condition_problem(named, name, value):
+        parents[gene.name] = [name for name, _ in gene.when]
+        for name, values in gene.when:
+            if what := _condition_problem(named, name, values) or _layer_problem(repeats, gene.name, name):
                 found.append(GeneError(gene.name, ("when", name), what))
-    parents = {gene.name: [name for name, _ in gene.when] for gene in genes}
+        count = repeats.get(gene.name)
+        if isinstance(count, str):
+            parents[gene.name].append(count)
+            if what := _repeat_problem(named, repeats, count):
+                found.append(GeneError(gene.name, ("repeat",), what))
     try:
         TopologicalSorter(parents).prepare()
     except CycleError as error:
@@ -310,6 +364,23 @@ def problems(genes: Sequence[Gene]) -> list[GeneError]:
         found.append(GeneError(first, ("when",), what))
     order = {gene.name: i for i, gene in enumerate(genes)}
     return sorted(found, key=lambda problem: order[problem.gene])
+
+
+def expanded(genes: Sequence[Gene], repeats: Repeats) -> tuple[Gene, ...]:
+    """Put ``name.1``, ``name.2``, ... in the place of each repeated gene, one a layer.
+
+    The k-th exists only while the counting gene is at least k. Its conditions on genes that are repeated too
+    are meant layer by layer. Genes and repeats have no `problems`.
+    """
+    numbers = {gene.name: gene for gene in genes if isinstance(gene, IntGene)}
+    written: list[Gene] = []
+    for gene in genes:
+        count = repeats.get(gene.name)
+        if count is None:
+            written.append(gene)
+        else:
+            written += _layers(gene, numbers[count] if isinstance(count, str) else count, repeats)
+    return tuple(written)
 
 
 def canonical(genome: Mapping[str, Value]) -> str:
@@ -324,7 +395,7 @@ def same(a: object, b: object) -> bool:
 
 def _gene(entry: Mapping[str, Any]) -> Gene:
     fields = {key: value for key, value in entry.items() if key != "kind"}
-    fields["when"] = tuple((name, value) for name, value in fields["when"])
+    fields["when"] = tuple((name, tuple(values)) for name, values in fields["when"])
     if "choices" in fields:
         fields["choices"] = tuple(fields["choices"])
     return KINDS[entry["kind"]](**fields)
@@ -339,15 +410,51 @@ def _check_range(gene: FloatGene | IntGene, smallest_log: float, rule: str) -> N
         raise GeneError(gene.name, ("low",), what)
 
 
-def _condition_problem(named: Mapping[str, Gene], name: str, value: Value) -> str | None:
+def _layers(gene: Gene, count: int | IntGene, repeats: Repeats) -> Iterator[Gene]:
+    for layer in range(1, (count if isinstance(count, int) else count.values[-1]) + 1):
+        when = [(f"{name}.{layer}" if name in repeats else name, values) for name, values in gene.when]
+        if isinstance(count, IntGene) and (count.when or count.low < layer):
+            when.append((count.name, tuple(number for number in count.values if number >= layer)))
+        yield replace(gene, name=f"{gene.name}.{layer}", when=tuple(when))
+
+
+def _condition_problem(named: Mapping[str, Gene], name: str, values: tuple[Value, ...]) -> str | None:
     parent = named.get(name)
     if parent is None:
         return f"there is no gene {name}; write one of {listed(list(named))}"
+    if not values:
+        return f"there is no value; write the values of {name} with which this gene exists"
     if isinstance(parent, FloatGene):
-        return f"{name} is a real number, never exactly {listed([value])}; write an int or a choices gene"
-    if not parent.contains(value):
-        return f"{name} is never {listed([value])}; write one of its values"
+        return f"{name} is a real number, never exactly {listed(values)}; write an int or a choices gene"
+    for place, value in enumerate(values):
+        if not parent.contains(value):
+            return f"{name} is never {listed([value])}; write one of its values"
+        if _among(value, values[:place]):
+            return f"{listed([value])} stands here twice; drop one"
     return None
+
+
+def _layer_problem(repeats: Repeats, gene: str, parent: str) -> str | None:
+    if parent not in repeats or repeats.get(gene) == repeats[parent]:
+        return None
+    return f"{parent} differs from layer to layer; write repeat: {repeats[parent]} for {gene} too"
+
+
+def _repeat_problem(named: Mapping[str, Gene], repeats: Repeats, counter: str) -> str | None:
+    gene = named.get(counter)
+    if gene is None:
+        return f"there is no gene {counter}; write the name of an int gene, or the number of layers"
+    if counter in repeats:
+        return f"{counter} is repeated itself; write the name of an int gene that is not"
+    if not isinstance(gene, IntGene):
+        return f"{counter} is no int gene; write type: int there, with low and high"
+    if gene.low < 1 or gene.high > MOST_LAYERS:
+        return f"{counter} goes from {gene.low} to {gene.high}; write a range within 1 to {MOST_LAYERS} there"
+    return None
+
+
+def _among(value: object, values: Sequence[Value]) -> bool:
+    return any(same(value, other) for other in values)
 
 
 def _member(gene: Gene, value: object) -> Any:
@@ -358,3 +465,8 @@ def _member(gene: Gene, value: object) -> Any:
 
 def _bin(u: float, count: int) -> int:
     return min(max(int(u * count), 0), count - 1)
+
+
+def _centres(axis: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    part: NDArray[np.float64] = np.minimum(np.floor(axis * count), count - 1)
+    return (part + 0.5) / count

@@ -23,16 +23,32 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    SerializerFunctionWrapHandler,
     Tag,
     ValidationError,
+    field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from hebbevo import duration
 from hebbevo.errors import SpaceError
-from hebbevo.goal import Goal
+from hebbevo.goal import MEASURES, Goal
 from hebbevo.knobs import Knob, Value, listed
-from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Space, problems, same
+from hebbevo.space import (
+    MOST_LAYERS,
+    ChoiceGene,
+    FloatGene,
+    Gene,
+    GeneError,
+    IntGene,
+    Repeats,
+    Space,
+    expanded,
+    problems,
+    same,
+)
 
 KeyPath = tuple[str | int, ...]
 
@@ -41,6 +57,7 @@ DATA_FILES = (".npz", *TABLES)
 
 OPTIONS = {
     "--trials": ("search", "trials"),
+    "--timeout": ("search", "timeout"),
     "--seed": ("search", "seed"),
     "--sampler": ("search", "sampler"),
     "--population": ("search", "population"),
@@ -80,12 +97,40 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _allowed(value: Any) -> tuple[Value, ...]:
+    return tuple(map(_scalar, value if isinstance(value, list | tuple) else [value]))
+
+
+def _count(value: Any) -> Any:
+    count = _whole(value)
+    if isinstance(count, str) or (type(count) is int and 1 <= count <= MOST_LAYERS):
+        return count
+    raise PydanticCustomError("count", "no count")
+
+
+def _seconds(value: Any) -> float:
+    try:
+        return duration.seconds(value)
+    except (ValueError, OverflowError) as error:
+        raise PydanticCustomError("duration", "no length of time") from error
+
+
 # serialised as they are: left to pydantic, the 5 of a union with float becomes 5.0
 Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number)]
 Scalar = Annotated[Value, PlainValidator(_scalar), PlainSerializer(_scalar)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+Seconds = Annotated[float, PlainValidator(_seconds)]
 Width = Annotated[Whole, Field(ge=1, le=100_000)]
-When = Annotated[dict[str, Scalar], Field(description="{gene: value} with the values other genes must have")]
+Allowed = Annotated[tuple[Value, ...], PlainValidator(_allowed), PlainSerializer(list)]
+When = Annotated[
+    dict[str, Allowed],
+    Field(description="{gene: value} or {gene: [value, value]} with the values other genes must have"),
+]
+Count = Annotated[str | int, PlainValidator(_count), PlainSerializer(_count)]
+Repeat = Annotated[
+    Count | None,
+    Field(description=f"depth, or the number of hidden layers, a whole number from 1 to {MOST_LAYERS}"),
+]
 
 
 class _Model(BaseModel):
@@ -121,14 +166,107 @@ class Network(_Model):
 class Search(_Model):
     """How the genomes are proposed; ``population`` is the size of a generation."""
 
-    sampler: str = Field(default="ga", description="the name of a sampler")
+    sampler: str = Field(default="surrogate", description="the name of a sampler")
     population: Whole = Field(default=50, ge=4, description="a whole number of 4 or more")
     trials: Whole = Field(default=500, ge=1, description="a whole number of 1 or more")
+    timeout: Seconds | None = Field(
+        default=None, description="seconds above 0, or a text as in 90s, 10m, 2h, 1h30m"
+    )
     replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"
     )
+
+
+class _Sparse(_Model):
+    """A mapping whose keys are there only where they are given; nothing stands for them."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_given(cls, value: Any) -> Any:
+        if value is None:
+            raise PydanticCustomError("nothing", "nothing")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _given(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class Weights(_Sparse):
+    """How much each measure counts in the one number to maximise."""
+
+    accuracy: Number | None = Field(default=None, description="a finite number")
+    survivors: Number | None = Field(default=None, description="a finite number")
+
+    @model_validator(mode="after")
+    def _weigh_something(self) -> Self:
+        if not self.accuracy and not self.survivors:
+            what = "no measure has a weight other than 0; write one, as in {accuracy: 1.0, survivors: -0.001}"
+            raise _misfit((), what)
+        return self
+
+
+class Objectives(_Sparse):
+    """What is improved: both measures for their trade-off, one of them, or a weighted sum."""
+
+    accuracy: Literal["maximize"] | None = Field(default=None, description="maximize")
+    survivors: Literal["minimize"] | None = Field(default=None, description="minimize")
+    weighted: Weights | None = Field(
+        default=None, description="{measure: weight}, as in {accuracy: 1.0, survivors: -0.001}"
+    )
+
+    @model_validator(mode="after")
+    def _are_something(self) -> Self:
+        if not (self.accuracy or self.survivors or self.weighted):
+            what = "there is none; write accuracy: maximize, survivors: minimize, or both"
+            raise _misfit((), what)
+        if self.weighted and (self.accuracy or self.survivors):
+            raise _misfit(("weighted",), "is the only objective where it stands; drop it, or the others")
+        return self
+
+
+class Limits(_Sparse):
+    """The range that a measure must keep to."""
+
+    min: Number | None = Field(default=None, description="a finite number")
+    max: Number | None = Field(default=None, description="a finite number")
+
+    @model_validator(mode="after")
+    def _are_a_range(self) -> Self:
+        if self.min is None and self.max is None:
+            raise _misfit((), "there is no bound; write min, max, or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            what = f"{self.max} is below min, which is {self.min}; write a larger max or a smaller min"
+            raise _misfit(("max",), what)
+        return self
+
+
+class Constraints(_Sparse):
+    """What a trial must keep to."""
+
+    accuracy: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+    survivors: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+
+    @model_validator(mode="after")
+    def _are_in_reach(self) -> Self:
+        for measure, limits in self.given().items():
+            for bound, value in (("min", limits.min), ("max", limits.max)):
+                if value is not None and (value < 0 or (measure == "accuracy" and value > 1)):
+                    write = "of 0 or more" if measure == "survivors" else "from 0 to 1"
+                    raise _misfit((measure, bound), f"{value} is out of reach; write a number {write}")
+        return self
+
+    def given(self) -> dict[str, Limits]:
+        """The limits of every measure that has some."""
+        limits = {measure: getattr(self, measure) for measure in MEASURES}
+        return {measure: range_ for measure, range_ in limits.items() if range_ is not None}
+
+
+def _misfit(path: KeyPath, what: str) -> PydanticCustomError:
+    """What is wrong between the keys of a mapping, and where inside it."""
+    return PydanticCustomError("misfit", "misfit", {"path": path, "what": what})
 
 
 class _GeneModel(_Model):
@@ -143,7 +281,7 @@ class _GeneModel(_Model):
         try:
             self.gene("gene")
         except GeneError as error:
-            raise PydanticCustomError("gene", "no gene", {"path": error.path, "what": error.what}) from error
+            raise _misfit(error.path, error.what) from error
         return self
 
 
@@ -156,6 +294,7 @@ class Range(_GeneModel):
     type: Literal["float", "int"] = Field(default="float", description="float or int")
     step: Whole | None = Field(default=None, description="a whole number of 1 or more")
     when: When = {}
+    repeat: Repeat = None
 
     def gene(self, name: str) -> Gene:
         """The gene under this name.
@@ -196,6 +335,7 @@ class Choices(_GeneModel):
         min_length=1, strict=False, description="a list of numbers, texts, true or false, as in [mean, ratio]"
     )
     when: When = {}
+    repeat: Repeat = None
 
     def gene(self, name: str) -> Gene:
         """The gene under this name.
@@ -219,7 +359,16 @@ def _kind(gene: object) -> str | None:
 
 
 GENES: dict[str, type[Range] | type[Choices]] = {"Range": Range, "Choices": Choices}
-PARTS: dict[str, type[_Model]] = {"task": Task, "network": Network, "search": Search}
+PARTS: dict[KeyPath, type[_Model]] = {
+    ("task",): Task,
+    ("network",): Network,
+    ("search",): Search,
+    ("objectives",): Objectives,
+    ("objectives", "weighted"): Weights,
+    ("constraints",): Constraints,
+    ("constraints", "accuracy"): Limits,
+    ("constraints", "survivors"): Limits,
+}
 
 
 class Spec(_Model):
@@ -233,6 +382,13 @@ class Spec(_Model):
     task: Task = Field(description="a mapping, as in {dataset: digits}")
     network: Network = Field(default=Network(), description="a mapping, as in {hidden: [128, 128]}")
     search: Search = Field(default=Search(), description="a mapping, as in {trials: 500}")
+    objectives: Objectives = Field(
+        default=Objectives(accuracy="maximize", survivors="minimize"),
+        description="a mapping, as in {accuracy: maximize, survivors: minimize}",
+    )
+    constraints: Constraints = Field(
+        default=Constraints(), description="a mapping, as in {survivors: {max: 40}}"
+    )
     genome: dict[
         str,
         Annotated[
@@ -246,18 +402,24 @@ class Spec(_Model):
 
     @cached_property
     def space(self) -> Space:
-        """The search space, its genes in the order of the file."""
-        return Space(tuple(gene.gene(name) for name, gene in self.genome.items()))
+        """The search space, its genes in the order of the file, repeated ones layer by layer."""
+        return Space(expanded(*_genes(self.genome)))
 
     @cached_property
     def goal(self) -> Goal:
         """What the search is for."""
-        return Goal()
+        objectives, weighted = self.objectives.model_dump(), self.objectives.weighted
+        return Goal(
+            objectives=tuple(measure for measure in MEASURES if weighted or measure in objectives),
+            weights=weighted.model_dump() if weighted else {},
+            constraints={name: (limits.min, limits.max) for name, limits in self.constraints.given().items()},
+        )
 
     def override(
         self,
         *,
         trials: int | None = None,
+        timeout: float | str | None = None,
         seed: int | None = None,
         sampler: str | None = None,
         population: int | None = None,
@@ -271,8 +433,9 @@ class Spec(_Model):
         Raises:
             SpaceError: for a value the file could not hold either; it names the option.
         """
-        values: dict[str, int | str | None] = {
+        values: dict[str, float | str | None] = {
             "--trials": trials,
+            "--timeout": timeout,
             "--seed": seed,
             "--sampler": sampler,
             "--population": population,
@@ -338,7 +501,9 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def difference(recorded: Spec, now: Spec, ignoring: Collection[str] = ("search.trials",)) -> list[str]:
+def difference(
+    recorded: Spec, now: Spec, ignoring: Collection[str] = ("search.trials", "search.timeout")
+) -> list[str]:
     """Say in which settings two specs differ, as ``search.seed: 0 in the study, 1 here``.
 
     Args:
@@ -510,7 +675,9 @@ WHAT = {
     "literal_error": "is not known",
     "too_short": "is empty",
     "number": "is not a finite number",
+    "duration": "is not a length of time",
     "scalar": "is not a number, text, true or false",
+    "count": "does not count layers",
 }
 
 
@@ -524,8 +691,10 @@ def _structure(raw: object) -> list[_Problem]:
     except ValidationError as error:
         found = [_translated(details) for details in _telling(error.errors())]
     sound = _sound_genes(raw)
-    for problem in problems([model.gene(name) for name, model in sound.items()]):
-        if problem.path[-1] in sound or problem.path[-1] not in _mapping(raw, "genome"):
+    genes, repeats = _genes(sound)
+    unsound = _mapping(raw, "genome").keys() - sound.keys()
+    for problem in problems(genes, repeats):
+        if unsound.isdisjoint({repeats.get(problem.gene), *problem.path}):
             found.append(_Problem(("genome", problem.gene, *problem.path), problem.what))
     return found
 
@@ -545,15 +714,15 @@ def _translated(error: ErrorDetails) -> _Problem:
     loc, kind = error["loc"], error["type"]
     path, inside = loc, loc
     model: type[_Model] = Spec
-    if loc[0] in PARTS:
-        model, inside = PARTS[str(loc[0])], loc[1:]
+    if parts := [part for part in PARTS if part == loc[: len(part)] and part != loc]:
+        model, inside = PARTS[parts[-1]], loc[len(parts[-1]) :]
     elif loc[0] == "genome" and len(loc) > 2:  # pydantic puts the kind of the gene after its name
         model, inside, path = GENES[str(loc[2])], loc[3:], loc[:2] + loc[3:]
-    if kind == "gene":
+    if kind == "misfit":
         return _Problem(path + error["ctx"]["path"], error["ctx"]["what"])
     if kind == "extra_forbidden":
         return _Problem(path, _unknown(path[-1], "a key here", model.model_fields))
-    field_ = model.model_fields[str(inside[0])] if inside else Spec.model_fields[str(loc[0])]
+    field_ = model.model_fields[str(inside[0])]
     if kind == "missing":
         what = "missing"
     elif error["input"] is None:
@@ -563,10 +732,18 @@ def _translated(error: ErrorDetails) -> _Problem:
     return _Problem(path, f"{what}; write {field_.description}")
 
 
-def _meaning(raw: object) -> Iterator[_Problem]:
-    """Find the names and numbers that nothing installed can use, in whatever part of the file is sound."""
+def _meaning(raw: object) -> list[_Problem]:
+    """Find what nothing installed can use: names and numbers in any sound part, then what fits no network."""
+    found = list(_names(raw))
+    if found or _structure(raw):
+        return found
+    spec = Spec.model_validate(raw)
+    return list(_unfit(spec)) or list(_widthless(spec))
+
+
+def _names(raw: object) -> Iterator[_Problem]:
     from hebbevo.data import BUILT_IN
-    from hebbevo.networks import FAMILIES, RULES
+    from hebbevo.networks import FAMILIES, KNOBS, LAYERED, RULES
     from hebbevo.samplers import SAMPLERS
     from hebbevo.training import knobs
 
@@ -583,9 +760,12 @@ def _meaning(raw: object) -> Iterator[_Problem]:
     if isinstance(sampler, str) and sampler in SAMPLERS:
         yield from _setting_problems(raw, "search", f"a setting of {sampler}", SAMPLERS[sampler].knobs)
     rule = _mapping(raw, "network").get("rule", Network().rule)
-    if isinstance(rule, str) and rule in RULES:
-        yield from _setting_problems(raw, "network", f"a knob of {rule}", knobs(rule))
-        yield from _gene_problems(raw, f"a knob of {rule}", knobs(rule))
+    rules = [each for each in _rules(rule, _sound_genes(raw)) if isinstance(each, str) and each in RULES]
+    if rules:
+        noun = f"a knob of {' or '.join(rules)}"
+        settable = {name: knob for each in rules for name, knob in knobs(each).items()}
+        yield from _setting_problems(raw, "network", noun, settable)
+        yield from _gene_problems(raw, noun, settable | KNOBS, LAYERED)
 
 
 def _data_problems(task: Mapping[str, Any], built_in: Collection[str]) -> Iterator[_Problem]:
@@ -607,7 +787,9 @@ def _setting_problems(raw: object, part: str, noun: str, known: Mapping[str, Kno
             yield _Problem((part, "settings", name), what)
 
 
-def _gene_problems(raw: object, noun: str, known: Mapping[str, Knob]) -> Iterator[_Problem]:
+def _gene_problems(
+    raw: object, noun: str, known: Mapping[str, Knob], layered: Collection[str]
+) -> Iterator[_Problem]:
     genome = _mapping(raw, "genome")
     for name in genome:
         if name not in known:
@@ -616,9 +798,65 @@ def _gene_problems(raw: object, noun: str, known: Mapping[str, Knob]) -> Iterato
         if name in known:
             for path, what in gene.misfits(known[name]):
                 yield _Problem(("genome", name, *path), what)
+            if gene.repeat is not None and name not in layered:
+                yield _Problem(("genome", name, "repeat"), f"{name} is not set per layer; drop repeat")
     for name in _mapping(raw, "network", "settings"):
         if name in genome:
             yield _Problem(("network", "settings", name), "is a gene too; drop it here or in the genome")
+
+
+def _unfit(spec: Spec) -> Iterator[_Problem]:
+    """Find genes that a network or a layer of it can lack."""
+    from hebbevo.networks import RULES
+
+    layers = "depth" if "depth" in spec.genome else len(spec.network.hidden)
+    for name, gene in spec.genome.items():
+        if gene.repeat not in (None, layers):
+            what = f"{gene.repeat} is not the number of hidden layers; write repeat: {layers}"
+            yield _Problem(("genome", name, "repeat"), what)
+        having = [rule for rule in RULES if name in RULES[rule].knobs]
+        lacking = [rule for rule in RULES if rule in _rules_of(spec, name) and rule not in having]
+        if having and lacking:
+            known = having[0] if len(having) == 1 else f"[{listed(having)}]"
+            what = f"{listed(lacking)} has no such knob; write when: {{rule: {known}}}"
+            yield _Problem(("genome", name), what)
+
+
+def _widthless(spec: Spec) -> Iterator[_Problem]:
+    """Find a layer that neither the genes nor the network give a width."""
+    from hebbevo.networks import Architecture, largest
+
+    network = spec.network
+    try:
+        largest(Architecture(network.family, network.hidden, network.rule, network.inputs, 1, 1), spec.space)
+    except GeneError as error:
+        yield _Problem(("genome", error.gene, *error.path), error.what)
+
+
+def _rules(fixed: object, genome: Mapping[str, Range | Choices]) -> list[object]:
+    """The rules that networks may have: ``fixed``, unless there is always a gene for it."""
+    gene = genome.get("rule")
+    if not isinstance(gene, Choices):
+        return [fixed]
+    return [*gene.choices, fixed] if gene.when and fixed not in gene.choices else [*gene.choices]
+
+
+def _rules_of(spec: Spec, name: str) -> set[object]:
+    """The rules under which a gene exists."""
+    rules = set(_rules(spec.network.rule, spec.genome))
+    ancestry = [name]
+    for each in ancestry:  # which grows meanwhile
+        gene = spec.genome[each]
+        rules &= set(gene.when.get("rule", rules))
+        parents = {*gene.when, gene.repeat}
+        ancestry += [other for other in spec.genome if other in parents and other not in ancestry]
+    return rules
+
+
+def _genes(models: Mapping[str, Range | Choices]) -> tuple[list[Gene], Repeats]:
+    """The genes as written, and which of them are repeated."""
+    repeats = {name: model.repeat for name, model in models.items() if model.repeat is not None}
+    return [model.gene(name) for name, model in models.items()], repeats
 
 
 def _sound_genes(raw: object) -> dict[str, Range | Choices]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hebbevo import pareto
-from hebbevo.ledger import Ledger, Record
+from hebbevo.goal import Goal
+from hebbevo.ledger import COPY, Ledger, Record
+from hebbevo.space import Gene, IntGene
 
 
 class Study:
@@ -18,8 +22,10 @@ class Study:
         path: the study file.
         name: of the search.
         settings: the space file's content with every override, as plain data.
+        goal: its objectives and constraints.
+        total: number of trials to reach, as last asked for.
         versions: of Python and the libraries that made the study.
-        neurons: hidden neurons of a network before any dies.
+        neurons: hidden neurons, before any dies, of the largest network that the space can make.
         chance: validation accuracy of always answering the most frequent class.
     """
 
@@ -27,16 +33,19 @@ class Study:
         self.path: Path = ledger.path
         self.name: str = ledger.spec.name
         self.settings: dict[str, Any] = ledger.spec.to_json()
+        self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = ledger.facts["versions"]
         self.neurons: int = ledger.facts["neurons"]
         self.chance: float = ledger.facts["chance"]
-        genes = [gene.name for gene in ledger.spec.space.genes]
+        genes = {gene.name: _kind(gene) for gene in ledger.spec.space.genes}
+        generations = ledger.generations()
+        self.total: int = generations[-1].total if generations else ledger.spec.search.trials
         rows = [
-            self._row(record, generation.number, genes)
-            for generation in ledger.generations()
+            self._row(record, generation.number, list(genes))
+            for generation in generations
             for record in generation.records
         ]
-        kinds = _COLUMNS | {f"genome.{gene}": None for gene in genes}
+        kinds = _COLUMNS | {f"genome.{gene}": kind for gene, kind in genes.items()}
         self._trials = pd.DataFrame(
             {
                 name: pd.Series([row[place] for row in rows], dtype=kind)
@@ -52,27 +61,54 @@ class Study:
 
         Columns: ``trial``, ``state`` (complete, failed, running), ``accuracy`` (0..1), ``accuracy_sd`` and
         ``survivors_sd`` (over replicates; NaN for one), ``survivors``, ``neurons``, ``collapsed``,
-        ``generation``, ``seconds``, ``failure`` (why, or ``None``), and ``genome.<gene>`` for every gene (NaN
-        or ``None`` where it is inactive).
+        ``feasible`` (complete and within every constraint), ``generation``, ``seconds``, ``copy_of`` (the
+        earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``), and
+        ``genome.<gene>`` for every gene (NaN, NA or ``None`` where it is inactive).
         """
         return self._trials.copy()
 
     def front(self) -> pd.DataFrame:
-        """The trials that no other beats in accuracy and survivors at once, by survivors ascending."""
-        finished = self._trials[self._trials.state == "complete"]
-        best = pareto.front(finished[["accuracy", "survivors"]].to_numpy(float))
-        columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
-        return finished.iloc[best][columns].reset_index(drop=True)
+        """The trials that no other feasible one beats in accuracy and survivors, by survivors ascending."""
+        feasible = self._shown(self._trials.feasible)
+        return feasible.iloc[pareto.front(_points(feasible))].reset_index(drop=True)
+
+    def best(self) -> pd.Series[Any] | None:
+        """The feasible trial of the least loss; ``None`` if there is none, or the goal has two objectives.
+
+        Of equals the more accurate, then the one with fewer survivors, then the first.
+        """
+        feasible = self._shown(self._trials.feasible)
+        if self.goal.dimension > 1 or feasible.empty:
+            return None
+        ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _points(feasible)]
+        return feasible.iloc[ranks.index(min(ranks))]
+
+    def nearest(self) -> pd.Series[Any] | None:
+        """The trial that misses the constraints by least; ``None`` if any meets them, or none is complete."""
+        complete = self._shown(self._trials.state == "complete")
+        if self._trials.feasible.any() or complete.empty:
+            return None
+        excesses = [self.goal.excess((a, s)) for a, s in _points(complete)]
+        return complete.iloc[excesses.index(min(excesses))]
 
     def hypervolume(self) -> float:
-        """Part of the square from chance accuracy to 1, and from all neurons to none, that is dominated."""
-        points = self._trials[["accuracy", "survivors"]].to_numpy(float)
+        """Part of the square from chance accuracy to 1, and from all neurons to none, that is dominated.
+
+        By feasible trials only.
+        """
+        points = _points(self._trials[self._trials.feasible])
         return pareto.hypervolume(points, self.chance, self.neurons)
+
+    def _shown(self, rows: pd.Series[bool]) -> pd.DataFrame:
+        """These rows, in the columns of a front."""
+        columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
+        return self._trials.loc[rows, columns]
 
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
         details = result.details if result else {}
-        accuracy, survivors = (result.values if result else None) or (None, None)
+        values = result.values if result else None
+        accuracy, survivors = values or (None, None)
         return [
             record.number,
             _state(record),
@@ -80,16 +116,18 @@ class Study:
             details.get("accuracy_sd"),
             survivors,
             details.get("survivors_sd"),
-            self.neurons,
+            details.get("neurons") or self.neurons,
             details.get("collapsed", False),
+            values is not None and self.goal.excess(values) <= 0,
             generation,
             details.get("seconds"),
+            details.get(COPY),
             details.get("failure"),
             *(record.genome.get(gene) for gene in genes),
         ]
 
 
-_COLUMNS: dict[str, type | None] = {
+_COLUMNS: dict[str, Any] = {
     "trial": int,
     "state": str,
     "accuracy": float,
@@ -98,11 +136,22 @@ _COLUMNS: dict[str, type | None] = {
     "survivors_sd": float,
     "neurons": int,
     "collapsed": bool,
+    "feasible": bool,
     "generation": int,
     "seconds": float,
+    "copy_of": "Int64",
     "failure": object,
 }
-_NOT_IN_FRONT = {"state", "collapsed", "generation", "seconds", "failure"}
+_NOT_IN_FRONT = {"state", "collapsed", "feasible", "generation", "seconds", "copy_of", "failure"}
+
+
+def _points(trials: pd.DataFrame) -> NDArray[np.float64]:
+    return trials[["accuracy", "survivors"]].to_numpy(float)
+
+
+def _kind(gene: Gene) -> str | None:
+    """The type of a gene's column where pandas would choose another: whole numbers stay whole beside NA."""
+    return "Int64" if isinstance(gene, IntGene) and gene.when else None
 
 
 def _state(record: Record) -> str:

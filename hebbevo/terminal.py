@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from hebbevo.knobs import Knob
+from hebbevo.report.source import genes
 
 if TYPE_CHECKING:
     from hebbevo.loop import Progress as State
@@ -31,7 +32,7 @@ def watching(console: Console) -> Iterator[Callable[[State], None]]:
 
         def write(state: State) -> None:
             line = state.notice or f"{state.trials}/{state.total} trials  {_state(state, started)}"
-            console.print(line, soft_wrap=True)
+            console.print(line, markup=False, soft_wrap=True)
 
         yield write
         return
@@ -41,7 +42,7 @@ def watching(console: Console) -> Iterator[Callable[[State], None]]:
 
         def update(state: State) -> None:
             if state.notice:
-                bar.console.print(state.notice)
+                bar.console.print(state.notice, markup=False, soft_wrap=True)
             description = _state(state, started)
             bar.update(task, completed=state.trials, total=state.total, description=description)
 
@@ -50,17 +51,32 @@ def watching(console: Console) -> Iterator[Callable[[State], None]]:
 
 def front_table(study: Study, console: Console) -> None:
     """Print the front as a table; without the genomes where the console is too narrow for them."""
-    whole = _front_table(study, list(study.settings["genome"]))
+    whole = _front_table(study, genes(study))
     if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
         console.print(whole)
-        return
-    console.print(_front_table(study, []))
-    console.print(f"genomes  hebbevo front {shlex.quote(str(study.path))} --format csv", soft_wrap=True)
+    else:
+        console.print(_front_table(study, []))
+        console.print(f"genomes  hebbevo front {shlex.quote(str(study.path))} --format csv", soft_wrap=True)
+    best = study.best()
+    if best is not None:
+        console.print(f"best    {_trial(best)} ({study.goal.aim})", soft_wrap=True)
 
 
-def _front_table(study: Study, genes: list[str]) -> Table:
+def nearest_line(study: Study) -> str | None:
+    """Say that no trial meets the constraints, and which comes nearest; ``None`` if any meets them."""
+    nearest = study.nearest()
+    if nearest is None:
+        return None
+    return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(nearest)}"
+
+
+def _trial(row: pd.Series[Any]) -> str:
+    return f"trial {row.trial}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
+
+
+def _front_table(study: Study, shown: list[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("trial", "accuracy", "survivors", "of all", *genes):
+    for title in ("trial", "accuracy", "survivors", "of all", *shown):
         table.add_column(title, justify="right", no_wrap=True)
     for _, row in study.front().iterrows():
         table.add_row(
@@ -68,7 +84,7 @@ def _front_table(study: Study, genes: list[str]) -> Table:
             _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
             _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
             f"{row.survivors / row.neurons:.1%}",
-            *(_cell(row[f"genome.{gene}"]) for gene in genes),
+            *(_cell(row[f"genome.{gene}"]) for gene in shown),
         )
     return table
 
@@ -106,7 +122,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
     """Turn the front into plain objects: ``None`` for what is not there, active genes only."""
     front = study.front().astype(object)
     front = front.where(front.notna(), None)
-    genes = list(study.settings["genome"])
+    names = genes(study)
     return [
         {
             "trial": int(row["trial"]),
@@ -115,7 +131,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
             "survivors": row["survivors"],
             "survivors_sd": row["survivors_sd"],
             "neurons": row["neurons"],
-            "genome": {gene: row[f"genome.{gene}"] for gene in genes if row[f"genome.{gene}"] is not None},
+            "genome": {gene: row[f"genome.{gene}"] for gene in names if row[f"genome.{gene}"] is not None},
         }
         for row in front.to_dict("records")
     ]
@@ -130,13 +146,14 @@ FORMATS: dict[str, Callable[[Study, Console], None]] = {
 
 def _state(state: State, started: float) -> str:
     parts = [
-        f"generation {state.generation}",
+        # both together are too much for 80 columns
+        f"copies {state.copies}" if state.copies else f"generation {state.generation}",
         f"front {state.front}",
         f"hypervolume {state.hypervolume:.4f}",
     ]
     if state.fresh:
         left = (time.monotonic() - started) / state.fresh * (state.total - state.trials)
-        parts.append(f"{timedelta(seconds=round(left))} left")
+        parts.append(f"{timedelta(seconds=round(min(left, state.seconds_left)))} left")
     return "  ".join(parts)
 
 
@@ -144,7 +161,7 @@ def _with_sd(mean: str, sd: float, form: str) -> str:
     return mean if pd.isna(sd) else f"{mean} ± {sd:{form}}"
 
 
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+def _cell(value: Any) -> str:
+    if pd.isna(value):
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -117,6 +117,7 @@ def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
         (["search", "--space", "SPACE", "--seed", "-1"], "--seed: -1"),
         (["search", "--space", "SPACE", "--population", "1"], "--population: 1"),
         (["search", "--space", "SPACE", "--workers", "0"], "--workers: 0 is too small"),
+        (["search", "--space", "SPACE", "--timeout", "soon"], "--timeout: 'soon' is not a length of time"),
         (["search", "--space", "SPACE", "--sampler", "gaa"], "--sampler: 'gaa'"),
         (["search", "--space", "SPACE", "--data", "nowhere.npz"], "nowhere.npz"),
         (["search", "--space", "SPACE", "--data", "table.csv"], "target"),
@@ -161,6 +162,62 @@ def test_resume_to_no_trials_is_a_usage_error(run, space: Path, trials: str) -> 
     code, _, err = run("resume", "studies/small.db", "--trials", trials)
     assert code == 2
     assert err.startswith(f"--trials: {trials} is too small")
+
+
+def test_a_search_whose_time_is_over_ends_well_and_says_how_to_go_on(run, space: Path) -> None:
+    code, out, err = run("search", "--space", space, "--timeout", "0.000001")
+    assert code == 0
+    assert err.splitlines()[-1] == (
+        "stopped after 1e-06s: 0 of 24 trials; continue with 'hebbevo resume studies/small.db'"
+    )
+    assert out.splitlines()[-1] == "more    hebbevo resume studies/small.db"
+    code, out, err = run("resume", "studies/small.db", "--trials", 8, "--timeout", "1h30m")
+    assert (code, err.splitlines()[-1][:10]) == (0, "8/8 trials")
+    assert out.splitlines()[-1] == "more    hebbevo resume studies/small.db --trials 16"
+
+
+@pytest.mark.parametrize("timeout", ["ten", "0", "-5", "nan", "1d", ""])
+def test_resume_for_no_length_of_time_is_a_usage_error(run, space: Path, timeout: str) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    code, out, err = run("resume", "studies/small.db", "--timeout", timeout)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"--timeout: {timeout!r} is not a length of time; write seconds above 0, or")
+
+
+def test_a_front_that_nothing_is_feasible_for_is_empty_and_one_line_names_the_nearest(
+    run, space: Path
+) -> None:
+    space.write_text(f"{space.read_text()}constraints: {{survivors: {{max: 0}}}}\n")
+    _, out, err = run("search", "--space", space, "--trials", 8)
+    nearest = hebbevo.open_study("studies/small.db").nearest()
+    line = (
+        "no trial meets the constraints (survivors at most 0); nearest: "
+        f"trial {nearest.trial}, accuracy {nearest.accuracy:.4f}, survivors {nearest.survivors:.4g}"
+    )
+    assert err.splitlines()[-1] == line
+    assert out.splitlines()[1].startswith("study ")
+    for form, empty in (("csv", r"trial,accuracy,.*\n"), ("json", r"\[\]\n"), ("table", r"trial .*\n")):
+        code, out, err = run("front", "studies/small.db", "--format", form)
+        assert (code, err) == (0, line + "\n")
+        assert re.fullmatch(empty, out)
+
+
+def test_a_single_objective_has_its_best_trial_after_the_front(run, space: Path) -> None:
+    space.write_text(f"{space.read_text()}objectives: {{survivors: minimize}}\n")
+    _, out, err = run("search", "--space", space, "--trials", 8)
+    best = hebbevo.open_study("studies/small.db").best()
+    assert (
+        f"best    trial {best.trial}, accuracy {best.accuracy:.4f}, survivors {best.survivors:.4g} "
+        "(fewest survivors)"
+    ) in out.splitlines()
+    assert "constraints" not in out + err
+
+
+def test_copies_are_counted(run, space: Path) -> None:
+    head = space.read_text().split("genome:")[0]
+    space.write_text(f"{head}genome:\n  penalty_form: {{choices: [mean, ratio]}}\n")
+    _, _, err = run("search", "--space", space, "--trials", 8)
+    assert "8/8 trials" in err and "copies 6" in err
 
 
 def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ def test_the_readme_names_every_data_set(dataset: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
-def test_the_page_on_spaces_names_every_sampler_and_its_settings(name: str) -> None:
-    page = (ROOT / "docs/spaces.md").read_text()
+def test_the_page_on_samplers_names_every_sampler_and_its_settings(name: str) -> None:
+    page = (ROOT / "docs/samplers.md").read_text()
     assert f"`{name}`" in page
     for setting in SAMPLERS[name].knobs:
         assert f"`{setting}`" in page
@@ -50,7 +50,7 @@ def test_every_knob_of_the_rule_is_explained(name: str) -> None:
 def test_every_space_in_the_documents_is_good(tmp_path: Path) -> None:
     pages = [README, (ROOT / "docs/spaces.md").read_text()]
     spaces = [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(spaces) == 2
+    assert len(spaces) == 3
     for number, text in enumerate(spaces):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text)

@@ -1,5 +1,9 @@
+import contextlib
+import multiprocessing
+import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,9 +16,10 @@ import torch
 
 import hebbevo
 from hebbevo import loop
-from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
 from hebbevo.ledger import Ledger
-from hebbevo.samplers import Genetic
+from hebbevo.samplers import SAMPLERS, Genetic
+from hebbevo.samplers.base import Sampler
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -266,10 +271,10 @@ def test_collapsed_nets_keep_chance_accuracy_and_are_marked(space: Path, tmp_pat
 
 
 def test_packing_depends_on_the_study_alone_and_keeps_replicates_together() -> None:
-    from hebbevo.ledger import Generation, Record
+    from hebbevo.ledger import Record
 
     records = tuple(Record(number, {"a": number / 10}, None) for number in range(7))
-    batches = loop.pack(Generation(0, 7, records), replicates=2, cohort_width=6)
+    batches = loop.pack(records, replicates=2, cohort_width=6)
     assert [batch.trials for batch in batches] == [(0, 1, 2), (3, 4, 5), (6,)]
     first = [(candidate.genome["a"], candidate.replicate) for candidate in batches[0].candidates]
     assert first == [(0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)]
@@ -303,3 +308,376 @@ def test_the_test_set_has_no_influence_on_a_search(space: Path, tmp_path: Path, 
             table(hebbevo.search(space, study=tmp_path / f"{name}.db", trials=8, dataset=str(file)).path)
         )
     pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+# --- budgets ---
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(loop, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cohorts of two genomes, four of them a generation."""
+    monkeypatch.setattr(loop, "_WIDEST_COHORT", 5)
+
+
+def progresses(path: Path) -> list[float]:
+    with Ledger.open(path) as ledger:
+        return [generation.progress for generation in ledger.generations()]
+
+
+@pytest.mark.usefixtures("pairs")
+def test_when_time_is_over_no_cohort_begins_and_the_resumed_study_is_the_one_without_a_timeout(
+    space: Path, tmp_path: Path, clock: Clock
+) -> None:
+    straight = hebbevo.search(space, study=tmp_path / "straight.db").path
+    seen: list[hebbevo.Progress] = []
+
+    def tick(progress: hebbevo.Progress) -> None:
+        seen.append(progress)
+        clock.now += 10
+
+    path = tmp_path / "timed.db"
+    study = hebbevo.search(space, study=path, timeout=35, watch=tick)
+    assert [progress.trials for progress in seen] == [0, 2, 4, 6, 6]
+    assert [progress.seconds_left for progress in seen] == [35, 25, 15, 5, 0]
+    assert seen[-1].notice == f"stopped after 35s: 6 of 24 trials; continue with 'hebbevo resume {path}'"
+    assert study.trials().state.tolist() == ["complete"] * 6 + ["running"] * 2
+    hebbevo.resume(path, timeout="20s", watch=tick)
+    assert (table(path).state == "complete").sum() == 8  # one cohort, and no generation after it
+    assert len(table(path)) == 8
+    hebbevo.resume(path)
+    pd.testing.assert_frame_equal(table(path), table(straight), check_exact=True)
+    assert details(path) == details(straight)
+
+
+@pytest.mark.usefixtures("pairs")
+def test_of_many_workers_each_finishes_what_it_had_begun_when_time_was_over(
+    space: Path, tmp_path: Path, clock: Clock
+) -> None:
+    def let_time_pass(progress: hebbevo.Progress) -> None:
+        clock.now = 60.0 * progress.trials
+
+    study = hebbevo.search(space, study=tmp_path / "s.db", workers=2, timeout="1m", watch=let_time_pass)
+    done = study.trials().state == "complete"
+    assert 2 <= done.sum() <= 2 * (1 + 2)
+
+
+def test_the_progress_of_a_generation_is_the_part_of_trials_or_of_time_that_was_spent(
+    space: Path, tmp_path: Path, clock: Clock
+) -> None:
+    def tick(_: hebbevo.Progress) -> None:
+        clock.now += 30
+
+    timed = hebbevo.search(space, study=tmp_path / "timed.db", timeout=100, watch=tick).path
+    assert progresses(timed) == [0.3, 0.6, 0.9]
+    slow = hebbevo.search(space, study=tmp_path / "slow.db", timeout=300, watch=tick).path
+    assert progresses(slow) == [0.1, 8 / 24, 16 / 24]
+    free = hebbevo.search(space, study=tmp_path / "free.db", watch=tick).path
+    assert progresses(free) == [0.0, 8 / 24, 16 / 24]
+
+
+class Scheduled(Sampler):
+    """Random genomes that depend on the progress."""
+
+    def _set_up(self, settings) -> None:
+        pass
+
+    def _ask(self, n):
+        rng = np.random.default_rng([self.seed, self.generation, round(self.progress * 1e9)])
+        return self.space.sample(n, rng)
+
+    def _tell(self, outcomes) -> None:
+        pass
+
+
+def test_the_recorded_progress_is_replayed_whatever_the_clock_says_now(
+    space: Path, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SAMPLERS, "scheduled", Scheduled)
+
+    def tick(_: hebbevo.Progress) -> None:
+        clock.now += 7
+
+    path = hebbevo.search(space, study=tmp_path / "s.db", sampler="scheduled", timeout=20, watch=tick).path
+    before = table(path)
+    assert progresses(path) == [0.35, 0.7]
+    clock.now = 0.0
+    hebbevo.resume(path, timeout=1e6)
+    assert len(table(path)) == 24
+    pd.testing.assert_frame_equal(table(path)[: len(before)], before, check_exact=True)
+    hebbevo.resume(path, trials=32)
+    assert progresses(path) == [0.35, 0.7, 16 / 24, 24 / 32]
+
+
+def test_an_option_holds_for_its_run_and_a_timeout_in_the_file_for_every_run(
+    space: Path, tmp_path: Path, clock: Clock
+) -> None:
+    def tick(_: hebbevo.Progress) -> None:
+        clock.now += 10
+
+    path = tmp_path / "option.db"
+    hebbevo.search(space, study=path, timeout=15, watch=tick)
+    assert len(table(path)) == 8
+    hebbevo.search(space, study=path, watch=tick)
+    assert len(table(path)) == 24
+
+    space.write_text(space.read_text().replace("trials: 24,", "trials: 24, timeout: 15s,"))
+    path = hebbevo.search(space, study=tmp_path / "file.db", watch=tick).path
+    hebbevo.resume(path, watch=tick)
+    assert len(table(path)) == 16
+    hebbevo.search(space, study=path, timeout="1h", watch=tick)
+    assert len(table(path)) == 24
+
+
+def test_a_longer_study_that_is_stopped_before_it_asks_says_how_to_go_on(
+    straight: Path, clock: Clock
+) -> None:
+    seen: list[hebbevo.Progress] = []
+
+    def tick(progress: hebbevo.Progress) -> None:
+        seen.append(progress)
+        clock.now += 10
+
+    hebbevo.resume(straight, trials=40, timeout=5, watch=tick)
+    assert seen[-1].notice == (
+        f"stopped after 5s: 24 of 40 trials; continue with 'hebbevo resume {straight} --trials 40'"
+    )
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "ten", "", True])
+def test_what_is_no_length_of_time_is_refused_before_anything_is_made(
+    space: Path, tmp_path: Path, timeout: object
+) -> None:
+    path = tmp_path / "s.db"
+    with pytest.raises(UsageError, match=r"^--timeout: .* is not a length of time; write seconds"):
+        hebbevo.search(space, study=path, timeout=timeout)
+    assert not path.exists()
+
+
+# --- goals ---
+
+
+def told(space: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> list:
+    """The outcomes that a search tells its sampler."""
+    outcomes = []
+    real = Genetic._tell
+
+    def tell(self, generation):
+        outcomes.extend(generation)
+        real(self, generation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Genetic, "_tell", tell)
+        hebbevo.search(space, study=path, trials=16)
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    ("objectives", "loss"),
+    [
+        ("{accuracy: maximize}", lambda accuracy, survivors: (-accuracy,)),
+        ("{survivors: minimize, accuracy: maximize}", lambda accuracy, survivors: (-accuracy, survivors)),
+        (
+            "{weighted: {accuracy: 1.0, survivors: -0.125}}",
+            lambda accuracy, survivors: (0.125 * survivors - accuracy,),
+        ),
+    ],
+)
+def test_the_sampler_is_told_the_losses_and_the_excess_of_the_goal(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objectives: str, loss
+) -> None:
+    limits = "constraints: {survivors: {max: 10}, accuracy: {min: 0.5}}"
+    space.write_text(f"{space.read_text()}objectives: {objectives}\n{limits}\n")
+    path = tmp_path / "s.db"
+    outcomes = told(space, path, monkeypatch)
+    trials = hebbevo.open_study(path).trials()
+    excesses = np.maximum((trials.survivors - 10) / 10, 0.5 - trials.accuracy)
+    assert [outcome.violation for outcome in outcomes] == pytest.approx(excesses.tolist())
+    assert 0 < (excesses <= 0).sum() == trials.feasible.sum() < 16
+    for outcome, accuracy, survivors in zip(outcomes, trials.accuracy, trials.survivors, strict=True):
+        assert outcome.losses == pytest.approx(loss(accuracy, survivors))
+
+
+def test_the_progress_counts_only_what_meets_the_constraints(space: Path, tmp_path: Path) -> None:
+    space.write_text(f"{space.read_text()}constraints: {{survivors: {{max: 10}}}}\n")
+    seen: list[hebbevo.Progress] = []
+    study = hebbevo.search(space, study=tmp_path / "s.db", watch=seen.append)
+    assert study.trials().survivors.max() > 10 >= study.front().survivors.max()
+    assert seen[-1].front == len(study.front()) > 0
+    assert seen[-1].hypervolume == pytest.approx(study.hypervolume())
+
+
+# --- copies ---
+
+
+@pytest.fixture
+def exhausted(space: Path) -> Path:
+    """A space file with six genomes, one of which fails, and 24 trials."""
+    head = space.read_text().split("genome:")[0]
+    genes = "  penalty_form: {choices: [mean, ratio, zero_sum]}\n  learning_rate: {choices: [0.01, 1e30]}\n"
+    space.write_text(f"{head}genome:\n{genes}")
+    return space
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, int]]:
+    """What is trained, as (form, learning rate, replicate), while this is looked at."""
+    from hebbevo.executors import serial
+
+    real, seen = serial.train, []
+
+    def train(recipe, candidates, *rest):
+        seen.extend((*candidate.genome.values(), candidate.replicate) for candidate in candidates)
+        return real(recipe, candidates, *rest)
+
+    monkeypatch.setattr(serial, "train", train)
+    return seen
+
+
+def test_a_genome_is_trained_once_and_later_trials_of_it_are_copies(
+    exhausted: Path, tmp_path: Path, trained: list
+) -> None:
+    seen: list[hebbevo.Progress] = []
+    study = hebbevo.search(exhausted, study=tmp_path / "s.db", watch=seen.append)
+    assert len(trained) == len(set(trained)) == 6 * 2
+    trials = study.trials()
+    assert len(trials) == 24
+    assert trials.generation.tolist() == [number // 8 for number in range(24)]
+    names = ["genome.penalty_form", "genome.learning_rate"]
+    first = trials.groupby(names).trial.transform("min")
+    copies = trials[trials.trial != first]
+    assert len(copies) == 18
+    assert trials.copy_of.dropna().tolist() == first[copies.index].tolist()
+    assert (copies.seconds == 0).all() and (trials.seconds.drop(copies.index) > 0).all()
+    same = ["state", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "collapsed", "failure"]
+    originals = trials.loc[copies.copy_of, same].reset_index(drop=True)
+    pd.testing.assert_frame_equal(copies[same].reset_index(drop=True), originals, check_exact=True)
+    assert {"failed", "complete"} == set(copies.state)
+    assert not set(study.front().trial) & set(copies.trial)
+    assert seen[-1].copies == 18 and seen[-1].trials == 24
+
+
+def test_a_copy_is_recorded_in_the_transaction_of_its_original_or_after_it(
+    exhausted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohorts = []
+    real = Ledger.close_cohort
+
+    def close_cohort(self, results):
+        cohorts.append({result.number: result.details.get("copy_of") for result in results})
+        real(self, results)
+
+    monkeypatch.setattr(Ledger, "close_cohort", close_cohort)
+    trials = hebbevo.search(exhausted, study=tmp_path / "s.db").trials()
+    first = trials[(trials.generation == 0) & trials.copy_of.notna()]
+    assert len(first)  # of six genomes, among eight trials
+    assert cohorts[0].keys() == set(range(8))
+    assert [set(range(8, 16)), set(range(16, 24))] == [set(cohort) for cohort in cohorts[1:]]
+    assert all(original < 8 for cohort in cohorts[1:] for original in cohort.values())
+
+
+def test_generations_of_copies_alone_train_nothing_and_end(
+    exhausted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hebbevo.search(exhausted, study=tmp_path / "s.db", trials=8).path
+    monkeypatch.setattr("hebbevo.executors.serial.train", lambda *_: pytest.fail("a copy was trained"))
+    grown = hebbevo.resume(path, trials=100)
+    assert len(grown.trials()) == 100
+    assert set(grown.trials().state) == {"complete", "failed"}
+
+
+@pytest.mark.usefixtures("pairs")
+def test_repeats_that_an_earlier_version_trained_stay_as_they_are(
+    exhausted: Path, tmp_path: Path, trained: list
+) -> None:
+    path = hebbevo.search(exhausted, study=tmp_path / "s.db", trials=8).path
+    before = hebbevo.open_study(path).trials().drop(columns="seconds")
+    repeat = int(before.trial[before.copy_of.notna()].iloc[0])
+    halves = [number for number in range(8) if pd.isna(before.copy_of[number])][1::2]  # of every cohort
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        ids = {number: key for key, number in connection.execute("SELECT trial_id, number FROM trials")}
+        keys = ",".join(str(ids[number]) for number in halves)
+        connection.execute(
+            "DELETE FROM trial_user_attributes WHERE key = 'copy_of' AND trial_id = ?", [ids[repeat]]
+        )
+        connection.execute(f"DELETE FROM trial_user_attributes WHERE trial_id IN ({keys})")
+        connection.execute(f"DELETE FROM trial_values WHERE trial_id IN ({keys})")
+        connection.execute(f"UPDATE trials SET state = 'RUNNING' WHERE trial_id IN ({keys})")
+        connection.commit()
+    trained.clear()
+    after = hebbevo.resume(path).trials().drop(columns="seconds")
+    assert trained
+    before.loc[repeat, "copy_of"] = pd.NA
+    pd.testing.assert_frame_equal(after, before, check_exact=True)
+
+
+# --- kills at every write ---
+
+
+def die_after_the_second_write(work) -> None:
+    left = [2]
+
+    def deadly(real):
+        def write(*args):
+            returned = real(*args)
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return returned
+
+        return write
+
+    Ledger.open_generation = deadly(Ledger.open_generation)
+    Ledger.close_cohort = deadly(Ledger.close_cohort)
+    work()
+
+
+GOALS = {
+    "constraints": "constraints: {survivors: {max: 10}, accuracy: {min: 0.5}}\n",
+    "one objective": "objectives: {weighted: {accuracy: 1.0, survivors: -0.01}}\n",
+}
+
+
+@pytest.mark.usefixtures("pairs")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["constraints", "one objective", "exhausted"])
+def test_killed_after_every_other_write_the_study_is_the_one_that_was_never_killed(
+    request: pytest.FixtureRequest, space: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind == "exhausted":
+        request.getfixturevalue("exhausted")
+    else:
+        space.write_text(space.read_text() + GOALS[kind])
+    straight = hebbevo.search(space, study=tmp_path / "straight.db", trials=16).path
+    path = tmp_path / "killed.db"
+    kills = 0
+    while True:
+        process = multiprocessing.get_context("fork").Process(
+            target=die_after_the_second_write, args=[lambda: hebbevo.search(space, study=path, trials=16)]
+        )
+        process.start()
+        process.join(120)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        kills += 1
+        assert kills < 20
+    assert kills > 1
+    pd.testing.assert_frame_equal(table(path), table(straight), check_exact=True)
+    assert details(path) == details(straight)

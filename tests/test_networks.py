@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hebbevo.networks import RULES, Architecture, build
-from hebbevo.nn import InputStamina, Stamina
+from hebbevo.networks import KNOBS, LAYERED, RULES, Architecture, build, largest
+from hebbevo.nn import Dense, InputStamina, Stamina
+from hebbevo.space import ChoiceGene, GeneError, IntGene, Space, expanded
 
 
 def architecture(hidden=(4, 3), inputs=False, features=3, classes=2):
@@ -122,3 +123,115 @@ def test_every_rule_declares_knobs_with_admissible_defaults():
     for rule in RULES.values():
         assert all(knob.problem(knob.default) is None for knob in rule.knobs.values())
         assert all(name == knob.name for name, knob in rule.knobs.items())
+
+
+def test_the_network_itself_has_knobs_with_admissible_defaults():
+    assert all(knob.problem(knob.default) is None for knob in KNOBS.values())
+    assert KNOBS["rule"].choices == tuple(RULES)
+    assert {"hidden", *RULES["stamina"].knobs, *RULES["dense"].knobs} == LAYERED
+
+
+@pytest.mark.parametrize(
+    ("values", "hidden", "rule"),
+    [
+        ({}, (6, 5, 4), "stamina"),
+        ({"depth": 2}, (6, 5), "stamina"),
+        ({"hidden": 9}, (9, 9, 9), "stamina"),
+        ({"hidden": 9, "depth": 1, "rule": "dense"}, (9,), "dense"),
+        ({"depth": 4, "hidden": 9}, (9, 9, 9, 9), "stamina"),
+        ({"depth": 2, "hidden.1": 3, "hidden.2": 8}, (3, 8), "stamina"),
+        ({"hidden.2": 8}, (6, 8, 4), "stamina"),
+        ({"depth": 1.0, "hidden": 9.0}, (9,), "stamina"),
+    ],
+)
+def test_depth_widths_and_rule_come_from_the_values_else_from_the_architecture(values, hidden, rule):
+    shaped = architecture(hidden=(6, 5, 4)).shaped(values)
+    assert (shaped.hidden, shaped.rule) == (hidden, rule)
+    assert all(type(width) is int for width in shaped.hidden)
+    net = build(architecture(hidden=(6, 5, 4)), values, 3)
+    assert [unit.num_neurons for unit in net.units] == list(hidden)
+    assert {type(unit) for unit in net.units} == {RULES[rule].units}
+    assert same_state(net, build(architecture(hidden=hidden), {"rule": rule}, 3))
+
+
+def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
+    values = {"grace": 7, "grace.1": 3, "handover.2": True, "unactivation_penalty": 2.0}
+    net = build(architecture(hidden=(4, 3, 2), inputs=True), values, 1)
+    assert [unit.grace.item() for unit in (net.inputs, *net.units)] == [7, 3, 7, 7]
+    assert [unit.handover.item() for unit in (net.inputs, *net.units)] == [False, False, True, False]
+    assert {unit.unactivation_penalty.item() for unit in net.units} == {2.0}
+
+
+def test_a_dense_network_is_the_same_one_without_mortality():
+    values = {"rule": "dense", "settle": 0.25, "grace": 7}
+    net = build(architecture(inputs=True), values, 3)
+    assert all(isinstance(unit, Dense) for unit in net.units)
+    assert [unit.settle.item() for unit in net.units] == [0.25, 0.25]
+    mortal = build(architecture(inputs=True), {}, 3)
+    assert all(torch.equal(*pair) for pair in zip(net.parameters(), mortal.parameters(), strict=True))
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(net(x), mortal.eval()(x))
+    assert net.survivors().tolist() == [3, 4, 3]
+
+
+DEPTH, DEEP = IntGene("depth", 1, 3), (("depth", (2, 3)),)
+ADAMW = (("optimizer", ("adamw",)),)
+OPTIMIZER = ChoiceGene("optimizer", ("adamw", "sgd"))
+
+
+@pytest.mark.parametrize(
+    ("genes", "repeats", "hidden"),
+    [
+        ([OPTIMIZER], {}, (6, 5, 4)),
+        ([DEPTH], {}, (6, 5, 4)),
+        ([IntGene("depth", 1, 2)], {}, (6, 5)),
+        ([IntGene("depth", 1, 2, when=ADAMW), OPTIMIZER], {}, (6, 5, 4)),
+        ([IntGene("hidden", 2, 9)], {}, (9, 9, 9)),
+        ([IntGene("hidden", 2, 9, step=3)], {}, (8, 8, 8)),
+        ([ChoiceGene("hidden", (3, 5, 1))], {}, (5, 5, 5)),
+        ([ChoiceGene("depth", (4, 1)), IntGene("hidden", 2, 9, log=True)], {}, (9, 9, 9, 9)),
+        ([IntGene("depth", 1, 4), IntGene("hidden", 1, 3)], {"hidden": "depth"}, (3, 3, 3, 3)),
+        ([IntGene("hidden", 1, 3)], {"hidden": 3}, (3, 3, 3)),
+        # where the gene is not there, the architecture stands in
+        ([IntGene("hidden", 2, 9, when=ADAMW), OPTIMIZER], {}, (9, 9, 9)),
+        ([IntGene("hidden", 2, 3, when=ADAMW), OPTIMIZER], {}, (6, 5, 4)),
+        ([DEPTH, IntGene("hidden", 2, 3, when=DEEP)], {}, (3, 3, 3)),
+        ([DEPTH, IntGene("hidden", 2, 9, when=(("depth", (1,)),))], {}, (6, 5, 4)),
+        ([DEPTH, IntGene("hidden", 1, 3, when=ADAMW), OPTIMIZER], {"hidden": "depth"}, (6, 5, 4)),
+        # as deep as the architecture, whose widths the genes of layers do not replace
+        (
+            [IntGene("depth", 1, 2, when=ADAMW), IntGene("hidden", 1, 7), OPTIMIZER],
+            {"hidden": "depth"},
+            (6, 5, 4),
+        ),
+    ],
+)
+def test_the_largest_network_is_the_largest_that_a_genome_makes(genes, repeats, hidden):
+    base, space = architecture(hidden=(6, 5, 4)), Space(expanded(genes, repeats))
+    found = largest(base, space)
+    assert found == architecture(hidden=hidden)
+    shapes = {base.shaped(genome).hidden for genome in space.sample(3000, np.random.default_rng(0))}
+    assert max(map(sum, shapes)) == found.neurons
+
+
+def test_where_conditions_decide_on_widths_the_largest_network_is_a_bound():
+    base = architecture(hidden=(6, 5, 4))
+    space = Space((IntGene("hidden", 2, 5, when=ADAMW), OPTIMIZER))
+    made = {base.shaped(genome).hidden for genome in space.sample(200, np.random.default_rng(0))}
+    assert made == {(6, 5, 4), (2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5)}
+    assert largest(base, space).hidden == (6, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("genes", "layer"),
+    [
+        ([IntGene("depth", 1, 4)], 4),
+        ([IntGene("depth", 1, 5), IntGene("hidden", 2, 9, when=ADAMW), OPTIMIZER], 4),
+        ([IntGene("depth", 1, 5), IntGene("hidden", 2, 9, when=(("depth", (4,)),))], 4),
+    ],
+)
+def test_a_layer_without_a_width_is_refused(genes, layer):
+    with pytest.raises(
+        GeneError, match=rf"^depth: nothing says how wide layer {layer} is; write more widths"
+    ):
+        largest(architecture(hidden=(6, 5, 4)), Space(tuple(genes)))

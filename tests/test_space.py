@@ -17,6 +17,7 @@ from hebbevo.space import (
     IntGene,
     Space,
     canonical,
+    expanded,
     problems,
     same,
 )
@@ -26,13 +27,24 @@ GRID = np.linspace(0, 1, 4001)
 
 NESTED = Space(
     (
-        FloatGene("size", 1.0, 2.0, when=(("kind", "big"), ("extra", True))),
+        FloatGene("size", 1.0, 2.0, when=(("kind", ("big",)), ("extra", (True,)))),
         ChoiceGene("kind", ("small", "big")),
-        ChoiceGene("extra", (False, True), when=(("kind", "big"),)),
+        ChoiceGene("extra", (False, True), when=(("kind", ("big",)),)),
         IntGene("depth", 1, 3),
-        FloatGene("rate", 1e-3, 1e-1, log=True, when=(("depth", 3),)),
+        FloatGene("rate", 1e-3, 1e-1, log=True, when=(("depth", (2, 3)),)),
     )
 )
+
+
+WRITTEN = (
+    IntGene("width", 4, 64, log=True),
+    IntGene("depth", 1, 3),
+    ChoiceGene("rule", ("plastic", "plain")),
+    ChoiceGene("birth", ("fresh", "old"), when=(("rule", ("plastic",)),)),
+    IntGene("grace", 0, 50, when=(("birth", ("fresh",)), ("depth", (1, 3)))),
+)
+REPEATS = {"width": "depth", "birth": "depth", "grace": "depth"}
+LAYERED = Space(expanded(WRITTEN, REPEATS))
 
 
 @st.composite
@@ -144,9 +156,9 @@ def test_one_is_not_true():
         (lambda: ChoiceGene("a", (math.nan,)), "a.choices.0: nan is not usable"),
         (lambda: ChoiceGene("a", (None,)), "a.choices.0: None is not usable"),
         (lambda: Space((IntGene("a", 0, 1), IntGene("a", 0, 2))), "a: there are two genes of this name"),
-        (lambda: Space((IntGene("a", 0, 1, when=(("b", 1),)),)), "a.when.b: there is no gene b"),
+        (lambda: Space((IntGene("a", 0, 1, when=(("b", (1,)),)),)), "a.when.b: there is no gene b"),
         (
-            lambda: Space((IntGene("a", 0, 1, when=(("a", 1),)),)),
+            lambda: Space((IntGene("a", 0, 1, when=(("a", (1,)),)),)),
             "a.when: the conditions go in a circle (a > a)",
         ),
     ],
@@ -167,21 +179,35 @@ def test_an_impossible_gene_is_one_line_that_starts_with_its_name(make, text):
         (FloatGene("p", 0.0, 1.0), 0.5, "p is a real number"),
     ],
 )
-def test_a_condition_that_cannot_be_met_is_refused(parent, value, fragment):
+@pytest.mark.parametrize("possible", [(), (0,), ("x",)])
+def test_a_condition_that_cannot_be_met_is_refused(parent, value, fragment, possible):
+    values = (*filter(parent.contains, possible), value)
     with pytest.raises(SpaceError, match=r"^a\.when\.p: ") as caught:
-        Space((IntGene("a", 0, 1, when=(("p", value),)), parent))
+        Space((IntGene("a", 0, 1, when=(("p", values),)), parent))
+    assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "fragment"), [((), "there is no value; "), ((1, 0, 1), "1 stands here twice; drop one")]
+)
+def test_a_condition_names_each_value_once_and_at_least_one(values, fragment):
+    with pytest.raises(SpaceError, match=r"^a\.when\.p: ") as caught:
+        Space((IntGene("a", 0, 1, when=(("p", values),)), IntGene("p", 0, 1)))
     assert fragment in str(caught.value)
 
 
 def test_conditions_in_a_circle_are_refused():
-    ring = [IntGene(name, 0, 1, when=((other, 1),)) for name, other in ("ab", "bc", "ca")]
+    ring = [IntGene(name, 0, 1, when=((other, (1,)),)) for name, other in ("ab", "bc", "ca")]
     with pytest.raises(SpaceError, match=r"a\.when: the conditions go in a circle \(\w > \w > \w > \w\)"):
         Space(tuple(ring))
 
 
 def test_all_problems_between_genes_are_found_in_their_order():
-    genes = [IntGene("a", 0, 1, when=(("a", 1),)), IntGene("b", 0, 1, when=(("x", 1), ("a", 7)))]
-    assert [(p.gene, p.path) for p in problems(genes)] == [
+    genes = [
+        IntGene("a", 0, 1, when=(("a", (1,)),)),
+        IntGene("b", 0, 1, when=(("x", (1,)), ("a", (7,)))),
+    ]
+    assert [(p.gene, p.path) for p in problems(genes, {})] == [
         ("a", ("when",)),
         ("b", ("when", "x")),
         ("b", ("when", "a")),
@@ -204,7 +230,7 @@ def test_nested_conditions_drop_exactly_the_inactive_genes():
         expected = {"kind", "depth"}
         expected |= {"extra"} if kind == "big" else set()
         expected |= {"size"} if kind == "big" and extra else set()
-        expected |= {"rate"} if depth == 3 else set()
+        expected |= {"rate"} if depth in (2, 3) else set()
         assert set(NESTED.active(values)) == expected
         genome = {name: values[name] for name in expected}
         assert NESTED.active(genome) == NESTED.active(values)
@@ -221,6 +247,14 @@ def test_active_genes_come_in_the_order_of_the_space():
         "depth",
         "rate",
     )
+
+
+def test_parents_come_before_the_genes_that_name_them():
+    space = Space(tuple(reversed(LAYERED.genes)))
+    order = [gene.name for gene in space.parents_first]
+    assert sorted(order) == sorted(gene.name for gene in space.genes)
+    for gene in space.genes:
+        assert all(order.index(parent) < order.index(gene.name) for parent, _ in gene.when)
 
 
 @given(st.lists(UNIT, min_size=5, max_size=5))
@@ -248,7 +282,7 @@ def test_a_point_outside_the_cube_is_refused(point):
 
 
 def test_a_value_of_another_type_or_out_of_range_is_not_contained():
-    good = {"kind": "small", "depth": 2}
+    good = {"kind": "small", "depth": 1}
     assert NESTED.contains(good)
     for bad in ({"depth": 4}, {"depth": 2.0}, {"depth": True}, {"kind": "huge"}, {"kind": 1}):
         assert not NESTED.contains({**good, **bad})
@@ -291,8 +325,101 @@ def test_a_sample_of_none_is_empty():
     assert NESTED.sample(0, np.random.default_rng(0)) == []
 
 
-def test_a_space_comes_back_from_json():
-    assert Space.from_json(json.loads(json.dumps(NESTED.to_json()))) == NESTED
+@pytest.mark.parametrize("space", [NESTED, LAYERED])
+def test_a_space_comes_back_from_json(space):
+    assert Space.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+def test_a_repeated_gene_becomes_one_a_layer_in_its_place():
+    names = [gene.name for gene in LAYERED.genes]
+    layers = [[f"{name}.{layer}" for layer in (1, 2, 3)] for name in ("width", "birth", "grace")]
+    assert names == [*layers[0], "depth", "rule", *layers[1], *layers[2]]
+    assert {(gene.low, gene.high, gene.log) for gene in LAYERED.genes[:3]} == {(4, 64, True)}
+
+
+def test_a_layer_has_its_genes_while_the_depth_reaches_it_and_the_conditions_hold():
+    for depth, rule, *births in itertools.product((1, 2, 3), ("plastic", "plain"), *[("fresh", "old")] * 3):
+        values = {gene.name: gene.from_unit(0.3) for gene in LAYERED.genes}
+        values |= {"depth": depth, "rule": rule}
+        values |= {f"birth.{layer}": birth for layer, birth in enumerate(births, start=1)}
+        layers = range(1, depth + 1)
+        expected = {"depth", "rule", *(f"width.{layer}" for layer in layers)}
+        if rule == "plastic":
+            expected |= {f"birth.{layer}" for layer in layers}
+        if rule == "plastic" and depth != 2:
+            expected |= {f"grace.{layer}" for layer in layers if births[layer - 1] == "fresh"}
+        assert set(LAYERED.active(values)) == expected
+
+
+def test_a_gene_repeated_by_a_number_exists_in_every_layer():
+    gene = FloatGene("x", 0.0, 1.0, when=(("a", (1,)),))
+    _, one, two = expanded([IntGene("a", 0, 1), gene], {"x": 2})
+    assert (one, two) == tuple(FloatGene(f"x.{k}", 0.0, 1.0, when=(("a", (1,)),)) for k in (1, 2))
+
+
+def test_layers_follow_the_steps_of_the_gene_that_counts_them():
+    genes = expanded([IntGene("n", 2, 9, step=3), IntGene("x", 0, 1)], {"x": "n"})
+    assert [(gene.name, gene.when) for gene in genes[1:]] == [
+        ("x.1", ()),
+        ("x.2", ()),
+        *[(f"x.{k}", (("n", (5, 8)),)) for k in (3, 4, 5)],
+        *[(f"x.{k}", (("n", (8,)),)) for k in (6, 7, 8)],
+    ]
+
+
+def test_without_the_gene_that_counts_there_is_no_layer_of_its_own():
+    depth = IntGene("depth", 1, 2, when=(("deep", (True,)),))
+    space = Space(expanded([ChoiceGene("deep", (False, True)), depth, IntGene("x", 0, 1)], {"x": "depth"}))
+    values = {"depth": 1, "x.1": 0, "x.2": 0}
+    assert space.active({"deep": False, **values}) == ("deep",)
+    assert space.active({"deep": True, **values}) == ("deep", "depth", "x.1")
+
+
+@pytest.mark.parametrize(
+    ("genes", "repeats", "line"),
+    [
+        ([IntGene("x", 0, 1)], {"x": "n"}, "x.repeat: there is no gene n; "),
+        ([FloatGene("n", 1.0, 3.0), IntGene("x", 0, 1)], {"x": "n"}, "x.repeat: n is no int gene; "),
+        ([ChoiceGene("n", (1, 3)), IntGene("x", 0, 1)], {"x": "n"}, "x.repeat: n is no int gene; "),
+        (
+            [IntGene("n", 0, 3), IntGene("x", 0, 1)],
+            {"x": "n"},
+            "x.repeat: n goes from 0 to 3; write a range within 1 to 20 there",
+        ),
+        ([IntGene("n", 1, 21), IntGene("x", 0, 1)], {"x": "n"}, "x.repeat: n goes from 1 to 21; "),
+        ([IntGene("n", 1, 2), IntGene("x", 1, 2)], {"x": "n", "n": 2}, "x.repeat: n is repeated itself; "),
+        ([IntGene("x", 1, 2)], {"x": "x"}, "x.repeat: x is repeated itself; "),
+        (
+            [IntGene("x", 0, 1), IntGene("y", 0, 1, when=(("x", (1,)),))],
+            {"x": 2},
+            "y.when.x: x differs from layer to layer; write repeat: 2 for y too",
+        ),
+        (
+            [IntGene("x", 0, 1), IntGene("y", 0, 1, when=(("x", (1,)),))],
+            {"x": 2, "y": 3},
+            "y.when.x: x differs from layer to layer; write repeat: 2 for y too",
+        ),
+        (
+            [
+                IntGene("n", 1, 2, when=(("a", (1,)),)),
+                IntGene("a", 0, 1, when=(("x", (1,)),)),
+                IntGene("x", 0, 1),
+            ],
+            {"x": "n", "a": "n"},
+            "n.when.a: a differs from layer to layer; ",
+        ),
+        ([IntGene("x", 0, 1), IntGene("x.2", 0, 1)], {"x": 2}, "x.2: x is repeated and takes this name; "),
+    ],
+)
+def test_a_repeat_that_makes_no_sense_is_one_line(genes, repeats, line):
+    first = problems(genes, repeats)[0]
+    assert str(first).startswith(line)
+    assert ";" in str(first)
+
+
+def test_a_gene_that_counts_the_layers_of_its_own_condition_goes_in_a_circle():
+    genes = [IntGene("n", 1, 2, when=(("x", (1,)),)), IntGene("x", 0, 1)]
+    assert "n.when: the conditions go in a circle" in str(problems(genes, {"x": "n"})[-1])
 
 
 @pytest.mark.parametrize(

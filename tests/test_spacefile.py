@@ -32,6 +32,21 @@ genome:
   hebbian_threshold: {low: -1.0, high: 1, when: {penalty_form: ratio, prune_period: 5}}
 """
 
+STRUCTURED = """\
+version: 1
+name: structured
+task: {dataset: digits}
+network: {hidden: [128, 64], rule: stamina, settings: {settle: 0.3, warmup: 10}}
+genome:
+  depth: {type: int, low: 1, high: 4}
+  hidden: {type: int, low: 4, high: 256, log: true, repeat: depth}
+  rule: {choices: [stamina, dense]}
+  unactivation_penalty: {low: 1e-2, high: 100, log: true, when: {rule: stamina}}
+  regrowth_rate: {low: 0, high: 0.1, repeat: depth, when: {rule: stamina}}
+  prune_period: {type: int, low: 5, high: 40, when: {depth: [2, 3], rule: [stamina]}}
+  learning_rate: {low: 1e-4, high: 1e-2, log: true}
+"""
+
 MINIMAL = (
     "version: 1\nname: least\ntask: {dataset: digits}\ngenome:\n  learning_rate: {low: 1e-5, high: 1.0e0}\n"
 )
@@ -81,9 +96,60 @@ def test_a_good_file_gives_its_space_in_the_order_of_the_file(good):
         FloatGene("unactivation_penalty", 0.01, 100, log=True),
         ChoiceGene("penalty_form", ("mean", "ratio")),
         IntGene("prune_period", 2, 20, step=3),
-        FloatGene("hebbian_threshold", -1.0, 1, when=(("penalty_form", "ratio"), ("prune_period", 5))),
+        FloatGene("hebbian_threshold", -1.0, 1, when=(("penalty_form", ("ratio",)), ("prune_period", (5,)))),
     )
     assert good.space is good.space
+
+
+def test_a_structured_file_gives_a_gene_a_layer(written):
+    space = read(written(STRUCTURED)).space
+    assert [gene.name for gene in space.genes] == [
+        "depth",
+        *(f"hidden.{layer}" for layer in (1, 2, 3, 4)),
+        "rule",
+        "unactivation_penalty",
+        *(f"regrowth_rate.{layer}" for layer in (1, 2, 3, 4)),
+        "prune_period",
+        "learning_rate",
+    ]
+    assert space.genes[3] == IntGene("hidden.3", 4, 256, log=True, when=(("depth", (3, 4)),))
+    stamina, deep = ("rule", ("stamina",)), ("depth", (2, 3, 4))
+    assert space.genes[8] == FloatGene("regrowth_rate.2", 0, 0.1, when=(stamina, deep))
+    assert space.genes[11] == IntGene("prune_period", 5, 40, when=(("depth", (2, 3)), stamina))
+
+
+WHOLE = "type: int, low: 4, high: 9"
+
+
+@pytest.mark.parametrize(
+    ("network", "genome", "names"),
+    [
+        ("", f"hidden: {{{WHOLE}, repeat: 2}}", "hidden.1 hidden.2"),
+        ("", f"hidden: {{{WHOLE}}}", "hidden"),
+        ("", "depth: {choices: [1, 2]}", "depth"),
+        ("hidden: [9]", f"depth: {{{WHOLE}}}\n  hidden: {{choices: [16, 32]}}", "depth hidden"),
+        # the widths of network.hidden stand in where the gene is not there
+        (
+            "",
+            f"rule: {{choices: [stamina, dense]}}\n  hidden: {{{WHOLE}, repeat: 2, when: {{rule: dense}}}}",
+            "rule hidden.1 hidden.2",
+        ),
+        # a knob of one rule, under a condition of a condition
+        (
+            "rule: dense, settings: {grace: 9}",
+            "rule: {choices: [dense, stamina]}\n  activity: {choices: [frequency], when: {rule: stamina}}\n"
+            "  firing_prior: {low: 0, high: 1, when: {activity: frequency}}",
+            "rule activity firing_prior",
+        ),
+        # one that every rule has
+        ("", "rule: {choices: [stamina, dense]}\n  settle: {low: 0, high: 0.5}", "rule settle"),
+        ("rule: dense, settings: {settle: 0.3}", f"hidden: {{{WHOLE}}}", "hidden"),
+    ],
+)
+def test_structures_of_many_kinds_are_good(written, network, genome, names):
+    spec = read(written(f"{MINIMAL}  {genome}\nnetwork: {{{network}}}\n"))
+    assert [gene.name for gene in spec.space.genes] == ["learning_rate", *names.split()]
+    assert Spec.from_json(json.loads(json.dumps(spec.to_json()))).space == spec.space
 
 
 def test_absent_keys_have_their_defaults(written):
@@ -100,13 +166,16 @@ def test_absent_keys_have_their_defaults(written):
             "inputs": False,
         },
         "search": {
-            "sampler": "ga",
+            "sampler": "surrogate",
             "population": 50,
             "trials": 500,
+            "timeout": None,
             "replicates": 1,
             "seed": 0,
             "settings": {},
         },
+        "objectives": {"accuracy": "maximize", "survivors": "minimize"},
+        "constraints": {},
         "genome": {
             "learning_rate": {
                 "low": 1e-5,
@@ -115,6 +184,7 @@ def test_absent_keys_have_their_defaults(written):
                 "type": "float",
                 "step": None,
                 "when": {},
+                "repeat": None,
             }
         },
     }
@@ -190,7 +260,7 @@ BAD = [
     ("epochs: 20", "epochs: true", 3, "task.epochs", "true is not a whole number"),
     ("epochs: 20", "epoch: 20", 3, "task.epoch", "'epoch' is not a key here; write epochs; known: dataset, "),
     ("task: {", "tusk: {", 3, "tusk", "'tusk' is not a key here; write task; known: version, name, task"),
-    ("task: {", "zebra: 1\ntask: {", 3, "zebra", "write one of version, name, task, network, search, genome"),
+    ("task: {", "zebra: 1\ntask: {", 3, "zebra", "write one of version, name, task, network, search, "),
     ("    - 64", "    - 0", 7, "network.hidden.1", "0 is too small; write the widths of the hidden layers"),
     ("    - 64", "    - wide", 7, "network.hidden.1", "'wide' is not a whole number; write the widths"),
     ("    - 64", "    - 100001", 7, "network.hidden.1", "100001 is too large"),
@@ -206,7 +276,7 @@ BAD = [
     ("warmup: 10", "prune_period: 10", 9, "network.settings.prune_period", "is a gene too; drop it here or"),
     ("handover: true", "handover: 1", 9, "network.settings.handover", "1 is not one of false, true"),
     ("sampler: ga", "sampler: gaa", 10, "search.sampler", "'gaa' is not a sampler; write ga; known: "),
-    ("sampler: ga", "settings: {mutation: 1}", 10, "search.settings.mutation", "is not a setting of ga; wri"),
+    ("seed: 0", "settings: {mutation: 1}", 10, "search.settings.mutation", "is not a setting of ga; wri"),
     ("population: 50", "population: 3", 10, "search.population", "3 is too small; write a whole number of 4"),
     ("trials: 500", "trials: 0", 10, "search.trials", "0 is too small"),
     ("replicates: 1", "replicates: 0", 10, "search.replicates", "0 is too small"),
@@ -253,6 +323,124 @@ BAD = [
     ("{penalty_form: ratio, prune_period: 5}", "ratio", 19, "genome.hebbian_threshold.when", "is not a mapp"),
     ("{low: -1.0, high: 1, when", "{when", 19, "genome.hebbian_threshold.low", "missing; write the smallest"),
 ]  # fmt: skip
+
+
+HIDDEN = "hidden: {type: int, low: 4, high: 256, log: true, repeat: depth}"
+REPEAT = "hidden: {type: int, low: 4, high: 9, repeat: "
+BAD_STRUCTURES = [
+    # old, new, line, key, fragment
+    ("low: 1, high: 4", "low: 0, high: 4", 6, "genome.depth.low", "0 is outside its range; write a whole nu"),
+    ("low: 1, high: 4", "low: 1, high: 21", 6, "genome.depth.high", "21 is outside its range; write a whole"),
+    ("low: 1, high: 4", "low: 1.5, high: 4", 6, "genome.depth.low", "1.5 is not a whole number; write one,"),
+    ("type: int, low: 1", "low: 1", 6, "genome.depth.type", "this knob is a whole number; write type: int"),
+    ("{type: int, low: 1, high: 4}", "{choices: [1, 4]}", 7, "genome.hidden.repeat", "depth is no int gene;"),
+    ("repeat: depth}", "repeat: deep}", 7, "genome.hidden.repeat", "there is no gene deep; write the name"),
+    ("repeat: depth}", "repeat: 0}", 7, "genome.hidden.repeat", "0 does not count layers; write depth, or"),
+    ("repeat: depth}", "repeat: 21}", 7, "genome.hidden.repeat", "21 does not count layers; write"),
+    ("repeat: depth}", "repeat: true}", 7, "genome.hidden.repeat", "true does not count layers"),
+    ("repeat: depth}", "repeat: [2]}", 7, "genome.hidden.repeat", "[2] does not count layers"),
+    ("repeat: depth}", "repeat: 2}", 7, "genome.hidden.repeat", "2 is not the number of hidden layers; write "
+     "repeat: depth"),
+    ("repeat: depth}", "repeat: hidden}", 7, "genome.hidden.repeat", "hidden is repeated itself; write"),
+    ("repeat: depth}", "repeat: prune_period}", 7, "genome.hidden.repeat", "prune_period goes from 5 to 40"),
+    ("high: 4}", "high: 4, repeat: 2}", 6, "genome.depth.repeat", "depth is not set per layer; drop repeat"),
+    ("dense]}", "dense], repeat: depth}", 8, "genome.rule.repeat", "rule is not set per layer; drop repeat"),
+    ("1e-2, log: true}", "1e-2, repeat: depth}", 12, "genome.learning_rate.repeat", "is not set per layer;"),
+    (HIDDEN, "momentum: {choices: [0]}", 6, "genome.depth", "nothing says how wide layer 3 is; write more"),
+    ("log: true, repeat: depth}", "when: {rule: dense}}", 6, "genome.depth", "or a hidden gene that is alwa"),
+    ("high: 256", "high: 100001", 7, "genome.hidden.high", "100001 is outside its range; write a whole numb"),
+    (HIDDEN, f"{HIDDEN}\n  hidden.2: {{type: int, low: 1, high: 9}}", 8, "genome.hidden.2", "hidden is repe"),
+    ("  rule: {", "  hidden.9: {type: int, low: 1, high: 2}\n  rule: {", 8, "genome.hidden.9", "hidden is r"),
+    ("  learning_rate", "  grace.1", 12, "genome.grace.1", "'grace.1' is not a knob of stamina or dense; wr"),
+    ("[stamina, dense]", "[stamina, dens]", 8, "genome.rule.choices.1", "'dens' is not one of stamina, dens"),
+    ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.rule", "a choice has no range; write {c"),
+    ("log: true, when: {rule: stamina}", "log: true", 9, "genome.unactivation_penalty",
+     "dense has no such knob; write when: {rule: stamina}"),
+    ("log: true, when: {rule: stamina}", "log: true, when: {rule: [dense, stamina]}", 9,
+     "genome.unactivation_penalty", "dense has no such knob; write when: {rule: stamina}"),
+    ("log: true, when: {rule: stamina}", "log: true, when: {depth: 1}", 9, "genome.unactivation_penalty",
+     "dense has no such knob"),
+    ("warmup: 10", "warm: 10", 4, "network.settings.warm", "'warm' is not a knob of stamina or dense; write"),
+    ("warmup: 10", "depth: 3", 4, "network.settings.depth", "is not a knob of stamina or dense; write"),
+    ("{depth: [2, 3], rule", "{depth: [2, 5], rule", 11, "genome.prune_period.when.depth", "depth is never"),
+    ("{depth: [2, 3], rule", "{depth: [2, 2], rule", 11, "genome.prune_period.when.depth", "2 stands here t"),
+    ("{depth: [2, 3], rule", "{depth: [], rule", 11, "genome.prune_period.when.depth", "there is no value;"),
+    ("{depth: [2, 3], rule", "{depth: [2, [3]], rule", 11, "genome.prune_period.when.depth",
+     "[2, [3]] is not a number, text, true or false; write {gene: value} or {gene: [value, value]}"),
+    ("{depth: [2, 3], rule", "{depth: {a: 3}, rule", 11, "genome.prune_period.when.depth", "is not a number"),
+    ("{depth: [2, 3], rule", "{hidden: 5, rule", 11, "genome.prune_period.when.hidden", "hidden differs from "
+     "layer to layer; write repeat: depth for prune_period too"),
+    ("{depth: [2, 3], rule", "{hidden.1: 5, rule", 11, "genome.prune_period.when.hidden.1", "there is no ge"),
+    ("high: 4}", "high: 4, when: {hidden: 4}}", 6, "genome.depth.when.hidden", "hidden differs from layer t"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key", "fragment"), BAD_STRUCTURES)
+def test_a_bad_structure_is_one_line_with_its_place(written, old, new, line, key, fragment):
+    assert STRUCTURED.count(old) >= 1
+    found = complaint(written(STRUCTURED.replace(old, new, 1)))
+    assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+@pytest.mark.parametrize(
+    ("network", "gene", "key", "fragment"),
+    [
+        ("{}", REPEAT + "depth}", "genome.hidden.repeat", "there is no gene depth; write the name of an int"),
+        (
+            "{}",
+            REPEAT + "3}",
+            "genome.hidden.repeat",
+            "3 is not the number of hidden layers; write repeat: 2",
+        ),
+        ("{hidden: [9]}", REPEAT + "2}", "genome.hidden.repeat", "write repeat: 1"),
+        (
+            "{hidden: [9]}",
+            "depth: {type: int, low: 1, high: 2}",
+            "genome.depth",
+            "how wide layer 2 is; write",
+        ),
+        ("{hidden: [9]}", "depth: {choices: [1, 2]}", "genome.depth", "nothing says how wide layer 2 is"),
+        (
+            "{hidden: [9]}",
+            "momentum: {low: 0, high: 0.9, repeat: 1}",
+            "genome.momentum.repeat",
+            "not set per",
+        ),
+        (
+            "{rule: dense}",
+            "grace: {type: int, low: 0, high: 9}",
+            "genome.grace",
+            "is not a knob of dense; writ",
+        ),
+        (
+            "{rule: dense, settings: {grace: 3}}",
+            "depth: {choices: [1]}",
+            "network.settings.grace",
+            "is not a k",
+        ),
+    ],
+)
+def test_without_structure_in_the_genome_the_network_decides(written, network, gene, key, fragment):
+    found = complaint(written(f"{MINIMAL}  {gene}\nnetwork: {network}\n"))
+    assert found[1] == key
+    assert fragment in found[2]
+
+
+def test_a_knob_needs_no_condition_where_the_rule_is_never_another(written):
+    def text(fixed, when):
+        genes = (
+            "  optimizer: {choices: [adamw, sgd]}\n"
+            f"  rule: {{choices: [stamina], when: {when}}}\n"
+            "  firing_prior: {low: 0, high: 1}\n"
+        )
+        return f"{MINIMAL}{genes}network: {{rule: {fixed}}}\n"
+
+    for fixed, when in (("stamina", "{}"), ("dense", "{}"), ("stamina", "{optimizer: sgd}")):
+        read(written(text(fixed, when)))
+    line, key, what = complaint(written(text("dense", "{optimizer: sgd}")))
+    assert (line, key) == (8, "genome.firing_prior")
+    assert what.startswith("dense has no such knob; ")
 
 
 @pytest.mark.parametrize(("old", "new", "line", "key", "fragment"), BAD)
@@ -380,13 +568,10 @@ def test_an_option_replaces_what_is_given_and_keeps_the_rest(good):
     assert good.override() == good and good.search.trials == 500
 
 
-def test_another_sampler_does_not_get_the_settings_of_the_first(written, monkeypatch):
-    from hebbevo import samplers
-
-    monkeypatch.setitem(samplers.SAMPLERS, "other", samplers.SAMPLERS["ga"])
-    spec = read(written(MINIMAL + "search: {settings: {mutation_eta: 3}}\n"))
+def test_another_sampler_does_not_get_the_settings_of_the_first(written):
+    spec = read(written(MINIMAL + "search: {sampler: ga, settings: {mutation_eta: 3}}\n"))
     assert spec.override(sampler="ga").search.settings == {"mutation_eta": 3}
-    assert spec.override(sampler="other").search.settings == {}
+    assert spec.override(sampler="annealing").search.settings == {}
 
 
 @pytest.mark.parametrize(
@@ -536,7 +721,7 @@ def mutated(lines, rng):
 def test_a_garbled_file_gives_a_spec_or_one_line(written):
     rng, good, bad = random.Random(0), 0, 0
     for _ in range(600):
-        text = mutated(GOOD.splitlines(), rng)
+        text = mutated(rng.choice((GOOD, STRUCTURED)).splitlines(), rng)
         path = written(text)
         try:
             spec = read(path)

@@ -38,8 +38,10 @@ COLUMNS = {
     "survivors_sd": "float64",
     "neurons": "int64",
     "collapsed": "bool",
+    "feasible": "bool",
     "generation": "int64",
     "seconds": "float64",
+    "copy_of": "Int64",
     "failure": "object",
 }
 
@@ -61,7 +63,7 @@ def path(tmp_path: Path, blank: bytes) -> Path:
 def written(path: Path, values: list[tuple[float, float] | None]) -> Study:
     """A study whose only generation has these values."""
     with Ledger.open(path) as ledger:
-        ledger.open_generation(0, len(values), [PLAIN] * len(values))
+        ledger.open_generation(0, len(values), 0.0, [PLAIN] * len(values))
         ledger.close_cohort([Result(number, value, {}) for number, value in enumerate(values)])
     return open_study(path)
 
@@ -76,10 +78,10 @@ def test_a_study_says_what_it_is(path):
 def test_every_trial_is_a_row_in_the_order_of_asking(path):
     details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "layers": [1, 2]}
     with Ledger.open(path) as ledger:
-        ledger.open_generation(0, 6, [PLAIN, RICH, PLAIN])
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN])
         ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
-        ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25})])
-        ledger.open_generation(1, 6, [RICH])
+        ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25, "copy_of": 1})])
+        ledger.open_generation(1, 6, 0.0, [RICH])
     nan, none = math.nan, None
     expected = {
         "trial": [0, 1, 2, 3],
@@ -90,8 +92,10 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
         "survivors_sd": [nan, 1.5, nan, nan],
         "neurons": [40] * 4,
         "collapsed": [False, True, False, False],
+        "feasible": [True, True, False, False],
         "generation": [0, 0, 0, 1],
         "seconds": [nan, 3.5, 1.25, nan],
+        "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
         "failure": pd.Series([none, none, "diverged", none], dtype=object),
         "genome.rate": [0.5, 0.25, 0.5, 0.25],
         "genome.depth": [2, 9, 2, 9],
@@ -109,7 +113,7 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
 @pytest.mark.parametrize("trials", [0, 1], ids=["no trial", "one that runs"])
 def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials):
     with Ledger.open(path) as ledger:
-        ledger.open_generation(0, 4, [PLAIN] * trials)
+        ledger.open_generation(0, 4, 0.0, [PLAIN] * trials)
     study = open_study(path)
     table = study.trials()
     assert len(table) == trials
@@ -142,6 +146,68 @@ def test_the_front_is_what_no_other_trial_beats(path, seed):
     assert list(front.index) == list(range(len(front)))
     named = ["trial", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "neurons"]
     assert list(front.columns) == named + [f"genome.{gene.name}" for gene in SPEC.space.genes]
+
+
+def aimed(path: Path, values: list[tuple[float, float] | None], **goal: dict) -> Study:
+    """A study with this goal whose only generation has these values."""
+    path.unlink()
+    Ledger.create(path, Spec.model_validate(SPEC.to_json() | goal), FACTS).__exit__(None, None, None)
+    return written(path, values)
+
+
+MIXED = [(0.9, 20.0), (0.6, 9.0), None, (0.7, 8.0), (0.5, 1.0), (0.7, 9.0), (0.95, 30.0)]
+
+
+def test_only_trials_within_every_constraint_are_on_the_front_and_add_hypervolume(path):
+    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.6}, "survivors": {"max": 20}})
+    assert study.trials().feasible.tolist() == [True, True, False, True, False, True, False]
+    assert study.front().trial.tolist() == [3, 0]
+    steps = 0.45 * (1 - 8 / 40) + 0.2 * (1 - 20 / 40)  # from chance 0.25 to 0.7, and on to 0.9
+    assert study.hypervolume() == pytest.approx(steps / 0.75)
+    assert study.nearest() is None
+    assert study.best() is None  # two objectives have a front
+
+
+def test_where_nothing_meets_the_constraints_there_is_a_nearest_trial_and_no_front(path):
+    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.8}, "survivors": {"max": 8}})
+    assert study.front().empty
+    assert study.hypervolume() == 0.0
+    assert study.nearest().trial == 3  # by 0.1 of accuracy; the next by 1 of 8 neurons
+    assert study.nearest().survivors == 8.0
+    assert aimed(path, [None], constraints={"accuracy": {"min": 0.8}}).nearest() is None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "best"),
+    [
+        ({"accuracy": "maximize"}, 6),
+        ({"survivors": "minimize"}, 4),
+        ({"weighted": {"accuracy": 1.0, "survivors": -0.02}}, 3),  # 0.54, before 0.52 of 5 and 0.5 of 0
+        ({"weighted": {"survivors": 1.0}}, 6),
+    ],
+)
+def test_a_single_objective_has_one_best_trial(path, objectives, best):
+    study = aimed(path, MIXED, objectives=objectives)
+    assert study.best().trial == best
+    assert list(study.best().index) == list(study.front().columns)
+    assert study.front().trial.tolist() == [4, 3, 0, 6]  # the trade-off is there all the same
+
+
+def test_the_best_trial_is_a_feasible_one_and_of_equals_the_better_in_the_other_measure(path):
+    tied = [(0.5, 9.0), (0.7, 9.0), (0.7, 9.0), (0.9, 20.0), (0.4, 2.0), None]
+    aim = {"objectives": {"survivors": "minimize"}, "constraints": {"accuracy": {"min": 0.5}}}
+    assert aimed(path, tied, **aim).best().trial == 1
+    aim["objectives"] = {"accuracy": "maximize"}
+    assert aimed(path, [(0.7, 9.0), (0.7, 8.0), (0.4, 1.0)], **aim).best().trial == 1
+    assert aimed(path, [(0.4, 1.0), None], **aim).best() is None
+
+
+def test_the_total_is_the_one_last_in_force(path):
+    with Ledger.open(path) as ledger:
+        assert Study(ledger).total == SPEC.search.trials
+        ledger.open_generation(0, 6, 0.0, [PLAIN])
+        ledger.open_generation(1, 9, 0.0, [PLAIN])
+    assert open_study(path).total == 9
 
 
 def test_the_hypervolume_is_the_dominated_share_of_the_square_above_chance(path):

@@ -12,6 +12,7 @@ from hebbevo.report.scale import Scale
 FONT = "system-ui, sans-serif"
 BLUE = "#2f7fd1"
 GREY = "rgba(128, 132, 140, 0.38)"
+SHADE = "rgba(128, 132, 140, 0.16)"
 PALETTE = ("#2f7fd1", "#e07b1a", "#16a07a", "#c65bb0", "#d4473f", "#8a6fd1", "#a38a12", "#2ba7c4")
 
 _CONFIG = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import matplotlib
 import matplotlib.style
@@ -13,8 +14,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from hebbevo.report.scale import Scale, scale
-from hebbevo.report.source import Study, complete
+from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.scale import Scale
+from hebbevo.report.source import Study, complete, sizes_differ
 
 LONGEST_NAME = 30
 BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
@@ -27,7 +29,7 @@ def picture(study: Study) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
         _draw(figure.add_subplot(), study)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, reverse=True)
+        figure.legend(loc="outside lower center", ncols=4, frameon=False, reverse=True)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -35,9 +37,10 @@ def picture(study: Study) -> bytes:
 
 def _draw(axes: Axes, study: Study) -> None:
     trials, best = complete(study), study.front()
-    x = scale([*trials["survivors"], study.neurons])
+    x = survivors_axis(study)
     others = trials[~trials["trial"].isin(best["trial"])]
-    _draw_front(axes, best, x)
+    if not best.empty:
+        _draw_front(axes, best, x)
     axes.scatter(
         x.place(others["survivors"]),
         others["accuracy"],
@@ -47,6 +50,7 @@ def _draw(axes: Axes, study: Study) -> None:
         linewidths=0,
         label="other trials",
     )
+    _shade(axes, study, x)
     axes.axhline(study.chance, color=GREY, linewidth=1.2, linestyle=":", label="chance", zorder=1)
     _label(axes, study, x)
     axes.grid(color="#e4e7eb", linewidth=0.7)
@@ -58,6 +62,14 @@ def _draw(axes: Axes, study: Study) -> None:
     if len(name) > LONGEST_NAME:  # of a path the end tells most
         name = "..." + name[-LONGEST_NAME:]
     axes.set_title(f"{name}: {how_many}", loc="left", weight="bold", color=INK, pad=12, parse_math=False)
+
+
+def _shade(axes: Axes, study: Study, x: Scale) -> None:
+    look: dict[str, Any] = {"color": GREY, "alpha": 0.16, "linewidth": 0, "zorder": 0}
+    patches = [axes.axvspan(*part, **look) for part in missed(study, "survivors", x)]
+    patches += [axes.axhspan(*part, **look) for part in missed(study, "accuracy", ACCURACY)]
+    for patch in patches[:1]:
+        patch.set_label(LABEL)
 
 
 def _draw_front(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
@@ -80,13 +92,16 @@ def _draw_front(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
 def _label(axes: Axes, study: Study, x: Scale) -> None:
     axes.set_xlabel("surviving neurons", color=INK)
     axes.set_ylabel("validation accuracy", color=INK)
+    if "accuracy" in study.goal.constraints:
+        axes.set_ylim(ACCURACY.low, ACCURACY.high)
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     if x.log:
         axes.set_xscale("log")
         _fix_ticks(axes.xaxis, x.ticks())
     axes.set_xlim(x.low, x.high)
     above = axes.secondary_xaxis("top")
-    above.set_xlabel("% of neurons", color=INK)
+    whole = "the largest network's neurons" if sizes_differ(study) else "neurons"
+    above.set_xlabel(f"% of {whole}", color=INK)
     _fix_ticks(above.xaxis, [(place, f"{100 * share:.4g}") for place, share in x.shares(study.neurons)])
     above.tick_params(which="both", length=3, colors=INK)
 

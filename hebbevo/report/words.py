@@ -6,6 +6,8 @@ import math
 from html import escape
 from typing import Any
 
+import pandas as pd
+
 from hebbevo.report.source import Study, genes
 
 NONE = "\N{EN DASH}"
@@ -45,7 +47,7 @@ def count(mean: float) -> str:
 
 def gene_value(value: Any) -> str:
     """A gene's value as the space file would write it; a dash where the gene is inactive."""
-    if value is None or value != value:
+    if pd.isna(value):
         return NONE
     if isinstance(value, str):
         return value
@@ -59,8 +61,8 @@ def hover(study: Study, row: dict[str, Any]) -> str:
     genome = [f"{gene}: {gene_value(row['genome.' + gene])}" for gene in genes(study)]
     lines = [
         f"accuracy {accuracy(row)}",
-        f"survivors {survivors(row)} of {study.neurons}",
-        f"sparsity {percent(1 - row['survivors'] / study.neurons)}",
+        f"survivors {survivors(row)} of {row['neurons']}",
+        f"sparsity {percent(1 - row['survivors'] / row['neurons'])}",
         "",
         *(label(line) for line in genome),
     ]

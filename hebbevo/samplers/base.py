@@ -29,7 +29,7 @@ class Outcome:
 
     Attributes:
         losses: all to be minimised; ``None`` where the training failed.
-        violation: how far the constraints are from being met; 0 where they are.
+        violation: how far the worst of the constraints is from being met; 0 or less where all are met.
     """
 
     genome: Genome
@@ -119,11 +119,16 @@ class Sampler(ABC):
         """Draw a point whose genome is new: 20 times with ``draw``, then 20 times anywhere, then any."""
         for attempt in range(2 * _REDRAWS):
             point = draw() if attempt < _REDRAWS else rng.random(self.space.dimension)
-            name = canonical(self.space.from_unit(point))
-            if name not in self._seen and name not in self._proposed:
+            if self._is_new(self.space.from_unit(point)):
                 break
-        self._proposed.add(name)
         return point
+
+    def _is_new(self, genome: Genome) -> bool:
+        """Whether a genome was not proposed before, in this generation or a told one; from now on it was."""
+        name = canonical(genome)
+        new = name not in self._seen and name not in self._proposed
+        self._proposed.add(name)
+        return new
 
     def _first(self, n: int, rng: np.random.Generator) -> list[Point]:
         """Spread ``n`` points as a Latin hypercube, which is how every search begins."""
@@ -143,17 +148,20 @@ class Sampler(ABC):
 
 
 def penalised(outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
-    """Give losses by which whoever meets the constraints dominates whoever does not.
+    """Give the losses, (n, objectives), of outcomes that did not fail, as `penalise` changes them."""
+    losses = np.array([outcome.losses for outcome in outcomes], dtype=float)
+    return penalise(losses, np.array([outcome.violation for outcome in outcomes]))
+
+
+def penalise(losses: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Change losses so that whoever meets the constraints dominates whoever does not.
 
     Among those who do not, the smaller violation dominates (Deb, 2000, doi:10.1016/S0045-7825(99)00389-8).
-    ``outcomes`` are none that failed. Returns (n, objectives), their losses but where something is violated.
+    ``losses`` is (n, objectives), ``violation`` (n,), positive where a constraint is missed.
     """
-    losses = np.array([outcome.losses for outcome in outcomes], dtype=float)
-    violation = np.array([outcome.violation for outcome in outcomes])
     violated = violation > 0
-    if violated.any():
-        losses[violated] = losses.max(axis=0) + violation[violated, None]
-    return losses
+    behind = losses.max(axis=0) + violation[:, None]
+    return np.where(violated[:, None], behind, losses)
 
 
 def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:

@@ -69,6 +69,7 @@ class Measurement:
         layers: survivors of each hidden layer at the end.
         inputs: input units on a live path at the end.
         failure: why the training failed, or ``None``.
+        neurons: hidden neurons at the start; 0 if it is not known, for the training never began.
     """
 
     accuracy: tuple[float, ...]
@@ -77,6 +78,7 @@ class Measurement:
     inputs: int
     seconds: float
     failure: str | None = None
+    neurons: int = 0
 
     @property
     def collapsed(self) -> bool:
@@ -85,14 +87,14 @@ class Measurement:
 
 
 def knobs(rule: str) -> dict[str, Knob]:
-    """All knobs that genes and settings may name with ``rule``: the rule's, then the optimiser's."""
+    """All knobs of trainings with ``rule``: the rule's, then the optimiser's."""
     return {**RULES[rule].knobs, **optimizers.KNOBS}
 
 
 def knob_values(recipe: Recipe, genome: Genome) -> dict[str, Value]:
-    """Value of every knob of a net: gene, else setting, else default."""
-    defaults = {name: knob.default for name, knob in knobs(recipe.architecture.rule).items()}
-    return defaults | dict(recipe.settings) | genome
+    """Value of every knob of a net and its rule: gene, else setting, else default."""
+    rule = recipe.architecture.shaped(genome).rule
+    return {name: recipe.settings.get(name, knob.default) for name, knob in knobs(rule).items()} | genome
 
 
 def train(
@@ -121,7 +123,8 @@ def train(
         except Exception as error:  # a failed training is a recorded value
             first_line, *_ = str(error).strip().splitlines() or ["no message"]
             reason = f"{type(error).__name__}: {first_line}"
-            results = [Measurement((), (), (), 0, 0.0, failure=reason)] * len(rows)
+            neurons = recipe.architecture.shaped(candidates[rows[0]].genome).neurons
+            results = [Measurement((), (), (), 0, 0.0, failure=reason, neurons=neurons)] * len(rows)
         measured.update(zip(rows, results, strict=True))
     return [measured[row] for row in range(len(candidates))]
 
@@ -162,12 +165,13 @@ class Cohort:
 
         values = [value for value, _ in nets]
         modules = [net for _, net in nets]
+        self._neurons = recipe.architecture.shaped(values[0]).neurons
         self._neighbours = find_neighbours(modules[0])
         self._stack = Stack(modules, device)
         self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](self._stack.parameters, values)
         self._factors = torch.tensor(
             [
-                [settling_factor(step, total, float(value.get("settle", 0.0))) for value in values]
+                [settling_factor(step, total, _settle(value)) for value in values]
                 for step in range(1, total + 1)
             ],
             device=device,
@@ -209,6 +213,7 @@ class Cohort:
                 inputs=layers[-1][0],
                 seconds=seconds,
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
+                neurons=self._neurons,
             )
             for accuracies, layers, step in zip(accuracy, survivors, self._diverged.tolist(), strict=True)
         ]
@@ -257,6 +262,12 @@ class Cohort:
     def _survivors(self) -> Tensor:
         survivors: Tensor = self._stack.call(lambda net: net.survivors())
         return survivors
+
+
+def _settle(values: Mapping[str, Value]) -> float:
+    """The longest settling of a layer: the learning rate is that of all of them."""
+    settles = (float(value) for name, value in values.items() if name.partition(".")[0] == "settle")
+    return max(settles, default=0.0)
 
 
 def _logits(net: nn.Module, x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
         if each.failure is not None
     ]
     if failures:
-        return Score(None, {"failure": failures[0], "seconds": seconds})
+        return Score(None, {"failure": failures[0], "neurons": measurements[0].neurons, "seconds": seconds})
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
     return Score(
@@ -44,6 +44,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
         {
             "accuracy_sd": _sd(accuracies),
             "survivors_sd": _sd(survivors),
+            "neurons": measurements[0].neurons,
             "survivors_per_layer": _means(each.layers for each in measurements),
             "inputs": fmean(each.inputs for each in measurements),
             "collapsed": any(each.collapsed for each in measurements),

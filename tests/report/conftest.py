@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hebbevo.goal import Goal
 from hebbevo.pareto import front
 
 SCORES = ["accuracy", "accuracy_sd", "survivors", "survivors_sd"]
@@ -24,6 +25,7 @@ GENOME = {
 class FakeStudy:
     frame: pd.DataFrame
     genome: dict = field(default_factory=lambda: GENOME)
+    goal: Goal = field(default_factory=Goal)
     name: str = "stamina"
     dataset: str = "digits"
     path: Path = Path("studies/stamina.db")
@@ -56,12 +58,34 @@ class FakeStudy:
         }
 
     def trials(self):
-        return self.frame.copy()
+        return self.judged()
 
     def front(self):
-        rows = front(self.frame[["accuracy", "survivors"]].to_numpy(dtype=float))
+        feasible = self.shown("feasible")
+        return feasible.iloc[front(self.points(feasible))].reset_index(drop=True)
+
+    def best(self):
+        feasible = self.shown("feasible")
+        if self.goal.dimension > 1 or feasible.empty:
+            return None
+        return feasible.iloc[np.argmin([self.goal.losses(point) for point in self.points(feasible)])]
+
+    def nearest(self):
+        complete = self.shown("state == 'complete'")
+        if complete.empty or not self.shown("feasible").empty:
+            return None
+        return complete.iloc[np.argmin([self.goal.excess(point) for point in self.points(complete)])]
+
+    def points(self, frame):
+        return frame[["accuracy", "survivors"]].to_numpy(dtype=float)
+
+    def shown(self, which):
         genes = [f"genome.{gene}" for gene in self.genome]
-        return self.frame.iloc[rows][["trial", *SCORES, "neurons", *genes]].reset_index(drop=True)
+        return self.judged().query(which)[["trial", *SCORES, "neurons", *genes]]
+
+    def judged(self):
+        met = np.array([self.goal.excess(point) <= 0 for point in self.points(self.frame)], dtype=bool)
+        return self.frame.assign(feasible=(self.frame["state"] == "complete") & met)
 
 
 def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
@@ -94,6 +118,7 @@ def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
             "collapsed": np.isin(range(count), gone),
             "generation": np.arange(count) // 50,
             "seconds": random.uniform(0.1, 2, count),
+            "copy_of": pd.array([pd.NA] * count, dtype="Int64"),
             "failure": None,
             "genome.unactivation_penalty": penalty,
             "genome.penalty_form": forms,

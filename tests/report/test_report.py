@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 
 from hebbevo.errors import UsageError
+from hebbevo.goal import Goal
 from hebbevo.report import write
+from hebbevo.report.limits import missed, survivors_axis
 from hebbevo.report.page import page
 from hebbevo.report.sections import SECTIONS
 from hebbevo.report.sections.failures import failures
@@ -359,3 +362,95 @@ def test_an_earlier_report_is_replaced(small, tmp_path):
     write(small, tmp_path)
     frame = pd.read_csv(io.BytesIO((tmp_path / "front.csv").read_bytes()))
     assert frame["trial"].to_list() == small.front()["trial"].to_list()
+
+
+# --- goals ---
+
+LIMITS = Goal(constraints={"accuracy": (0.9, None), "survivors": (None, 40.0)})
+
+
+def traces(html):
+    """What is drawn: the name, x and y of each trace of the first chart, and its shapes."""
+    drawn, layout = re.search(r"Plotly\.newPlot\(\s*\"chart-front\",\s*(\[.*?\]),\s*(\{.*\}),", html).groups()
+    return json.loads(drawn), json.loads(layout)["shapes"]
+
+
+def test_the_front_shows_its_limits_and_how_many_trials_are_within(small):
+    frame = small.frame.iloc[:4].assign(
+        state="complete", accuracy=[0.98, 0.95, 0.92, 0.5], survivors=[200.0, 40.0, 30.0, 4.0]
+    )
+    body = front(replace(small, frame=frame, goal=LIMITS)).body
+    text = Document(body).text
+    assert "2 of 4 trials meet the constraints (accuracy at least 0.9, survivors at most 40)" in text
+    drawn, shapes = traces(body)
+    assert {trace.get("name"): trace["x"] for trace in drawn}["front"] == [30.0, 40.0]
+    shaded = [shape for shape in shapes if shape["type"] == "rect"]
+    assert (shaded[0]["x0"], shaded[1]["y1"]) == (40.0, 0.9)
+    assert shaded[0]["x1"] >= 256 and shaded[1]["y0"] <= 0
+    assert [shape.get("showlegend", False) for shape in shaded] == [True, False]
+
+
+def test_without_constraints_nothing_is_shaded(small):
+    body = front(small).body
+    assert [shape["type"] for shape in traces(body)[1]] == ["line"]  # of chance
+    assert "constraints" not in body
+
+
+def test_limits_are_shaded_where_an_axis_misses_them(small):
+    def shaded(low, high, values):
+        frame = small.frame.iloc[: len(values)].assign(state="complete", accuracy=0.5, survivors=values)
+        study = replace(small, frame=frame, goal=Goal(constraints={"survivors": (low, high)}))
+        return missed(study, "survivors", survivors_axis(study))
+
+    linear = survivors_axis(replace(small, frame=small.frame.iloc[:1].assign(survivors=200.0)))
+    assert shaded(None, 220, [200.0]) == [(220, linear.high)]
+    assert shaded(210, 220, [200.0]) == [(linear.low, 210), (220, linear.high)]
+    assert shaded(0, None, [200.0, 1.0, 0.0]) == [(0.4, 0.5)]  # a log axis: left of 0, which is at 0.5
+    assert shaded(None, 1e6, [200.0]) == []  # nothing in sight is above
+    ((low, high),) = shaded(None, 2, [200.0])  # in sight although no trial comes near
+    assert low == 2 and high > 256
+
+
+def test_a_report_where_nothing_meets_the_constraints_names_the_nearest(small, tmp_path):
+    frame = small.frame.iloc[:2].assign(state="complete", accuracy=[0.98, 0.5], survivors=[60.0, 4.0])
+    write(replace(small, frame=frame, goal=LIMITS), tmp_path)
+    text = Document((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert (
+        "No trial meets the constraints (accuracy at least 0.9, survivors at most 40); the nearest reaches "
+        "50.0 % with 4 of 256 neurons"  # by 0.4 of accuracy; the other by half of 40 neurons
+    ) in text
+    assert "0 of 2 trials meet the constraints" in text
+    assert "within the constraints0" in text and "on the front0" in text and "hypervolume0.0000" in text
+    assert "Progress" not in text and "The networks on the front" not in text
+    assert png_size((tmp_path / "front.png").read_bytes()) == (1600, 1000)
+
+
+def test_the_summary_of_a_single_objective_names_the_best_trial(small):
+    frame = small.frame.iloc[:3].assign(
+        state="complete", accuracy=[0.98, 0.95, 0.5], survivors=[200.0, 30.0, 4.0]
+    )
+    goal = Goal(("survivors",), {}, {"accuracy": (0.9, None)})
+    text = Document(summary(replace(small, frame=frame, goal=goal)).body).text
+    assert (
+        "The best network within the constraints, by fewest survivors, reaches 95.0 % with 30 of 256 neurons "
+        "(11.7 %, trial 1)."
+    ) in text
+    assert "objectivesfewest survivors" in text and "constraintsaccuracy at least 0.9" in text
+    # of the two feasible trials, by hand
+    assert f"hypervolume{(0.85 * (256 - 30) + 0.03 * (256 - 200)) / 256 / 0.9:.4f}" in text
+
+
+def test_the_progress_is_of_feasible_trials(small):
+    frame = small.frame.iloc[:3].assign(
+        state="complete", accuracy=[1.0, 0.5, 1.0], survivors=[20.0, 64.0, 128.0]
+    )
+    limits = Goal(constraints={"survivors": (50.0, None)})
+    text = Document(progress(replace(small, frame=frame, goal=limits, chance=0.0)).body).text
+    # half the height over three quarters of the width, and the rest over a half
+    assert "Trial 2 brought it within 1 % of its last value, 0.6250." in text
+
+
+def test_copies_are_counted_in_the_summary(small):
+    frame = small.frame.assign(copy_of=pd.array([None] * 9 + [0, 0, 1], dtype="Int64"))
+    assert "of them copies3" in Document(summary(replace(small, frame=frame)).body).text
+    assert "copies" not in Document(summary(small).body).text

@@ -150,7 +150,7 @@ def test_choices_are_swapped_and_not_blended():
 CONDITIONAL = Space(
     (
         ChoiceGene("kind", ("plain", "rich")),
-        FloatGene("gain", 0.0, 1.0, when=(("kind", "rich"),)),
+        FloatGene("gain", 0.0, 1.0, when=(("kind", ("rich",)),)),
         FloatGene("size", 0.0, 1.0),
     )
 )

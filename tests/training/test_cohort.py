@@ -11,7 +11,17 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo.data import Split
 from hebbevo.networks import MLP, Architecture, build
 from hebbevo.nn import attach
-from hebbevo.training import Candidate, Cohort, Recipe, cohort, knob_values, optimizers, score, train
+from hebbevo.training import (
+    Candidate,
+    Cohort,
+    Recipe,
+    cohort,
+    ever_due,
+    knob_values,
+    optimizers,
+    score,
+    train,
+)
 from hebbevo.training.stack import structure
 
 FEATURES, CLASSES = 11, 4
@@ -47,6 +57,24 @@ MIXED = [
     {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.8},
     {"optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.5, **EVERYTHING},
     EVERYTHING,
+]
+
+
+SGD = {"optimizer": "sgd", "learning_rate": 0.05, "momentum": 0.8}
+# everything that does not stack: pairs of one structure among eight
+STRUCTURES = [
+    {"depth": 1},
+    {"depth": 1, "hidden": 37, "penalty_form": "ratio"},
+    {"depth": 3, "hidden": 9},
+    {"depth": 3, "hidden.1": 9, "hidden.2": 9, "hidden.3": 9, "grace.2": 40},
+    {"hidden.1": 23, "hidden.2": 5},
+    {"hidden.1": 23, "hidden.2": 5, "unactivation_penalty.1": 3.0, "unactivation_penalty.2": 0.3},
+    {"hidden.1": 23, "hidden.2": 5, **SGD},
+    {"hidden": 8, **SGD},
+    {"rule": "dense"},
+    {"rule": "dense", "settle": 0.5},
+    {"rule": "dense", "depth": 1, "hidden": 16},
+    {"settle.1": 0.1, "settle.2": 0.6, "handover.1": True},
 ]
 
 
@@ -136,9 +164,10 @@ def trained(monkeypatch, device):
 
     class Recording(Cohort):
         def measurements(self):
-            for row, seed in enumerate(self._stack.buffers["units.0.seed"].tolist()):
-                states[seed - 1] = state(self, row)
-            return super().measurements()
+            measured = super().measurements()
+            for row, measurement in enumerate(measured):
+                states[id(measurement)] = measurement, state(self, row)
+            return measured
 
     def run(the_recipe, genomes, split, size):
         asked = candidates(genomes)
@@ -146,7 +175,7 @@ def trained(monkeypatch, device):
         measured = [
             m for start in starts for m in train(the_recipe, asked[start : start + size], split, device)
         ]
-        return [(m, states[c.seed(the_recipe.seed)]) for c, m in zip(asked, measured, strict=True)]
+        return [states[id(m)] for m in measured]
 
     monkeypatch.setattr(cohort, "Cohort", Recording)
     return run
@@ -158,6 +187,7 @@ PACKINGS = [
     ((300, 100), False, MIXED, (3, 12)),
     ((7,), True, ALIKE, (2, 3, 12)),
     ((7,), False, MIXED, (12,)),
+    ((37, 53), True, STRUCTURES, (12,)),
 ]
 
 
@@ -237,7 +267,11 @@ def plain_training(the_recipe, genome, split):
     return net, losses
 
 
-@pytest.mark.parametrize("genome", [*ALIKE[:2], *MIXED[3:]], ids=lambda genome: "-".join(genome)[:40])
+@pytest.mark.parametrize(
+    "genome",
+    [*ALIKE[:2], *MIXED[3:], *STRUCTURES[3:6], *STRUCTURES[9:]],
+    ids=lambda genome: "-".join(genome)[:40],
+)
 @pytest.mark.parametrize("inputs", [False, True])
 def test_the_engine_reaches_what_an_ordinary_pytorch_loop_reaches(trained, genome, inputs):
     the_recipe, split = recipe((19, 13), inputs, epochs=3), problem()
@@ -307,6 +341,7 @@ def test_a_stack_that_raises_fails_with_the_reason_and_the_others_go_on(monkeypa
     monkeypatch.setattr(optimizers.SGD, "step", broken)
     measured = train(recipe(), candidates(genomes), problem(), torch.device("cpu"))
     assert [m.failure for m in measured] == [None, "RuntimeError: no memory left"] * 2
+    assert [m.neurons for m in measured] == [90] * 4
     assert [reached(measured[0]), reached(measured[2])] == [reached(m) for m in expected]
 
 
@@ -371,6 +406,43 @@ def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_orde
     assert len({m.layers for m in alone}) > 15  # so that the order shows
     assert all(len(kinds) == 1 for kinds in stacked)
     assert len(stacked) == len(set.union(*stacked)) == 4  # adamw or sgd, regularised or not
+
+
+def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
+    stacked = []
+
+    class Recording(Cohort):
+        def __init__(self, the_recipe, its_nets, *rest):
+            super().__init__(the_recipe, its_nets, *rest)
+            stacked.append(self._stack.size)
+
+    monkeypatch.setattr(cohort, "Cohort", Recording)
+    measured = train(recipe(), candidates(STRUCTURES), problem(), torch.device("cpu"))
+    assert stacked == [2, 2, 2, 1, 1, 2, 1, 1]
+    assert [len(m.layers) for m in measured] == [1, 1, 3, 3, 2, 2, 2, 2, 2, 2, 1, 2]
+    assert [m.neurons for m in measured] == [37, 37, 27, 27, 28, 28, 28, 16, 90, 90, 16, 90]
+    for genome, m in zip(STRUCTURES, measured, strict=True):
+        assert (m.survivors[-1] == m.neurons) is ("dense" in genome.values()), genome
+
+
+def test_a_net_without_mortality_is_never_due_beside_others_that_are():
+    genomes = [{"rule": "dense"}, {"rule": "dense", "depth": 1}]
+    the_recipe, rows = recipe(), len(problem().y_train)
+    assert not ever_due(the_recipe, genomes, rows)
+    assert ever_due(the_recipe, [*genomes, {"depth": 1}], rows)
+    assert not ever_due(the_recipe, [*genomes, {"depth": 1, "warmup": 9}], rows)
+    assert ever_due(the_recipe, [{"warmup.1": 9}], rows)
+    dense = Cohort(the_recipe, nets(the_recipe, genomes[:1]), problem(), torch.device("cpu"))
+    assert not dense._due.any()
+
+
+def test_the_layer_that_settles_longest_slows_the_training_down():
+    cohorts = Cohort(
+        recipe(), nets(recipe(), [{"settle.1": 0.25, "settle.2": 0.5}]), problem(), torch.device("cpu")
+    )
+    assert cohorts._factors[:, 0].tolist() == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    first, second = (cohorts._stack.buffers[f"units.{layer}.settle"].item() for layer in (0, 1))
+    assert (first, second) == (0.25, 0.5)
 
 
 def test_only_a_regulariser_and_the_optimiser_keep_nets_of_one_rule_apart():
@@ -480,6 +552,19 @@ def test_a_genome_starts_as_the_same_net_in_any_cohort_and_another_one_elsewhere
 def test_a_gene_goes_before_a_setting_and_a_setting_before_the_default():
     values = knob_values(recipe(momentum=0.1, settle=0.2), {"settle": 0.4})
     assert (values["settle"], values["momentum"], values["handover"]) == (0.4, 0.1, False)
+
+
+def test_settings_of_another_rule_are_left_out():
+    values = knob_values(recipe(settle=0.2, momentum=0.1), {"rule": "dense", "depth": 1})
+    assert values == {
+        "settle": 0.2,
+        "optimizer": "adamw",
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-2,
+        "momentum": 0.1,
+        "rule": "dense",
+        "depth": 1,
+    }
 
 
 def test_training_leaves_pytorchs_generator_and_the_data_as_they_were():

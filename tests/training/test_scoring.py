@@ -7,9 +7,9 @@ import pytest
 
 from hebbevo.training import Measurement, score
 
-A = Measurement((0.5, 0.75), (20, 12), (8, 4), inputs=9, seconds=1.5)
-B = Measurement((0.25, 0.8), (20, 9), (6, 3), inputs=10, seconds=2.0)
-C = Measurement((0.5, 0.85), (18, 6), (4, 2), inputs=5, seconds=0.5)
+A = Measurement((0.5, 0.75), (20, 12), (8, 4), inputs=9, seconds=1.5, neurons=30)
+B = Measurement((0.25, 0.8), (20, 9), (6, 3), inputs=10, seconds=2.0, neurons=30)
+C = Measurement((0.5, 0.85), (18, 6), (4, 2), inputs=5, seconds=0.5, neurons=30)
 COLLAPSED = Measurement((0.5, 0.25), (20, 0), (0, 0), inputs=0, seconds=1.0)
 FAILED = Measurement((0.5, 0.1), (20, 20), (10, 10), 9, 1.0, "the loss became NaN or infinite at step 3")
 
@@ -20,6 +20,7 @@ def test_a_score_is_the_mean_over_replicates_with_its_standard_deviation():
     assert result.details == {
         "accuracy_sd": pytest.approx(stdev([0.75, 0.8, 0.85])),
         "survivors_sd": pytest.approx(3.0),
+        "neurons": 30,
         "survivors_per_layer": [6.0, 3.0],
         "inputs": 8.0,
         "collapsed": False,
@@ -47,6 +48,7 @@ def test_a_trial_fails_if_any_replicate_did():
     assert result.values is None
     assert result.details == {
         "failure": "replicate 1: the loss became NaN or infinite at step 3",
+        "neurons": 30,
         "seconds": 3.5,
     }
 

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from hebbevo.report.charts import BLUE, GREY, axis, chart, log_range
-from hebbevo.report.scale import Scale, scale
+from hebbevo.report.charts import BLUE, GREY, SHADE, axis, chart, log_range
+from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.scale import Scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, genes, rows
+from hebbevo.report.source import Study, complete, genes, rows, sizes_differ
 from hebbevo.report.tables import table
 from hebbevo.report.words import accuracy, count, gene_value, hover, percent, survivors
 
@@ -20,12 +21,13 @@ def front(study: Study) -> Section | None:
     trials, best = complete(study), study.front()
     if trials.empty:
         return None
-    x = scale([*trials["survivors"], study.neurons])
+    x = survivors_axis(study)
     others = trials[~trials["trial"].isin(best["trial"])]
     figure = go.Figure([_others(study, others, x), _front(study, best, x), _upper_axis_holder()])
+    _shade(figure, study, x)
     figure.update_layout(
         xaxis=axis(x, "surviving neurons"),
-        xaxis2=_sparsity_axis(x, study.neurons),
+        xaxis2=_sparsity_axis(study, x),
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
     )
     figure.add_hline(
@@ -34,17 +36,41 @@ def front(study: Study) -> Section | None:
         name=f"chance, {percent(study.chance)}",
         showlegend=True,
     )
-    spread = (
-        " Error bars are one standard deviation over replicates." if best["accuracy_sd"].notna().any() else ""
+    parts = [f"<p>{_told(study, trials, best)}</p>", chart(figure, "front", 540, top=84)]
+    if not best.empty:
+        parts += ["<h3>The networks on the front</h3>", _table(study, best)]
+    return Section("The front", "\n".join(parts))
+
+
+def _told(study: Study, trials: pd.DataFrame, best: pd.DataFrame) -> str:
+    told = []
+    if study.goal.constraints:
+        told.append(
+            f"{trials['feasible'].sum()} of {len(trials)} trials meet the constraints "
+            f"({study.goal.limits}); the shaded part lies outside them."
+        )
+    if best.empty:
+        return " ".join([*told, "Point at a trial for its genome."])
+    kind = "network within them" if study.goal.constraints else "network"
+    told.append(
+        f"Each point of the front is a {kind} that no other one beats in accuracy with as few neurons. "
+        "Point at one for its genome."
     )
-    return Section(
-        "The front",
-        "<p>Each point of the front is a network that no other one beats in accuracy with as few neurons. "
-        f"Point at one for its genome.{spread}</p>\n"
-        + chart(figure, "front", 540, top=84)
-        + "\n<h3>The networks on the front</h3>\n"
-        + _table(study, best),
-    )
+    if best["accuracy_sd"].notna().any():
+        told.append("Error bars are one standard deviation over replicates.")
+    return " ".join(told)
+
+
+def _shade(figure: go.Figure, study: Study, x: Scale) -> None:
+    look = {"fillcolor": SHADE, "line_width": 0, "layer": "below", "name": LABEL, "legendgroup": LABEL}
+    for left, right in missed(study, "survivors", x):
+        figure.add_vrect(x0=left, x1=right, **look)
+    for low, high in missed(study, "accuracy", ACCURACY):
+        figure.add_hrect(y0=low, y1=high, **look)
+    if "accuracy" in study.goal.constraints:
+        figure.update_yaxes(range=[ACCURACY.low, ACCURACY.high])
+    if figure.layout.shapes:
+        figure.layout.shapes[0].showlegend = True
 
 
 def _others(study: Study, others: pd.DataFrame, x: Scale) -> go.Scatter:
@@ -82,12 +108,13 @@ def _upper_axis_holder() -> go.Scatter:
     )  # an axis without a trace is not drawn
 
 
-def _sparsity_axis(x: Scale, neurons: int) -> dict[str, Any]:
-    ticks = x.shares(neurons)
+def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
+    ticks = x.shares(study.neurons)
+    title = "% fewer than in the largest network" if sizes_differ(study) else "sparsity, % of neurons gone"
     kind = log_range(x) if x.log else {"range": [x.low, x.high]}
     return {
         **kind,
-        "title": {"text": "sparsity, % of neurons gone"},
+        "title": {"text": title},
         "tickvals": [place for place, _ in ticks],
         "ticktext": [f"{100 * (1 - share):.4g}" for _, share in ticks],
         "overlaying": "x",
@@ -98,7 +125,7 @@ def _sparsity_axis(x: Scale, neurons: int) -> dict[str, Any]:
 
 
 def _table(study: Study, best: pd.DataFrame) -> str:
-    header = ("trial", "accuracy", "survivors", "of the neurons", *genes(study))
+    header = ("trial", "accuracy", "survivors", "of its neurons", *genes(study))
     return table(
         header,
         (
@@ -106,7 +133,7 @@ def _table(study: Study, best: pd.DataFrame) -> str:
                 count(row["trial"]),
                 accuracy(row),
                 survivors(row),
-                percent(row["survivors"] / study.neurons),
+                percent(row["survivors"] / row["neurons"]),
                 *(gene_value(row["genome." + gene]) for gene in genes(study)),
             )
             for row in rows(best)

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 from hebbevo.pareto import hypervolume_history
 from hebbevo.report.charts import BLUE, chart
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete
+from hebbevo.report.source import Study, feasible
 
 
 def progress(study: Study) -> Section | None:
     """The hypervolume after each trial."""
-    trials = complete(study)
+    trials = feasible(study)
     if trials.empty:
         return None
     points = trials[["accuracy", "survivors"]].to_numpy(dtype=float)

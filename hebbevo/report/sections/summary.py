@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import pandas as pd
 
+from hebbevo import duration
 from hebbevo.pareto import hypervolume
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, rows
+from hebbevo.report.source import Study, complete, feasible, rows, sizes_differ
 from hebbevo.report.words import count, percent
+
+Row = dict[str, Any] | pd.Series
 
 POINT = 0.01
 
@@ -21,25 +25,41 @@ def summary(study: Study) -> Section:
 
 
 def _answer(study: Study) -> str:
-    trials, front = study.trials(), study.front()
-    if front.empty:
+    best, nearest = study.best(), study.nearest()
+    if nearest is not None:
         text = (
-            "Every finished trial failed; the reasons are below."
-            if (trials["state"] == "failed").any()
-            else "No trial has finished yet."
+            f"No trial meets the constraints ({escape(study.goal.limits)}); the nearest reaches "
+            f"{_score(study, nearest)}."
+        )
+    elif study.front().empty:
+        failed = (study.trials()["state"] == "failed").any()
+        text = (
+            "Every finished trial failed; the reasons are below." if failed else "No trial has finished yet."
         )
         return f'<p class="answer">{text}</p>'
-    best, small = _landmarks(front)
-    text = f"The best network reaches <strong>{percent(best['accuracy'])}</strong> {_size(study, best)}"
-    if small["trial"] == best["trial"]:
-        text += "; no smaller one comes within one point of it."
-    else:
-        text += (
-            f"; within one point of it, at {percent(small['accuracy'])}, the smallest gets by "
-            f"{_size(study, small)}."
+    elif best is not None:
+        text = (
+            f"The best network{_within(study)}, by {escape(study.goal.aim)}, reaches {_score(study, best)}."
         )
+    else:
+        text = _trade_off(study)
     note = "Accuracy is on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
+
+
+def _trade_off(study: Study) -> str:
+    best, small = _landmarks(study.front())
+    text = f"The best network{_within(study)} reaches {_score(study, best)}"
+    if small["trial"] == best["trial"]:
+        return f"{text}; no smaller one comes within one point of it."
+    return (
+        f"{text}; within one point of it, at {percent(small['accuracy'])}, the smallest gets by "
+        f"{_size(study, small)}."
+    )
+
+
+def _within(study: Study) -> str:
+    return " within the constraints" if study.goal.constraints else ""
 
 
 def _landmarks(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -49,22 +69,28 @@ def _landmarks(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
     return best, next(row for row in ordered if row["accuracy"] >= best["accuracy"] - POINT)
 
 
-def _size(study: Study, row: dict[str, Any]) -> str:
-    alive, share = count(row["survivors"]), percent(row["survivors"] / study.neurons)
-    return f"with <strong>{alive}</strong> of {study.neurons} neurons ({share}, trial {row['trial']})"
+def _score(study: Study, row: Row) -> str:
+    return f"<strong>{percent(row['accuracy'])}</strong> {_size(study, row)}"
+
+
+def _size(study: Study, row: Row) -> str:
+    alive, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
+    return f"with <strong>{alive}</strong> of {row['neurons']} neurons ({share}, trial {row['trial']})"
 
 
 def _tiles(study: Study) -> str:
     trials, front = study.trials(), study.front()
-    points = complete(study)[["accuracy", "survivors"]].to_numpy(dtype=float)
-    running = (trials["state"] == "running").sum()
+    points = feasible(study)[["accuracy", "survivors"]].to_numpy(dtype=float)
+    copies, running = trials["copy_of"].notna().sum(), (trials["state"] == "running").sum()
     tiles = {
         "trials done": count(len(complete(study))),
+        **({"within the constraints": count(len(points))} if study.goal.constraints else {}),
+        **({"of them copies": count(copies)} if copies else {}),
         "failed": count((trials["state"] == "failed").sum()),
         **({"running": count(running)} if running else {}),
         "on the front": count(len(front)),
         "hypervolume": f"{hypervolume(points, study.chance, study.neurons):.4f}",
-        "hidden neurons": count(study.neurons),
+        "hidden neurons": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }
     return _definitions("tiles", tiles)
 
@@ -74,11 +100,16 @@ def _facts(study: Study) -> str:
     facts = {
         "data set": task["dataset"],
         "training": f"{task['epochs']} epochs, batches of {task['batch_size']}",
-        "network": f"{network['family']}, hidden {'-'.join(map(str, network['hidden']))}",
-        "rule": _with_settings(network["rule"], network.get("settings")),
+        "network": ", ".join([network["family"], *_shape(study)]),
+        "rule": _with_settings(
+            "searched" if "rule" in study.settings["genome"] else network["rule"], network.get("settings")
+        ),
         "sampler": _with_settings(search["sampler"], search.get("settings")),
         "population": search["population"],
+        "objectives": study.goal.aim,
+        **({"constraints": study.goal.limits} if study.goal.constraints else {}),
         "trials asked for": search["trials"],
+        **({"timeout of a run": duration.text(search["timeout"])} if search.get("timeout") else {}),
         "replicates": search["replicates"],
         "seed": search["seed"],
         "chance accuracy": percent(study.chance),
@@ -86,6 +117,14 @@ def _facts(study: Study) -> str:
         "versions": ", ".join(f"{library} {version}" for library, version in study.versions.items()),
     }
     return _definitions("facts", {name: str(value) for name, value in facts.items()})
+
+
+def _shape(study: Study) -> Iterator[str]:
+    genome = study.settings["genome"]
+    if "hidden" not in genome:
+        yield f"hidden {'-'.join(map(str, study.settings['network']['hidden']))}"
+    if searched := [name for name in ("depth", "hidden") if name in genome]:
+        yield f"{' and '.join(searched)} searched"
 
 
 def _with_settings(name: str, settings: dict[str, Any] | None) -> str:

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
 from hebbevo.report.scale import scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, genes, rows
+from hebbevo.report.source import Study, complete, genes, rows, written
 from hebbevo.report.words import gene_value, hover, label, number
 
 PENALTY = "unactivation_penalty"
@@ -112,7 +112,7 @@ def _span(study: Study, gene: str) -> tuple[float, float] | None:
 def _rank_correlations(study: Study, trials: pd.DataFrame) -> dict[str, float]:
     """Spearman's correlation with the survivors of every gene that has a range and more than one value."""
     found = {}
-    for gene in (gene for gene, spec in study.settings["genome"].items() if "low" in spec):
+    for gene in (gene for gene in genes(study) if "low" in written(study, gene)):
         pairs = pd.DataFrame({"gene": _values(trials, gene), "survivors": trials["survivors"]}).dropna()
         ranks = pairs.rank()
         if (ranks.nunique() > 1).all():

@@ -1,0 +1,312 @@
+"""Which sampler finds most: known fronts, the real job, and the same fronts trained again; and what it costs.
+
+    python benchmarks/samplers.py known --out known.jsonl [--seeds 10]
+    python benchmarks/samplers.py real --out real.jsonl [--seeds 10]
+    python benchmarks/samplers.py time
+    python benchmarks/samplers.py table known.jsonl real.jsonl
+
+Every cell is a line of the output file; cells that are there already are left out, so that a stopped run goes
+on. hebbevo's samplers and Optuna's own, stock and asked one trial at a time, have the same driver, the same
+trainings and the same seeds.
+
+Hypervolumes of known fronts are parts of the true front's, from the 95 % quantiles of 20,000 points on.
+Those of the real job are `hebbevo.pareto.hypervolume`: from chance accuracy and all neurons on. A front is
+trained again from three fresh seeds (weights, random events, order of minibatches), and means are taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import moocore
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+from pymoo.problems import get_problem
+from pymoo.util.ref_dirs import get_reference_directions
+from scipy.stats import t as student
+
+from hebbevo import pareto, spacefile
+from hebbevo.ledger import Ledger
+from hebbevo.loop import _prepare, recipe_of, split_of
+from hebbevo.samplers import SAMPLERS, Outcome
+from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space
+from hebbevo.training import Candidate, train
+
+TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 3
+PROBLEMS = ("zdt1", "zdt2", "zdt3", "zdt4", "zdt6", "dtlz2")
+OURS = ("surrogate", "ga", "cmaes", "annealing")
+MARKS = (100, 250, 500)
+
+Losses = Callable[[list[Genome]], list[tuple[float, ...] | None]]
+
+
+class Stock:
+    """An Optuna sampler as it comes, without hebbevo."""
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Space, objectives: int) -> None:
+        self.space = space
+        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
+        self.trials: list[optuna.Trial] = []
+
+    def ask(self, n: int, progress: float) -> list[Genome]:
+        """Suggest every gene of ``n`` trials."""
+        self.trials = [self.study.ask() for _ in range(n)]
+        return [{gene.name: _suggest(trial, gene) for gene in self.space.genes} for trial in self.trials]
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell what became of the trials asked last."""
+        for trial, outcome in zip(self.trials, outcomes, strict=True):
+            if outcome.losses is None:
+                self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                self.study.tell(trial, outcome.losses)
+
+
+STOCK: dict[str, tuple[Callable[[int], optuna.samplers.BaseSampler], int]] = {
+    "Optuna random": (lambda seed: optuna.samplers.RandomSampler(seed=seed), GENERATION),
+    "Optuna NSGA-II": (lambda seed: optuna.samplers.NSGAIISampler(seed=seed), GENERATION),
+    "Optuna TPE": (lambda seed: optuna.samplers.TPESampler(seed=seed), 1),
+}
+"""Stock samplers, and how many trials are asked at a time; for the first two it makes no difference."""
+
+
+def _suggest(trial: optuna.Trial, gene: FloatGene | IntGene | ChoiceGene) -> float | int | str | bool:
+    if isinstance(gene, ChoiceGene):
+        return trial.suggest_categorical(gene.name, gene.choices)
+    if isinstance(gene, IntGene):
+        return trial.suggest_int(gene.name, gene.low, gene.high, step=gene.step, log=gene.log)
+    return trial.suggest_float(gene.name, gene.low, gene.high, log=gene.log)
+
+
+def run(
+    name: str, space: Space, objectives: int, seed: int, losses: Losses
+) -> tuple[list[Genome], list[tuple[float, ...] | None], float]:
+    """Search to `TRIALS`; give all genomes, their losses and the sampler's seconds of CPU."""
+    if name in STOCK:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        make, size = STOCK[name]
+        sampler = Stock(make(seed), space, objectives)
+    else:
+        sampler, size = SAMPLERS[name](space, seed, {}, objectives), GENERATION
+    genomes: list[Genome] = []
+    found: list[tuple[float, ...] | None] = []
+    seconds = 0.0
+    while len(found) < TRIALS:
+        started = time.process_time()
+        asked = sampler.ask(size, len(found) / TRIALS)
+        seconds += time.process_time() - started
+        scored = losses(asked)
+        started = time.process_time()
+        sampler.tell([Outcome(*pair) for pair in zip(asked, scored, strict=True)])
+        seconds += time.process_time() - started
+        genomes += asked
+        found += scored
+    return genomes, found, seconds
+
+
+# --- known fronts ---
+
+
+def known(problem_name: str, name: str, seed: int) -> dict[str, float]:
+    problem = get_problem(problem_name)
+    names = [f"x{axis:02d}" for axis in range(problem.n_var)]
+    bounds = zip(names, problem.xl, problem.xu, strict=True)
+    space = Space(tuple(FloatGene(axis, float(low), float(high)) for axis, low, high in bounds))
+
+    def losses(genomes: list[Genome]) -> list[tuple[float, ...] | None]:
+        points = np.array([[genome[axis] for axis in names] for genome in genomes])
+        return [tuple(map(float, row)) for row in problem.evaluate(points)]
+
+    _, found, seconds = run(name, space, problem.n_obj, seed, losses)
+    points = np.array(found)
+    reference, front, volume = _truth(problem_name)
+    return {
+        "igd+": float(moocore.igd_plus(points, front)),
+        "seconds": seconds,
+        **{f"hv {mark}": moocore.hypervolume(points[:mark], ref=reference) / volume for mark in MARKS},
+    }
+
+
+@cache
+def _truth(problem_name: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """Reference point, true front and its hypervolume."""
+    problem = get_problem(problem_name)
+    points = np.random.default_rng(0).random((20_000, problem.n_var))
+    losses = problem.evaluate(problem.xl + (problem.xu - problem.xl) * points)
+    reference = np.quantile(losses, 0.95, axis=0)
+    arguments = [get_reference_directions("das-dennis", 3, n_partitions=40)] if problem.n_obj == 3 else []
+    front = problem.pareto_front(*arguments)
+    return reference, front, moocore.hypervolume(front, ref=reference)
+
+
+# --- the real job ---
+
+
+def real(space_name: str, name: str, seed: int) -> dict[str, float]:
+    torch.set_num_threads(1)
+    spec = spacefile.read(space_name).override(seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        split, facts = _prepare(spec)
+        with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
+            recipe, split = recipe_of(book), split_of(book)
+
+    def measures(genomes: list[Genome], seed: int = seed) -> list[tuple[float, float] | None]:
+        fresh = replace(recipe, seed=seed)
+        measured = [
+            measurement
+            for first in range(0, len(genomes), COHORT)
+            for measurement in train(
+                fresh,
+                [Candidate(genome) for genome in genomes[first : first + COHORT]],
+                split,
+                torch.device("cpu"),
+            )
+        ]
+        return [None if each.failure else (each.accuracy[-1], float(each.survivors[-1])) for each in measured]
+
+    def losses(genomes: list[Genome]) -> list[tuple[float, ...] | None]:
+        return [values and (-values[0], values[1]) for values in measures(genomes)]
+
+    def volume(points: np.ndarray) -> float:
+        return pareto.hypervolume(points, facts["chance"], facts["neurons"])
+
+    genomes, found, seconds = run(name, spec.space, 2, seed, losses)
+    points = np.array([(np.nan, np.nan) if row is None else (-row[0], row[1]) for row in found])
+    front = pareto.front(points)
+    again = np.array(
+        [
+            [values or (np.nan, np.nan) for values in measures([genomes[row] for row in front], seed=fresh)]
+            for fresh in range(1000 + seed, 1000 + seed + FRESH_SEEDS)
+        ]
+    )
+    return {
+        "front": len(front),
+        "failed": sum(row is None for row in found),
+        "hv again": volume(np.nanmean(again, axis=0)),
+        "seconds": seconds,
+        **{f"hv {mark}": volume(points[:mark]) for mark in MARKS},
+        "history": [volume(points[:mark]) for mark in range(GENERATION, TRIALS + 1, GENERATION)],
+    }
+
+
+# --- what a sampler costs ---
+
+
+def times(trials: Sequence[int] = (100, 1_000, 10_000)) -> pd.DataFrame:
+    """Milliseconds of CPU a trial, by sampler, in the ten generations before each number of trials."""
+    spec = spacefile.read("stamina")
+    rows = []
+    for name in OURS:
+        sampler = SAMPLERS[name](spec.space, 0, {}, 2)
+        spent: list[float] = []
+        while len(spent) * GENERATION < trials[-1]:
+            started = time.process_time()
+            asked = sampler.ask(GENERATION, len(spent) * GENERATION / trials[-1])
+            asked_for = time.process_time() - started
+            outcomes = [Outcome(genome, _made_up(genome)) for genome in asked]
+            started = time.process_time()
+            sampler.tell(outcomes)
+            spent.append(asked_for + time.process_time() - started)
+        row: dict[str, object] = {"sampler": name}
+        for mark in trials:
+            generations = spent[max(0, mark // GENERATION - 10) : mark // GENERATION]
+            row[f"at {mark}"] = 1000 * np.mean(generations) / GENERATION
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _made_up(genome: Genome) -> tuple[float, float]:
+    """Two losses in conflict, with something like noise."""
+    noise = hash(tuple(genome.values())) % 1000 / 1e4
+    penalty, threshold = np.log10(genome["unactivation_penalty"]), genome["hebbian_threshold"]
+    return abs(penalty - 1) + genome["regrowth_rate"] + noise, abs(penalty + 1) + threshold**2
+
+
+# --- running and telling ---
+
+
+def _cell(job: tuple[str, str, str, int]) -> dict[str, object]:
+    part, task, name, seed = job
+    figures = {"known": known, "real": real}[part](task, name, seed)
+    return {"part": part, "task": task, "sampler": name, "seed": seed, **figures}
+
+
+def fill(part: str, tasks: Sequence[str], names: Sequence[str], seeds: int, workers: int, out: Path) -> None:
+    """Run every cell that is not in the file yet."""
+    lines = out.read_text().splitlines() if out.exists() else []
+    there = {tuple(json.loads(line)[key] for key in ("part", "task", "sampler", "seed")) for line in lines}
+    jobs = [(part, task, name, seed) for seed in range(seeds) for task in tasks for name in names]
+    with ProcessPoolExecutor(workers) as pool, out.open("a") as file:
+        waiting = [pool.submit(_cell, job) for job in jobs if job not in there]
+        for done in as_completed(waiting):
+            file.write(json.dumps(done.result()) + "\n")
+            file.flush()
+
+
+def table(cells: pd.DataFrame) -> str:
+    """Means and standard deviations over seeds, and the default's lead over the others, 95 % intervals."""
+    return "\n\n".join(_task_table(task, rows) for task, rows in cells.groupby("task", sort=False))
+
+
+def _task_table(task: str, rows: pd.DataFrame) -> str:
+    figures = [f"hv {mark}" for mark in MARKS] + (["hv again"] if rows.part.iloc[0] == "real" else ["igd+"])
+    default = rows[rows.sampler == OURS[0]].set_index("seed")
+    leads = ["hv 500", figures[-1]]
+    header = ["sampler", "seeds", *figures, *(f"lead of {OURS[0]}, {figure}" for figure in leads)]
+    lines = [f"**{task}**", "", _row(header), _row(["---"] * len(header))]
+    for name in (*OURS, *STOCK):
+        mine = rows[rows.sampler == name].set_index("seed")
+        if not mine.empty:
+            cells = [f"{mine[figure].mean():.3f} ± {mine[figure].std():.3f}" for figure in figures]
+            against = [name != OURS[0] and _lead(default[figure] - mine[figure]) for figure in leads]
+            lines.append(_row([name, str(len(mine)), *cells, *(lead or "" for lead in against)]))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _lead(differences: pd.Series) -> str:
+    differences = differences.dropna()
+    if len(differences) < 2:
+        return ""
+    half = student.ppf(0.975, len(differences) - 1) * differences.std() / len(differences) ** 0.5
+    return f"{differences.mean():+.4f} ({differences.mean() - half:+.4f} to {differences.mean() + half:+.4f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for part in ("known", "real"):
+        command = commands.add_parser(part)
+        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--seeds", type=int, default=10)
+        command.add_argument("--samplers", default=",".join((*OURS, *STOCK)))
+        command.add_argument("--workers", type=int, default=2)
+        command.add_argument("--tasks", default=",".join(PROBLEMS) if part == "known" else "stamina")
+    commands.add_parser("time")
+    commands.add_parser("table").add_argument("files", type=Path, nargs="+")
+    options = parser.parse_args()
+    if options.command == "time":
+        print(times().to_string(index=False, float_format="{:.2f}".format))
+    elif options.command == "table":
+        lines = [json.loads(line) for file in options.files for line in file.read_text().splitlines()]
+        print(table(pd.DataFrame(lines)))
+    else:
+        names, tasks = options.samplers.split(","), options.tasks.split(",")
+        fill(options.command, tasks, names, options.seeds, options.workers, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Gaussian process regression (Rasmussen & Williams, 2006) with a length scale a gene."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+_JITTER = 1e-8
+_SPREAD = 3.0  # of the prior over the logarithm of a length scale
+
+
+class GaussianProcess:
+    """One loss as a smooth function of the genome, with noise.
+
+    The kernel is Matérn 5/2; the scale of the function follows from the data in closed form. The length
+    scales have the log-normal prior of Hvarfner et al. (2024, arXiv:2402.02229), which grows with the number
+    of genes; so neither many genes nor few data make them run away.
+
+    Args:
+        groups: (columns,) int, the gene that each input column belongs to; its columns share a length scale.
+    """
+
+    def __init__(self, groups: NDArray[np.intp]) -> None:
+        self._groups = groups
+        genes = int(groups[-1]) + 1
+        self._centre = math.sqrt(2) + math.log(genes) / 2 - 1
+        self._parameters = np.append(np.full(genes, self._centre), math.log(1e-2))  # log scales, log noise
+        self._bounds = [(-3.0, 5.0)] * genes + [(-14.0, 1.0)]
+
+    def fit(self, x: Array, y: Array, iterations: int) -> None:
+        """Fit to inputs (n, columns) and values (n,), from where the last fit ended.
+
+        The hyperparameters maximise the marginal likelihood times the prior, by L-BFGS-B.
+        """
+        self._mean, self._sd = y.mean(), y.std() or 1.0
+        self._x, self._y = x, (y - self._mean) / self._sd
+        found = minimize(
+            self._misfit,
+            self._parameters,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=self._bounds,
+            options={"maxiter": iterations},
+        )
+        self._parameters = found.x
+        self._scaled = x / self._scales(found.x)
+        self._factor = cholesky(self._covariance(self._scaled, found.x)[0], lower=True)
+        self._weights = cho_solve((self._factor, True), self._y)
+        self._variance = self._y @ self._weights / len(x)
+
+    def hopeful(self, x: Array, optimism: float) -> Array:
+        """Predict the values (n,) at (n, columns), less ``optimism`` standard deviations of the function."""
+        kernel, _ = _matern(x / self._scales(self._parameters), self._scaled)
+        expected = kernel @ self._weights
+        if optimism:
+            explained = solve_triangular(self._factor, kernel.T, lower=True)
+            left = np.maximum(1 - (explained * explained).sum(axis=0), 0.0)
+            expected -= optimism * np.sqrt(self._variance * left)
+        predicted: Array = self._mean + self._sd * expected
+        return predicted
+
+    def _scales(self, parameters: Array) -> Array:
+        scales: Array = np.exp(parameters[:-1])[self._groups]
+        return scales
+
+    def _covariance(self, scaled: Array, parameters: Array) -> tuple[Array, Array]:
+        kernel, slope = _matern(scaled, scaled)
+        kernel[np.diag_indices(len(scaled))] = 1 + np.exp(parameters[-1]) + _JITTER
+        return kernel, slope
+
+    def _misfit(self, parameters: Array) -> tuple[float, Array]:
+        """Negative log posterior of the hyperparameters and its gradient (ibid., eq. 5.8 and 5.9)."""
+        scaled = self._x / self._scales(parameters)
+        covariance, slope = self._covariance(scaled, parameters)
+        try:
+            factor = cholesky(covariance, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(parameters)
+        half, _ = dpotri(factor, lower=1)
+        inverse = np.tril(half) + np.tril(half, -1).T
+        weights = inverse @ self._y
+        variance = max(self._y @ weights / len(scaled), _JITTER)
+        misfit = len(scaled) / 2 * math.log(variance) + np.log(np.diag(factor)).sum()
+
+        pull = inverse - np.outer(weights, weights) / variance
+        steep = pull * slope
+        by_column = steep.sum(axis=1) @ (scaled * scaled) - (scaled * (steep @ scaled)).sum(axis=0)
+        gradient = np.append(
+            np.bincount(self._groups, by_column, len(parameters) - 1),
+            np.exp(parameters[-1]) * np.trace(pull) / 2,
+        )
+        centres = np.append(np.full(len(parameters) - 1, self._centre), -5.0)
+        spreads = np.append(np.full(len(parameters) - 1, _SPREAD), 4.0)
+        away = (parameters - centres) / spreads
+        return misfit + (away * away).sum() / 2, gradient + away / spreads
+
+
+def _matern(a: Array, b: Array) -> tuple[Array, Array]:
+    """The kernel between (n, columns) and (m, columns), and its slope: -dk/d(r^2) times two, each (n, m)."""
+    squared = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1) - 2 * a @ b.T
+    r = np.sqrt(5 * np.maximum(squared, 1e-24))
+    falling = np.exp(-r)
+    return (1 + r + r * r / 3) * falling, 5 / 3 * (1 + r) * falling

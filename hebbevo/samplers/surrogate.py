@@ -1,0 +1,191 @@
+"""NSGA-II on Gaussian processes: what is trained was the best of thousands that were only predicted."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from hebbevo.knobs import Knob, Value
+from hebbevo.samplers.base import Outcome, Point, Sampler, penalise, penalised
+from hebbevo.samplers.gaussian import GaussianProcess
+from hebbevo.samplers.population import best_of, vary
+from hebbevo.space import ChoiceGene, Genome
+
+Array = NDArray[np.float64]
+
+_FEWEST = 10  # outcomes to learn from
+_LEARNED = 400  # outcomes that are learned from at most, which bounds the time of an ask
+_POPULATION = 100  # of the search on the model
+_ITERATIONS = 12  # of a fit
+_MARGIN = 0.1  # of the reference point beyond the worst of the front, in parts of its extent
+
+
+class Surrogate(Sampler):
+    """The default: a model of the losses is searched first, and only its best are trained.
+
+    A Gaussian process per loss learns from at most 400 outcomes: the best and the latest. NSGA-II runs on its
+    predictions, once as they are and once less a standard deviation. From the two fronts the generation is
+    drawn: each time whoever adds most hypervolume to what the model expects of the outcomes and to those
+    already drawn.
+
+    Choices are as far apart as they are unequal; an inactive gene lies at one and the same place. The first
+    generation is a Latin hypercube. Failed trainings are left out. A constraint is learned like a loss.
+    """
+
+    knobs: ClassVar[dict[str, Knob]] = {
+        knob.name: knob
+        for knob in (
+            Knob(
+                "model_generations", int, 60, "generations of NSGA-II on the model", low=1, high=10_000
+            ),
+            Knob(
+                "optimism", float, 1.0, "standard deviations that the second half hopes for",
+                low=0.0, high=10.0,
+            ),
+        )
+    }  # fmt: skip
+
+    def _set_up(self, settings: Mapping[str, Value]) -> None:
+        self._generations = int(settings["model_generations"])
+        self._optimism = float(settings["optimism"])
+        self._is_choice = np.array([isinstance(gene, ChoiceGene) for gene in self.space.genes])
+        self._choices = [
+            len(gene.choices) if isinstance(gene, ChoiceGene) else 0 for gene in self.space.genes
+        ]
+        groups = np.repeat(np.arange(self.space.dimension), np.maximum(self._choices, 1))
+        self._losses = [GaussianProcess(groups) for _ in range(self.objectives)]
+        self._violation = GaussianProcess(groups)
+        self._constrained = False
+        self._points: list[Point] = []
+        self._outcomes: list[Outcome] = []
+
+    def _ask(self, n: int) -> list[Genome]:
+        rng = self._rng()
+        if len(self._outcomes) < _FEWEST:
+            points = self._first(n, rng)
+        else:
+            with threadpool_limits(1, "blas"):  # faster at this size, and the same on any number of cores
+                self._learn()
+                promising = self._promising(n, rng)
+            points = [self._unseen(partial(self._next, promising, rng), rng) for _ in range(n)]
+        return [self.space.from_unit(point) for point in points]
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.losses is not None:
+                self._points.append(self.space.to_unit(outcome.genome))
+                self._outcomes.append(outcome)
+                self._constrained |= outcome.violation > 0
+        if len(self._outcomes) > _LEARNED:
+            best = best_of(penalised(self._outcomes), _LEARNED // 2)
+            latest = range(len(self._outcomes) - _LEARNED // 2, len(self._outcomes))
+            kept = sorted({*best.tolist(), *latest})
+            self._points = [self._points[row] for row in kept]
+            self._outcomes = [self._outcomes[row] for row in kept]
+
+    def _learn(self) -> None:
+        x = self._columns(np.array(self._points))
+        losses = np.array([outcome.losses for outcome in self._outcomes])
+        for model, loss in zip(self._losses, losses.T, strict=True):
+            model.fit(x, loss, _ITERATIONS)
+        if self._constrained:
+            violation = np.array([outcome.violation for outcome in self._outcomes])
+            self._violation.fit(x, violation, _ITERATIONS)
+
+    def _promising(self, n: int, rng: np.random.Generator) -> list[Point]:
+        """Choose ``n`` points, whoever adds most hypervolume next."""
+        known = np.array(self._points)
+        start = known[best_of(penalised(self._outcomes), _POPULATION)]
+        expected = self._predict(known, optimism=0.0)
+        front = expected[best_of(expected, _POPULATION)]
+        reference = _reference(front)
+        chosen: list[Point] = []
+        for optimism, share in ((0.0, n - n // 2), (self._optimism, n // 2)):
+            points, losses = self._search(start, optimism, rng)
+            for row in most_hypervolume(losses, front, reference, share):
+                chosen.append(points[row])
+                front = np.vstack([front, losses[row]])
+        return chosen
+
+    def _search(self, points: Array, optimism: float, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Evolve ``points`` on the model; give the last population and what is predicted of it."""
+        losses = self._predict(points, optimism)
+        for _ in range(self._generations):
+            children = self.space.settled(vary(points, _POPULATION, self._is_choice, rng))
+            points = np.concatenate([points, children])
+            losses = np.concatenate([losses, self._predict(children, optimism)])
+            points, rows = np.unique(points, axis=0, return_index=True)
+            best = best_of(losses[rows], _POPULATION)
+            points, losses = points[best], losses[rows][best]
+        return points, losses
+
+    def _predict(self, points: Array, optimism: float) -> Array:
+        x = self._columns(points)
+        losses: Array = np.column_stack([model.hopeful(x, optimism) for model in self._losses])
+        if self._constrained:
+            return penalise(losses, self._violation.hopeful(x, optimism))
+        return losses
+
+    def _columns(self, points: Array) -> Array:
+        """What the models see: an axis as it is, a choice as the corner of a simplex with edges of 1."""
+        columns = [
+            _corners(axis, choices) if choices else axis[:, None]
+            for axis, choices in zip(points.T, self._choices, strict=True)
+        ]
+        joined: Array = np.concatenate(columns, axis=1)
+        return joined
+
+    def _next(self, promising: list[Point], rng: np.random.Generator) -> Point:
+        """The next of the promising points; where they were all seen, a child of what is known."""
+        if promising:
+            return promising.pop(0)
+        child: Point = vary(np.array(self._points), 1, self._is_choice, rng)[0]
+        return child
+
+
+def most_hypervolume(losses: Array, front: Array, reference: Array, k: int) -> list[int]:
+    """Choose up to ``k`` rows of (n, objectives), each the one that adds most hypervolume to all before it.
+
+    ``front`` is there from the start. Rows that add nothing are not chosen. What a row adds can only fall as
+    others are chosen, so that a row is measured again only when it comes first (Minoux, 1978).
+    """
+    chosen: list[int] = []
+    volume = _volume(front, reference)
+    waiting = [(-math.inf, row) for row in range(len(losses))]
+    while waiting and len(chosen) < k:
+        _, row = heapq.heappop(waiting)
+        gain = _volume(np.vstack([front, losses[row]]), reference) - volume
+        if waiting and gain < -waiting[0][0]:
+            heapq.heappush(waiting, (-gain, row))
+        elif gain <= 0:
+            break
+        else:
+            chosen.append(row)
+            front, volume = np.vstack([front, losses[row]]), volume + gain
+    return chosen
+
+
+def _volume(losses: Array, reference: Array) -> float:
+    if losses.shape[1] == 1:
+        return float(max(reference[0] - losses.min(), 0.0))
+    return float(moocore.hypervolume(losses, ref=reference))
+
+
+def _reference(losses: Array) -> Array:
+    front = losses[moocore.is_nondominated(losses)] if losses.shape[1] > 1 else losses.min(keepdims=True)
+    worst: Array = front.max(axis=0) + _MARGIN * (np.ptp(front, axis=0) + np.ptp(losses, axis=0))
+    return worst
+
+
+def _corners(axis: Array, choices: int) -> Array:
+    part = np.minimum((axis * choices).astype(int), choices - 1)
+    corners: Array = np.eye(choices)[part] / np.sqrt(2)
+    return corners

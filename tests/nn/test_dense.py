@@ -1,0 +1,76 @@
+"""The control: an ordinary network under the same schedule."""
+
+import pytest
+import torch
+from torch import nn
+
+from hebbevo.errors import UsageError
+from hebbevo.nn import Dense, attach
+from hebbevo.nn.dense import KNOBS
+
+
+def nets():
+    """A dense net and the plain network that it is."""
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Linear(5, 7), Dense(7), nn.Linear(7, 3))
+    plain = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    plain.load_state_dict({name: value for name, value in dense.state_dict().items() if name[0] != "1"})
+    return dense, plain
+
+
+def train(net, optimizer, x, y):
+    for _ in range(10):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+
+def test_it_trains_as_a_relu_and_nobody_dies():
+    dense, plain = nets()
+    x, y = torch.randn(16, 5), torch.randint(3, (16,))
+    optimizers = [torch.optim.AdamW(net.parameters(), lr=0.05) for net in (dense, plain)]
+    attach(dense, optimizers[0])
+    for net, optimizer in zip((dense, plain), optimizers, strict=True):
+        train(net, optimizer, x, y)
+    assert torch.equal(dense(x), plain(x))
+    assert dense[1].alive.tolist() == [True] * 7
+    assert not dense[1].due(torch.arange(1, 100)).any()
+
+
+def test_it_counts_the_steps_of_training_only():
+    unit = Dense(4)
+    unit(torch.ones(2, 4))
+    unit.eval()(torch.ones(2, 4))
+    assert unit.steps.item() == 1
+
+
+def test_settling_brings_the_learning_rate_to_zero():
+    dense, _ = nets()
+    dense[1] = Dense(7, settle=0.5)
+    optimizer = torch.optim.SGD(dense.parameters(), lr=1.0)
+    attach(dense, optimizer, total_steps=4)
+    moved = []
+    for _ in range(4):
+        optimizer.zero_grad()
+        dense(torch.randn(8, 5)).sum().backward()
+        before, slope = dense[2].bias.detach().clone(), dense[2].bias.grad.clone()
+        optimizer.step()
+        moved.append(((before - dense[2].bias) / slope).mean().item())
+    assert moved == pytest.approx([1, 1, 1, 0.5])
+
+
+def test_the_schedule_is_that_of_stamina():
+    from hebbevo.nn.stamina import KNOBS as STAMINA
+
+    ours, theirs = KNOBS["settle"], STAMINA["settle"]
+    assert (ours.kind, ours.default, ours.low, ours.high) == (
+        theirs.kind,
+        theirs.default,
+        theirs.low,
+        theirs.high,
+    )
+
+
+def test_a_settle_out_of_range_is_one_line():
+    with pytest.raises(UsageError, match=r"^Dense: settle: 1\.5 is outside its range; "):
+        Dense(3, settle=1.5)

@@ -1,0 +1,95 @@
+"""The surrogate-assisted sampler: what its model sees, and what it draws from it."""
+
+import moocore
+import numpy as np
+import pytest
+
+from hebbevo.samplers import SAMPLERS, Outcome
+from hebbevo.samplers.surrogate import Surrogate, most_hypervolume
+from hebbevo.space import ChoiceGene, FloatGene, Space
+
+CUBE = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(12)))
+
+
+def zdt1(genome):
+    x = np.array(list(genome.values()))
+    g = 1 + 9 * x[1:].mean()
+    return float(x[0]), float(g * (1 - np.sqrt(x[0] / g)))
+
+
+def found(sampler, generations, losses=zdt1, violation=lambda genome: 0.0):
+    told = []
+    for _ in range(generations):
+        outcomes = [Outcome(g, losses(g), violation(g)) for g in sampler.ask(20)]
+        sampler.tell(outcomes)
+        told += outcomes
+    return told
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_the_draw_adds_most_hypervolume_step_by_step(seed, objectives):
+    rng = np.random.default_rng(seed)
+    losses, front, reference = rng.random((30, objectives)), rng.random((4, objectives)), np.ones(objectives)
+    chosen = most_hypervolume(losses, front, reference, 10)
+    known = front
+    for row in chosen:
+        volumes = [moocore.hypervolume(np.vstack([known, one]), ref=reference) for one in losses]
+        assert volumes[row] == pytest.approx(max(volumes), abs=1e-12)
+        known = np.vstack([known, losses[row]])
+
+
+def test_what_adds_nothing_is_not_drawn():
+    front = np.array([[0.2, 0.2]])
+    assert most_hypervolume(np.array([[0.3, 0.3], [0.2, 0.2], [0.1, 0.5]]), front, np.ones(2), 3) == [2]
+
+
+def test_with_one_objective_only_the_best_adds():
+    assert most_hypervolume(np.array([[0.5], [0.1], [0.3]]), np.array([[0.4]]), np.array([1.0]), 3) == [1]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_it_finds_in_half_the_trials_more_than_the_genetic_algorithm_in_all(seed):
+    def volume(outcomes):
+        return moocore.hypervolume(np.array([outcome.losses for outcome in outcomes]), ref=[1.1, 6.0])
+
+    ours = found(Surrogate(CUBE, seed, {"model_generations": 30}), 6)
+    theirs = found(SAMPLERS["ga"](CUBE, seed, {}), 12)
+    assert volume(ours) > volume(theirs)
+
+
+def test_choices_are_one_apart_and_inactive_genes_nowhere():
+    space = Space(
+        (
+            ChoiceGene("kind", ("a", "b", "c")),
+            FloatGene("gain", 0.0, 1.0, when=(("kind", ("b",)),)),
+        )
+    )
+    sampler = Surrogate(space, 0, {})
+    genomes = [{"kind": "a"}, {"kind": "c"}, {"kind": "b", "gain": 0.25}, {"kind": "b", "gain": 0.75}]
+    x = sampler._columns(np.array([space.to_unit(genome) for genome in genomes]))
+    distances = np.linalg.norm(x[:, None] - x, axis=2)
+    assert distances[0, 1] == pytest.approx(1.0)
+    assert distances[2, 3] == pytest.approx(0.5)
+    points = np.array([[0.1, 0.0], [0.1, 1.0]])  # kind a: the other axis means nothing
+    assert len(np.unique(space.settled(points), axis=0)) == 1
+
+
+def test_what_it_learns_from_is_bounded_and_holds_the_front():
+    sampler = Surrogate(CUBE, 0, {"model_generations": 1})
+    told = found(sampler, 25)
+    assert len(told) == 500
+    assert len(sampler._outcomes) <= 400
+    losses = np.array([outcome.losses for outcome in told])
+    kept = {outcome.losses for outcome in sampler._outcomes}
+    assert {tuple(row) for row in losses[moocore.is_nondominated(losses)].tolist()} <= kept
+
+
+def test_a_constraint_is_learned():
+    def violation(genome):
+        return genome["x0"] - 0.3
+
+    told = found(Surrogate(CUBE, 0, {"model_generations": 20}), 5, violation=violation)
+    late = [outcome.violation <= 0 for outcome in told[40:]]
+    early = [outcome.violation <= 0 for outcome in told[:20]]
+    assert np.mean(late) > 0.8 > np.mean(early)

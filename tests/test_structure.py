@@ -1,0 +1,149 @@
+"""Depth, widths and rule as genes, from the space file to the tables and the report."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import hebbevo
+from hebbevo.cli import cli
+from hebbevo.ledger import Ledger
+from hebbevo.report import write
+from hebbevo.report.source import genes
+from hebbevo.terminal import front_objects
+
+SPACE = """\
+version: 1
+name: structured
+task:    {{dataset: {data}, epochs: 2, batch_size: 32}}
+network: {{hidden: [99], settings: {{warmup: 4, prune_period: 2, grace: 4, settle: 0.2}}}}
+search:  {{sampler: ga, population: 8, trials: 16, seed: 1}}
+genome:
+  depth:  {{type: int, low: 1, high: 3}}
+  hidden: {{type: int, low: 2, high: 12, log: true, repeat: depth}}
+  rule:   {{choices: [stamina, dense]}}
+  unactivation_penalty: {{low: 1e-2, high: 100, log: true, when: {{rule: stamina}}}}
+  regrowth_rate: {{low: 0.0, high: 0.1, repeat: depth, when: {{rule: stamina}}}}
+  learning_rate: {{low: 3e-3, high: 3e-2, log: true}}
+"""
+NAMES = [
+    "depth",
+    *(f"hidden.{layer}" for layer in (1, 2, 3)),
+    "rule",
+    "unactivation_penalty",
+    *(f"regrowth_rate.{layer}" for layer in (1, 2, 3)),
+    "learning_rate",
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path, blobs: Path) -> Path:
+    path = tmp_path / "structured.yaml"
+    path.write_text(SPACE.format(data=blobs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> hebbevo.Study:
+    folder = tmp_path_factory.mktemp("structured")
+    space = folder / "structured.yaml"
+    space.write_text(SPACE.format(data=blobs))
+    return hebbevo.search(space, study=folder / "s.db", workers=1)
+
+
+def test_every_trial_has_the_network_of_its_genome(study: hebbevo.Study) -> None:
+    with Ledger.open(study.path) as book:
+        records = [record for generation in book.generations() for record in generation.records]
+        space = book.spec.space
+    trials = study.trials()
+    assert study.neurons == book.facts["neurons"] == 36
+    assert trials["genome.depth"].nunique() == 3
+    assert trials["genome.rule"].nunique() == 2
+    for record, row in zip(records, trials.to_dict("records"), strict=True):
+        genome, details = record.genome, record.result.details
+        assert space.contains(genome)
+        widths = [genome[f"hidden.{layer}"] for layer in range(1, genome["depth"] + 1)]
+        assert details["neurons"] == row["neurons"] == sum(widths)
+        left = details["survivors_per_layer"]
+        assert len(left) == genome["depth"]
+        assert all(alive <= width for alive, width in zip(left, widths, strict=True))
+        if genome["rule"] == "dense":
+            assert left == widths
+    assert (trials.survivors < trials.neurons).any()
+
+
+def test_genes_that_are_not_there_are_empty_and_whole_numbers_stay_whole(study: hebbevo.Study) -> None:
+    trials = study.trials()
+    assert [name for name in trials.columns if name.startswith("genome.")] == [f"genome.{n}" for n in NAMES]
+    for layer in (1, 2, 3):
+        widths = trials[f"genome.hidden.{layer}"]
+        assert (widths.notna() == (trials["genome.depth"] >= layer)).all()
+        assert all(type(width) is int for width in widths.dropna().tolist())
+        rates = trials[f"genome.regrowth_rate.{layer}"]
+        assert (rates.notna() == (widths.notna() & (trials["genome.rule"] == "stamina"))).all()
+
+
+def test_the_front_and_the_report_name_the_genes_of_every_layer(study: hebbevo.Study, tmp_path: Path) -> None:
+    assert genes(study) == NAMES
+    for item in front_objects(study):
+        widths = [value for name, value in item["genome"].items() if name.startswith("hidden.")]
+        assert len(widths) == item["genome"]["depth"]
+        assert sum(widths) == item["neurons"] >= item["survivors"]
+    page, *_ = write(study, tmp_path / "report")
+    text = page.read_text()
+    for words in (
+        "<dd>mlp, depth and hidden searched</dd>",
+        "<dd>searched (warmup 4, prune_period 2, grace 4, settle 0.2)</dd>",
+        "<dd>up to 36</dd>",
+        "% fewer than in the largest network",
+        '<th scope="col">hidden.3</th>',
+    ):
+        assert words in text
+
+
+def test_a_structured_study_goes_on_after_a_stop_as_if_there_had_been_none(
+    study: hebbevo.Study, path: Path, tmp_path: Path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(progress: hebbevo.Progress) -> None:
+        if progress.trials >= 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        hebbevo.search(path, study=tmp_path / "stopped.db", watch=stop)
+    again = hebbevo.resume(tmp_path / "stopped.db").trials()
+    pd.testing.assert_frame_equal(
+        again.drop(columns="seconds"), study.trials().drop(columns="seconds"), check_exact=True
+    )
+
+
+@pytest.mark.parametrize(("rule", "own"), [("stamina", "prune_period = 10"), ("dense", "settle = 0.0")])
+def test_the_knobs_of_a_rule_come_with_those_of_every_network(
+    rule: str, own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli(["knobs", rule], standalone_mode=False)
+    told = capsys.readouterr().out.splitlines()
+    assert {own, "learning_rate = 0.001", "depth = 2", "hidden = 128", "rule = stamina"} <= set(told)
+    assert ("prune_period = 10" in told) is (rule == "stamina")
+
+
+def test_where_some_may_die_trainings_too_short_for_it_are_told_of(path: Path, tmp_path: Path) -> None:
+    path.write_text(path.read_text().replace("warmup: 4", "warmup: 400"))
+    seen: list[hebbevo.Progress] = []
+    hebbevo.search(path, study=tmp_path / "short.db", trials=4, watch=seen.append)
+    assert seen[0].notice.startswith("no neuron can die: ")
+
+
+def test_where_the_rule_is_dense_nobody_dies_and_nobody_warns_of_it(path: Path, tmp_path: Path) -> None:
+    text = "".join(line for line in path.read_text().splitlines(True) if "rule" not in line)
+    path.write_text(
+        text.replace("warmup: 4, prune_period: 2, grace: 4, settle: 0.2}", "settle: 0.2}, rule: dense")
+    )
+    seen: list[hebbevo.Progress] = []
+    study = hebbevo.search(path, study=tmp_path / "dense.db", watch=seen.append)
+    trials = study.trials()
+    assert {progress.notice for progress in seen} == {""}
+    assert (trials.survivors == trials.neurons).all()
+    assert trials.accuracy.max() > study.chance + 0.2
