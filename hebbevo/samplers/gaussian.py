@@ -1,4 +1,4 @@
-"""Gaussian process regression (Rasmussen & Williams, 2006) with a length scale a gene."""
+"""Gaussian process regression (Rasmussen & Williams, 2006) with a trend, and a length scale a gene."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from scipy.optimize import minimize
 Array = NDArray[np.float64]
 
 _JITTER = 1e-8
-_SPREAD = 3.0  # of the prior over the logarithm of a length scale
+_ITERATIONS = 15  # of a fit, which begins where the last one ended
 
 
 class GaussianProcess:
     """One loss as a smooth function of the genome, with noise.
 
-    The kernel is Matérn 5/2; the scale of the function follows from the data in closed form. The length
-    scales have the log-normal prior of Hvarfner et al. (2024, arXiv:2402.02229), which grows with the number
-    of genes; so neither many genes nor few data make them run away.
+    The kernel is a Matérn 5/2, which bends, and a trend, linear and quadratic in every input: the trend is
+    learned from few data and carries on where there are none. The scale of the function follows from the
+    data in closed form. The length scales have a log-normal prior whose centre grows with the number of genes
+    (Hvarfner et al., 2024, arXiv:2402.02229); so neither many genes nor few data make them run away.
 
     Args:
         groups: (columns,) int, the gene that each input column belongs to; its columns share a length scale.
@@ -30,49 +31,61 @@ class GaussianProcess:
     def __init__(self, groups: NDArray[np.intp]) -> None:
         self._groups = groups
         genes = int(groups[-1]) + 1
-        self._centre = math.sqrt(2) + math.log(genes) / 2 - 1
-        self._parameters = np.append(np.full(genes, self._centre), math.log(1e-2))  # log scales, log noise
-        self._bounds = [(-3.0, 5.0)] * genes + [(-14.0, 1.0)]
+        scale = math.sqrt(2) + math.log(genes) / 2 - 1
+        # logarithms: of the length scales, of the variances of the linear and quadratic trend, of the noise's
+        self._centres = np.array([*[scale] * genes, -1.0, -1.0, -5.0])
+        self._spreads = np.array([*[1.0] * genes, 3.0, 3.0, 4.0])
+        self._bounds = [(-3.0, 5.0)] * genes + [(-12.0, 8.0)] * 2 + [(-14.0, 1.0)]
+        self._parameters = self._centres
 
-    def fit(self, x: Array, y: Array, iterations: int) -> None:
-        """Fit to inputs (n, columns) and values (n,), from where the last fit ended.
+    def fit(self, x: Array, y: Array) -> None:
+        """Fit to inputs (n, columns) in the unit cube and values (n,), from where the last fit ended.
 
         The hyperparameters maximise the marginal likelihood times the prior, by L-BFGS-B.
         """
         self._mean, self._sd = y.mean(), y.std() or 1.0
         self._x, self._y = x, (y - self._mean) / self._sd
+        self._trends = [trend @ trend.T for trend in _trends(x)]
         found = minimize(
             self._misfit,
             self._parameters,
             jac=True,
             method="L-BFGS-B",
             bounds=self._bounds,
-            options={"maxiter": iterations},
+            options={"maxiter": _ITERATIONS},
         )
         self._parameters = found.x
         self._scaled = x / self._scales(found.x)
         self._factor = cholesky(self._covariance(self._scaled, found.x)[0], lower=True)
         self._weights = cho_solve((self._factor, True), self._y)
         self._variance = self._y @ self._weights / len(x)
+        self._trend = np.hstack(self._weighed(x))
 
     def hopeful(self, x: Array, optimism: float) -> Array:
         """Predict the values (n,) at (n, columns), less ``optimism`` standard deviations of the function."""
-        kernel, _ = _matern(x / self._scales(self._parameters), self._scaled)
+        trend = np.hstack(self._weighed(x))
+        kernel = _matern(x / self._scales(self._parameters), self._scaled)[0] + trend @ self._trend.T
         expected = kernel @ self._weights
         if optimism:
             explained = solve_triangular(self._factor, kernel.T, lower=True)
-            left = np.maximum(1 - (explained * explained).sum(axis=0), 0.0)
+            left = np.maximum(1 + (trend * trend).sum(axis=1) - (explained * explained).sum(axis=0), 0.0)
             expected -= optimism * np.sqrt(self._variance * left)
         predicted: Array = self._mean + self._sd * expected
         return predicted
 
     def _scales(self, parameters: Array) -> Array:
-        scales: Array = np.exp(parameters[:-1])[self._groups]
+        scales: Array = np.exp(parameters[:-3])[self._groups]
         return scales
+
+    def _weighed(self, x: Array) -> list[Array]:
+        variances = np.exp(self._parameters[-3:-1])
+        return [np.sqrt(variance) * trend for variance, trend in zip(variances, _trends(x), strict=True)]
 
     def _covariance(self, scaled: Array, parameters: Array) -> tuple[Array, Array]:
         kernel, slope = _matern(scaled, scaled)
         kernel[np.diag_indices(len(scaled))] = 1 + np.exp(parameters[-1]) + _JITTER
+        for variance, trend in zip(np.exp(parameters[-3:-1]), self._trends, strict=True):
+            kernel += variance * trend
         return kernel, slope
 
     def _misfit(self, parameters: Array) -> tuple[float, Array]:
@@ -92,14 +105,20 @@ class GaussianProcess:
         pull = inverse - np.outer(weights, weights) / variance
         steep = pull * slope
         by_column = steep.sum(axis=1) @ (scaled * scaled) - (scaled * (steep @ scaled)).sum(axis=0)
+        by_variance = [(pull * trend).sum() for trend in (*self._trends, np.eye(len(scaled)))]
         gradient = np.append(
-            np.bincount(self._groups, by_column, len(parameters) - 1),
-            np.exp(parameters[-1]) * np.trace(pull) / 2,
+            np.bincount(self._groups, by_column, len(parameters) - 3),
+            np.exp(parameters[-3:]) * by_variance / 2,
         )
-        centres = np.append(np.full(len(parameters) - 1, self._centre), -5.0)
-        spreads = np.append(np.full(len(parameters) - 1, _SPREAD), 4.0)
-        away = (parameters - centres) / spreads
-        return misfit + (away * away).sum() / 2, gradient + away / spreads
+        away = (parameters - self._centres) / self._spreads
+        return misfit + (away * away).sum() / 2, gradient + away / self._spreads
+
+
+def _trends(x: Array) -> tuple[Array, Array]:
+    """Linear and quadratic functions of (n, columns), of variance 1 in sum over the unit cube."""
+    centred = x - 0.5
+    columns = x.shape[1]
+    return centred * math.sqrt(12 / columns), (centred * centred - 1 / 12) * math.sqrt(180 / columns)
 
 
 def _matern(a: Array, b: Array) -> tuple[Array, Array]:
