@@ -36,7 +36,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 from scipy.stats import t as student
 
 from hebbevo import pareto, spacefile
-from hebbevo.ledger import Ledger
+from hebbevo.ledger import Ledger, Result
 from hebbevo.loop import _prepare, recipe_of, split_of
 from hebbevo.samplers import SAMPLERS, Outcome
 from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space
@@ -46,6 +46,7 @@ TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 3
 PROBLEMS = ("zdt1", "zdt2", "zdt3", "zdt4", "zdt6", "dtlz2")
 OURS = ("surrogate", "ga", "cmaes", "annealing")
 MARKS = (100, 250, 500)
+COSTED = (100, 1_000, 10_000)
 
 Losses = Callable[[list[Genome]], list[tuple[float, ...] | None]]
 
@@ -53,9 +54,16 @@ Losses = Callable[[list[Genome]], list[tuple[float, ...] | None]]
 class Stock:
     """An Optuna sampler as it comes, without hebbevo."""
 
-    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Space, objectives: int) -> None:
+    def __init__(
+        self,
+        sampler: optuna.samplers.BaseSampler,
+        space: Space,
+        objectives: int,
+        storage: str | None = None,
+    ) -> None:
         self.space = space
-        self.study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
+        directions = ["minimize"] * objectives
+        self.study = optuna.create_study(directions=directions, sampler=sampler, storage=storage)
         self.trials: list[optuna.Trial] = []
 
     def ask(self, n: int, progress: float) -> list[Genome]:
@@ -202,27 +210,60 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
 # --- what a sampler costs ---
 
 
-def times(trials: Sequence[int] = (100, 1_000, 10_000)) -> pd.DataFrame:
-    """Milliseconds of CPU a trial, by sampler, in the ten generations before each number of trials."""
+def times() -> pd.DataFrame:
+    """Milliseconds a trial in the ten generations before each mark, without and with the SQLite record."""
     spec = spacefile.read("stamina")
-    rows = []
+    rows = {}
     for name in OURS:
         sampler = SAMPLERS[name](spec.space, 0, {}, 2)
-        spent: list[float] = []
-        while len(spent) * GENERATION < trials[-1]:
-            started = time.process_time()
-            asked = sampler.ask(GENERATION, len(spent) * GENERATION / trials[-1])
-            asked_for = time.process_time() - started
-            outcomes = [Outcome(genome, _made_up(genome)) for genome in asked]
-            started = time.process_time()
-            sampler.tell(outcomes)
-            spent.append(asked_for + time.process_time() - started)
-        row: dict[str, object] = {"sampler": name}
-        for mark in trials:
-            generations = spent[max(0, mark // GENERATION - 10) : mark // GENERATION]
-            row[f"at {mark}"] = 1000 * np.mean(generations) / GENERATION
-        rows.append(row)
-    return pd.DataFrame(rows)
+        asking, recording = [], []
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Ledger.create(Path(folder, "study.db"), spec, {}) as book,
+        ):
+            for generation in range(COSTED[-1] // GENERATION):
+                progress = generation * GENERATION / COSTED[-1]
+                started = time.perf_counter()
+                asked = sampler.ask(GENERATION, progress)
+                told = [Outcome(genome, _made_up(genome)) for genome in asked]
+                sampler.tell(told)
+                done = time.perf_counter()
+                records = book.open_generation(generation, COSTED[-1], progress, asked)
+                values = [(-outcome.losses[0], outcome.losses[1]) for outcome in told if outcome.losses]
+                results = [Result(each.number, pair, {}) for each, pair in zip(records, values, strict=True)]
+                for first in range(0, GENERATION, COHORT):
+                    book.close_cohort(results[first : first + COHORT])
+                asking.append(done - started)
+                recording.append(time.perf_counter() - done)
+        rows[name] = _before(asking)
+        rows[f"{name}, and the record"] = _before([a + b for a, b in zip(asking, recording, strict=True)])
+    rows["Optuna NSGA-II on SQLite"] = _before(_stock_times(spec.space))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[f"at {mark:,}" for mark in COSTED])
+
+
+def _stock_times(space: Space) -> list[float]:
+    """Seconds a generation of stock NSGA-II on SQLite; it takes too long to go on to the last mark."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    spent = []
+    with tempfile.TemporaryDirectory() as folder:
+        sampler = Stock(
+            STOCK["Optuna NSGA-II"][0](0), space, 2, storage=f"sqlite:///{Path(folder, 'study.db')}"
+        )
+        for _ in range(COSTED[-2] // GENERATION):
+            started = time.perf_counter()
+            asked = sampler.ask(GENERATION, 0.0)
+            sampler.tell([Outcome(genome, _made_up(genome)) for genome in asked])
+            spent.append(time.perf_counter() - started)
+    return spent
+
+
+def _before(seconds: Sequence[float]) -> list[float]:
+    """Milliseconds a trial in the ten generations before each mark that was reached."""
+    ends = [mark // GENERATION for mark in COSTED]
+    return [
+        1000 * float(np.mean(seconds[max(0, end - 10) : end])) / GENERATION if end <= len(seconds) else np.nan
+        for end in ends
+    ]
 
 
 def _made_up(genome: Genome) -> tuple[float, float]:
@@ -254,22 +295,31 @@ def fill(part: str, tasks: Sequence[str], names: Sequence[str], seeds: int, work
 
 
 def table(cells: pd.DataFrame) -> str:
-    """Means and standard deviations over seeds, and the default's lead over the others, 95 % intervals."""
+    """Means and standard deviations over seeds, and how much better the default is, with 95 % intervals."""
     return "\n\n".join(_task_table(task, rows) for task, rows in cells.groupby("task", sort=False))
 
 
 def _task_table(task: str, rows: pd.DataFrame) -> str:
-    figures = [f"hv {mark}" for mark in MARKS] + (["hv again"] if rows.part.iloc[0] == "real" else ["igd+"])
+    last = "hv again" if rows.part.iloc[0] == "real" else "igd+"
+    figures = [*(f"hv {mark}" for mark in MARKS), last]
     default = rows[rows.sampler == OURS[0]].set_index("seed")
-    leads = ["hv 500", figures[-1]]
-    header = ["sampler", "seeds", *figures, *(f"lead of {OURS[0]}, {figure}" for figure in leads)]
+    leads = {"hv 500": "more hv 500", last: "less igd+" if last == "igd+" else f"more {last}"}
+    header = ["sampler", "seeds", *figures, *(f"{OURS[0]}: {words}" for words in leads.values())]
     lines = [f"**{task}**", "", _row(header), _row(["---"] * len(header))]
     for name in (*OURS, *STOCK):
         mine = rows[rows.sampler == name].set_index("seed")
         if not mine.empty:
             cells = [f"{mine[figure].mean():.3f} ± {mine[figure].std():.3f}" for figure in figures]
-            against = [name != OURS[0] and _lead(default[figure] - mine[figure]) for figure in leads]
-            lines.append(_row([name, str(len(mine)), *cells, *(lead or "" for lead in against)]))
+            signs = {figure: -1 if figure == "igd+" else 1 for figure in leads}
+            against = [_lead(signs[figure] * (default[figure] - mine[figure])) for figure in leads]
+            lines.append(_row([name, str(len(mine)), *cells, *(against if name != OURS[0] else ["", ""])]))
+    stock = rows[rows.sampler == "Optuna NSGA-II"].set_index("seed")
+    early = (default[f"hv {MARKS[1]}"] - stock[f"hv {MARKS[2]}"]).dropna()
+    lines += [
+        "",
+        f"{OURS[0]} after {MARKS[1]} trials less Optuna NSGA-II after {MARKS[2]}: {_lead(early)}; "
+        f"more in {(early >= 0).sum()} of {len(early)} seeds.",
+    ]
     return "\n".join(lines)
 
 
@@ -299,7 +349,7 @@ def main() -> None:
     commands.add_parser("table").add_argument("files", type=Path, nargs="+")
     options = parser.parse_args()
     if options.command == "time":
-        print(times().to_string(index=False, float_format="{:.2f}".format))
+        print(times().to_string(float_format="{:.2f}".format, na_rep=""))
     elif options.command == "table":
         lines = [json.loads(line) for file in options.files for line in file.read_text().splitlines()]
         print(table(pd.DataFrame(lines)))

@@ -3,9 +3,11 @@
 import moocore
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.samplers.surrogate import Surrogate, most_hypervolume
+from hebbevo.samplers.gaussian import GaussianProcess
+from hebbevo.samplers.surrogate import Surrogate, _Loss, most_hypervolume
 from hebbevo.space import ChoiceGene, FloatGene, Space
 
 CUBE = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(12)))
@@ -58,6 +60,50 @@ def test_it_finds_in_half_the_trials_more_than_the_genetic_algorithm_in_all(seed
     assert volume(ours) > volume(theirs)
 
 
+@pytest.mark.parametrize("bend", [np.exp, lambda t: t, lambda t: -np.exp(-t)])
+def test_a_loss_is_bent_and_straightened_again(bend):
+    losses = bend(np.random.default_rng(0).normal(size=200))
+    loss = _Loss(np.arange(1))
+    x = (np.argsort(np.argsort(losses))[:, None] + 0.5) / 200  # a smooth function of x without noise
+    loss.fit(x, losses)
+    middle = np.argsort(losses)[5:-5]
+    found = loss.as_loss(loss.hopeful(x, 0.0))
+    assert found[middle] == pytest.approx(losses[middle], abs=0.02 * losses.std())
+
+
+def test_bending_tells_apart_what_lies_in_a_corner_of_the_range():
+    rng = np.random.default_rng(1)
+
+    def neurons(x):
+        return 256 * x[:, 0] ** 6 * (1 + x[:, 1])
+
+    x = rng.random((60, 2))
+    loss, straight = _Loss(np.arange(2)), GaussianProcess(np.arange(2))
+    noisy = neurons(x) * np.exp(0.2 * rng.normal(size=60))
+    loss.fit(x, noisy)
+    straight.fit(x, noisy)
+    new = np.column_stack([np.linspace(0.1, 0.6, 200), rng.random(200)])  # a tenth of the neurons and fewer
+    bent = spearmanr(loss.hopeful(new, 0.0), neurons(new)).statistic
+    assert bent > 0.95
+    assert bent > spearmanr(straight.hopeful(new, 0.0), neurons(new)).statistic
+
+
+def test_equal_losses_are_predicted_as_they_are():
+    loss = _Loss(np.arange(2))
+    x = np.random.default_rng(2).random((12, 2))
+    loss.fit(x, np.full(12, 7.0))
+    assert loss.as_loss(loss.hopeful(1 - x, 1.0)) == pytest.approx(7.0)
+
+
+def test_a_tenth_of_a_generation_owes_nothing_to_the_model(monkeypatch):
+    sampler = Surrogate(CUBE, 0, {"model_generations": 1})
+    found(sampler, 1)
+    nowhere = np.full(12, 0.123456)
+    monkeypatch.setattr(sampler, "_promising", lambda n, rng: [nowhere + row / 1e6 for row in range(n)])
+    asked = np.array([list(genome.values()) for genome in sampler.ask(20)])
+    assert (np.abs(asked - nowhere).max(axis=1) < 1e-4).sum() == 18
+
+
 def test_choices_are_one_apart_and_inactive_genes_nowhere():
     space = Space(
         (
@@ -79,7 +125,7 @@ def test_what_it_learns_from_is_bounded_and_holds_the_front():
     sampler = Surrogate(CUBE, 0, {"model_generations": 1})
     told = found(sampler, 25)
     assert len(told) == 500
-    assert len(sampler._outcomes) <= 400
+    assert len(sampler._outcomes) <= 300
     losses = np.array([outcome.losses for outcome in told])
     kept = {outcome.losses for outcome in sampler._outcomes}
     assert {tuple(row) for row in losses[moocore.is_nondominated(losses)].tolist()} <= kept
