@@ -177,9 +177,11 @@ def _continue(
     with ledger.held(path), Ledger.open(path) as book:
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
-        loop = _Loop(book, in_force if trials is None else trials, timeout, watch)
-        loop.replay(recorded)
-        if not loop.finished:
+        total = in_force if trials is None else trials
+        done = [record for generation in recorded for record in generation.records if record.result]
+        if len(done) < max(total, sum(len(generation.records) for generation in recorded)):
+            loop = _Loop(book, total, timeout, watch)
+            loop.replay(recorded)
             with closing(_executor(book, split, workers)) as executor:
                 loop.run(executor, _warning(book))
         return Study(book)

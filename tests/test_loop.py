@@ -17,9 +17,11 @@ import torch
 import hebbevo
 from hebbevo import loop
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
+from hebbevo.executors import serial
 from hebbevo.ledger import Ledger
 from hebbevo.samplers import SAMPLERS, Genetic
 from hebbevo.samplers.base import Sampler
+from hebbevo.space import canonical
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -166,9 +168,26 @@ def test_trials_is_the_total_and_more_of_them_continue_the_study(space: Path, tm
 
 
 def test_replay_trains_nothing_again(space: Path, straight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "hebbevo.executors.serial.train", lambda *_: pytest.fail("a recorded trial was trained")
-    )
+    real, trained = serial.train, []
+
+    def watched(recipe, candidates, *rest):
+        trained.extend(canonical(candidate.genome) for candidate in candidates)
+        return real(recipe, candidates, *rest)
+
+    monkeypatch.setattr(serial, "train", watched)
+    with Ledger.open(straight) as book:
+        recorded = {
+            canonical(each.genome) for generation in book.generations() for each in generation.records
+        }
+    hebbevo.resume(straight, trials=32, workers=1)
+    assert trained
+    assert not recorded & set(trained)
+
+
+def test_a_finished_study_is_not_replayed(
+    space: Path, straight: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Genetic, "_ask", lambda *_: pytest.fail("a finished study was replayed"))
     before = table(straight)
     hebbevo.search(space, study=straight)
     pd.testing.assert_frame_equal(table(straight), before)

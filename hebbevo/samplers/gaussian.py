@@ -61,17 +61,16 @@ class GaussianProcess:
         self._variance = self._y @ self._weights / len(x)
         self._trend = np.hstack(self._weighed(x))
 
-    def hopeful(self, x: Array, optimism: float) -> Array:
-        """Predict the values (n,) at (n, columns), less ``optimism`` standard deviations of the function."""
+    def predict(self, x: Array, optimism: float) -> tuple[Array, Array]:
+        """Predict the values (n,) at (n, columns): as expected, and ``optimism`` standard deviations less."""
         trend = np.hstack(self._weighed(x))
         kernel = _matern(x / self._scales(self._parameters), self._scaled)[0] + trend @ self._trend.T
-        expected = kernel @ self._weights
+        expected = hopeful = kernel @ self._weights
         if optimism:
             explained = solve_triangular(self._factor, kernel.T, lower=True)
             left = np.maximum(1 + (trend * trend).sum(axis=1) - (explained * explained).sum(axis=0), 0.0)
-            expected -= optimism * np.sqrt(self._variance * left)
-        predicted: Array = self._mean + self._sd * expected
-        return predicted
+            hopeful = expected - optimism * np.sqrt(self._variance * left)
+        return self._mean + self._sd * expected, self._mean + self._sd * hopeful
 
     def _scales(self, parameters: Array) -> Array:
         scales: Array = np.exp(parameters[:-3])[self._groups]

@@ -145,13 +145,15 @@ class Surrogate(Sampler):
     def _predict(self, points: Array, optimism: float) -> Array:
         """Predict the bent losses, (n, objectives)."""
         x = seen = self._columns(points)
-        hopeful = []
+        predicted = []
         for model in reversed(self._losses):
-            hopeful.append(model.hopeful(x, optimism))
-            x = np.column_stack([x, model.hopeful(x, 0.0) if optimism else hopeful[-1]])
-        losses: Array = np.column_stack(hopeful[::-1])
+            expected, hopeful = model.predict(x, optimism)
+            predicted.append(hopeful)
+            x = np.column_stack([x, expected])
+        losses: Array = np.column_stack(predicted[::-1])
         if self._constrained:
-            return penalise(losses, self._violation.hopeful(seen, optimism))
+            _, violation = self._violation.predict(seen, optimism)
+            return penalise(losses, violation)
         return losses
 
     def _as_losses(self, predicted: Array) -> Array:
@@ -201,9 +203,9 @@ class _Loss:
         self._process.fit(x, learned)
         return learned
 
-    def hopeful(self, x: Array, optimism: float) -> Array:
-        """Predict the bent loss, as `GaussianProcess.hopeful`."""
-        return self._process.hopeful(x, optimism)
+    def predict(self, x: Array, optimism: float) -> tuple[Array, Array]:
+        """Predict the bent loss, as `GaussianProcess.predict`."""
+        return self._process.predict(x, optimism)
 
     def as_loss(self, bent: Array) -> Array:
         """Straighten what was predicted."""
