@@ -20,9 +20,10 @@ class GaussianProcess:
     """One loss as a smooth function of the genome, with noise.
 
     The kernel is a Matérn 5/2, which bends, and a trend, linear and quadratic in every input: the trend is
-    learned from few data and carries on where there are none. The scale of the function follows from the
-    data in closed form. The length scales have a log-normal prior whose centre grows with the number of genes
-    (Hvarfner et al., 2024, arXiv:2402.02229); so neither many genes nor few data make them run away.
+    learned from few data and carries on where there are none. Its prior is a weak one, or the trend would
+    point to the corners of the cube. The scale of the function follows from the data in closed form. The
+    length scales have the log-normal prior of Hvarfner et al. (2024, arXiv:2402.02229), which grows with the
+    number of genes; so neither many genes nor few data make them run away.
 
     Args:
         groups: (columns,) int, the gene that each input column belongs to; its columns share a length scale.
@@ -33,8 +34,8 @@ class GaussianProcess:
         genes = int(groups[-1]) + 1
         scale = math.sqrt(2) + math.log(genes) / 2 - 1
         # logarithms: of the length scales, of the variances of the linear and quadratic trend, of the noise's
-        self._centres = np.array([*[scale] * genes, -1.0, -1.0, -5.0])
-        self._spreads = np.array([*[1.0] * genes, 3.0, 3.0, 4.0])
+        self._centres = np.array([*[scale] * genes, -4.0, -4.0, -5.0])
+        self._spreads = np.array([*[3.0] * genes, 2.0, 2.0, 4.0])
         self._bounds = [(-3.0, 5.0)] * genes + [(-12.0, 8.0)] * 2 + [(-14.0, 1.0)]
         self._parameters = self._centres
 

@@ -15,8 +15,8 @@ _CROSSOVER = 0.9
 def vary(parents: Array, n: int, is_choice: NDArray[np.bool_], rng: np.random.Generator) -> Array:
     """Make ``n`` points, (n, dimension), of ``parents`` in the unit cube.
 
-    Simulated binary crossover and polynomial mutation, cut at the bounds, where an optimum often lies; axes
-    of choices are swapped and redrawn instead. One axis a point mutates on average.
+    Simulated binary crossover and polynomial mutation, reflected at the bounds; axes of choices are swapped
+    and redrawn instead. One axis a point mutates on average.
     """
     shape = n, parents.shape[1]
     one, two = (parents[rng.integers(len(parents), size=n)] for _ in range(2))
@@ -30,7 +30,8 @@ def vary(parents: Array, n: int, is_choice: NDArray[np.bool_], rng: np.random.Ge
     step = np.where(u < 0.5, (2 * u) ** (1 / (_ETA + 1)) - 1, 1 - (2 * (1 - u)) ** (1 / (_ETA + 1)))
     mutated = np.where(is_choice, rng.random(shape), children + step)
     children = np.where(rng.random(shape) < 1 / shape[1], mutated, children)
-    return np.clip(children, 0.0, 1.0)
+    children = np.abs(children)
+    return np.clip(np.where(children > 1, 2 - children, children), 0.0, 1.0)
 
 
 def best_of(losses: Array, k: int) -> NDArray[np.intp]:
