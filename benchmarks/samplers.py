@@ -11,7 +11,7 @@ trainings and the same seeds.
 
 Hypervolumes of known fronts are parts of the true front's, from the 95 % quantiles of 20,000 points on.
 Those of the real job are `hebbevo.pareto.hypervolume`: from chance accuracy and all neurons on. A front is
-trained again from three fresh seeds (weights, random events, order of minibatches), and means are taken.
+trained again from ten fresh seeds (weights, random events, order of minibatches), and means are taken.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from hebbevo.samplers import SAMPLERS, Outcome
 from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space
 from hebbevo.training import Candidate, train
 
-TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 3
+TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 10
 PROBLEMS = ("zdt1", "zdt2", "zdt3", "zdt4", "zdt6", "dtlz2")
 OURS = ("surrogate", "ga", "cmaes", "annealing")
 MARKS = (100, 250, 500)

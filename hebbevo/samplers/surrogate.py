@@ -115,7 +115,7 @@ class Surrogate(Sampler):
             self._violation.fit(seen, violation)
 
     def _promising(self, n: int, rng: np.random.Generator) -> list[Point]:
-        """Choose ``n`` points, whoever adds most hypervolume next."""
+        """Choose ``n`` points, whoever adds most hypervolume next, then who is best."""
         known = np.array(self._points)
         start = known[best_of(penalised(self._outcomes), _POPULATION)]
         expected = self._as_losses(self._predict(known, optimism=0.0))
@@ -125,13 +125,15 @@ class Surrogate(Sampler):
         for optimism, share in ((0.0, n - n // 2), (self._optimism, n // 2)):
             points, predicted = self._search(start, optimism, rng)
             losses = self._as_losses(predicted)
-            for row in most_hypervolume(losses, front, reference, share):
-                chosen.append(points[row])
-                front = np.vstack([front, losses[row]])
+            rows = most_hypervolume(losses, front, reference, share)
+            # with one objective, or where all miss a constraint, only the best adds hypervolume
+            rows += [row for row in range(len(points)) if row not in rows][: share - len(rows)]
+            chosen += [points[row] for row in rows]
+            front = np.vstack([front, losses[rows]])
         return chosen
 
     def _search(self, points: Array, optimism: float, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Evolve ``points`` on the model; give the last population and what `_predict` says of it."""
+        """Evolve ``points`` on the model; give the last population, best first, and what `_predict` says."""
         losses = self._predict(points, optimism)
         for _ in range(self._generations):
             children = self.space.settled(vary(points, _POPULATION, self._is_choice, rng))

@@ -154,3 +154,12 @@ def test_a_constraint_is_learned():
     late = [outcome.violation <= 0 for outcome in told[40:]]
     early = [outcome.violation <= 0 for outcome in told[:20]]
     assert np.mean(late) > 0.8 > np.mean(early)
+
+
+def test_as_long_as_all_violate_a_constraint_it_looks_for_who_violates_it_least():
+    def violation(genome):
+        return 5.0 + sum(abs(value - 0.7) for value in genome.values())
+
+    told = found(Surrogate(CUBE, 0, {"model_generations": 20}), 4, violation=violation)
+    early, late = ([outcome.violation for outcome in part] for part in (told[:20], told[-20:]))
+    assert np.median(late) < min(early)
