@@ -300,26 +300,26 @@ def table(cells: pd.DataFrame) -> str:
 
 
 def _task_table(task: str, rows: pd.DataFrame) -> str:
-    last = "hv again" if rows.part.iloc[0] == "real" else "igd+"
-    figures = [*(f"hv {mark}" for mark in MARKS), last]
+    signs = {"hv 500": 1, "hv again": 1} if rows.part.iloc[0] == "real" else {"hv 500": 1, "igd+": -1}
+    figures = list(dict.fromkeys([*(f"hv {mark}" for mark in MARKS), *signs]))
     default = rows[rows.sampler == OURS[0]].set_index("seed")
-    leads = {"hv 500": "more hv 500", last: "less igd+" if last == "igd+" else f"more {last}"}
-    header = ["sampler", "seeds", *figures, *(f"{OURS[0]}: {words}" for words in leads.values())]
+    words = [f"{OURS[0]}: {'more' if sign > 0 else 'less'} {figure}" for figure, sign in signs.items()]
+    header = ["sampler", "seeds", *figures, *words]
     lines = [f"**{task}**", "", _row(header), _row(["---"] * len(header))]
     for name in (*OURS, *STOCK):
         mine = rows[rows.sampler == name].set_index("seed")
         if not mine.empty:
-            cells = [f"{mine[figure].mean():.3f} ± {mine[figure].std():.3f}" for figure in figures]
-            signs = {figure: -1 if figure == "igd+" else 1 for figure in leads}
-            against = [_lead(signs[figure] * (default[figure] - mine[figure])) for figure in leads]
-            lines.append(_row([name, str(len(mine)), *cells, *(against if name != OURS[0] else ["", ""])]))
+            cells = [f"{mine[figure].mean():.4f} ± {mine[figure].std():.4f}" for figure in figures]
+            leads = [_lead(sign * (default[figure] - mine[figure])) for figure, sign in signs.items()]
+            lines.append(_row([name, str(len(mine)), *cells, *(leads if name != OURS[0] else ["", ""])]))
     stock = rows[rows.sampler == "Optuna NSGA-II"].set_index("seed")
     early = (default[f"hv {MARKS[1]}"] - stock[f"hv {MARKS[2]}"]).dropna()
-    lines += [
-        "",
-        f"{OURS[0]} after {MARKS[1]} trials less Optuna NSGA-II after {MARKS[2]}: {_lead(early)}; "
-        f"more in {(early >= 0).sum()} of {len(early)} seeds.",
-    ]
+    if len(early):
+        lines += [
+            "",
+            f"{OURS[0]} after {MARKS[1]} trials less Optuna NSGA-II after {MARKS[2]}: {_lead(early)}; "
+            f"more in {(early >= 0).sum()} of {len(early)} seeds.",
+        ]
     return "\n".join(lines)
 
 

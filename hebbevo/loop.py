@@ -178,8 +178,8 @@ def _continue(
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
         total = in_force if trials is None else trials
-        done = [record for generation in recorded for record in generation.records if record.result]
-        if len(done) < max(total, sum(len(generation.records) for generation in recorded)):
+        records = [record for generation in recorded for record in generation.records]
+        if len(records) < total or any(record.result is None for record in records):
             loop = _Loop(book, total, timeout, watch)
             loop.replay(recorded)
             with closing(_executor(book, split, workers)) as executor:
