@@ -20,6 +20,7 @@ import torch
 from hebbevo import pareto
 from hebbevo.ledger import Ledger
 from hebbevo.loop import recipe_of, split_of
+from hebbevo.networks import Architecture
 from hebbevo.training import Candidate, Measurement, knobs, train
 
 
@@ -38,6 +39,9 @@ def main() -> None:
     points = [record.result.values for record in scored]
     found = [scored[index] for index in pareto.front(pd.DataFrame(points).to_numpy(float))]
 
+    if not isinstance(recipe.network, Architecture):
+        parser.error("networks of your own have no dense control of the same widths")
+    convolutions = len(recipe.network.channels)
     known = knobs("dense")
     again: list[list[Measurement]] = [[] for _ in found]
     dense: list[list[Measurement]] = [[] for _ in found]
@@ -50,7 +54,12 @@ def main() -> None:
             widths = tuple(max(1, round(width)) for width in record.result.details["survivors_per_layer"])
             control = replace(
                 fresh,
-                architecture=replace(fresh.architecture, hidden=widths, rule="dense"),
+                network=replace(
+                    recipe.network,
+                    channels=widths[:convolutions],
+                    hidden=widths[convolutions:],
+                    rule="dense",
+                ),
                 settings={name: value for name, value in fresh.settings.items() if name in known},
             )
             genome = {name: value for name, value in record.genome.items() if name in known}

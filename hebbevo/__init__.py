@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hebbevo.loop import Progress, resume, search
+    from hebbevo.nn.count import count
     from hebbevo.study import Study, open_study
 
 # imported on first use: `hebbevo --help` must not wait for PyTorch
 _HOME = {
     "Progress": "hebbevo.loop",
     "Study": "hebbevo.study",
+    "count": "hebbevo.nn.count",
     "open_study": "hebbevo.study",
     "resume": "hebbevo.loop",
     "search": "hebbevo.loop",
 }
 
-__all__ = ["Progress", "Study", "open_study", "resume", "search"]
+__all__ = ["Progress", "Study", "count", "open_study", "resume", "search"]
 
 
 def __getattr__(name: str) -> object:

@@ -74,12 +74,17 @@ def search(space: str, quiet: bool, **overrides: Any) -> None:
 @TRIALS
 @TIMEOUT
 @WORKERS
+@click.option("--allow-code", is_flag=True, help="Import the code of yours that the study names.")
 @QUIET
-def resume(study: Path, quiet: bool, **budget: Any) -> None:
+def resume(study: Path, quiet: bool, allow_code: bool, **budget: Any) -> None:
     """Continue a study, which knows its own settings."""
     from hebbevo.loop import resume as resume_study
 
-    _watched(quiet, lambda watch: resume_study(study, watch=watch, **budget))
+    def allowed(code: list[str]) -> bool:
+        question = f"{study} runs code of yours: {', '.join(code)}. Import it?"
+        return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
+
+    _watched(quiet, lambda watch: resume_study(study, watch=watch, allow_code=allowed, **budget))
 
 
 @cli.command()
@@ -137,13 +142,14 @@ def spaces() -> None:
 def knobs(rule: str) -> None:
     """List the knobs of a rule, and those of any training and network: default, range and meaning."""
     from hebbevo.knobs import listed
-    from hebbevo.networks import KNOBS, RULES
+    from hebbevo.networks import FAMILIES, RULES
     from hebbevo.terminal import knob_list, output
     from hebbevo.training import knobs as known_knobs
 
     if rule not in RULES:
         raise UsageError(f"{rule}: there is no such rule; write one of {listed(list(RULES))}")
-    knob_list(known_knobs(rule) | KNOBS, output())
+    of_networks = {name: knob for family in FAMILIES.values() for name, knob in family.knobs.items()}
+    knob_list(known_knobs(rule) | of_networks, output())
 
 
 def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
@@ -151,7 +157,7 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     from rich.console import Console
 
     from hebbevo.report import write
-    from hebbevo.terminal import front_table, nearest_line, output, watching
+    from hebbevo.terminal import failure_line, front_table, nearest_line, output, watching
 
     with watching(Console(stderr=True, quiet=quiet)) as watch:
         study = run(watch)
@@ -159,7 +165,7 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     write(study, folder)
     if not quiet:
         front_table(study, output())
-        if line := nearest_line(study):
+        if line := nearest_line(study) or failure_line(study):
             click.echo(line, err=True)
         click.echo(f"study   {study.path}")
         click.echo(f"report  {folder / 'report.html'}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 Value = float | int | str | bool
@@ -57,3 +58,10 @@ class Knob:
 def listed(names: Sequence[object]) -> str:
     """Join names for a message: ``a, b, c``; booleans as YAML writes them."""
     return ", ".join(str(name).lower() if isinstance(name, bool) else str(name) for name in names)
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Say of a name that it is not known, and what to write: ``'decy'; did you mean decay?``."""
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {listed(list(known))}"
+    return f"{name!r}; {hint}"

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hebbevo import data, duration, ledger, pareto, spacefile
+from hebbevo import data, duration, ledger, pareto, references, rehearsal, spacefile
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
 from hebbevo.goal import Goal
@@ -31,13 +31,10 @@ from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, Executor
-    from hebbevo.networks import Architecture
     from hebbevo.training import Measurement, Recipe
 
 STUDIES = Path("studies")
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
-_STACK_BYTES = 48 * 2**20  # of weights, gradients and moments; keeps a cohort's tensors near the cache
-_WIDEST_COHORT = 32
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ def search(
         target=target,
     )
     budget = spec.override(timeout=timeout).search
-    if spec.task.dataset not in data.BUILT_IN:
+    if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
         spec = spec.override(dataset=str(Path(spec.task.dataset).resolve()))
     path = Path(study) if study is not None else STUDIES / f"{spec.name}.db"
     split = None
@@ -149,18 +146,25 @@ def resume(
     timeout: float | str | None = None,
     workers: int | None = None,
     watch: Watcher = lambda _: None,
+    allow_code: Callable[[list[str]], bool] = lambda _: False,
 ) -> Study:
     """Continue a study to its total of trials, or to ``trials``; needs only the file and the data.
 
-    ``timeout``, ``workers`` and ``watch`` are as for `search`.
+    ``timeout``, ``workers`` and ``watch`` are as for `search`. A study of the user's own network, data or
+    functions names code, and imports it only if ``allow_code``, given these names, agrees.
 
     Raises:
-        UsageError: the study or its data cannot be used.
+        UsageError: the study or its data cannot be used, or its code is not allowed.
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
     """
     _check_workers(workers)
     with Ledger.open(Path(study)) as book:
+        code = book.spec.code
+        if code and not allow_code(code):
+            raise StudyError(
+                f"{study}: runs code of yours ({', '.join(code)}); if you trust the file, add --allow-code"
+            )
         budget = book.spec.override(trials=trials, timeout=timeout).search  # refuses what is no number
     return _continue(Path(study), None, trials=trials, timeout=budget.timeout, workers=workers, watch=watch)
 
@@ -183,7 +187,7 @@ def _continue(
             loop = _Loop(book, total, timeout, watch)
             loop.replay(recorded)
             with closing(_executor(book, split, workers)) as executor:
-                loop.run(executor, _warning(book))
+                loop.run(executor, _notices(book))
         return Study(book)
 
 
@@ -204,6 +208,7 @@ class _Loop:
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # genome to the first trial of it
+        self._told: set[str] = set()  # kinds of notes on earlier trials
         self._open: Generation | None = None
         self._in_force = search.trials
         self._began = monotonic()
@@ -224,10 +229,11 @@ class _Loop:
             self._enter(generation)
             self._tell_if_complete()
 
-    def run(self, executor: Executor, warning: str) -> None:
+    def run(self, executor: Executor, notices: Sequence[str]) -> None:
         """Search until the total is reached, time is over or the user interrupts."""
         self._began = monotonic()
-        self._watch(self._progress(warning))
+        for notice in notices or [""]:
+            self._watch(self._progress(notice))
         try:
             with _on_interrupt(self._interrupted):
                 while not self.finished and not self._stopping():
@@ -257,6 +263,8 @@ class _Loop:
         for record in generation.records:
             self._records[record.number] = record
             self._originals.setdefault(canonical(record.genome), record.number)
+            notes = record.result.details.get("notes", ()) if record.result else ()
+            self._told.update(note.partition(":")[0] for note in notes)
         self._open = generation
         self._in_force = generation.total
 
@@ -301,6 +309,12 @@ class _Loop:
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
         self._fresh += len(new)
+        for result in new:
+            for note in result.details.get("notes", ()):
+                kind = note.partition(":")[0]
+                if kind not in self._told:
+                    self._told.add(kind)
+                    self._watch(self._progress(f"trial {result.number}: {note}"))
         self._watch(self._progress())
 
     def _tell_if_complete(self) -> None:
@@ -416,55 +430,28 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
     """Load the data and find out, once for the study, everything that its results depend on."""
     import torch
 
-    from hebbevo.networks import largest
-
     dataset = data.load(spec.task.dataset, target=spec.task.target)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
-    bound = largest(_architecture(spec, split.x_train.shape[1], len(split.classes)), spec.space)
-    nets = spec.search.population * spec.search.replicates
-    cohorts = -(-nets // _widest(bound))
-    return split, {
+    facts: dict[str, Any] = {
         "versions": _versions(),
-        "neurons": bound.neurons,
-        "chance": float(np.bincount(split.y_val).max() / len(split.y_val)),
         "rows": {"train": len(split.y_train), "validation": len(split.y_val), "test": len(split.y_test)},
         "features": split.x_train.shape[1],
+        "shape": list(data.input_shape(split.shape)),
         "classes": list(split.classes),
         "mean": split.mean.tolist(),
         "scale": split.scale.tolist(),
         "fingerprint": dataset.fingerprint,
+        "code": {name: references.source_digest(name) for name in spec.code},
         "device": "cuda" if torch.cuda.is_available() else "cpu",
         "threads": 1,
-        "cohort_width": -(-nets // cohorts),  # cohorts of equal size
     }
-
-
-def _widest(bound: Architecture) -> int:
-    """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
-    widths = [bound.features, *bound.hidden, bound.classes]
-    weights: int = sum((before + 1) * after for before, after in pairwise(widths))
-    return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * weights)))
+    return split, facts | rehearsal.rehearse(spec, split, facts["shape"], facts["device"])
 
 
 def recipe_of(book: Ledger) -> Recipe:
     """What all trainings of a study share."""
-    from hebbevo.training import Recipe
-
-    spec = book.spec
-    return Recipe(
-        architecture=_architecture(spec, book.facts["features"], len(book.facts["classes"])),
-        settings=dict(spec.network.settings),
-        epochs=spec.task.epochs,
-        batch_size=spec.task.batch_size,
-        seed=spec.search.seed,
-    )
-
-
-def _architecture(spec: Spec, features: int, classes: int) -> Architecture:
-    from hebbevo.networks import Architecture
-
-    network = spec.network
-    return Architecture(network.family, network.hidden, network.rule, network.inputs, features, classes)
+    facts = book.facts
+    return rehearsal.recipe(book.spec, facts["shape"], len(facts["classes"]), facts["alone"])
 
 
 def split_of(book: Ledger) -> Split:
@@ -475,7 +462,8 @@ def split_of(book: Ledger) -> Split:
     """
     task = book.spec.task
     dataset = data.load(task.dataset, target=task.target)
-    if dataset.fingerprint != book.facts["fingerprint"]:
+    shape = list(data.input_shape(dataset.shape))
+    if (dataset.fingerprint, shape) != (book.facts["fingerprint"], book.facts["shape"]):
         raise StudyError(
             f"{book.path}: the data set {task.dataset} has changed since the study began; "
             "put the old data back, or start another study"
@@ -501,20 +489,38 @@ def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executo
     return ProcessExecutor(recipe, split, device=device, threads=threads, workers=workers)
 
 
-def _warning(book: Ledger) -> str:
-    """Say so if the trainings are too short for anybody to die who by the rule might, whatever the genome."""
-    from hebbevo.networks import RULES
+def _notices(book: Ledger) -> list[str]:
+    """What the user should know before the search: other code, networks alone, trainings that are short."""
+    notices = []
+    digests = book.facts["code"].items()
+    if changed := [name for name, digest in digests if references.source_digest(name) != digest]:
+        names = ", ".join(changed)
+        notices.append(f"the code of {names} has changed since the study began; results may not compare")
+    if book.facts["alone"]:
+        notices.append(f"the networks train one by one: {book.facts['alone']}")
+    if not _may_die(book):
+        task, rows = book.spec.task, book.facts["rows"]["train"]
+        notices.append(
+            f"no neuron can die: {task.epochs} x {rows} rows end before the warm-up; "
+            "raise task.epochs, or lower task.batch_size or network.settings.warmup"
+        )
+    return notices
+
+
+def _may_die(book: Ledger) -> bool:
+    """Whether a training is long enough for anybody to die who by the rule might, whatever the genome."""
+    from hebbevo.networks import RULES, Architecture
+    from hebbevo.nn import plastic_modules
     from hebbevo.training import ever_due
 
-    recipe, rows = recipe_of(book), book.facts["rows"]["train"]
-    sample = book.spec.space.sample(16, np.random.default_rng(0))
-    mortal = [genome for genome in sample if RULES[recipe.architecture.shaped(genome).rule].mortal]
-    if not mortal or ever_due(recipe, mortal, rows):
-        return ""
-    return (
-        f"no neuron can die: {book.spec.task.epochs} x {rows} rows end before the warm-up; "
-        "raise task.epochs, or lower task.batch_size or network.settings.warmup"
-    )
+    recipe = recipe_of(book)
+    network, genomes = recipe.network, rehearsal.sample(book.spec.space)
+    if isinstance(network, Architecture):
+        genomes = [each for each in genomes if RULES[network.shaped(recipe.given(each)).rule].mortal]
+    nets = [network.build(recipe.given(genome), seed=0) for genome in genomes]
+    if not any(plastic_modules(net) for net in nets):
+        return True
+    return ever_due(recipe, nets, book.facts["rows"]["train"])
 
 
 def _check_workers(workers: int | None) -> None:

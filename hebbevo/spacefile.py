@@ -32,8 +32,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from hebbevo import duration
-from hebbevo.errors import SpaceError
+from hebbevo import duration, references
+from hebbevo.errors import SpaceError, UsageError
 from hebbevo.goal import MEASURES, Goal
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.space import (
@@ -108,6 +108,12 @@ def _count(value: Any) -> Any:
     raise PydanticCustomError("count", "no count")
 
 
+def _code(value: Any) -> str:
+    if not isinstance(value, str) or not references.is_reference(value):
+        raise PydanticCustomError("code", "no code")
+    return value
+
+
 def _seconds(value: Any) -> float:
     try:
         return duration.seconds(value)
@@ -133,6 +139,10 @@ Repeat = Annotated[
 ]
 
 
+_CODE = "package.module:name"
+Code = Annotated[str, PlainValidator(_code)]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -140,19 +150,31 @@ class _Model(BaseModel):
 class Task(_Model):
     """What is learned, and for how long."""
 
-    dataset: str = Field(description="the name of a data set, or a path that ends in .npz, .csv or .parquet")
+    dataset: str = Field(
+        description=f"the name of a data set, a path that ends in .npz, .csv or .parquet, or {_CODE}"
+    )
     target: str | None = Field(default=None, description="the name of the column to predict")
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
     batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
+    loss: Code | None = Field(default=None, description=f"{_CODE} of a function (outputs, labels)")
+    score: Code | None = Field(default=None, description=f"{_CODE} of a function (outputs, labels)")
 
 
 class Network(_Model):
-    """The network before pruning; ``settings`` fixes knobs that are not searched."""
+    """The network before pruning; ``settings`` fixes knobs that are not searched.
 
+    It is of one of hebbevo's families, or what the function ``module`` builds.
+    """
+
+    module: Code | None = Field(default=None, description=f"{_CODE} of a function that builds a network")
     family: str = Field(default="mlp", description="the name of a family")
+    channels: tuple[Width, ...] = Field(
+        default=(),
+        strict=False,
+        description="the channels of the convolutions, each from 1 to 100000, as in [16, 32]",
+    )
     hidden: tuple[Width, ...] = Field(
         default=(128, 128),
-        min_length=1,
         strict=False,
         description="the widths of the hidden layers, each from 1 to 100000, as in [128, 128]",
     )
@@ -399,6 +421,12 @@ class Spec(_Model):
         min_length=1,
         description="{low: ..., high: ...} or {choices: [...]} under the name of each knob to search",
     )
+
+    @property
+    def code(self) -> list[str]:
+        """What of the user's code it names, as ``package.module:name``."""
+        named = (self.network.module, self.task.dataset, self.task.loss, self.task.score)
+        return [name for name in named if name is not None and references.is_reference(name)]
 
     @cached_property
     def space(self) -> Space:
@@ -677,6 +705,7 @@ WHAT = {
     "number": "is not a finite number",
     "duration": "is not a length of time",
     "scalar": "is not a number, text, true or false",
+    "code": "does not name code",
     "count": "does not count layers",
 }
 
@@ -738,57 +767,107 @@ def _meaning(raw: object) -> list[_Problem]:
     if found or _structure(raw):
         return found
     spec = Spec.model_validate(raw)
-    return list(_unfit(spec)) or list(_widthless(spec))
+    return [] if spec.network.module else list(_unfit(spec)) or list(_widthless(spec))
 
 
 def _names(raw: object) -> Iterator[_Problem]:
     from hebbevo.data import BUILT_IN
-    from hebbevo.networks import FAMILIES, KNOBS, LAYERED, RULES
     from hebbevo.samplers import SAMPLERS
+
+    sampler = _mapping(raw, "search").get("sampler", Search().sampler)
+    if isinstance(sampler, str) and sampler not in SAMPLERS:
+        yield _Problem(("search", "sampler"), _unknown(sampler, "a sampler", SAMPLERS))
+    elif isinstance(sampler, str):
+        yield from _setting_problems(raw, "search", f"a setting of {sampler}", SAMPLERS[sampler].knobs)
+    task = _mapping(raw, "task")
+    yield from _data_problems(task, BUILT_IN)
+    for key in ("loss", "score"):
+        yield from _code_problems(("task", key), task.get(key))
+    module = _mapping(raw, "network").get("module")
+    yield from _family_problems(raw) if module is None else _module_problems(raw, module)
+
+
+def _family_problems(raw: object) -> Iterator[_Problem]:
+    from hebbevo.networks import FAMILIES, LAYERED, RULES
     from hebbevo.training import knobs
 
-    for part, key, known in (
-        ("network", "family", FAMILIES),
-        ("network", "rule", RULES),
-        ("search", "sampler", SAMPLERS),
-    ):
-        name = _mapping(raw, part).get(key)
-        if isinstance(name, str) and name not in known:
-            yield _Problem((part, key), _unknown(name, f"a {key}", known))
-    yield from _data_problems(_mapping(raw, "task"), BUILT_IN)
-    sampler = _mapping(raw, "search").get("sampler", Search().sampler)
-    if isinstance(sampler, str) and sampler in SAMPLERS:
-        yield from _setting_problems(raw, "search", f"a setting of {sampler}", SAMPLERS[sampler].knobs)
-    rule = _mapping(raw, "network").get("rule", Network().rule)
+    network = _mapping(raw, "network")
+    family, rule = network.get("family", Network().family), network.get("rule", Network().rule)
+    for key, name, names in (("family", family, FAMILIES), ("rule", rule, RULES)):
+        if isinstance(name, str) and name not in names:
+            yield _Problem(("network", key), _unknown(name, f"a {key}", names))
     rules = [each for each in _rules(rule, _sound_genes(raw)) if isinstance(each, str) and each in RULES]
-    if rules:
+    if rules and isinstance(family, str) and family in FAMILIES:
         noun = f"a knob of {' or '.join(rules)}"
         settable = {name: knob for each in rules for name, knob in knobs(each).items()}
         yield from _setting_problems(raw, "network", noun, settable)
-        yield from _gene_problems(raw, noun, settable | KNOBS, LAYERED)
+        yield from _gene_problems(raw, noun, {**settable, **FAMILIES[family].knobs}, LAYERED)
+
+
+def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
+    """Find what a network of the user's cannot have; which modules are in it is known when it is built."""
+    from hebbevo.networks import arguments, known_knobs
+    from hebbevo.training import KNOBS
+
+    for key, field_ in Network.model_fields.items():
+        given = _mapping(raw, "network").get(key)
+        plain = list(field_.default) if isinstance(field_.default, tuple) else field_.default
+        if key not in ("module", "settings") and given is not None and given != plain:
+            yield _Problem(("network", key), "is for hebbevo's own families; drop it, or drop module")
+    problems_ = list(_code_problems(("network", "module"), module))
+    yield from problems_
+    if problems_ or not isinstance(module, str) or not references.is_reference(module):
+        return
+    try:
+        takes = arguments(module)
+    except UsageError as error:
+        yield _Problem(("network", "module"), str(error))
+        return
+    of_modules = known_knobs()
+    names = [*_mapping(raw, "genome"), *_mapping(raw, "network", "settings")]
+    of_layers = {name: of_modules[knob] for name in names if (knob := name.rpartition(".")[2]) in of_modules}
+    known = {**dict.fromkeys(takes), **of_modules, **KNOBS, **of_layers} | dict.fromkeys(takes)
+    noun = f"an argument of {module} or a knob"
+    yield from _setting_problems(raw, "network", noun, known)
+    yield from _gene_problems(raw, noun, known, ())
+
+
+def _code_problems(path: KeyPath, name: object) -> Iterator[_Problem]:
+    """Find why the code that is named cannot be imported: whoever reads a space file means to run it."""
+    if isinstance(name, str) and references.is_reference(name):
+        try:
+            references.resolve(name)
+        except UsageError as error:
+            yield _Problem(path, str(error))
 
 
 def _data_problems(task: Mapping[str, Any], built_in: Collection[str]) -> Iterator[_Problem]:
     dataset = task.get("dataset")
     if not isinstance(dataset, str) or dataset in built_in:
         return
-    if not dataset.lower().endswith(DATA_FILES):
-        known = [*built_in, "a path that ends in .npz, .csv or .parquet"]
+    if references.is_reference(dataset):
+        yield from _code_problems(("task", "dataset"), dataset)
+    elif not dataset.lower().endswith(DATA_FILES):
+        known = [*built_in, "a path that ends in .npz, .csv or .parquet", f"{_CODE} of a function"]
         yield _Problem(("task", "dataset"), _unknown(dataset, "a data set", known))
     elif dataset.lower().endswith(TABLES) and task.get("target") is None:
         yield _Problem(("task", "target"), "missing; write the name of the column to predict")
 
 
-def _setting_problems(raw: object, part: str, noun: str, known: Mapping[str, Knob]) -> Iterator[_Problem]:
+def _setting_problems(
+    raw: object, part: str, noun: str, known: Mapping[str, Knob | None]
+) -> Iterator[_Problem]:
+    """Find settings that are not known, or that their knob, where there is one, refuses."""
     for name, value in _mapping(raw, part, "settings").items():
+        knob = known.get(name)
         if name not in known:
             yield _Problem((part, "settings", name), _unknown(name, noun, known))
-        elif _usable(value) and (what := known[name].problem(value)):
+        elif knob and _usable(value) and (what := knob.problem(value)):
             yield _Problem((part, "settings", name), what)
 
 
 def _gene_problems(
-    raw: object, noun: str, known: Mapping[str, Knob], layered: Collection[str]
+    raw: object, noun: str, known: Mapping[str, Knob | None], layered: Collection[str]
 ) -> Iterator[_Problem]:
     genome = _mapping(raw, "genome")
     for name in genome:
@@ -796,7 +875,8 @@ def _gene_problems(
             yield _Problem(("genome", name), _unknown(name, noun, known))
     for name, gene in _sound_genes(raw).items():
         if name in known:
-            for path, what in gene.misfits(known[name]):
+            knob = known[name]
+            for path, what in gene.misfits(knob) if knob else ():
                 yield _Problem(("genome", name, *path), what)
             if gene.repeat is not None and name not in layered:
                 yield _Problem(("genome", name, "repeat"), f"{name} is not set per layer; drop repeat")
@@ -809,10 +889,24 @@ def _unfit(spec: Spec) -> Iterator[_Problem]:
     """Find genes that a network or a layer of it can lack."""
     from hebbevo.networks import RULES
 
-    layers = "depth" if "depth" in spec.genome else len(spec.network.hidden)
+    network = spec.network
+    convolutional = network.family == "conv"
+    if convolutional and not network.channels:
+        what = "missing; write the channels of the convolutions, as in [16, 32]"
+        yield _Problem(("network", "channels"), what)
+    for key in ("channels",) if not convolutional else ("inputs",):
+        if getattr(network, key):
+            yield _Problem(("network", key), f"{network.family} has none; drop it")
+    if not convolutional and not network.hidden:
+        yield _Problem(("network", "hidden"), f"is empty; write {Network.model_fields['hidden'].description}")
     for name, gene in spec.genome.items():
+        if "depth" in spec.genome:
+            layers: Count = "depth"
+        else:
+            widths = {"channels": network.channels, "hidden": network.hidden}
+            layers = len(widths.get(name, (*network.channels, *network.hidden)))
         if gene.repeat not in (None, layers):
-            what = f"{gene.repeat} is not the number of hidden layers; write repeat: {layers}"
+            what = f"{gene.repeat} is not the number of its layers; write repeat: {layers}"
             yield _Problem(("genome", name, "repeat"), what)
         having = [rule for rule in RULES if name in RULES[rule].knobs]
         lacking = [rule for rule in RULES if rule in _rules_of(spec, name) and rule not in having]
@@ -827,8 +921,12 @@ def _widthless(spec: Spec) -> Iterator[_Problem]:
     from hebbevo.networks import Architecture, largest
 
     network = spec.network
+    shape = (1,) * (3 if network.channels else 1)
+    architecture = Architecture(
+        network.family, network.hidden, network.rule, network.inputs, shape, 1, network.channels
+    )
     try:
-        largest(Architecture(network.family, network.hidden, network.rule, network.inputs, 1, 1), spec.space)
+        largest(architecture, spec.space)
     except GeneError as error:
         yield _Problem(("genome", error.gene, *error.path), error.what)
 

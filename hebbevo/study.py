@@ -62,8 +62,9 @@ class Study:
         Columns: ``trial``, ``state`` (complete, failed, running), ``accuracy`` (0..1), ``accuracy_sd`` and
         ``survivors_sd`` (over replicates; NaN for one), ``survivors``, ``neurons``, ``collapsed``,
         ``feasible`` (complete and within every constraint), ``generation``, ``seconds``, ``copy_of`` (the
-        earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``), and
-        ``genome.<gene>`` for every gene (NaN, NA or ``None`` where it is inactive).
+        earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``),
+        ``notes`` (what of its network could not be followed or stacked, or ``None``), and ``genome.<gene>``
+        for every gene (NaN, NA or ``None`` where it is inactive).
         """
         return self._trials.copy()
 
@@ -123,6 +124,7 @@ class Study:
             details.get("seconds"),
             details.get(COPY),
             details.get("failure"),
+            "; ".join(details.get("notes", ())) or None,
             *(record.genome.get(gene) for gene in genes),
         ]
 
@@ -141,8 +143,9 @@ _COLUMNS: dict[str, Any] = {
     "seconds": float,
     "copy_of": "Int64",
     "failure": object,
+    "notes": object,
 }
-_NOT_IN_FRONT = {"state", "collapsed", "feasible", "generation", "seconds", "copy_of", "failure"}
+_NOT_IN_FRONT = {"state", "collapsed", "feasible", "generation", "seconds", "copy_of", "failure", "notes"}
 
 
 def _points(trials: pd.DataFrame) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,16 +24,24 @@ if TYPE_CHECKING:
     from hebbevo.loop import Progress as State
     from hebbevo.study import Study
 
+_MOST_LINES = 40  # of progress, where no bar can move
+
 
 @contextmanager
 def watching(console: Console) -> Iterator[Callable[[State], None]]:
     """Give a watcher that shows a search's progress on ``console``."""
     started = time.monotonic()
     if not console.is_terminal:
+        shown = -math.inf
 
         def write(state: State) -> None:
-            line = state.notice or f"{state.trials}/{state.total} trials  {_state(state, started)}"
-            console.print(line, markup=False, soft_wrap=True)
+            nonlocal shown
+            if state.notice:
+                console.print(state.notice, markup=False, soft_wrap=True)
+            elif state.trials - shown >= state.total / _MOST_LINES or state.trials == state.total:
+                shown = state.trials
+                line = f"{state.trials}/{state.total} trials  {_state(state, started)}"
+                console.print(line, markup=False, soft_wrap=True)
 
         yield write
         return
@@ -68,6 +77,15 @@ def nearest_line(study: Study) -> str | None:
     if nearest is None:
         return None
     return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(nearest)}"
+
+
+def failure_line(study: Study) -> str | None:
+    """Say that every trial failed, and why the first did; ``None`` if any is complete."""
+    trials = study.trials()
+    failed = trials[trials.state == "failed"]
+    if failed.empty or (trials.state == "complete").any():
+        return None
+    return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
 
 
 def _trial(row: pd.Series[Any]) -> str:

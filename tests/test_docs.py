@@ -1,14 +1,18 @@
 """The documents say what is there."""
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+import hebbevo
 from hebbevo import spacefile
 from hebbevo.cli import cli
 from hebbevo.data import BUILT_IN
-from hebbevo.nn import Stamina
+from hebbevo.nn import HebbMask, Stamina
 from hebbevo.samplers import SAMPLERS
 
 ROOT = Path(__file__).parent.parent
@@ -42,19 +46,40 @@ def test_the_page_on_samplers_names_every_sampler_and_its_settings(name: str) ->
         assert f"`{setting}`" in page
 
 
-@pytest.mark.parametrize("name", sorted(Stamina.knobs))
-def test_every_knob_of_the_rule_is_explained(name: str) -> None:
-    assert f"`{name}" in (ROOT / "docs/stamina.md").read_text()
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [(page, name) for page, rule in (("stamina", Stamina), ("hebb_mask", HebbMask)) for name in rule.knobs],
+)
+def test_every_knob_of_a_rule_is_explained(page: str, name: str) -> None:
+    assert f"`{name}" in (ROOT / f"docs/{page}.md").read_text()
 
 
 def test_every_space_in_the_documents_is_good(tmp_path: Path) -> None:
     pages = [README, (ROOT / "docs/spaces.md").read_text()]
     spaces = [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
-    assert len(spaces) == 3
+    assert len(spaces) == 4
     for number, text in enumerate(spaces):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text)
         spacefile.read(path)
+
+
+def test_the_page_on_own_models_gets_one_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/own_model.md").read_text()
+    model, *_ = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(model, names)
+    assert hebbevo.count(names["model"], torch.zeros(1, 1, 28, 28)).neurons_alive["total"] == 16
+
+    monkeypatch.chdir(ROOT / "examples")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    functions = ("build", "load", "loss", "score")
+    (tmp_path / "mine.py").write_text("".join(f"def {name}(): ...\n" for name in functions))
+    for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(text)
+        spacefile.read(path)
+    assert number == 1
 
 
 def test_every_link_between_the_documents_leads_somewhere() -> None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import hebbevo
-from hebbevo import loop
+from hebbevo import loop, rehearsal
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
 from hebbevo.executors import serial
 from hebbevo.ledger import Ledger
@@ -63,7 +63,7 @@ def test_the_same_search_gives_the_same_study(space: Path, straight: Path, tmp_p
 def test_the_study_does_not_depend_on_the_number_of_workers(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_WIDEST_COHORT", 5)  # four cohorts a generation
+    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", 5)  # four cohorts a generation
     tables = []
     for workers in (1, 2, 3):
         path = hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path
@@ -352,7 +352,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts of two genomes, four of them a generation."""
-    monkeypatch.setattr(loop, "_WIDEST_COHORT", 5)
+    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", 5)
 
 
 def progresses(path: Path) -> list[float]:

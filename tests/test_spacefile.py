@@ -157,9 +157,18 @@ def test_absent_keys_have_their_defaults(written):
     assert spec.to_json() == {
         "version": 1,
         "name": "least",
-        "task": {"dataset": "digits", "target": None, "epochs": 20, "batch_size": 64},
+        "task": {
+            "dataset": "digits",
+            "target": None,
+            "epochs": 20,
+            "batch_size": 64,
+            "loss": None,
+            "score": None,
+        },
         "network": {
+            "module": None,
             "family": "mlp",
+            "channels": [],
             "hidden": [128, 128],
             "rule": "stamina",
             "settings": {},
@@ -251,7 +260,7 @@ BAD = [
     ("name: good", "name: ../x", 2, "name", "cannot name a file"),
     ("name: good", "name: 7", 2, "name", "7 is not text; write a name"),
     ("name: good", "name:", 2, "name", "has no value; write a name"),
-    ("task: {dataset: digits,", "task: {", 3, "task.dataset", "missing; write the name of a data set, or a"),
+    ("task: {dataset: digits,", "task: {", 3, "task.dataset", "missing; write the name of a data set, "),
     ("dataset: digits", "dataset: digit", 3, "task.dataset", "'digit' is not a data set; write digits; know"),
     ("dataset: digits", "dataset: a.txt", 3, "task.dataset", "write one of digits, mnist"),
     ("epochs: 20", "epochs: 0", 3, "task.epochs", "0 is too small; write a whole number of 1 or more"),
@@ -265,7 +274,7 @@ BAD = [
     ("    - 64", "    - wide", 7, "network.hidden.1", "'wide' is not a whole number; write the widths"),
     ("    - 64", "    - 100001", 7, "network.hidden.1", "100001 is too large"),
     ("hidden:\n    - 128\n    - 64", "hidden: 128", 5, "network.hidden", "128 is not a list; write the widt"),
-    ("hidden:\n    - 128\n    - 64", "hidden: []", 5, "network.hidden", "[] is empty; write the widths"),
+    ("hidden:\n    - 128\n    - 64", "hidden: []", 5, "network.hidden", "is empty; write the widths"),
     ("rule: stamina", "rule: stamena", 8, "network.rule", "'stamena' is not a rule; write stamina; known: "),
     ("rule: stamina", "family: mpl", 8, "network.family", "'mpl' is not a family; write mlp; known: "),
     ("rule: stamina", "inputs: 1", 8, "network.inputs", "1 is not true or false; write true or false"),
@@ -339,7 +348,7 @@ BAD_STRUCTURES = [
     ("repeat: depth}", "repeat: 21}", 7, "genome.hidden.repeat", "21 does not count layers; write"),
     ("repeat: depth}", "repeat: true}", 7, "genome.hidden.repeat", "true does not count layers"),
     ("repeat: depth}", "repeat: [2]}", 7, "genome.hidden.repeat", "[2] does not count layers"),
-    ("repeat: depth}", "repeat: 2}", 7, "genome.hidden.repeat", "2 is not the number of hidden layers; write "
+    ("repeat: depth}", "repeat: 2}", 7, "genome.hidden.repeat", "2 is not the number of its layers; write "
      "repeat: depth"),
     ("repeat: depth}", "repeat: hidden}", 7, "genome.hidden.repeat", "hidden is repeated itself; write"),
     ("repeat: depth}", "repeat: prune_period}", 7, "genome.hidden.repeat", "prune_period goes from 5 to 40"),
@@ -352,7 +361,7 @@ BAD_STRUCTURES = [
     (HIDDEN, f"{HIDDEN}\n  hidden.2: {{type: int, low: 1, high: 9}}", 8, "genome.hidden.2", "hidden is repe"),
     ("  rule: {", "  hidden.9: {type: int, low: 1, high: 2}\n  rule: {", 8, "genome.hidden.9", "hidden is r"),
     ("  learning_rate", "  grace.1", 12, "genome.grace.1", "'grace.1' is not a knob of stamina or dense; wr"),
-    ("[stamina, dense]", "[stamina, dens]", 8, "genome.rule.choices.1", "'dens' is not one of stamina, dens"),
+    ("[stamina, dense]", "[stamina, dens]", 8, "genome.rule.choices.1", "'dens' is not one of stamina, hebb"),
     ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.rule", "a choice has no range; write {c"),
     ("log: true, when: {rule: stamina}", "log: true", 9, "genome.unactivation_penalty",
      "dense has no such knob; write when: {rule: stamina}"),
@@ -391,7 +400,7 @@ def test_a_bad_structure_is_one_line_with_its_place(written, old, new, line, key
             "{}",
             REPEAT + "3}",
             "genome.hidden.repeat",
-            "3 is not the number of hidden layers; write repeat: 2",
+            "3 is not the number of its layers; write repeat: 2",
         ),
         ("{hidden: [9]}", REPEAT + "2}", "genome.hidden.repeat", "write repeat: 1"),
         (
@@ -738,3 +747,48 @@ def test_a_garbled_file_gives_a_spec_or_one_line(written):
 def test_reading_leaves_the_yaml_library_as_it_was(written):
     read(written(GOOD))
     assert yaml.safe_load("[1e-5, 2024-01-31]") == ["1e-5", yaml.safe_load("2024-01-31")]
+
+
+CONV = """\
+version: 1
+name: conv
+task: {dataset: digits}
+network: {family: conv, channels: [8, 16], hidden: [32], settings: {warmup: 10}}
+genome:
+  channels: {type: int, low: 4, high: 16, step: 4, repeat: 2}
+  hidden: {type: int, low: 4, high: 16}
+  regrowth_rate: {low: 0.0, high: 0.1, repeat: 3}
+"""
+
+
+def test_a_convolutional_network_has_genes_of_its_convolutions_and_of_its_hidden_layers(written):
+    spec = read(written(CONV))
+    assert [gene.name for gene in spec.space.genes] == [
+        *("channels.1", "channels.2", "hidden"),
+        *("regrowth_rate.1", "regrowth_rate.2", "regrowth_rate.3"),
+    ]
+    assert Spec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert read(written(CONV.replace("hidden: [32]", "hidden: []").replace("repeat: 3", "repeat: 2")))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "fragment"),
+    [
+        (" channels: [8, 16],", "", 4, "network.channels", "missing; write the channels of the convolutions"),
+        ("[8, 16]", "[0]", 4, "network.channels.0", "0 is too small; write the channels"),
+        ("family: conv", "family: mlp", 6, "genome.channels", "'channels' is not a knob of stamina"),
+        ("settings:", "inputs: true, settings:", 4, "network.inputs", "conv has none; drop it"),
+        ("step: 4, repeat: 2", "repeat: 3", 6, "genome.channels.repeat", "write repeat: 2"),
+        ("repeat: 3", "repeat: 2", 8, "genome.regrowth_rate.repeat", "write repeat: 3"),
+        ("  hidden:", "  depth:", 7, "genome.depth", "'depth' is not a knob of stamina"),
+    ],
+)
+def test_what_no_convolutional_network_can_be_is_one_line(written, old, new, line, key, fragment):
+    found = complaint(written(CONV.replace(old, new, 1)))
+    assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+def test_channels_are_for_convolutional_networks(written):
+    found = complaint(written(MINIMAL + "network: {channels: [4]}\n"))
+    assert found[1:] == ("network.channels", "mlp has none; drop it")

@@ -7,6 +7,7 @@ import pytest
 
 import hebbevo
 from hebbevo.cli import cli
+from hebbevo.errors import UsageError
 from hebbevo.ledger import Ledger
 from hebbevo.report import write
 from hebbevo.report.source import genes
@@ -133,7 +134,10 @@ def test_where_some_may_die_trainings_too_short_for_it_are_told_of(path: Path, t
     path.write_text(path.read_text().replace("warmup: 4", "warmup: 400"))
     seen: list[hebbevo.Progress] = []
     hebbevo.search(path, study=tmp_path / "short.db", trials=4, watch=seen.append)
-    assert seen[0].notice.startswith("no neuron can die: ")
+    assert [progress.notice.partition(":")[0] for progress in seen][:2] == [
+        "the networks train one by one",
+        "no neuron can die",
+    ]
 
 
 def test_where_the_rule_is_dense_nobody_dies_and_nobody_warns_of_it(path: Path, tmp_path: Path) -> None:
@@ -144,6 +148,49 @@ def test_where_the_rule_is_dense_nobody_dies_and_nobody_warns_of_it(path: Path, 
     seen: list[hebbevo.Progress] = []
     study = hebbevo.search(path, study=tmp_path / "dense.db", watch=seen.append)
     trials = study.trials()
-    assert {progress.notice for progress in seen} == {""}
+    assert {progress.notice.partition(":")[0] for progress in seen} == {"", "the networks train one by one"}
     assert (trials.survivors == trials.neurons).all()
     assert trials.accuracy.max() > study.chance + 0.2
+
+
+CONV = """\
+version: 1
+name: convolutional
+task:    {{dataset: {data}, epochs: 3, batch_size: 64}}
+network: {{family: conv, channels: [4], hidden: [8], settings: {{warmup: 4, prune_period: 2}}}}
+search:  {{sampler: ga, population: 4, trials: 8}}
+genome:
+  channels: {{choices: [4, 8]}}
+  rule:     {{choices: [stamina, hebb_mask]}}
+  unactivation_penalty: {{low: 1e-1, high: 10, log: true, when: {{rule: stamina}}}}
+  permanence_rate: {{low: 1e-2, high: 1.0, log: true, when: {{rule: hebb_mask}}}}
+  learning_rate: {{low: 3e-3, high: 3e-2, log: true}}
+"""
+
+
+def test_channels_and_units_of_a_convolutional_network_live_and_die_by_either_rule(tmp_path: Path) -> None:
+    path = tmp_path / "conv.yaml"
+    path.write_text(CONV.format(data="digits"))
+    study = hebbevo.search(path, study=tmp_path / "conv.db")
+    trials = study.trials()
+    assert (trials.state == "complete").all()
+    assert study.neurons == 16
+    assert (trials.neurons == trials["genome.channels"] + 8).all()
+    assert set(trials["genome.rule"]) == {"stamina", "hebb_mask"}
+    assert trials.accuracy.max() > 0.5
+    assert (trials.survivors < trials.neurons).any()
+    again = hebbevo.search(path, study=tmp_path / "again.db", workers=2).trials()
+    pd.testing.assert_frame_equal(again.drop(columns="seconds"), trials.drop(columns="seconds"))
+    page, *_ = write(study, tmp_path / "report")
+    assert "<dd>conv, hidden 8, channels searched</dd>" in page.read_text()
+
+
+def test_a_convolutional_network_wants_images(tmp_path: Path, blobs: Path) -> None:
+    path = tmp_path / "conv.yaml"
+    path.write_text(CONV.format(data=blobs))
+    with pytest.raises(UsageError) as caught:
+        hebbevo.search(path, study=tmp_path / "conv.db")
+    assert str(caught.value) == (
+        f"network.family: {blobs} has rows of shape (6,), which are no images; write family: mlp"
+    )
+    assert not (tmp_path / "conv.db").exists()

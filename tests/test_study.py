@@ -43,6 +43,7 @@ COLUMNS = {
     "seconds": "float64",
     "copy_of": "Int64",
     "failure": "object",
+    "notes": "object",
 }
 
 
@@ -76,7 +77,8 @@ def test_a_study_says_what_it_is(path):
 
 
 def test_every_trial_is_a_row_in_the_order_of_asking(path):
-    details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "layers": [1, 2]}
+    notes = ["not followed: fft in net", "its units"]
+    details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "notes": notes}
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN])
         ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
@@ -97,6 +99,7 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
         "seconds": [nan, 3.5, 1.25, nan],
         "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
         "failure": pd.Series([none, none, "diverged", none], dtype=object),
+        "notes": pd.Series([none, "not followed: fft in net; its units", none, none], dtype=object),
         "genome.rate": [0.5, 0.25, 0.5, 0.25],
         "genome.depth": [2, 9, 2, 9],
         "genome.kind": ["plain", "rich", "plain", "rich"],

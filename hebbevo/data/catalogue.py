@@ -1,4 +1,4 @@
-"""Every data set by its name or path."""
+"""Every data set by its name, path or reference."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from pathlib import Path
 from hebbevo.data.cifar import load_cifar
 from hebbevo.data.dataset import Dataset, from_arrays
 from hebbevo.data.files import READERS
+from hebbevo.data.functions import load_function
 from hebbevo.data.idx import load_idx
 from hebbevo.data.originals import locate
 from hebbevo.errors import DataError
+from hebbevo.references import is_reference
 
 
 def load_digits(name: str) -> Dataset:
     """The 1797 digits of 8 x 8 pixels that come with scikit-learn."""
     from sklearn import datasets  # slow to import
 
-    x, y = datasets.load_digits(return_X_y=True)
-    return from_arrays(name, x, y)
+    digits = datasets.load_digits()
+    return from_arrays(name, digits.images, digits.target)
 
 
 def _located(load_files: Callable[[str, Mapping[str, Path]], Dataset]) -> Callable[[str], Dataset]:
@@ -35,26 +37,31 @@ BUILT_IN: tuple[str, ...] = tuple(_LOADERS)
 
 
 def load(name: str, *, target: str | None = None) -> Dataset:
-    """Load a data set by its name or path.
+    """Load a data set by its name, path or reference.
 
-    ``name`` is one of ``BUILT_IN`` or the path of an .npz, .csv or .parquet file; ``target`` is the label
-    column of the latter two. The image sets lie under ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when
-    unset), where their original files are downloaded if they are absent. Values stay as stored: pixels of
-    the image sets are 0 to 255, of digits 0 to 16.
+    ``name`` is one of ``BUILT_IN``, the path of an .npz, .csv or .parquet file, or a function of yours as
+    ``package.module:function``; ``target`` is the label column of a .csv or .parquet file. The function is
+    called without arguments and returns (x, y) or (x, y, x_test, y_test), arrays or CPU tensors as
+    ``from_arrays`` takes them, or a ``Dataset``.
+
+    The image sets lie under ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when unset), where their
+    original files are downloaded if they are absent. Values stay as stored: pixels of the image sets are
+    0 to 255, of digits 0 to 16.
 
     Raises:
         DataError: if there is no such data set, or a classifier cannot be trained on it.
+        UsageError: if the function is not found or fails.
     """
-    if name in _LOADERS:
+    if name in _LOADERS or is_reference(name):
         if target is not None:
             raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
-        return _LOADERS[name](name)
+        return _LOADERS.get(name, load_function)(name)
     path = Path(name).expanduser()
     try:
         read = READERS[path.suffix.lower()]
     except KeyError:
         raise DataError(
-            f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, or the path of a file that"
-            f" ends in {', '.join(READERS)}"
+            f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
+            f" ends in {', '.join(READERS)}, or package.module:function"
         ) from None
     return read(name, path, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,8 @@ ARCHIVE = "cifar-10-python.tar.gz"
 FOLDER = "cifar-10-batches-py"
 TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = "test_batch"
-ROW_BYTES = 3 * 32 * 32
+PLANES = (3, 32, 32)
+ROW_BYTES = math.prod(PLANES)
 CODES = ("u1", b"u1")
 
 Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
@@ -74,7 +76,8 @@ def _read_batch(path: Path, raw: bytes) -> Batch:
                 f"its data are not one row of {ROW_BYTES} bytes for each of its {len(labels)} labels"
             )
         order: Literal["F", "C"] = "F" if pixels.by_columns else "C"
-        return np.frombuffer(pixels.content, np.uint8).reshape(pixels.shape, order=order), labels
+        rows = np.frombuffer(pixels.content, np.uint8).reshape(pixels.shape, order=order)
+        return rows.reshape(-1, *PLANES), labels
 
 
 class _Array:

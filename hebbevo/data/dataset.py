@@ -24,7 +24,8 @@ class Dataset:
     """A classification data set whose features are as their source has them.
 
     ``x`` is (rows, features) float32, ``y`` is (rows,) int64 indices into ``classes``, the original labels
-    in sorted order. ``x_test`` and ``y_test`` are alike, or ``None`` where no test set is given.
+    in sorted order. ``x_test`` and ``y_test`` are alike, or ``None`` where no test set is given. ``shape`` is
+    that of a row before it was flattened; (features,) where none is given.
     """
 
     name: str
@@ -33,16 +34,30 @@ class Dataset:
     classes: tuple[Label, ...]
     x_test: npt.NDArray[np.float32] | None = None
     y_test: npt.NDArray[np.int64] | None = None
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.shape:
+            object.__setattr__(self, "shape", self.x.shape[1:])
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) over the arrays, their shapes and the classes, but not the name."""
+        """SHA-256 (64 hex digits) over the flat arrays and the classes, but not the name or ``shape``."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for array in (self.x, self.y, self.x_test, self.y_test):
             digest.update(repr(None if array is None else array.shape).encode())
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def input_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape in which a network takes a row of ``shape``.
+
+    (height, width) gets its one channel in front; any other stays, as (features,) and (channels, height,
+    width) do.
+    """
+    return (1, *shape) if len(shape) == 2 else shape
 
 
 def from_arrays(
@@ -57,8 +72,9 @@ def from_arrays(
     """Check arrays and copy them into a data set.
 
     ``x`` is (rows, ...) of numbers or booleans and is flattened to (rows, features); ``y`` is (rows,) of
-    numbers, text or booleans; the test arrays are alike. ``name`` opens, and ``columns`` (one name for each
-    feature) explain, the error messages.
+    numbers, text or booleans; the test arrays are alike. Images are (rows, height, width) or (rows, channels,
+    height, width); no axes are moved. ``name`` opens, and ``columns`` (one name for each feature) explain,
+    the error messages.
 
     Raises:
         DataError: if a classifier cannot be trained on these arrays.
@@ -77,7 +93,7 @@ def from_arrays(
     indices = np.array([index[label] for label in labels], np.int64)
 
     if x_test is None and y_test is None:
-        return Dataset(name, features, indices, classes)
+        return Dataset(name, features, indices, classes, shape=x.shape[1:])
     if x_test is None or y_test is None:
         lone, other = ("x_test", "y_test") if y_test is None else ("y_test", "x_test")
         raise DataError(f"{name}: {lone} is given without {other}; give both or neither")
@@ -95,7 +111,7 @@ def from_arrays(
             " drop those rows or train on them too"
         )
     test_indices = np.array([index[label] for label in test_labels], np.int64)
-    return Dataset(name, features, indices, classes, test_features, test_indices)
+    return Dataset(name, features, indices, classes, test_features, test_indices, x.shape[1:])
 
 
 def quoted(values: Sequence[object]) -> str:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def load_npz(name: str, path: Path, target: str | None) -> Dataset:
-    """Read the arrays ``x``, ``y`` and, if there, ``x_test`` and ``y_test``.
+    """Read the arrays ``x``, ``y`` and, if there, ``x_test`` and ``y_test``, as ``from_arrays`` takes them.
+
+    A row keeps the shape it is stored with: colour images that a network shall see as such are stored with
+    the channels first.
 
     Raises:
         DataError: if the file is no such archive, or a classifier cannot be trained on it.

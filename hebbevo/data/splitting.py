@@ -25,7 +25,8 @@ class Split:
 
     The ``x`` are (rows, features) float32, already standardised: ``(raw - mean) / scale`` with the mean and
     standard deviation, each (features,) float32, of the training rows; a constant feature has scale 1.
-    The ``y`` are (rows,) int64 indices into ``classes``, the original labels.
+    The ``y`` are (rows,) int64 indices into ``classes``, the original labels. ``shape`` is that of a row
+    before it was flattened; (features,) where none is given.
     """
 
     x_train: Floats
@@ -37,6 +38,11 @@ class Split:
     mean: Floats
     scale: Floats
     classes: tuple[Label, ...]
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.shape:
+            object.__setattr__(self, "shape", self.x_train.shape[1:])
 
 
 def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
@@ -69,6 +75,7 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
         mean=mean,
         scale=scale,
         classes=dataset.classes,
+        shape=dataset.shape,
     )
 
 

@@ -99,7 +99,7 @@ class _Worker:
         except (EOFError, OSError, pickle.UnpicklingError):
             self.kill()
             reason = f"its worker process ended with exit code {self._process.wait()}; perhaps out of memory"
-            return [Measurement((), (), (), 0, 0.0, failure=reason)] * len(batch.candidates)
+            return [Measurement.failed(reason)] * len(batch.candidates)
         return measured
 
     def kill(self) -> None:

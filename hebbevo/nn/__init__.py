@@ -2,19 +2,38 @@
 
 from hebbevo.nn.attach import Attachment, attach
 from hebbevo.nn.dense import Dense
-from hebbevo.nn.neighbours import Neighbours, find_neighbours
-from hebbevo.nn.plastic import Neighbourhood, Plastic, plastic_modules
+from hebbevo.nn.hebb_mask import HebbMask
+from hebbevo.nn.neighbours import Neighbours, find_neighbours, wire
+from hebbevo.nn.plastic import (
+    Feeder,
+    Listener,
+    Neighbourhood,
+    Norm,
+    Plastic,
+    PlasticUnits,
+    known_knobs,
+    plastic_modules,
+    plastic_units,
+)
 from hebbevo.nn.stamina import InputStamina, Stamina
 
 __all__ = [
     "Attachment",
     "Dense",
+    "Feeder",
+    "HebbMask",
     "InputStamina",
+    "Listener",
     "Neighbourhood",
     "Neighbours",
+    "Norm",
     "Plastic",
+    "PlasticUnits",
     "Stamina",
     "attach",
     "find_neighbours",
+    "known_knobs",
     "plastic_modules",
+    "plastic_units",
+    "wire",
 ]

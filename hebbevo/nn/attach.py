@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.neighbours import connect, find_neighbours
-from hebbevo.nn.plastic import plastic_modules
+from hebbevo.nn.neighbours import connect, wire
+from hebbevo.nn.plastic import plastic_modules, plastic_units
 
 _LOSS_RATE = 0.1
 
@@ -16,18 +18,35 @@ class Attachment:
     """Plastic modules wired to their neighbours and to an optimiser; made by `attach`."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int) -> None:
+        model = _unwrapped(model)
         self._model = model
         self._optimizer = optimizer
         self._total_steps = total_steps
         self._modules = plastic_modules(model)
-        self._neighbours = find_neighbours(model)
+        self._units = plastic_units(model)
+        self._neighbours, note = wire(model)
+        if note:
+            warnings.warn(f"attach: {note}; until then its units work alone", stacklevel=3)
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self._loss: Tensor | None = None
         self._full_rates: list[float] = []
+        for attachment in _attached(optimizer):
+            if attachment._model is model:
+                attachment.detach()
+        if not any(each in self._names for group in optimizer.param_groups for each in group["params"]):
+            raise UsageError(
+                "attach: the optimizer has none of the model's parameters; make it of model.parameters()"
+            )
+        self._seen = self._step()
         settles = [float(getattr(module, "settle", 0)) for module in self._modules.values()]
         self._settle = max(settles, default=0.0)
         if self._settle and not total_steps:
             raise UsageError("attach: settle needs the training's length; give attach(..., total_steps=N)")
+        if self._settle and self._seen >= total_steps:
+            raise UsageError(
+                f"attach: total_steps={total_steps} is over, the model has taken {self._seen} forward steps; "
+                "give the steps of all its trainings"
+            )
         connect(model, self._neighbours, total_steps)
         self._hooks = (
             optimizer.register_step_pre_hook(self._slow_down),
@@ -44,11 +63,16 @@ class Attachment:
         for hook in self._hooks:
             hook.remove()
 
-    def _slow_down(self, *_: object) -> None:
+    def _step(self) -> int:
+        """Forward steps so far."""
+        return max((int(module.steps) for module in self._modules.values()), default=0)
+
+    def _slow_down(self, _: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
         if self._settle:
-            step = max(int(module.steps) for module in self._modules.values())
-            factor = settling_factor(step, self._total_steps, self._settle)
+            # the forward step of a closure, as Lightning and skorch give one, is still to come
+            to_come = any(map(callable, (*args[1:], *kwargs.values())))
+            factor = settling_factor(self._step() + to_come, self._total_steps, self._settle)
             for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
                 group["lr"] = rate * factor
 
@@ -56,6 +80,9 @@ class Attachment:
     def _restructure(self, *_: object) -> None:
         for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
             group["lr"] = rate
+        # several where gradients are accumulated, or a scaler has left out a step of the optimiser
+        passed, self._seen = self._seen, self._step()
+        steps = torch.arange(passed + 1, self._seen + 1)
         moments = {
             self._names[parameter]: tuple(
                 entry
@@ -65,28 +92,46 @@ class Attachment:
             for parameter, state in self._optimizer.state.items()
             if parameter in self._names
         }
-        for name, module in self._modules.items():
+        for name, module in self._units.items():
             if self._loss is None and float(getattr(module, "growth_rate", 0)):
                 raise UsageError(
                     f"{name}: growth_rate needs the training loss; call observe(loss) of what attach returned"
                 )
-            if module.due(module.steps):
-                module.restructure(self._neighbours[name].around(self._model, moments, self._loss))
+            due = module.due(steps.to(module.steps.device)).any()
+            if due:
+                around = self._neighbours[name].around(self._model, len(module.alive), moments, self._loss)
+                module.restructure(around, due)
 
 
 def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: int = 0) -> Attachment:
     """Give every plastic module in ``model`` its neighbours, and restructure after each optimiser step.
 
+    Where ``forward`` cannot be followed (`torch.fx`), this warns and the modules work as they do alone.
+
     Args:
-        model: its plastic modules stand between ``nn.Linear`` layers.
+        model: any module with plastic modules in it.
         optimizer: any PyTorch optimiser over the model's parameters; moments of returning neurons are reset.
         total_steps: forward steps in training mode of the whole training; needed by ``settle``, which also
             brings the learning rate to zero over its stretch.
 
     Raises:
-        UsageError: a plastic module's neighbours cannot be found, or ``settle`` without ``total_steps``.
+        UsageError: a knob needs neighbours that are not found, or ``settle`` is given without
+            ``total_steps``.
     """
     return Attachment(model, optimizer, total_steps)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The user's own module in what `torch.compile`, Fabric or a parallel module makes of it."""
+    for name in ("_orig_mod", "_original_module"):
+        model = getattr(model, name, model)
+    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    return model.module if isinstance(model, parallel) else model
+
+
+def _attached(optimizer: torch.optim.Optimizer) -> list[Attachment]:
+    owners = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()]
+    return [owner for owner in owners if isinstance(owner, Attachment)]
 
 
 def settling_factor(step: int, total_steps: int, settle: float) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hebbevo.errors import UsageError
-from hebbevo.knobs import Knob
-from hebbevo.nn.plastic import Neighbourhood, Plastic
+from hebbevo.knobs import Knob, Value
+from hebbevo.nn.plastic import Neighbourhood, PlasticUnits
 
 KNOBS: dict[str, Knob] = {
     "settle": Knob(
@@ -19,33 +19,32 @@ KNOBS: dict[str, Knob] = {
 }  # fmt: skip
 
 
-class Dense(Plastic):
+class Dense(PlasticUnits):
     """A ReLU all of whose units live; trained by the schedule of the rules it is compared with.
 
     Args:
-        num_neurons: units of the layer.
+        num_neurons: units of the layer, or channels.
+        dim: axis of the neurons, taken as by every rule.
         seed: taken as by every rule; nothing here is random.
-        settle: see ``Dense.knobs``; only whoever trains looks at it.
+        knobs: see ``Dense.knobs``; only whoever trains looks at it.
 
     Raises:
-        UsageError: a value outside its range.
+        UsageError: unknown knob, or a value outside its range.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = KNOBS
+    knobs: ClassVar[Mapping[str, Knob]] = KNOBS
 
     settle: Tensor
 
-    def __init__(self, num_neurons: int, *, seed: int | None = None, settle: float = 0.0) -> None:
+    def __init__(self, num_neurons: int, *, dim: int = -1, seed: int | None = None, **knobs: Value) -> None:
         super().__init__()
-        if problem := KNOBS["settle"].problem(settle):
-            raise UsageError(f"Dense: settle: {problem}")
         self.num_neurons = num_neurons
+        self.dim = dim
         self.register_buffer("alive", torch.ones(num_neurons, dtype=torch.bool))
-        self.register_buffer("steps", torch.tensor(0))
-        self.register_buffer("settle", torch.tensor(float(settle)))
+        self.configure(**knobs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Rectify ``x``, (..., num_neurons)."""
+        """Rectify ``x``, of any shape."""
         if self.training:
             self.steps.add_(1)
         return x.relu()
@@ -54,8 +53,8 @@ class Dense(Plastic):
         """Never."""
         return torch.zeros_like(step, dtype=torch.bool)
 
-    def connect(self, around: Neighbourhood, total_steps: int) -> None:
+    def connect(self, around: Neighbourhood) -> None:
         """Look at nothing."""
 
-    def restructure(self, around: Neighbourhood) -> None:
+    def restructure(self, around: Neighbourhood, due: Tensor | None = None) -> None:
         """Leave everything as it is."""

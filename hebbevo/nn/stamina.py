@@ -8,11 +8,10 @@ returning neuron is recycled as in ReDo (Sokar et al., 2023, arXiv:2302.12902).
 
 from __future__ import annotations
 
-import difflib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,19 +19,14 @@ from torch import Tensor
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.nn import counter
-from hebbevo.nn.plastic import InjectedLoss, Neighbourhood, Plastic
+from hebbevo.nn.plastic import InjectedLoss, Neighbourhood, PlasticUnits
 
 _ACTIVATION, _FREQUENCY, _CONTRIBUTION = ACTIVITIES = ("activation", "frequency", "contribution")
 _MEAN, _RATIO, _ZERO_SUM, _CONSTANT = PENALTY_FORMS = ("mean", "ratio", "zero_sum", "constant")
 _AUTO, _FRESH, _OLD = REBIRTHS = ("auto", "fresh", "old")
-_BIRTH_STREAM, _WEIGHT_STREAM = 1, 2
+_BY_CONTRIBUTION, _HANDOVER, _REBORN_FRESH = f"activity={_CONTRIBUTION}", "handover", f"rebirth={_FRESH}"
+_BIRTH_STREAM, _WEIGHT_STREAM = 1, 2  # the weights of further feeders have the streams after it
 _MEAN_OUTPUT_RATE = 0.1
-_DTYPES: dict[type, torch.dtype] = {
-    float: torch.float32,
-    int: torch.int64,
-    bool: torch.bool,
-    str: torch.int64,  # index of the choice
-}
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
@@ -76,7 +70,7 @@ KNOBS: dict[str, Knob] = {
         Knob(
             "rebirth", str, "auto",
             "a returning neuron has fresh in-weights and silent out-weights, or its old weights; "
-            "auto: fresh where the neighbours are known",
+            "auto: fresh where nobody else is heard through its listeners",
             choices=REBIRTHS,
         ),
         Knob("grace", int, 50, "forward steps that a returned neuron cannot die", low=0, sensible=(0, 200)),
@@ -121,12 +115,11 @@ KNOBS: dict[str, Knob] = {
 }  # fmt: skip
 
 
-class _StaminaUnits(Plastic):
+class _StaminaUnits(PlasticUnits):
     """The rule, for units whose transfer function a subclass gives."""
 
-    knobs: ClassVar[dict[str, Knob]] = KNOBS
+    knobs: ClassVar[Mapping[str, Knob]] = KNOBS
 
-    num_neurons: int
     unactivation_penalty: Tensor
     penalty_form: Tensor
     hebbian_threshold: Tensor
@@ -142,12 +135,12 @@ class _StaminaUnits(Plastic):
     settle: Tensor
     min_neurons: Tensor
     max_deaths: Tensor
+    initial_neurons: Tensor
     growth_rate: Tensor
     patience: Tensor
     large_neuron_penalty: Tensor
     entropy_bonus: Tensor
     seed: Tensor
-    total_steps: Tensor  # 0: not known
     age: Tensor  # (num_neurons,) int64, forward steps since the last return
     gain: Tensor  # (num_neurons,) decayed sum of v
     reference: Tensor  # (num_neurons,) decayed sum of the layer's mean activity
@@ -157,29 +150,20 @@ class _StaminaUnits(Plastic):
     stalled: Tensor  # events without a better loss
 
     def __init__(
-        self, num_neurons: int, *, seed: int | None = None, **knobs: Value | Sequence[float] | Tensor
+        self,
+        num_neurons: int,
+        *,
+        dim: int = -1,
+        seed: int | None = None,
+        **knobs: Value | Sequence[float] | Tensor,
     ) -> None:
         super().__init__()
         self.num_neurons = num_neurons
-        prior = knobs.pop("firing_prior", KNOBS["firing_prior"].default)
-        values = {name: knob.default for name, knob in KNOBS.items() if name != "firing_prior"}
-        values |= _checked(knobs)
-        for name, value in values.items():
-            knob = KNOBS[name]
-            as_number = knob.choices.index(value) if knob.kind is str else value
-            self.register_buffer(name, torch.tensor(as_number, dtype=_DTYPES[knob.kind]))
-        self.register_buffer("firing_prior", _prior(prior, num_neurons))
-        # structure, not hyperparameters: these decide what is computed, so nets that differ are not stacked
-        self.regularised = bool(values["large_neuron_penalty"] or values["entropy_bonus"])
-        self.attached = False
-        self._wants = _wants(values)  # private, so that nets which differ in it are stacked
-
+        self.dim = dim
+        self.firing_prior = self.firing_prior.repeat(num_neurons)
         draw = torch.randint(2**62, ()) if seed is None else torch.tensor(seed)
         self.register_buffer("seed", draw)
-        self.register_buffer("total_steps", torch.tensor(0))
-        self.register_buffer("steps", torch.tensor(0))
-        born = torch.arange(num_neurons) < max(1, round(float(values["initial_neurons"]) * num_neurons))
-        self.register_buffer("alive", born)
+        self.register_buffer("alive", torch.ones(num_neurons, dtype=torch.bool))
         self.register_buffer("age", torch.full((num_neurons,), 2**40))
         self.register_buffer("gain", torch.zeros(num_neurons))
         self.register_buffer("reference", torch.zeros(num_neurons))
@@ -187,6 +171,28 @@ class _StaminaUnits(Plastic):
         self.register_buffer("outgoing", torch.ones(num_neurons))
         self.register_buffer("best_loss", torch.tensor(float("inf")))
         self.register_buffer("stalled", torch.tensor(0))
+        self.attached = False
+        self._given: Mapping[str, object] = {}
+        self.configure(**knobs)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.attached = False  # a copy has no optimiser that would restructure it
+
+    def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
+        """Set knobs before the training; the others stay as they are.
+
+        Raises:
+            UsageError: unknown knob, or a value outside its range; nothing is set then.
+        """
+        super().configure(**knobs)
+        self._given = {**self._given, **knobs}
+        if "initial_neurons" in knobs:
+            born = max(1, round(float(self._value("initial_neurons")) * self.num_neurons))
+            self.alive.copy_(torch.arange(self.num_neurons, device=self.alive.device) < born)
+        # structure, not a hyperparameter: it decides what is computed, so nets that differ are not stacked
+        self.regularised = bool(self._value("large_neuron_penalty") or self._value("entropy_bonus"))
+        self._wants = [text for text, wanted in self._asked().items() if wanted]
 
     @abstractmethod
     def transfer(self, x: Tensor) -> Tensor:
@@ -202,21 +208,24 @@ class _StaminaUnits(Plastic):
         return self.gain / self.reference.clamp(min=1e-30)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the transfer function and the mask to ``x``, (..., num_neurons); account in training mode.
+        """Apply the transfer function and the mask to ``x``; account in training mode.
+
+        ``x`` has ``num_neurons`` neurons along ``dim``.
 
         Raises:
             UsageError: a knob was set that needs what only `hebbevo.nn.attach` gives.
         """
         alive = self.alive.clone()  # the mask may change below, and the backward pass needs this one
-        y = self.transfer(x) * alive
+        y = self.transfer(x) * self._along(alive, x)
         if not self.training:
             return y
         if self._wants and not self.attached:
-            raise UsageError(self._wants)
+            what = "needs the layers around it; call hebbevo.nn.attach(model, optimizer)"
+            raise UsageError(f"{type(self).__name__}: {listed(self._wants)} {what}")
         if self.regularised:
             y = InjectedLoss.apply(y, self._regulariser(y, alive))  # type: ignore[no-untyped-call]
         with torch.no_grad(), _exactly(y.device.type):
-            rows = y.detach().reshape(-1, self.num_neurons).to(self.gain.dtype)
+            rows = self._rows(y.detach()).to(self.gain.dtype)
             _Accounting.apply(  # type: ignore[no-untyped-call]
                 rows, self.size(rows), alive, *(getattr(self, name) for name in _ACCOUNTS)
             )
@@ -229,29 +238,74 @@ class _StaminaUnits(Plastic):
         settling = (self.total_steps > 0) & (step > self.total_steps * (1 - self.settle))
         return (step >= self.warmup) & (step > 0) & (step % self.prune_period == 0) & ~settling
 
-    @torch.no_grad()
-    def connect(self, around: Neighbourhood, total_steps: int) -> None:
-        """Learn the outgoing weights' norms and how long the training is."""
-        self.attached = True
-        self.total_steps.fill_(total_steps)
-        self.outgoing.copy_(around.out_weight.norm(dim=0))
+    def unmet(self, *, hears: bool, hands_over: bool, exclusive: bool) -> str:
+        """Say what its knobs ask for that its neighbours cannot give, or nothing."""
+        needs = {
+            _BY_CONTRIBUTION: (hears, "a layer that listens to it"),
+            _HANDOVER: (hands_over, "a layer that listens to it directly and has a bias"),
+            _REBORN_FRESH: (exclusive, "listeners by which nobody else is heard"),
+        }
+        lacking = [(text, what) for text, (met, what) in needs.items() if text in self._wants and not met]
+        return ", ".join(f"{text} needs {what}, and none is found" for text, what in lacking)
 
     @torch.no_grad()
-    def restructure(self, around: Neighbourhood) -> None:
-        """Let neurons die and return, in place, if this is due at the present step."""
-        self._live_and_die(around)
+    def connect(self, around: Neighbourhood) -> None:
+        """Learn the outgoing weights' norms."""
+        self.attached = True
+        self._learn_outgoing(around, torch.ones_like(self.steps, dtype=torch.bool))
+
+    @torch.no_grad()
+    def restructure(self, around: Neighbourhood, due: Tensor | None = None) -> None:
+        """Let neurons die and return, in place, if this is due: by default, at the present step."""
+        self._live_and_die(around, due)
 
     def _regulariser(self, y: Tensor, alive: Tensor) -> Tensor:
         """Penalise large neurons, sum_j (m_j/mean - 1)^2, and low entropy of q_j = m_j / sum_k m_k."""
-        output = y.reshape(-1, self.num_neurons).mean(0)
+        output = self._rows(y).mean(0)
         living = alive.sum().clamp(min=1)
         share = output / output.sum().clamp(min=1e-12)
         large = ((share * living - 1).square() * alive).sum()
         entropy = -(share * share.clamp(min=1e-12).log()).sum()
         return self.large_neuron_penalty * large - self.entropy_bonus * entropy
 
-    def _live_and_die(self, around: Neighbourhood | None) -> None:
-        due = self.due(self.steps)
+    def _check(self, key: str, value: object) -> None:
+        for each in _numbers(value) if key == "firing_prior" else [value]:
+            super()._check(key, each)
+        if key == "firing_prior" and len(_numbers(value)) not in (1, self.num_neurons):
+            what = f"{len(_numbers(value))} numbers; give one or {self.num_neurons} of them"
+            raise UsageError(f"{type(self).__name__}: firing_prior: {what}")
+
+    def _set(self, key: str, value: object) -> None:
+        if key == "firing_prior":
+            self.firing_prior.copy_(torch.tensor(_numbers(value), dtype=torch.float32))
+        else:
+            super()._set(key, value)
+
+    def _value(self, knob: str) -> Any:
+        """What a knob was set to."""
+        return self._given.get(knob, self.knobs[knob].default)
+
+    def _asked(self) -> dict[str, bool]:
+        """What the knobs may ask for that a module alone has not, and whether they do."""
+        return {
+            _BY_CONTRIBUTION: self._value("activity") == _CONTRIBUTION,
+            _HANDOVER: bool(self._value("handover")),
+            _REBORN_FRESH: self._value("rebirth") == _FRESH,
+            "settle": bool(self._value("settle")),
+            "growth_rate": bool(self._value("growth_rate")),
+        }
+
+    def _along(self, neurons: Tensor, x: Tensor) -> Tensor:
+        """Lay a value a neuron along the axes of ``x``."""
+        behind = x.dim() - 1 - self.dim % x.dim()
+        return neurons.reshape(-1, *(1,) * behind) if behind else neurons
+
+    def _rows(self, y: Tensor) -> Tensor:
+        """Outputs as (samples, num_neurons): in a feature map every place is a sample."""
+        return y.movedim(self.dim, -1).reshape(-1, self.num_neurons)
+
+    def _live_and_die(self, around: Neighbourhood | None, due: Tensor | None = None) -> None:
+        due = self.due(self.steps) if due is None else due
         stamina = self.stamina
         living = self.alive.sum()
 
@@ -280,26 +334,40 @@ class _StaminaUnits(Plastic):
         return self.stalled >= self.patience
 
     def _rewire(self, around: Neighbourhood, due: Tensor, dies: Tensor, born: Tensor) -> None:
-        if around.out_bias is not None:
-            # a running mean that began at zero has this much of its weight
-            weight = 1 - (1 - _MEAN_OUTPUT_RATE) ** torch.minimum(self.age, self.steps)
-            gone = self.mean_output / weight * (dies & self.handover)
-            around.out_bias.add_(around.out_weight @ gone)
-        fresh = born & (self.rebirth != REBIRTHS.index(_OLD))
-        around.out_weight.masked_fill_(fresh, 0)
-        if around.in_weight is not None:
-            weight = around.in_weight
-            drawn = counter.uniform(self.seed, self.steps, tuple(weight.shape), _WEIGHT_STREAM)
-            drawn = (2 * drawn - 1) * (6.0 / weight.shape[1]) ** 0.5  # He et al., 2015
-            weight.copy_(torch.where(fresh[:, None], drawn.to(weight.dtype), weight))
-        if around.in_bias is not None:
-            around.in_bias.masked_fill_(fresh, 0)
-        for moment in around.in_moments:
-            moment.masked_fill_(born.reshape(-1, *(1,) * (moment.dim() - 1)), 0)
-        for moment in around.out_moments:
-            moment.masked_fill_(born, 0)
-        norm = around.out_weight.norm(dim=0)
-        self.outgoing.copy_(torch.where(due, norm, self.outgoing))
+        # a running mean that began at zero has this much of its weight
+        weight = 1 - (1 - _MEAN_OUTPUT_RATE) ** torch.minimum(self.age, self.steps)
+        gone = self.mean_output / weight * (dies & self.handover)
+        fresh = born & (self.rebirth != REBIRTHS.index(_OLD)) & around.exclusive
+        for listener in around.listeners:
+            listener.hand_over(gone)
+            if around.exclusive:
+                listener.silence(fresh)
+                listener.reset_moments(born)
+        for number, feeder in enumerate(around.feeders):
+            self._redraw(feeder.weight, fresh, _WEIGHT_STREAM + number)
+            if feeder.bias is not None:
+                feeder.bias.masked_fill_(fresh, 0)
+            _forget(feeder.moments, born)
+        for norm in around.norms:
+            for own, value in ((norm.weight, 1), (norm.bias, 0), (norm.mean, 0), (norm.var, 1)):
+                if own is not None:
+                    own.masked_fill_(fresh, value)
+            _forget(norm.moments, born)
+        self._learn_outgoing(around, due)
+
+    def _redraw(self, weight: Tensor, fresh: Tensor, stream: int) -> None:
+        """Draw the in-weights, (num_neurons, ...), of ``fresh`` neurons anew (He et al., 2015)."""
+        drawn = counter.uniform(self.seed, self.steps, tuple(weight.shape), stream)
+        drawn = (2 * drawn - 1) * (6.0 / weight[0].numel()) ** 0.5
+        rows = fresh.reshape(-1, *(1,) * (weight.dim() - 1))
+        weight.copy_(torch.where(rows, drawn.to(weight.dtype), weight))
+
+    def _learn_outgoing(self, around: Neighbourhood, due: Tensor) -> None:
+        """Norm of the weights to all who listen; ones where nobody is known to."""
+        norms = [listener.norm() for listener in around.listeners]
+        if norms:
+            norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
+            self.outgoing.copy_(torch.where(due, norm, self.outgoing))
 
 
 _ACCOUNTS = (
@@ -400,12 +468,15 @@ def _chosen(index: Tensor, first: Tensor, *others: Tensor) -> Tensor:
 class Stamina(_StaminaUnits):
     """ReLU units that die when unused and may return: ``Stamina(num_neurons, **knobs)`` is the ReLU.
 
-    Takes and gives (..., num_neurons). Works alone in any PyTorch training: it counts, masks and lets neurons
-    return with their old weights. What needs the layers around it (contribution, handover, fresh in-weights,
-    settling, growth) needs `hebbevo.nn.attach`. Periods are in forward steps in training mode.
+    Takes and gives tensors with the neurons along ``dim``: (..., num_neurons), or with ``dim=1`` feature maps
+    (batch, num_neurons, ...), whose channels are neurons and whose places are samples. Works alone in any
+    PyTorch training: it counts, masks and lets neurons return with their old weights. What needs the layers
+    around it (contribution, handover, fresh in-weights, settling, growth) needs `hebbevo.nn.attach`. Periods
+    are in forward steps in training mode.
 
     Args:
-        num_neurons: units of the layer.
+        num_neurons: units of the layer, or channels.
+        dim: axis of the neurons.
         seed: of the random events; by default drawn from PyTorch's generator.
         knobs: see ``Stamina.knobs``; ``firing_prior`` may be a sequence of ``num_neurons`` numbers.
 
@@ -439,43 +510,16 @@ class InputStamina(_StaminaUnits):
 
 def _exactly(device: str) -> AbstractContextManager[None]:
     """Switch mixed precision off for a while, where it is on: entering `torch.autocast` costs."""
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if is_on else nullcontext()
 
 
-def _checked(knobs: Mapping[str, object]) -> Mapping[str, Value]:
-    for name, value in knobs.items():
-        if name not in KNOBS:
-            close = difflib.get_close_matches(name, KNOBS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"its knobs are {listed(list(KNOBS))}"
-            raise UsageError(f"Stamina: unknown knob {name!r}; {hint}")
-        if problem := KNOBS[name].problem(value):
-            raise UsageError(f"Stamina: {name}: {problem}")
-    return cast(Mapping[str, Value], knobs)
+def _forget(moments: tuple[Tensor, ...], neurons: Tensor) -> None:
+    """Set to zero what the optimiser knows of ``neurons``, the first axis."""
+    for moment in moments:
+        moment.masked_fill_(neurons.reshape(-1, *(1,) * (moment.dim() - 1)), 0)
 
 
-def _prior(prior: object, num_neurons: int) -> Tensor:
+def _numbers(prior: object) -> list[float]:
     given = prior.tolist() if isinstance(prior, Tensor) else prior
-    numbers = list(given) if isinstance(given, list | tuple) else [given] * num_neurons
-    if len(numbers) != num_neurons:
-        raise UsageError(f"Stamina: firing_prior: {len(numbers)} numbers; give one or {num_neurons} of them")
-    for number in numbers:
-        if problem := KNOBS["firing_prior"].problem(number):
-            raise UsageError(f"Stamina: firing_prior: {problem}")
-    return torch.tensor(numbers, dtype=torch.float32)
-
-
-def _wants(values: Mapping[str, Value]) -> str:
-    asked = [
-        text
-        for wanted, text in (
-            (values["activity"] == _CONTRIBUTION, f"activity={_CONTRIBUTION}"),
-            (values["handover"], "handover"),
-            (values["rebirth"] == _FRESH, f"rebirth={_FRESH}"),
-            (values["settle"], "settle"),
-            (values["growth_rate"], "growth_rate"),
-        )
-        if wanted
-    ]
-    if not asked:
-        return ""
-    return f"Stamina: {listed(asked)} needs the layers around it; call hebbevo.nn.attach(model, optimizer)"
+    return list(given) if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]

@@ -1,25 +1,21 @@
 """The inner loop: cohorts of networks, trained together and scored."""
 
-from hebbevo.training.cohort import (
-    Candidate,
-    Cohort,
-    Measurement,
-    Recipe,
-    ever_due,
-    knob_values,
-    knobs,
-    train,
-)
+from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
+from hebbevo.training.inner import train
+from hebbevo.training.optimizers import KNOBS
+from hebbevo.training.recipe import Candidate, Measurement, Recipe, knobs
 from hebbevo.training.scoring import Score, score
 
 __all__ = [
+    "KNOBS",
     "Candidate",
     "Cohort",
     "Measurement",
     "Recipe",
+    "Rows",
     "Score",
+    "accuracy",
     "ever_due",
-    "knob_values",
     "knobs",
     "score",
     "train",

@@ -2,239 +2,192 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from hebbevo import references
 from hebbevo.data import Split
-from hebbevo.knobs import Knob, Value
-from hebbevo.networks import RULES, Architecture, build
-from hebbevo.nn import find_neighbours, plastic_modules
+from hebbevo.errors import UsageError
+from hebbevo.knobs import Value
+from hebbevo.nn import plastic_modules, plastic_units, wire
 from hebbevo.nn.attach import settling_factor
-from hebbevo.nn.neighbours import connect
-from hebbevo.space import Genome, canonical
-from hebbevo.training import optimizers
+from hebbevo.nn.neighbours import Moments, connect
+from hebbevo.nn.paths import Plan, Survivors, survivors
 from hebbevo.training.optimizers import OPTIMIZERS
-from hebbevo.training.stack import Stack, structure
+from hebbevo.training.recipe import Measurement, Recipe
+from hebbevo.training.stack import Alone, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all trainings of a study share.
-
-    Attributes:
-        architecture: the network before its genome.
-        settings: knob values that are not genes.
-        epochs: length of a training.
-        batch_size: rows of a minibatch; the last one of an epoch may be shorter.
-        seed: the study's seed, which decides the order of the minibatches.
-    """
-
-    architecture: Architecture
-    settings: Mapping[str, Value]
-    epochs: int
-    batch_size: int
-    seed: int
+Function = Callable[[Tensor, Tensor], Tensor]
+"""Of a net's outputs for some rows, and these rows' labels."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One training: a genome and which of its replicates."""
+class Rows:
+    """The rows that nets are trained and measured on; the ``x`` are (rows, *shape)."""
 
-    genome: Genome
-    replicate: int = 0
+    x: Tensor
+    y: Tensor
+    x_val: Tensor
+    y_val: Tensor
 
-    def seed(self, study_seed: int) -> int:
-        """Seed of the net, 62 bits: a hash of study seed, genome and replicate."""
-        text = f"{study_seed}/{canonical(self.genome)}/{self.replicate}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What one training has reached.
-
-    Attributes:
-        accuracy: on the validation rows after each epoch, 0..1.
-        survivors: hidden neurons on a live path after each epoch.
-        layers: survivors of each hidden layer at the end.
-        inputs: input units on a live path at the end.
-        failure: why the training failed, or ``None``.
-        neurons: hidden neurons at the start; 0 if it is not known, for the training never began.
-    """
-
-    accuracy: tuple[float, ...]
-    survivors: tuple[int, ...]
-    layers: tuple[int, ...]
-    inputs: int
-    seconds: float
-    failure: str | None = None
-    neurons: int = 0
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether no path is left from the inputs to the outputs."""
-        return self.failure is None and self.survivors[-1] == 0
-
-
-def knobs(rule: str) -> dict[str, Knob]:
-    """All knobs of trainings with ``rule``: the rule's, then the optimiser's."""
-    return {**RULES[rule].knobs, **optimizers.KNOBS}
-
-
-def knob_values(recipe: Recipe, genome: Genome) -> dict[str, Value]:
-    """Value of every knob of a net and its rule: gene, else setting, else default."""
-    rule = recipe.architecture.shaped(genome).rule
-    return {name: recipe.settings.get(name, knob.default) for name, knob in knobs(rule).items()} | genome
-
-
-def train(
-    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
-) -> list[Measurement]:
-    """Train every candidate; what each reaches does not depend on the others, up to float rounding.
-
-    Nets of different structure are stacked apart. A training that diverges is a measurement with a
-    ``failure``, and so is every training of a stack that raises.
-    """
-    built = []
-    for candidate in candidates:
-        values = knob_values(recipe, candidate.genome)
-        built.append((values, build(recipe.architecture, values, candidate.seed(recipe.seed))))
-    groups: dict[object, list[int]] = {}
-    for row, (values, net) in enumerate(built):
-        groups.setdefault((values["optimizer"], structure(net)), []).append(row)
-
-    measured: dict[int, Measurement] = {}
-    for rows in groups.values():
-        try:
-            cohort = Cohort(recipe, [built[row] for row in rows], split, device)
-            for _ in range(recipe.epochs):
-                cohort.train_epoch()
-            results = cohort.measurements()
-        except Exception as error:  # a failed training is a recorded value
-            first_line, *_ = str(error).strip().splitlines() or ["no message"]
-            reason = f"{type(error).__name__}: {first_line}"
-            neurons = recipe.architecture.shaped(candidates[rows[0]].genome).neurons
-            results = [Measurement((), (), (), 0, 0.0, failure=reason, neurons=neurons)] * len(rows)
-        measured.update(zip(rows, results, strict=True))
-    return [measured[row] for row in range(len(candidates))]
-
-
-def ever_due(recipe: Recipe, genomes: Sequence[Genome], rows: int) -> bool:
-    """Tell whether a neuron of any of these nets may ever die or return in a training on ``rows`` rows."""
-    total = _total_steps(recipe, rows)
-    for genome in genomes:
-        net = build(recipe.architecture, knob_values(recipe, genome), seed=0)
-        connect(net, find_neighbours(net), total)
-        steps = torch.arange(1, total + 1)
-        if any(module.due(steps).any() for module in plastic_modules(net).values()):
-            return True
-    return False
-
-
-def _total_steps(recipe: Recipe, rows: int) -> int:
-    return -(-rows // recipe.batch_size) * recipe.epochs
+    @classmethod
+    def of(cls, split: Split, shape: tuple[int, ...], device: torch.device) -> Rows:
+        """Take them from a split."""
+        x, x_val = (
+            torch.from_numpy(part).to(device).reshape(-1, *shape) for part in (split.x_train, split.x_val)
+        )
+        y, y_val = (torch.from_numpy(part).to(device) for part in (split.y_train, split.y_val))
+        return cls(x, y, x_val, y_val)
 
 
 class Cohort:
-    """Nets of one structure in training; between epochs some may be dropped with `keep`."""
+    """Nets of one structure in training; between epochs some may be dropped with `keep`.
+
+    Args:
+        recipe: what the trainings of the study share.
+        nets: a stack of them, or one alone.
+        values: of the training's knobs, a mapping a net.
+        model: another net of the same structure, to look at.
+        rows: the data, on the device of the nets.
+
+    Raises:
+        UsageError: a knob asks for neighbours that are not found, a function of the user's is not there, or
+            there is nothing to train.
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        nets: Sequence[tuple[Mapping[str, Value], nn.Module]],
-        split: Split,
-        device: torch.device,
+        nets: Nets,
+        values: Sequence[Mapping[str, Value]],
+        model: nn.Module,
+        rows: Rows,
     ) -> None:
         self._started = time.perf_counter()
+        if not nets.parameters:
+            raise UsageError("the network has no parameter that is trained; give it one that requires_grad")
         self._recipe = recipe
-        self._x, self._y, self._x_val, self._y_val = (
-            torch.from_numpy(rows).to(device)
-            for rows in (split.x_train, split.y_train, split.x_val, split.y_val)
-        )
-        total = _total_steps(recipe, len(self._x))
-
-        values = [value for value, _ in nets]
-        modules = [net for _, net in nets]
-        self._neurons = recipe.architecture.shaped(values[0]).neurons
-        self._neighbours = find_neighbours(modules[0])
-        self._stack = Stack(modules, device)
-        self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](self._stack.parameters, values)
-        self._factors = torch.tensor(
-            [
-                [settling_factor(step, total, _settle(value)) for value in values]
-                for step in range(1, total + 1)
-            ],
-            device=device,
-        )
+        self._nets = nets
+        self._rows = rows
+        self._loss_of: Function = references.resolve(recipe.loss) if recipe.loss else F.cross_entropy
+        self._score_of = references.resolve(recipe.score) if recipe.score else accuracy
+        self._neighbours, note = wire(model)
+        self._notes = [note] if note else []
+        # a net alone may call other layers tomorrow: it is followed anew every time
+        self._plan = None if isinstance(nets, Alone) else Plan.of(model, rows.x[:1])
+        self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](nets.parameters, values)
         self._step = 0
-        self._loss = torch.zeros(len(nets), device=device)
-        self._diverged = torch.zeros(len(nets), dtype=torch.int64, device=device)  # first bad step, 0: none
-        self._history: list[tuple[Tensor, Tensor]] = []
+        self._loss = torch.zeros(nets.size, device=rows.x.device)
+        # first bad step, 0: none
+        self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
+        self._history: list[tuple[Tensor, Survivors]] = []
+        total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
-            self._stack.call(lambda net: self._connect(net, total))
-        steps = torch.arange(1, total + 1, device=device)
-        due = self._stack.call(lambda net: torch.stack([m.due(steps) for m in plastic_modules(net).values()]))
-        self._due = due.any(dim=(0, 1)).cpu().numpy()
+            nets.call(lambda net: self._connect(net, total))
+        settles = nets.call(_settle).tolist()
+        self._factors = torch.tensor(
+            [[settling_factor(step, total, settle) for settle in settles] for step in range(1, total + 1)],
+            device=rows.x.device,
+        )
+        steps = torch.arange(1, total + 1, device=rows.x.device)
+        due = nets.call(partial(_due, steps=steps))
+        self._due = due.any(dim=0).cpu().numpy()
+
+    def train(self) -> list[Measurement]:
+        """Train every net for all epochs and measure it after each."""
+        for _ in range(self._recipe.epochs):
+            self.train_epoch()
+        return self.measurements()
 
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
-        for rows in self._minibatches(epoch=len(self._history)):
-            self._train_batch(self._x[rows], self._y[rows])
-        self._history.append((self._accuracy(), self._survivors()))
+        for rows in self.minibatches(epoch=len(self._history)):
+            self.train_batch(self._rows.x[rows], self._rows.y[rows])
+        self._history.append((self.scores(), self._survivors()))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
-        self._stack.keep(rows)
+        self._nets.keep(rows)
         self._optimizer.keep(rows)
         self._factors = self._factors[:, rows]
         self._loss, self._diverged = self._loss[rows], self._diverged[rows]
-        self._history = [(accuracy[rows], survivors[rows]) for accuracy, survivors in self._history]
+        self._history = [
+            (scores[rows], replace(counted, alive=counted.alive[rows], inputs=counted.inputs[rows]))
+            for scores, counted in self._history
+        ]
 
     def measurements(self) -> list[Measurement]:
         """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
-        accuracy = torch.stack([accuracy for accuracy, _ in self._history], dim=1).tolist()
-        survivors = torch.stack([survivors for _, survivors in self._history], dim=1).tolist()
-        seconds = (time.perf_counter() - self._started) / self._stack.size
+        scores = torch.stack([scores for scores, _ in self._history], dim=1).tolist()
+        alive = torch.stack([counted.alive.sum(1) for _, counted in self._history], dim=1).tolist()
+        last = self._history[-1][1]
+        seconds = (time.perf_counter() - self._started) / self._nets.size
         return [
             Measurement(
-                accuracy=tuple(accuracies),
-                survivors=tuple(sum(hidden) for _, *hidden in layers),
-                layers=tuple(layers[-1][1:]),
-                inputs=layers[-1][0],
+                accuracy=tuple(own_scores),
+                survivors=tuple(own_alive),
+                layers=tuple(layers),
+                inputs=inputs,
                 seconds=seconds,
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
-                neurons=self._neurons,
+                neurons=sum(last.neurons),
+                notes=tuple(dict.fromkeys((*self._notes, *last.notes))),
             )
-            for accuracies, layers, step in zip(accuracy, survivors, self._diverged.tolist(), strict=True)
+            for own_scores, own_alive, layers, inputs, step in zip(
+                scores,
+                alive,
+                last.alive.tolist(),
+                last.inputs.tolist(),
+                self._diverged.tolist(),
+                strict=True,
+            )
         ]
 
-    def _minibatches(self, epoch: int) -> Iterator[Tensor]:
-        order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._x))
-        return iter(torch.split(torch.from_numpy(order).to(self._x.device), self._recipe.batch_size))
+    def minibatches(self, epoch: int) -> Iterator[Tensor]:
+        """The rows of every minibatch of an epoch, the same for all nets of a study."""
+        order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
+        return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
 
-    def _train_batch(self, x: Tensor, y: Tensor) -> None:
-        stack = self._stack
-        losses = stack.call(lambda net: F.cross_entropy(net(x), y), training=True)  # (n,)
-        grads = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
-        factor = self._factors[self._step]
-        self._optimizer.step(stack.parameters, grads, factor)
+    def train_batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Take one step; gives every net's loss, (size,), and gradients."""
+        losses = self._nets.call(lambda net: self._loss_of(net(x), y), training=True)
+        if not isinstance(losses, Tensor) or losses.dim() != 1:
+            raise ValueError(f"the loss of a minibatch {_is(losses)}; return a tensor with one number")
+        gradients = self._nets.gradients(losses)
+        self._optimizer.step(self._nets.parameters, gradients, self._factors[self._step])
         self._step += 1
         losses = losses.detach()
         self._note_divergence(losses.isfinite())
         self._loss = losses if self._step == 1 else self._loss.lerp(losses, _LOSS_RATE)
         if self._due[self._step - 1]:
             with torch.no_grad():
-                stack.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
+                self._nets.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
+        return losses, gradients
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """Buffers of the nets by dotted name, (size, *shape)."""
+        return self._nets.buffers
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """What every net says of some rows, (size, rows, classes), in evaluation mode."""
+        outputs = self._nets.call(lambda net: net(x))
+        if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
+            what = f"the output of the network for {len(x)} rows {_is(outputs)}"
+            raise ValueError(f"{what}; return a tensor of (rows, classes)")
+        return outputs
 
     def _note_divergence(self, finite: Tensor) -> None:
         self._diverged.masked_fill_((self._diverged == 0) & ~finite, self._step)
@@ -243,33 +196,74 @@ class Cohort:
         connect(net, self._neighbours, total)
         return torch.zeros(())  # `vmap` wants a result
 
-    def _restructure(self, net: nn.Module, moments: dict[str, tuple[Tensor, ...]], loss: Tensor) -> Tensor:
-        for name, module in plastic_modules(net).items():
-            module.restructure(self._neighbours[name].around(net, moments, loss))
+    def _restructure(self, net: nn.Module, moments: Moments, loss: Tensor) -> Tensor:
+        for name, units in plastic_units(net).items():
+            units.restructure(self._neighbours[name].around(net, len(units.alive), moments, loss))
         return loss
 
-    @torch.no_grad()
-    def _accuracy(self) -> Tensor:
-        hits = torch.zeros(self._stack.size, dtype=torch.float64, device=self._x.device)
-        chunks = (torch.split(rows, _EVALUATION_ROWS) for rows in (self._x_val, self._y_val))
-        for x, y in zip(*chunks, strict=True):
-            logits = self._stack.call(_logits, x)  # (n, rows, classes)
-            self._note_divergence(logits.isfinite().all(dim=(1, 2)))  # the last update may have been too much
-            hits += (logits.argmax(-1) == y).sum(1)
-        return hits / len(self._y_val)
+    def scores(self) -> Tensor:
+        """Every net's score on the validation rows, (size,) float64."""
+        outputs = torch.cat([self.outputs(x) for x in torch.split(self._rows.x_val, _EVALUATION_ROWS)], dim=1)
+        # the last update may have been too much
+        self._note_divergence(outputs.isfinite().all(dim=(1, 2)))
+        scores = [
+            math.nan if diverged else self._score(own)
+            for own, diverged in zip(outputs, self._diverged.tolist(), strict=True)
+        ]
+        return torch.tensor(scores, dtype=torch.float64)
 
-    @torch.no_grad()
-    def _survivors(self) -> Tensor:
-        survivors: Tensor = self._stack.call(lambda net: net.survivors())
-        return survivors
+    def _score(self, outputs: Tensor) -> float:
+        score = float(self._score_of(outputs, self._rows.y_val))
+        if self._recipe.score and not 0 <= score <= 1:
+            raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
+        return score
+
+    def _survivors(self) -> Survivors:
+        with self._nets.untouched():
+            if self._plan:
+                return self._plan.survivors(partial(self._nets.call, stacked=True), self._nets.size)
+            assert isinstance(self._nets, Alone)
+            return survivors(self._nets.module, self._rows.x[:1])
 
 
-def _settle(values: Mapping[str, Value]) -> float:
-    """The longest settling of a layer: the learning rate is that of all of them."""
-    settles = (float(value) for name, value in values.items() if name.partition(".")[0] == "settle")
-    return max(settles, default=0.0)
+def _is(value: object) -> str:
+    """What the nets gave in place of what they should have."""
+    if isinstance(value, Tensor):
+        return f"has shape {tuple(value.shape[1:])}"
+    return f"is of type {type(value).__name__}"
 
 
-def _logits(net: nn.Module, x: Tensor) -> Tensor:
-    logits: Tensor = net(x)
-    return logits
+def accuracy(outputs: Tensor, labels: Tensor) -> float:
+    """The fraction of rows whose largest output is their label's."""
+    return float((outputs.argmax(-1) == labels).double().mean())
+
+
+def total_steps(recipe: Recipe, rows: int) -> int:
+    """Minibatches of a training on ``rows`` rows."""
+    return -(-rows // recipe.batch_size) * recipe.epochs
+
+
+def ever_due(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
+    """Tell whether anything in these nets may ever go out or return in a training on ``rows`` rows."""
+    total = total_steps(recipe, rows)
+    for net in nets:
+        for module in plastic_modules(net).values():
+            module.begin(total)
+        if _due(net, torch.arange(1, total + 1)).any():
+            return True
+    return False
+
+
+def _due(net: nn.Module, steps: Tensor) -> Tensor:
+    """At which steps anything may go out or return."""
+    due = torch.zeros_like(steps, dtype=torch.bool)
+    for module in plastic_modules(net).values():
+        due = due | module.due(steps)
+    return due
+
+
+def _settle(net: nn.Module) -> Tensor:
+    """The longest settling of a module: the learning rate is that of all of them."""
+    found = [getattr(module, "settle", None) for module in plastic_modules(net).values()]
+    settles = [settle for settle in found if settle is not None]
+    return torch.stack(settles).amax() if settles else torch.zeros(())

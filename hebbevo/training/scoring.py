@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean, stdev
 from typing import Any
 
-from hebbevo.training.cohort import Measurement
+from hebbevo.training.recipe import Measurement
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         if each.failure is not None
     ]
     if failures:
-        return Score(None, {"failure": failures[0], "neurons": measurements[0].neurons, "seconds": seconds})
+        known = {"neurons": neurons} if (neurons := measurements[0].neurons) else {}
+        return Score(None, {"failure": failures[0], **known, "seconds": seconds})
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
     return Score(
@@ -54,6 +56,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
                 {"accuracy": accuracy, "survivors": survived}
                 for accuracy, survived in zip(accuracies, survivors, strict=True)
             ],
+            **({"notes": notes} if (notes := _union(each.notes for each in measurements)) else {}),
             "epochs": len(measurements[0].accuracy),
             "seconds": seconds,
         },
@@ -66,3 +69,7 @@ def _sd(values: Sequence[float]) -> float | None:
 
 def _means(rows: Any) -> list[float]:
     return [math.fsum(column) / len(column) for column in zip(*rows, strict=True)]
+
+
+def _union(rows: Iterable[Sequence[str]]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(rows)))

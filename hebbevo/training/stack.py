@@ -1,44 +1,46 @@
-"""Many networks of one structure as one stack of tensors."""
+"""Networks of one structure as one stack of tensors, or one network alone, behind one interface."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import stack_module_state, vmap
+from torch.utils._pytree import tree_map_only
+
+from hebbevo.nn import Plastic
 
 
-class Stack:
-    """``size`` networks of one structure, trained together.
+class Nets(ABC):
+    """``size`` networks in training.
 
     Attributes:
-        parameters: by dotted name, (size, *shape) leaves that require gradients.
-        buffers: by dotted name, (size, *shape).
+        parameters: those that are trained, by dotted name, (size, *shape).
+        module: whose forward pass is called.
     """
 
-    def __init__(self, nets: Sequence[nn.Module], device: torch.device) -> None:
-        parameters, buffers = stack_module_state(list(nets))
-        self.parameters = {
-            name: _like_its_gradient(value.detach().to(device)).requires_grad_()
-            for name, value in parameters.items()
-        }
-        self.buffers = {name: value.to(device) for name, value in buffers.items()}
-        self._skeleton = copy.deepcopy(nets[0]).to("meta")
-        # where a net keeps each tensor: `functional_call` would look all of them up again at every call
-        self._places = [
-            (getattr(self._skeleton.get_submodule(module), store), key)
-            for store, names in (("_parameters", self.parameters), ("_buffers", self.buffers))
-            for module, _, key in (name.rpartition(".") for name in names)
-        ]
+    parameters: dict[str, Tensor]
+    module: nn.Module
 
     @property
     def size(self) -> int:
         """Number of networks."""
         return len(next(iter(self.parameters.values())))
 
+    @property
+    @abstractmethod
+    def buffers(self) -> dict[str, Tensor]:
+        """By dotted name, (size, *shape)."""
+
+    @abstractmethod
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
@@ -50,24 +52,152 @@ class Stack:
             stacked: whether the args are stacked.
             training: whether the net is in training mode.
         """
-        if self._skeleton.training is not training:
-            self._skeleton.train(training)
 
-        def one(state: list[Tensor], *args: Any) -> Any:
-            for (store, key), tensor in zip(self._places, state, strict=True):
-                store[key] = tensor
-            return function(self._skeleton, *args)
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Bring all attributes, and of a stack buffers, back afterwards: looking must not change nets."""
+        stores = [
+            store
+            for module in self.module.modules()
+            for store in (vars(module), module._parameters, module._buffers)
+        ]
+        kept = [{**store} for store in stores]
+        try:
+            yield
+        finally:
+            for store, before in zip(stores, kept, strict=True):
+                store.clear()
+                store.update(before)
 
-        in_dims = (0, *(0 if stacked else None for _ in args))
-        return vmap(one, in_dims=in_dims)([*self.parameters.values(), *self.buffers.values()], *args)
+    @abstractmethod
+    def gradients(self, losses: Tensor) -> list[Tensor]:
+        """Gradients of every net's loss, ``losses`` (size,), in the order of ``parameters``."""
 
+    @abstractmethod
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
+
+
+class Stack(Nets):
+    """Networks of one structure, trained together by `torch.func.vmap`."""
+
+    def __init__(self, nets: Sequence[nn.Module], device: torch.device) -> None:
+        parameters, buffers = stack_module_state(list(nets))
+        fixed = {name for name, parameter in nets[0].named_parameters() if not parameter.requires_grad}
+        self.parameters = {
+            name: _like_its_gradient(value.detach().to(device)).requires_grad_()
+            for name, value in parameters.items()
+            if name not in fixed
+        }
+        self._fixed = {name: parameters[name].detach().to(device) for name in fixed}
+        self._buffers = {name: value.to(device) for name, value in buffers.items()}
+        self.module = copy.deepcopy(nets[0]).to("meta")
+        # where a net keeps each tensor: `functional_call` would look all of them up again at every call
+        self._places = {
+            name: [(getattr(self.module.get_submodule(module), store), key) for module, _, key in parted]
+            for store, named in (
+                ("_parameters", nets[0].named_parameters),
+                ("_buffers", nets[0].named_buffers),
+            )
+            for name, aliases in _aliases(named).items()
+            for parted in [[alias.rpartition(".") for alias in aliases]]
+        }
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """By dotted name, (size, *shape)."""
+        return self._buffers
+
+    def call(
+        self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
+    ) -> Any:
+        """See `Nets.call`."""
+        if self.module.training is not training:
+            self.module.train(training)
+
+        def one(state: dict[str, Tensor], *args: Any) -> Any:
+            for name, tensor in state.items():
+                for store, key in self._places[name]:
+                    store[key] = tensor
+            result = function(self.module, *args)
+            held = {name: store[key] for name in self._buffers for store, key in self._places[name][:1]}
+            return result, {name: each.detach() for name, each in held.items() if each is not state[name]}
+
+        in_dims = (0, *(0 if stacked else None for _ in args))
+        state = {**self.parameters, **self._fixed, **self._buffers}
+        result, put = vmap(one, in_dims=in_dims)(state, *args)
+        self._buffers |= {name: each.contiguous() for name, each in put.items()}  # put there by forward
+        return result
+
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """See `Nets.untouched`."""
+        kept, self._buffers = self._buffers, {name: value.clone() for name, value in self._buffers.items()}
+        try:
+            with super().untouched():
+                yield
+        finally:
+            self._buffers = kept
+
+    def gradients(self, losses: Tensor) -> list[Tensor]:
+        """See `Nets.gradients`."""
+        return list(_gradients(losses, self.parameters.values()))
+
+    def keep(self, rows: Tensor) -> None:
+        """See `Nets.keep`."""
         self.parameters = {
             name: _like_its_gradient(value.detach()[rows]).requires_grad_()
             for name, value in self.parameters.items()
         }
-        self.buffers = {name: value[rows] for name, value in self.buffers.items()}
+        self._fixed = {name: value[rows] for name, value in self._fixed.items()}
+        self._buffers = {name: value[rows] for name, value in self._buffers.items()}
+
+
+class Alone(Nets):
+    """One network, trained as in an ordinary loop; ``module`` is trained itself."""
+
+    def __init__(self, net: nn.Module, device: torch.device) -> None:
+        self.module = net.to(device)
+        self._trained = {
+            name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad
+        }
+        self.parameters = {name: value.detach()[None] for name, value in self._trained.items()}
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """By dotted name, (1, *shape)."""
+        return {name: value[None] for name, value in self.module.named_buffers()}
+
+    def call(
+        self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
+    ) -> Any:
+        """See `Nets.call`."""
+        if self.module.training is not training:
+            self.module.train(training)
+        own = tree_map_only(Tensor, lambda arg: arg[0], args) if stacked else args
+        return tree_map_only(Tensor, lambda result: result[None], function(self.module, *own))
+
+    def gradients(self, losses: Tensor) -> list[Tensor]:
+        """See `Nets.gradients`."""
+        return [gradient[None] for gradient in _gradients(losses, self._trained.values())]
+
+    def keep(self, rows: Tensor) -> None:
+        """See `Nets.keep`."""
+        if len(rows) != 1:
+            raise ValueError("a net alone is kept, or there is nothing left")
+
+
+def _gradients(losses: Tensor, parameters: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(losses.sum(), list(parameters), allow_unused=True, materialize_grads=True)
+
+
+def _aliases(named: Callable[..., Iterable[tuple[str, object]]]) -> dict[str, list[str]]:
+    """All names of every tensor or module, by the first of them: weights may be tied."""
+    first: dict[object, str] = {}
+    names: dict[str, list[str]] = {}
+    for name, tensor in named(remove_duplicate=False):
+        names.setdefault(first.setdefault(tensor, name), []).append(name)
+    return names
 
 
 def _like_its_gradient(weight: Tensor) -> Tensor:
@@ -75,22 +205,50 @@ def _like_its_gradient(weight: Tensor) -> Tensor:
     return weight.mT.contiguous().mT if weight.dim() == 3 else weight
 
 
-def structure(net: nn.Module) -> tuple[object, ...]:
+def structure(net: nn.Module) -> tuple[tuple[str, object], ...]:
     """Everything of ``net`` that stacking takes from the first net only: nets may be stacked iff it is equal.
 
-    That is the classes, the public plain attributes and the shapes, module by module.
+    That is the classes, the plain attributes (of plastic modules the public ones), the hooks and the shapes,
+    which tensors or modules are one, and which are trained. Each comes after the name of where it is.
     """
-    return tuple(
-        (
-            name,
-            type(module),
-            tuple(
-                (key, repr(value.tolist() if isinstance(value, Tensor) else value))
-                for key, value in sorted(vars(module).items())
-                if not key.startswith("_") and key != "training"
-            ),
-            tuple((key, value.shape, value.dtype) for key, value in module.named_parameters(recurse=False)),
-            tuple((key, value.shape, value.dtype) for key, value in module.named_buffers(recurse=False)),
-        )
-        for name, module in net.named_modules()
+    modules, buffers = _aliases(net.named_modules), _aliases(net.named_buffers)
+    parameters = _aliases(net.named_parameters)
+    return (
+        *chain.from_iterable(_attributes(name, net.get_submodule(name), modules[name]) for name in modules),
+        *(
+            (name, (each.shape, each.dtype, each.requires_grad, *parameters[name]))
+            for name, each in net.named_parameters()
+        ),
+        *((name, (each.shape, each.dtype, *buffers[name])) for name, each in net.named_buffers()),
     )
+
+
+def difference(one: nn.Module, other: nn.Module) -> str:
+    """Name the first place where the structures of two nets differ, as ``drop.p``; nothing if none does."""
+    first, second = dict(structure(one)), dict(structure(other))
+    return next((name for name in first | second if first.get(name) != second.get(name)), "")
+
+
+def _attributes(name: str, module: nn.Module, aliases: Iterable[str]) -> Iterator[tuple[str, object]]:
+    yield name or type(module).__name__, (type(module), *aliases)
+    for key, value in sorted(vars(module).items()):
+        if key not in _OF_EVERY_MODULE and not (isinstance(module, Plastic) and key.startswith("_")):
+            yield f"{name}.{key}".removeprefix("."), _fingerprint(value)
+    for key in ("_forward_pre_hooks", "_forward_hooks"):
+        yield f"{name}.{key}".removeprefix("."), _fingerprint(list(vars(module)[key].values()))
+
+
+_OF_EVERY_MODULE = vars(nn.Module()).keys()
+
+
+def _fingerprint(value: object) -> object:
+    if isinstance(value, Tensor):
+        dense = value.detach().to_dense().cpu().resolve_conj().contiguous()
+        return value.dtype, value.layout, value.shape, _fingerprint(dense.flatten().view(torch.uint8).numpy())
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
+    if isinstance(value, Mapping):
+        return tuple((repr(key), _fingerprint(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return type(value), tuple(map(_fingerprint, value))
+    return repr(value)

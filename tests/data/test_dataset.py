@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from hebbevo.data import Dataset, from_arrays
+from hebbevo.data import Dataset, from_arrays, input_shape
 from hebbevo.errors import DataError
 
 X = np.arange(12.0).reshape(6, 2)
@@ -39,6 +39,25 @@ def test_features_of_any_real_type_and_rank_become_float32_rows(dtype):
     assert dataset.x.tolist() == [[0, 1, 0, 1, 0, 1]] * 4
 
 
+@pytest.mark.parametrize(
+    "tests", [{}, {"x_test": X.reshape(6, 1, 2), "y_test": Y}], ids=["alone", "with a test set"]
+)
+def test_a_dataset_knows_the_shape_its_rows_had(tests):
+    assert from_arrays("d", X.reshape(6, 1, 2), Y, **tests).shape == (1, 2)
+
+
+def test_rows_without_a_shape_of_their_own_are_flat():
+    assert Dataset("d", np.float32(X), Y, (0, 1, 2)).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [((6,), (6,)), ((28, 28), (1, 28, 28)), ((3, 32, 32), (3, 32, 32)), ((2, 3, 4, 5), (2, 3, 4, 5))],
+)
+def test_only_an_image_of_one_plane_gets_its_channel_in_front(shape, seen):
+    assert input_shape(shape) == seen
+
+
 def test_a_dataset_is_a_copy_of_the_callers_arrays():
     x = X.astype(np.float32)
     dataset = from_arrays("d", x, Y)
@@ -59,6 +78,7 @@ def test_the_fingerprint_tells_any_change_of_content_and_nothing_else():
     nudged = X.copy()
     nudged[3, 1] += 1
     assert made() == made(name="other") == made(x=np.asfortranarray(X))
+    assert made() == from_arrays("d", X.reshape(6, 1, 2), Y).fingerprint  # as ever: the shape is not in it
     changed = {
         made(),
         made(x=nudged),

@@ -36,6 +36,14 @@ def test_npz_arrays_are_read_with_their_test_set(save):
     assert (dataset.x_test.tolist(), dataset.y_test.tolist()) == ([[0, 1]], [0])
 
 
+@pytest.mark.parametrize("shape", [(2,), (2, 3), (2, 3, 1), (2, 3, 1, 2)])
+def test_rows_of_an_npz_file_keep_the_shape_they_are_stored_with(save, shape):
+    x = np.arange(4 * np.prod(shape)).reshape(4, *shape)
+    dataset = load(save("d.npz", {"x": x, "y": Y}))
+    assert dataset.shape == shape
+    assert np.array_equal(dataset.x.reshape(-1, *shape), x)
+
+
 def test_npz_without_a_test_set_has_none(save):
     dataset = load(save("d.npz", {"x": X, "y": Y}))
     assert dataset.x_test is None
@@ -49,6 +57,7 @@ ROWS = [[1, 1, 0.5], [2, 0, 1.5], [3, 1, 2.5], [4, 0, -1000]]
 def test_csv_columns_other_than_the_target_are_features_and_booleans_are_0_and_1(save):
     dataset = load(save("d.CSV", CSV), target="kind")
     assert dataset.x.tolist() == ROWS
+    assert dataset.shape == (3,)
     assert (dataset.classes, dataset.y.tolist()) == (("fig", "nut"), [0, 1, 0, 1])
 
 
@@ -164,6 +173,6 @@ def test_an_unknown_name_is_answered_with_all_known_ones():
     with pytest.raises(DataError) as caught:
         load("minst")
     assert str(caught.value) == (
-        "minst: is no known data set; write one of digits, mnist, fashion_mnist, cifar10, or the path of"
-        " a file that ends in .npz, .csv, .parquet"
+        "minst: is no known data set; write one of digits, mnist, fashion_mnist, cifar10, the path of"
+        " a file that ends in .npz, .csv, .parquet, or package.module:function"
     )

@@ -68,6 +68,7 @@ def test_idx_files_are_read_packed_or_unpacked(folder, name, files):
     assert dataset.name == name
     assert dataset.x.tolist() == IMAGES["train"].reshape(6, 6).tolist()
     assert dataset.x_test.tolist() == IMAGES["t10k"].reshape(2, 6).tolist()
+    assert dataset.shape == (2, 3)
     assert dataset.classes == (0, 4, 9)
     assert dataset.y.tolist() == [2, 0, 1, 2, 0, 1]
     assert dataset.y_test.tolist() == [1, 2]
@@ -137,6 +138,7 @@ def test_cifar_batches_are_read_in_order_from_the_archive_or_its_folder(folder, 
     dataset = load("cifar10")
     assert np.array_equal(dataset.x, np.concatenate([PIXELS[batch] for batch in BATCHES[:5]]))
     assert np.array_equal(dataset.x_test, PIXELS["test_batch"])
+    assert dataset.shape == (3, 32, 32)
     assert dataset.classes == (3, 7)
     assert (dataset.y.tolist(), dataset.y_test.tolist()) == ([0, 1] * 5, [0, 1])
 
@@ -346,6 +348,8 @@ def test_a_built_in_set_takes_no_target(name):
 def test_digits_come_with_scikit_learn():
     dataset = load("digits")
     assert dataset.x.shape == (1797, 64)
+    assert dataset.shape == (8, 8)
+    assert dataset.fingerprint.startswith("5946f279b32fa598")  # studies are made with it
     assert (dataset.x.min(), dataset.x.max()) == (0, 16)
     assert dataset.classes == tuple(range(10))
     assert np.bincount(dataset.y).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]

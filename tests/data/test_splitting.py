@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hebbevo.data import from_arrays, split
+from hebbevo.data import Split, from_arrays, split
 from hebbevo.errors import DataError
 
 
@@ -99,6 +99,15 @@ def test_a_constant_feature_has_scale_one_and_becomes_zero():
     assert parts.mean[[0, 2]].tolist() == [np.float32(0.1), np.float32(-3e7)]
     for part in (parts.x_train, parts.x_val, parts.x_test):
         assert not part[:, [0, 2]].any()
+
+
+def test_a_split_knows_the_shape_of_the_rows():
+    x, y = np.arange(24).reshape(12, 1, 2), np.arange(12) % 2
+    parts = split(from_arrays("d", x, y), seed=0, batch_size=1)
+    assert parts.shape == (1, 2)
+    assert parts.x_train.shape == (8, 2)
+    fields = {name: value for name, value in vars(parts).items() if name != "shape"}
+    assert Split(**fields).shape == (2,)
 
 
 def test_a_split_leaves_the_dataset_as_it_was():

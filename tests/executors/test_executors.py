@@ -21,7 +21,7 @@ from hebbevo.training import Candidate, Recipe, train
 EXECUTORS = {"serial": SerialExecutor, "processes": partial(ProcessExecutor, workers=2)}
 
 RECIPE = Recipe(
-    Architecture("mlp", (9, 5), "stamina", False, features=4, classes=2),
+    Architecture("mlp", (9, 5), "stamina", False, shape=(4,), classes=2),
     settings={"warmup": 1, "prune_period": 1, "unactivation_penalty": 2.0},
     epochs=2,
     batch_size=16,

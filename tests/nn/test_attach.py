@@ -1,6 +1,7 @@
 import copy
 import pickle
 from itertools import pairwise
+from shutil import which
 
 import pytest
 import torch
@@ -10,11 +11,17 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import InputStamina, Neighbourhood, Stamina, attach
+from hebbevo.nn import Feeder, InputStamina, Listener, Neighbourhood, Stamina, attach, find_neighbours
+from hebbevo.nn.hebb_mask import HebbMask
+from hebbevo.nn.neighbours import connect
+from hebbevo.training.stack import Stack
 
 NEVER = -1e9  # a threshold that nobody falls to
 EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
 CALM = EAGER | dict(hebbian_threshold=NEVER)
+LIVELY = EAGER | dict(
+    regrowth_rate=0.3, hebbian_threshold=0.8, grace=2, stamina_decay=0.5, max_deaths=0.5, rebirth="old"
+)
 SGD = dict(optimizer=torch.optim.SGD, lr=0.1, momentum=0.9)
 ADAM = dict(optimizer=torch.optim.Adam, lr=0.01, amsgrad=True)
 STILL = dict(optimizer=torch.optim.SGD, lr=0.0)
@@ -146,8 +153,10 @@ def test_layers_without_bias_are_rewired_too():
 def fresh_weights(seed, at_step=1):
     units = Stamina(300, seed=seed, regrowth_rate=1.0, **CALM | dict(prune_period=at_step))
     weight = torch.full((300, 400), 9.0)
-    around = Neighbourhood(torch.ones(2, 300), None, weight, None)
-    units.connect(around, 0)
+    around = Neighbourhood(
+        (Feeder(weight, None),), (), (Listener(torch.ones(2, 1, 300), None),), exclusive=True
+    )
+    units.connect(around)
     units.alive.zero_()
     for _ in range(at_step):
         units(torch.zeros(1, 300))
@@ -187,9 +196,174 @@ def test_input_units_return_with_silent_out_weights():
     assert (net[1].weight == 0).all(0).tolist() == [False, False, True, False]
 
 
-LIVELY = EAGER | dict(
-    regrowth_rate=0.3, hebbian_threshold=0.8, grace=2, stamina_decay=0.5, max_deaths=0.5, rebirth="old"
-)
+# returning channels
+
+
+def channels_beside_control(optimizer, rebirth="auto", memory_format=torch.contiguous_format):
+    """Two equal trainings of three steps; in the first net, channels 1 and 4 have just returned."""
+    pair = []
+    for rate in (1.0, 0.0):
+        torch.manual_seed(7)
+        units = Stamina(6, dim=1, seed=2, rebirth=rebirth, regrowth_rate=rate, **CALM | dict(prune_period=3))
+        net = nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), units, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)
+        ).to(memory_format=memory_format)
+        units.alive[[1, 4]] = False
+        with torch.no_grad():
+            for parameter in (net[0].bias, net[1].weight, net[1].bias):
+                parameter.add_(torch.rand(6) + 0.5)
+        kind = dict(optimizer)
+        steps = kind.pop("optimizer")(net.parameters(), **kind)
+        attach(net, steps)
+        for step in range(3):
+            if step == 2:
+                for state in steps.state.values():
+                    for entry in state.values():
+                        if torch.is_tensor(entry) and entry.dim():
+                            entry.add_(1.0)
+            steps.zero_grad()
+            net(torch.randn(8, 3, 6, 6)).square().mean().backward()
+            steps.step()
+        pair.append((net, steps))
+    return pair
+
+
+BORN = torch.tensor([False, True, False, False, True, False])
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
+def test_a_channel_returns_fresh_with_a_plain_norm_and_silent(optimizer, memory_format):
+    (net, _), (control, _) = channels_beside_control(optimizer, memory_format=memory_format)
+    conv, norm, units, _, _, linear = net
+    assert units.alive.all()
+    assert not torch.isclose(conv.weight[BORN], control[0].weight[BORN]).any()
+    bound = (6 / 27) ** 0.5
+    assert conv.weight[BORN].abs().max() < bound
+    assert conv.weight[BORN].abs().max() > 0.9 * bound
+    fresh = {conv.bias: 0, norm.weight: 1, norm.bias: 0, norm.running_mean: 0, norm.running_var: 1}
+    assert all(tensor[BORN].tolist() == [value] * 2 for tensor, value in fresh.items())
+    from_born = BORN.repeat_interleave(4)
+    assert not linear.weight[:, from_born].any()
+
+    for tensor, twin in (
+        (conv.weight, control[0].weight), (conv.bias, control[0].bias), (norm.weight, control[1].weight),
+        (norm.bias, control[1].bias), (norm.running_mean, control[1].running_mean),
+        (norm.running_var, control[1].running_var),
+    ):  # fmt: skip
+        assert torch.equal(tensor[~BORN], twin[~BORN])
+    assert torch.equal(linear.weight[:, ~from_born], control[5].weight[:, ~from_born])
+    assert torch.equal(linear.bias, control[5].bias)
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
+@pytest.mark.parametrize("rebirth", ["fresh", "old"])
+def test_exactly_the_moments_of_returned_channels_are_reset(rebirth, optimizer):
+    (net, steps), (control, control_steps) = channels_beside_control(optimizer, rebirth)
+    conv, norm, _, _, _, linear = net
+    resets = {
+        conv.weight: BORN[:, None, None, None],
+        conv.bias: BORN,
+        norm.weight: BORN,
+        norm.bias: BORN,
+        linear.weight: BORN.repeat_interleave(4),
+        linear.bias: torch.tensor(False),
+    }
+    for parameter, twin in zip(net.parameters(), control.parameters(), strict=True):
+        pairs = [
+            (steps.state[parameter][key], kept)
+            for key, kept in control_steps.state[twin].items()
+            if kept.shape == twin.shape
+        ]
+        assert len(pairs) == (1 if optimizer is SGD else 3)
+        for moment, kept in pairs:
+            assert kept.all()
+            assert torch.equal(moment, kept * ~resets[parameter])
+
+
+def test_old_rebirth_keeps_a_channels_weights_and_its_norm():
+    (net, _), (control, _) = channels_beside_control(ADAM, "old")
+    assert net[2].alive.all()
+    for (name, tensor), twin in zip(net.state_dict().items(), control.state_dict().values(), strict=True):
+        if not name.startswith("2."):
+            assert torch.equal(tensor, twin), name
+
+
+@pytest.mark.parametrize("groups", [1, 2, 20])
+def test_fresh_weights_of_a_channel_have_the_variance_of_its_own_inputs(groups):
+    net = nn.Sequential(
+        nn.Conv2d(20, 400, (3, 5), groups=groups), Stamina(400, dim=1, regrowth_rate=1.0, **CALM), Mean(),
+        nn.Linear(400, 2),
+    )  # fmt: skip
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net[1].alive.zero_()
+    net(torch.randn(2, 20, 5, 5)).sum().backward()
+    optimizer.step()
+    weight = net[0].weight.detach().flatten() * (20 / groups * 15 / 2) ** 0.5
+    assert stats.kstest(weight, "uniform", args=(-(3**0.5), 2 * 3**0.5)).pvalue > 1e-3
+    assert abs(float(weight.var()) - 1) < 5 * (0.8 / len(weight)) ** 0.5
+
+
+def test_layers_that_feed_together_draw_different_weights():
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = nn.Conv1d(3, 6, 3, padding=1), nn.Conv1d(3, 6, 3, padding=1)
+            self.units = Stamina(6, dim=1, regrowth_rate=1.0, **CALM)
+            self.behind = nn.Conv1d(6, 2, 1)
+
+        def forward(self, x):
+            return self.behind(self.units(self.one(x) + self.other(x)))
+
+    net = Sum()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net.units.alive[1:] = False
+    before = copy.deepcopy(net.state_dict())
+    net(torch.randn(2, 3, 5)).sum().backward()
+    optimizer.step()
+    for layer, name in ((net.one, "one"), (net.other, "other")):
+        assert torch.equal(layer.weight[0], before[f"{name}.weight"][0])
+        assert not torch.isclose(layer.weight[1:], before[f"{name}.weight"][1:]).any()
+        assert not layer.bias[1:].any()
+    assert not torch.isclose(net.one.weight[1:], net.other.weight[1:]).any()
+
+
+def test_stacked_channels_are_rewired_as_alone():
+    nets, stack_of = [], []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        knobs = LIVELY | dict(rebirth="fresh", handover=True, activity="contribution", hebbian_threshold=0.5)
+        net = nn.Sequential(
+            nn.Conv2d(2, 12, 3), nn.BatchNorm2d(12), Stamina(12, dim=1, seed=seed, **knobs), nn.MaxPool2d(2),
+            nn.Conv2d(12, 12, 2), Stamina(12, dim=1, seed=seed + 5, **knobs), nn.Flatten(), nn.Linear(12, 3),
+        )  # fmt: skip
+        nets.append(net)
+        stack_of.append(copy.deepcopy(net))
+    stack, neighbours = Stack(stack_of, torch.device("cpu")), find_neighbours(nets[0])
+
+    def rewire(net, loss):
+        for name, around in neighbours.items():
+            net.get_submodule(name).restructure(around.around(net, 12, {}, loss))
+        return loss
+
+    with torch.no_grad():
+        stack.call(lambda net: [connect(net, neighbours, 0), torch.zeros(())][1])
+        for net in nets:
+            connect(net, neighbours, 0)
+        patterns = set()
+        for x in torch.randn(25, 8, 2, 6, 6):
+            stack.call(lambda net, x=x: net(x), training=True)
+            stack.call(rewire, torch.zeros(2), stacked=True)
+            for net in nets:
+                net(x)
+                rewire(net, torch.zeros(()))
+            for name, value in (stack.parameters | stack.buffers).items():
+                alone = torch.stack([net.state_dict()[name] for net in nets])
+                torch.testing.assert_close(value.detach(), alone, rtol=1e-4, atol=1e-5, msg=name)
+            patterns.add(tuple(stack.buffers["2.alive"].flatten().tolist()))
+    assert len(patterns) > 15
 
 
 class Step(nn.Module):
@@ -202,8 +376,8 @@ class Step(nn.Module):
 
     def forward(self, hidden):
         self.units(hidden)
-        out_weight = torch.zeros(3, 12) + self.units.gain  # stacked like the units
-        self.units.restructure(Neighbourhood(out_weight, None, None, None))
+        out_weight = torch.zeros(3, 1, 12) + self.units.gain  # stacked like the units
+        self.units.restructure(Neighbourhood(listeners=(Listener(out_weight, None),)))
         return self.units.alive
 
 
@@ -288,7 +462,83 @@ def test_without_handover_the_next_bias_stays():
     assert torch.equal(one.behind.bias, bias)
 
 
+class Layers(nn.Module):
+    """A convolution, 6 channels of which the third is constant, and ``behind``."""
+
+    def __init__(self, *behind, **knobs):
+        super().__init__()
+        self.before = nn.Conv2d(3, 6, 3)
+        with torch.no_grad():
+            self.before.weight[2] = 0.0
+            self.before.bias[2] = 1.7
+        self.units = Stamina(6, dim=1, handover=True, **CALM | dict(warmup=4) | knobs)
+        self.behind = nn.Sequential(*behind)
+
+    def forward(self, x):
+        return self.behind(self.units(self.before(x)))
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(6, 3, 2), nn.Linear(6, 3)
+
+    def forward(self, h):
+        return self.one(h).mean((2, 3)) + self.other(h.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)],
+        [nn.AvgPool2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(24, 3)],
+        [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)],
+        [Mean(), nn.Linear(6, 3)],
+        [nn.Conv2d(6, 8, 3)],
+        [nn.MaxPool2d(2, stride=1), nn.Conv2d(6, 9, 3, groups=3)],
+        [nn.Conv2d(6, 12, (3, 2), groups=6)],
+        [nn.Conv2d(6, 8, 3, padding=1, padding_mode="replicate")],
+        [TwoHeads()],
+    ],
+    ids=["max", "avg", "adaptive", "mean", "conv", "grouped", "depthwise", "replicate", "two listeners"],
+)
+def test_a_constant_channel_dies_without_changing_what_the_net_computes(behind):
+    net = Layers(*behind)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    fresh = torch.randn(20, 3, 6, 6)
+    before = net.eval()(fresh)
+    net.train()
+    for _ in range(4):
+        net.units.gain[2] = -2e9
+        net.units.reference.fill_(1.0)
+        net(torch.randn(8, 3, 6, 6)).sum().backward()
+        optimizer.step()
+    assert net.units.alive.tolist() == [True, True, False, True, True, True]
+    torch.testing.assert_close(net.eval()(fresh), before, rtol=0, atol=1e-5)
+    net.units.alive[3] = False  # another one would be missed
+    assert not torch.allclose(net(fresh), before, rtol=0, atol=1e-3)
+
+
 # contribution
+
+
+def test_contribution_counts_the_weights_to_all_who_listen():
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), Stamina(6, dim=1, activity="contribution", **CALM), TwoHeads())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    attach(net, optimizer)
+    for _ in range(3):
+        to_one, to_other = net[2].one.weight.detach(), net[2].other.weight.detach()
+        squares = to_one.square().sum((0, 2, 3)) + to_other.square().sum(0)
+        torch.testing.assert_close(net[1].outgoing, squares.sqrt())
+        optimizer.zero_grad()
+        net(torch.randn(8, 3, 6, 6)).square().sum().backward()
+        optimizer.step()
 
 
 @pytest.mark.parametrize("classify", [False, True])
@@ -412,10 +662,17 @@ def test_a_loss_may_be_a_number_or_a_tensor_of_any_kind():
     assert growing(losses, patience=3) == [2, 2, 2, 8]
 
 
+def between_layers(loss=None):
+    """The neighbourhood of 8 units between 4 inputs and 3 outputs."""
+    feeder = Feeder(torch.ones(8, 4), torch.zeros(8))
+    listener = Listener(torch.ones(3, 1, 8), torch.zeros(3))
+    return Neighbourhood((feeder,), (), (listener,), exclusive=True, loss=loss)
+
+
 def test_where_nobody_observes_the_loss_no_neuron_joins():
     units = Stamina(8, initial_neurons=0.25, growth_rate=1.0, patience=1, **CALM)
-    around = Neighbourhood(torch.ones(3, 8), torch.zeros(3), torch.ones(8, 4), torch.zeros(8))
-    units.connect(around, 0)
+    around = between_layers()
+    units.connect(around)
     for _ in range(5):
         units(torch.randn(16, 8))
         units.restructure(around)
@@ -424,18 +681,17 @@ def test_where_nobody_observes_the_loss_no_neuron_joins():
 
 def test_restructuring_changes_nothing_between_the_events():
     units = Stamina(8, initial_neurons=0.25, growth_rate=1.0, patience=1, **CALM | dict(prune_period=2))
-    around = Neighbourhood(
-        torch.ones(3, 8), torch.zeros(3), torch.ones(8, 4), torch.zeros(8), torch.tensor(1.0)
-    )
-    units.connect(around, 0)
+    around = between_layers(torch.tensor(1.0))
+    units.connect(around)
     units(torch.randn(16, 8))
     before = copy.deepcopy((units.state_dict(), around))
     units.restructure(around)
     assert all(torch.equal(before[0][name], value) for name, value in units.state_dict().items())
-    assert all(
-        torch.equal(getattr(before[1], name), getattr(around, name))
-        for name in ("out_weight", "out_bias", "in_weight", "in_bias")
-    )
+    for old, new in zip(
+        before[1].feeders + before[1].listeners, around.feeders + around.listeners, strict=True
+    ):
+        assert torch.equal(old.weight, new.weight)
+        assert torch.equal(old.bias, new.bias)
 
 
 def test_neurons_that_join_are_silent_at_first():
@@ -516,8 +772,449 @@ def test_growth_without_an_observed_loss_is_refused_and_the_learning_rate_given_
     assert one.optimizer.param_groups[0]["lr"] == 0.1
 
 
-def test_units_without_neighbours_are_refused():
-    net = nn.Sequential(nn.Linear(4, 3), Stamina(3))
-    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == (
-        "1: no single linear layer listens to it; put an nn.Linear behind it"
+HEARD = "activity=contribution needs a layer that listens to it, and none is found"
+HANDED = "handover needs a layer that listens to it directly and has a bias, and none is found"
+FRESH = "rebirth=fresh needs listeners by which nobody else is heard, and none is found"
+REMEDY = "put an nn.Linear or a convolution of its own behind it"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "problem"),
+    [
+        (dict(activity="contribution"), HEARD),
+        (dict(handover=True), HANDED),
+        (dict(rebirth="fresh"), FRESH),
+        (dict(rebirth="fresh", handover=True), f"{HANDED}, {FRESH}"),
+    ],
+)
+def test_what_needs_a_listener_is_refused_where_none_is_found(knobs, problem):
+    net = nn.Sequential(nn.Linear(4, 3), Stamina(3, **knobs))
+    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"1: {problem}; {REMEDY}"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [nn.BatchNorm1d(3), nn.Linear(3, 2)],
+        [nn.Tanh(), nn.Linear(3, 2)],
+        [nn.Linear(3, 2, bias=False)],
+        [HebbMask(nn.Linear(3, 2), ["weight"])],
+        [nn.Linear(3, 2).requires_grad_(False)],
+    ],
+    ids=["norm", "tanh", "no bias", "mask", "frozen"],
+)
+def test_handover_is_refused_where_no_bias_can_take_a_mean_output(behind):
+    net = nn.Sequential(nn.Linear(4, 3), Stamina(3, handover=True), *behind)
+    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"1: {HANDED}; {REMEDY}"
+
+
+def test_fresh_in_weights_are_refused_where_others_are_heard_through_the_listeners():
+    for net, name in (
+        (Residual(outer=dict(rebirth="fresh")), "blocks.0.outer"),
+        (beside(listener="frozen", rebirth="fresh"), "units"),
+        (beside(listener="masked", rebirth="fresh"), "units"),
+        (beside(listener="shared", rebirth="fresh"), "units"),
+    ):
+        assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"{name}: {FRESH}; {REMEDY}"
+
+
+def test_fresh_in_weights_are_taken_where_only_the_feeder_is_not_theirs():
+    for kind in ("frozen", "masked", "shared"):
+        net = beside(feeder=kind, rebirth="fresh")
+        attach(net, torch.optim.SGD(net.parameters()))
+
+
+def test_units_are_attached_as_they_are_configured_by_then():
+    net = Residual()
+    optimizer = torch.optim.SGD(net.parameters())
+    net.blocks[1].outer.configure(rebirth="fresh", settle=0.5)
+    assert complaint(attach, net, optimizer, total_steps=9) == f"blocks.1.outer: {FRESH}; {REMEDY}"
+    net.blocks[1].outer.configure(rebirth="auto")
+    assert complaint(attach, net, optimizer).startswith("attach: settle needs the training's length;")
+    net.blocks[1].outer.configure(settle=0.0)
+    net.blocks[1].inner.configure(rebirth="fresh")
+    attach(net, optimizer)
+
+
+def test_where_nobody_listens_a_neuron_returns_with_its_old_weights():
+    net = nn.Sequential(nn.Linear(4, 3), Stamina(3, regrowth_rate=1.0, **CALM))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net[1].alive[1] = False
+    before = copy.deepcopy(net[0].state_dict())
+    net(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    assert net[1].alive.all()
+    assert all(torch.equal(before[name], value) for name, value in net[0].state_dict().items())
+
+
+# models that cannot be followed
+
+
+class Moody(nn.Module):
+    """A net whose forward looks at the data."""
+
+    def __init__(self, **knobs):
+        super().__init__()
+        self.before, self.units, self.behind = nn.Linear(4, 6), Stamina(6, **CALM | knobs), nn.Linear(6, 3)
+
+    def forward(self, x):
+        h = self.units(self.before(x))
+        return self.behind(h if x.sum() > 0 else -h)
+
+
+def test_a_model_that_cannot_be_followed_is_trained_with_a_warning_and_old_weights():
+    net = Moody(regrowth_rate=1.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9)
+    with pytest.warns(UserWarning) as caught:
+        attach(net, optimizer)
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message).startswith("attach: Moody: its forward cannot be followed (")
+    assert str(warning.message).endswith(
+        "); keep data-dependent control flow out of forward; until then its units work alone"
     )
+    weights = copy.deepcopy([parameter.detach() for parameter in net.parameters()])
+    alive = []
+    for _ in range(2):
+        net.units.gain[3] = -2e9
+        net.units.reference.fill_(1.0)
+        net(torch.randn(8, 4)).sum().backward()
+        optimizer.step()
+        alive.append(net.units.alive.tolist())
+    assert alive == [[True, True, True, False, True, True], [True] * 6]
+    assert all(torch.equal(one, other) for one, other in zip(weights, net.parameters(), strict=True))
+
+
+def test_a_model_that_cannot_be_followed_settles_and_grows():
+    net = Moody(initial_neurons=0.5, growth_rate=1.0, patience=1, settle=0.5)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="cannot be followed"):
+        attachment = attach(net, optimizer, total_steps=4)
+    for _ in range(2):
+        net(torch.randn(8, 4)).sum().backward()
+        attachment.observe(1.0)
+        optimizer.step()
+    assert net.units.alive.all()
+    assert net.units.total_steps == 4
+
+
+def test_what_needs_a_listener_is_refused_where_the_model_cannot_be_followed():
+    net = Moody(rebirth="fresh")
+    line = complaint(attach, net, torch.optim.SGD(net.parameters()))
+    assert line.startswith(f"units: {FRESH}; Moody: its forward cannot be followed (")
+    assert line.endswith("; keep data-dependent control flow out of forward")
+
+
+def test_units_that_are_used_twice_work_alone_with_a_warning_while_the_others_are_wired():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.square, self.last = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 5)
+            self.units = Stamina(6, regrowth_rate=1.0, **CALM | dict(prune_period=2))
+            self.other, self.head = Stamina(5, regrowth_rate=1.0, **CALM), nn.Linear(5, 3)
+
+        def forward(self, x):
+            h = self.units(self.square(self.units(self.first(x))))
+            return self.head(self.other(self.last(h)))
+
+    net = Twice()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    with pytest.warns(UserWarning) as caught:
+        attach(net, optimizer)
+    (warning,) = caught
+    assert str(warning.message) == (
+        "attach: units: is not called once in forward; give each layer its own module; "
+        "until then its units work alone"
+    )
+    net.units.alive[1] = net.other.alive[2] = False
+    before = copy.deepcopy(net.state_dict())
+    net(torch.randn(8, 4)).sum().backward()
+    optimizer.step()
+    assert net.units.alive.all()
+    assert net.other.alive.all()
+    for name in ("first", "square"):
+        assert torch.equal(net.get_submodule(name).weight, before[f"{name}.weight"])
+    assert (net.last.weight != before["last.weight"]).any(1).tolist() == [False, False, True, False, False]
+    assert (net.head.weight == 0).all(0).tolist() == [False, False, True, False, False]
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "eager",
+        pytest.param("inductor", marks=pytest.mark.skipif(not which("g++"), reason="there is no compiler")),
+    ],
+)
+def test_a_compiled_model_is_wired_like_the_model_itself(backend):
+    pair = []
+    for compiled in (False, True):
+        torch.manual_seed(5)
+        net = nn.Sequential(nn.Linear(4, 12), Stamina(12, seed=9, **LIVELY), nn.Linear(12, 3))
+        net[1].configure(rebirth="fresh", handover=True)
+        net = torch.compile(net, backend=backend) if compiled else net
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+        attach(net, optimizer)
+        torch.manual_seed(6)
+        patterns = []
+        for _ in range(8):
+            optimizer.zero_grad()
+            net(torch.randn(16, 4)).square().mean().backward()
+            optimizer.step()
+            units = (net._orig_mod if compiled else net)[1]
+            patterns.append(tuple(units.alive.tolist()))
+        pair.append((patterns, [parameter.detach() for parameter in net.parameters()]))
+    (patterns, weights), (as_compiled, weights_as_compiled) = pair
+    assert len(set(patterns)) > 4
+    assert as_compiled == patterns
+    torch.testing.assert_close(weights_as_compiled, weights)
+
+
+# listeners through whom others are heard
+
+
+class Block(nn.Module):
+    def __init__(self, inner, outer):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.inner = Stamina(16, dim=1, **CALM | inner)
+        self.conv2, self.norm2 = nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.outer = Stamina(16, dim=1, **CALM | outer)
+
+    def forward(self, x):
+        return self.outer(self.norm2(self.conv2(self.inner(self.norm1(self.conv1(x))))) + x)
+
+
+class Residual(nn.Module):
+    """A stream of 16 channels through three blocks."""
+
+    def __init__(self, inner=None, outer=None):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3)
+        self.blocks = nn.Sequential(*(Block(inner or {}, outer or {}) for _ in range(3)))
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
+
+
+def residual_beside_control(units, kind, silent=False):
+    """Two equal residual nets after two steps; in the first, channels 3 and 8 of ``units`` just returned.
+
+    ``silent``: these channels would put out nothing up to the end of the first block.
+    """
+    born, pair = [3, 8], []
+    for rate in (1.0, 0.0):
+        torch.manual_seed(8)
+        net = Residual()
+        with torch.no_grad():
+            for block in net.blocks:
+                for norm in (block.norm1, block.norm2):
+                    norm.weight.copy_(torch.rand(16) + 0.5)
+                    norm.bias.copy_(torch.rand(16))
+            if silent:
+                first = net.blocks[0]
+                for entry in (net.stem.weight, net.stem.bias, first.norm2.weight, first.norm2.bias):
+                    entry[born] = 0
+        net.get_submodule(units).configure(regrowth_rate=rate, prune_period=2)
+        net.get_submodule(units).alive[born] = False
+        optimizer = kind(net.parameters())
+        attach(net, optimizer)
+        for step in range(2):
+            optimizer.zero_grad()
+            net(torch.randn(8, 3, 6, 6)).square().sum().backward()
+            if step:
+                for state in optimizer.state.values():
+                    for entry in state.values():
+                        if torch.is_tensor(entry) and entry.dim():
+                            entry.add_(1.0)
+            optimizer.step()
+        pair.append((net.eval(), optimizer))
+    return born, *pair
+
+
+KINDS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
+    "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.0),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+def changed_moments(one, control):
+    """By the parameter's name, which rows and columns of the moments differ from the control's."""
+    changed = {}
+    for (name, parameter), twin in zip(one[0].named_parameters(), control[0].parameters(), strict=True):
+        for key, entry in one[1].state[parameter].items():
+            kept = control[1].state[twin][key]
+            if kept.dim() and not torch.equal(entry, kept):
+                rows = torch.nonzero(entry != kept)
+                assert not entry[tuple(rows.T)].any()
+                changed[name] = [sorted(set(places)) for places in rows.T[:2].tolist()]
+    return changed
+
+
+def test_a_channel_that_returns_to_a_residual_stream_brings_its_old_contribution_and_nothing_else(kind):
+    born, one, control = residual_beside_control("blocks.0.outer", kind)
+    (net, _), (twin, _) = one, control
+    assert net.blocks[0].outer.alive.all()
+    x = torch.randn(20, 3, 6, 6)
+    assert not torch.allclose(net(x), twin(x), atol=1e-3)
+    twin.blocks[0].outer.alive[born] = True
+    assert torch.equal(net(x), twin(x))
+    for (name, tensor), old in zip(net.named_parameters(), twin.parameters(), strict=True):
+        assert torch.equal(tensor, old), name
+
+
+def test_a_silent_channel_returns_to_a_residual_stream_without_changing_the_logits(kind):
+    born, one, control = residual_beside_control("blocks.0.outer", kind, silent=True)
+    (net, _), (twin, _) = one, control
+    assert net.blocks[0].outer.alive.all()
+    assert twin.blocks[0].outer.alive.sum() == 14
+    x = torch.randn(20, 3, 6, 6)
+    assert torch.equal(net(x), twin(x))
+    with torch.no_grad():  # what later blocks say along these channels would be missed
+        net.blocks[2].conv1.weight[:, born] = 0
+    assert not torch.allclose(net(x), twin(x), atol=1e-3)
+
+
+def test_no_moments_behind_a_residual_stream_are_reset(kind):
+    born, *pair = residual_beside_control("blocks.0.outer", kind)
+    assert changed_moments(*pair).keys() == {
+        f"blocks.0.{name}.{entry}" for name in ("conv2", "norm2") for entry in ("weight", "bias")
+    }
+    assert all(rows[0] == born for rows in changed_moments(*pair).values())
+
+
+def test_an_inner_channel_of_a_residual_block_returns_fresh_and_silent(kind):
+    born, one, control = residual_beside_control("blocks.0.inner", kind)
+    (net, _), (twin, _) = one, control
+    block, old = net.blocks[0], twin.blocks[0]
+    assert block.inner.alive.all()
+    x = torch.randn(20, 3, 6, 6)
+    assert torch.equal(net(x), twin(x))
+    assert not block.conv2.weight[:, born].any()
+    assert old.conv2.weight[:, born].all()
+    assert not torch.isclose(block.conv1.weight[born], old.conv1.weight[born]).any()
+    assert block.norm1.weight[born].tolist() == [1, 1]
+    changed = {
+        name
+        for (name, tensor), kept in zip(net.named_parameters(), twin.parameters(), strict=True)
+        if not torch.equal(tensor, kept)
+    }
+    own = {f"blocks.0.{name}" for name in ("conv1.weight", "conv1.bias", "norm1.weight", "norm1.bias")}
+    assert changed == own | {"blocks.0.conv2.weight"}
+    moments = changed_moments(one, control)
+    assert moments.keys() == changed
+    assert all(moments[name][0] == born for name in own)
+    assert moments["blocks.0.conv2.weight"][1] == born
+
+
+def test_the_last_channels_of_a_residual_net_are_heard_by_the_head_alone():
+    born, (net, _), (twin, _) = residual_beside_control("blocks.2.outer", KINDS["sgd"])
+    assert not net.head.weight[:, born].any()
+    x = torch.randn(20, 3, 6, 6)
+    torch.testing.assert_close(net(x), twin(x), rtol=1e-6, atol=1e-6)
+
+
+def test_contribution_counts_who_listens_behind_sums():
+    net = Residual(outer=dict(activity="contribution"))
+    attach(net, torch.optim.SGD(net.parameters()))
+    hears = [net.blocks[1].conv1, net.blocks[2].conv1, net.head]
+    squares = [layer.weight.detach().square().flatten(2).sum(2).sum(0) for layer in hears[:2]]
+    squares.append(net.head.weight.detach().square().sum(0))
+    for number in range(3):
+        torch.testing.assert_close(net.blocks[number].outer.outgoing, sum(squares[number:]).sqrt())
+
+
+class Beside(nn.Module):
+    """Linear layers on both sides of 6 units, of which some also are somewhere else."""
+
+    def __init__(self, feeder, listener, shared, knobs):
+        super().__init__()
+        self.feeder, self.units, self.listener = feeder, Stamina(6, **CALM | knobs), listener
+        self.shared = shared
+
+    def forward(self, x):
+        y = self.listener(self.units(self.feeder(x)))
+        if self.shared == "listener":
+            y = y + self.listener(x)
+        return y + self.feeder(x) if self.shared == "feeder" else y
+
+
+def beside(feeder="", listener="", **knobs):
+    def layer(kind):
+        layer = nn.Linear(6, 6).requires_grad_(kind != "frozen")
+        return HebbMask(layer, ["weight"]) if kind == "masked" else layer
+
+    shared = "feeder" if feeder == "shared" else "listener" if listener == "shared" else ""
+    return Beside(layer(feeder), layer(listener), shared, knobs)
+
+
+def birth(net):
+    """Which neurons' in-weights and which out-weights change as neurons 1 and 4 return."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net.units.alive[[1, 4]] = False
+    layers = [getattr(layer, "module", layer) for layer in (net.feeder, net.listener)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    net(torch.randn(5, 6)).sum().backward()
+    optimizer.step()
+    assert net.units.alive.all()
+    differs = [layer.weight != old for layer, old in zip(layers, before, strict=True)]
+    return [
+        torch.nonzero(differs[0].any(1)).flatten().tolist(),
+        torch.nonzero(differs[1].any(0)).flatten().tolist(),
+    ]
+
+
+@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
+def test_where_the_listener_is_not_theirs_a_neuron_returns_with_its_old_weights(foreign):
+    assert birth(beside(regrowth_rate=1.0)) == [[1, 4], [1, 4]]
+    assert birth(beside(listener=foreign, regrowth_rate=1.0)) == [[], []]
+
+
+@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
+def test_where_the_feeder_is_not_theirs_a_neuron_returns_silent_with_its_old_in_weights(foreign):
+    assert birth(beside(feeder=foreign, regrowth_rate=1.0)) == [[], [1, 4]]
+
+
+@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
+def test_contribution_counts_listeners_that_are_not_theirs(foreign):
+    net = beside(listener=foreign, activity="contribution")
+    attach(net, torch.optim.SGD(net.parameters()))
+    weight = getattr(net.listener, "module", net.listener).weight.detach()
+    torch.testing.assert_close(net.units.outgoing, weight.norm(dim=0))
+
+
+def test_a_block_with_a_shortcut_is_trained_by_its_own_rules():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.norm1 = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+            self.inner = Stamina(8, dim=1, **LIVELY | dict(rebirth="fresh"))
+            self.conv2, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
+            self.short = nn.Conv2d(3, 8, 1)
+            self.outer = Stamina(8, dim=1, **LIVELY | dict(rebirth="fresh", handover=True))
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x):
+            h = self.norm2(self.conv2(self.inner(self.norm1(self.conv1(x)))))
+            return self.head(self.outer(h + self.short(x)).mean((2, 3)))
+
+    net = Block()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    attach(net, optimizer)
+    patterns = set()
+    for _ in range(20):
+        x = torch.randn(8, 3, 5, 5)
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), (x.mean((1, 2, 3)) > 0).long()).backward()
+        optimizer.step()
+        patterns.add((*net.inner.alive.tolist(), *net.outer.alive.tolist()))
+    assert len(patterns) > 10
+    assert all(tensor.isfinite().all() for tensor in net.parameters())

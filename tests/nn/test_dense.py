@@ -1,11 +1,13 @@
 """The control: an ordinary network under the same schedule."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import Dense, attach
+from hebbevo.nn import Dense, Neighbours, attach, find_neighbours
 from hebbevo.nn.dense import KNOBS
 
 
@@ -74,3 +76,30 @@ def test_the_schedule_is_that_of_stamina():
 def test_a_settle_out_of_range_is_one_line():
     with pytest.raises(UsageError, match=r"^Dense: settle: 1\.5 is outside its range; "):
         Dense(3, settle=1.5)
+
+
+def test_it_takes_an_axis_and_a_seed_as_every_rule_does():
+    x = torch.randn(2, 6, 5, 5)
+    for units in (Dense(6, dim=1, seed=3), Dense(6, dim=1, settle=0.25)):
+        assert torch.equal(units(x), x.relu())
+        assert units.dim == 1
+        assert units.alive.shape == (6,)
+    assert units.settle == 0.25
+
+
+def test_it_stands_between_convolutions_like_stamina():
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), Dense(6, dim=1), nn.MaxPool2d(2), nn.Conv2d(6, 2, 1))
+    assert find_neighbours(net) == {"1": Neighbours(("0",), (), ("3",), ("3",), exclusive=True)}
+    before = copy.deepcopy(net.state_dict())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net(torch.randn(2, 1, 8, 8)).sum().backward()
+    optimizer.step()
+    assert all(
+        torch.equal(before[name], value) or name == "1.steps" for name, value in net.state_dict().items()
+    )
+
+
+def test_an_unknown_knob_is_one_line():
+    with pytest.raises(UsageError, match=r"^Dense: unknown knob 'warmup'; known: settle$"):
+        Dense(3, warmup=1)

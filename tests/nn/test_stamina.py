@@ -12,7 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import InputStamina, Neighbourhood, Stamina
+from hebbevo.nn import InputStamina, Listener, Neighbourhood, Stamina
+from hebbevo.training.stack import Stack
 
 FORMS = ("mean", "ratio", "zero_sum", "constant")
 NEVER = -1e9  # a threshold that nobody falls to
@@ -94,7 +95,7 @@ def test_stamina_is_the_published_sum_over_100_batches(form, activity, prior):
         firing_prior=prior,
         stamina_decay=0.9375,
     ).double()
-    units.connect(Neighbourhood(torch.tensor(out_weight), None, None, None), 0)
+    units.connect(Neighbourhood(listeners=(Listener(torch.tensor(out_weight)[:, None], None),)))
     units.alive.copy_(torch.tensor(alive))
     rarity = np.linspace(-0.5, 2, 7)  # the last neuron hardly ever fires, and some samples are all silent
     batches = [units(torch.tensor(rng.normal(size=(5, 7)) - rarity)).tolist() for _ in range(100)]
@@ -351,6 +352,103 @@ def test_stacked_units_die_and_return_as_alone():
     assert len(patterns) > 60
 
 
+# channels
+
+
+def in_rows(x):
+    return x.movedim(1, -1).reshape(-1, x.shape[1])
+
+
+def in_maps(rows, x):
+    return rows.reshape(*x.movedim(1, -1).shape).movedim(-1, 1)
+
+
+CHANNELS = [
+    dict(LIVELY),
+    LIVELY | dict(activity="frequency", penalty_form="ratio"),
+    LIVELY | dict(large_neuron_penalty=0.5, entropy_bonus=0.25),
+]
+IDS = ["activation", "frequency", "regularised"]
+
+
+@pytest.mark.parametrize("knobs", CHANNELS, ids=IDS)
+@pytest.mark.parametrize("kind", [Stamina, InputStamina])
+@pytest.mark.parametrize("shape", [(4, 12, 3, 5), (4, 12, 7), (4, 12)])
+def test_channels_are_neurons_and_places_are_samples(shape, kind, knobs):
+    if kind is InputStamina and "entropy_bonus" in knobs:
+        knobs = knobs | dict(entropy_bonus=0.0)  # of negative shares there is none
+    maps, rows = (kind(12, dim=dim, seed=1, **EAGER | knobs) for dim in (1, -1))
+    patterns = set()
+    for x in torch.randn(20, *shape):
+        x.masked_fill_(x.abs() < 0.8, 0).requires_grad_()  # silent, too
+        y, expected = maps(x), in_maps(rows(in_rows(x)), x)
+        assert torch.equal(y, expected)
+        grad = torch.randn(shape)
+        torch.testing.assert_close(
+            torch.autograd.grad(y, x, grad), torch.autograd.grad(expected, x, grad), rtol=1e-6, atol=1e-7
+        )
+        for name, value in maps.state_dict().items():
+            assert torch.equal(value, rows.state_dict()[name]), name
+        patterns.add(tuple(maps.alive.tolist()))
+    assert len(patterns) > 5
+
+
+def test_the_axis_may_be_counted_from_the_end():
+    x = torch.randn(4, 6, 3, 5)
+    one, other = Stamina(6, dim=1), Stamina(6, dim=-3)
+    one.alive[2] = other.alive[2] = False
+    assert torch.equal(one(x), other(x))
+    assert torch.equal(one.stamina, other.stamina)
+    assert not one(x)[:, 2].any()
+    assert one(x)[:, 3].any()
+
+
+def test_channels_are_accounted_exactly_under_autocast():
+    x = torch.randn(5, 301, 3, 4).bfloat16()
+    rough, exact = (Stamina(301, dim=1, large_neuron_penalty=0.5, hebbian_threshold=NEVER) for _ in range(2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = rough(x.requires_grad_())
+    y.float().sum().backward()
+    exact(x.detach().float())
+    assert y.dtype == torch.bfloat16
+    assert x.grad.isfinite().all()
+    assert torch.equal(rough.stamina, exact.stamina)
+
+
+def channel_net(seed, **knobs):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(2, 12, 3),
+        nn.BatchNorm2d(12),
+        Stamina(12, dim=1, seed=seed, **EAGER | knobs),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(48, 3),
+    )
+
+
+@pytest.mark.parametrize("knobs", CHANNELS, ids=IDS)
+def test_stacked_channels_die_and_return_as_alone(knobs):
+    nets = [channel_net(seed, **knobs) for seed in (1, 2, 3)]
+    stack = Stack(nets, torch.device("cpu"))
+    patterns = set()
+    for x in torch.randn(20, 8, 2, 6, 6):
+        stacked = stack.call(lambda net, x=x: net(x), training=True)
+        torch.testing.assert_close(stacked, torch.stack([net(x) for net in nets]), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(stack.buffers["2.gain"], torch.stack([net[2].gain for net in nets]))
+        alive = torch.stack([net[2].alive for net in nets])
+        assert torch.equal(stack.buffers["2.alive"], alive)
+        patterns |= {tuple(row) for row in alive.tolist()}
+    assert len(patterns) > 20
+
+    targets = torch.arange(8) % 3
+    losses = stack.call(lambda net: F.cross_entropy(net(x), targets), training=True)
+    stacked = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+    solo = zip(*(task_grads(net, x, targets) for net in nets), strict=True)
+    for ours, theirs in zip(stacked, solo, strict=True):
+        torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-4, atol=1e-5)
+
+
 # regularisers
 
 
@@ -573,7 +671,7 @@ def test_unknown_knobs_and_values_out_of_range_are_refused_in_one_line(knobs, li
 
 def test_an_unknown_knob_that_resembles_none_lists_them_all():
     line = complaint(Stamina, 3, xyz=1)
-    assert line == f"Stamina: unknown knob 'xyz'; its knobs are {', '.join(Stamina.knobs)}"
+    assert line == f"Stamina: unknown knob 'xyz'; known: {', '.join(Stamina.knobs)}"
 
 
 def test_the_firing_prior_may_be_one_number_a_sequence_or_a_tensor():
@@ -583,3 +681,153 @@ def test_the_firing_prior_may_be_one_number_a_sequence_or_a_tensor():
     units = Stamina(3, firing_prior=given)
     units.firing_prior.zero_()
     assert given.tolist() == [0.25, 0.5, 0.75]
+
+
+# setting knobs later
+
+KNOBS = dict(
+    unactivation_penalty=2.0,
+    penalty_form="ratio",
+    activity="contribution",
+    firing_prior=[0.1, 0.2, 0.3, 0.4],
+    warmup=3,
+    rebirth="fresh",
+    handover=True,
+    settle=0.25,
+    initial_neurons=0.5,
+    growth_rate=0.5,
+    entropy_bonus=0.125,
+)
+
+
+@pytest.mark.parametrize("kind", [Stamina, InputStamina])
+@pytest.mark.parametrize("dim", [-1, 1])
+def test_to_configure_is_to_construct_with_these_knobs(kind, dim):
+    whole, later = kind(4, dim=dim, seed=1, **KNOBS), kind(4, dim=dim, seed=1)
+    for name, value in KNOBS.items():
+        later.configure(**{name: value})
+    assert vars(whole).keys() == vars(later).keys()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, later.state_dict()[name]), name
+    assert (later.regularised, later.alive.tolist()) == (True, [True, True, False, False])
+    assert complaint(later, torch.ones(2, 4)) == complaint(whole, torch.ones(2, 4))
+
+
+def test_configure_sets_only_what_is_named():
+    units = Stamina(4, seed=1, warmup=7, initial_neurons=0.5, firing_prior=0.25)
+    units.alive[0] = False
+    before = copy.deepcopy(units.state_dict())
+    units.configure(grace=5, hebbian_threshold=0.5)
+    changed = {name for name, value in units.state_dict().items() if not torch.equal(before[name], value)}
+    assert changed == {"grace", "hebbian_threshold"}
+    assert (units.grace, units.hebbian_threshold) == (5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "mistake", [dict(warmups=3), dict(max_deaths=2.0), dict(firing_prior=[0.5] * 3), dict(rebirth="new")]
+)
+def test_configure_with_a_mistake_sets_nothing(mistake):
+    units = Stamina(4, seed=1)
+    before = copy.deepcopy(units.state_dict())
+    complaint(
+        units.configure,
+        warmup=7,
+        initial_neurons=0.5,
+        entropy_bonus=0.5,
+        settle=0.5,
+        **mistake,
+    )
+    assert all(torch.equal(before[name], value) for name, value in units.state_dict().items())
+    assert not units.regularised
+    units(torch.ones(2, 4))  # nothing is asked for
+
+
+@pytest.mark.parametrize(
+    ("fraction", "alive"), [(0.0, 1), (0.1, 1), (0.26, 2), (0.5, 4), (0.8, 6), (1.0, 8), (1, 8)]
+)
+def test_a_fraction_of_the_neurons_is_alive_at_the_start(fraction, alive):
+    units = Stamina(8, initial_neurons=0.5)
+    units.configure(initial_neurons=fraction)
+    assert units.alive.tolist() == [True] * alive + [False] * (8 - alive)
+
+
+@pytest.mark.parametrize(
+    "prior", [0.25, 1, (0.25, 0.5, 0.75), [0.0, 0.5, 1.0], torch.tensor([0.25, 0.5, 0.75])]
+)
+def test_the_firing_prior_may_be_configured_as_constructed(prior):
+    units = Stamina(3, firing_prior=[0.5, 0.4, 0.3])
+    buffer = units.firing_prior
+    units.configure(firing_prior=prior)
+    assert units.firing_prior is buffer
+    assert torch.equal(buffer, torch.as_tensor(prior, dtype=torch.float32).expand(3))
+
+
+def test_what_is_asked_for_and_regularised_follow_the_knobs():
+    units = Stamina(4, handover=True, entropy_bonus=0.5)
+    units.configure(settle=0.5)
+    assert "handover, settle needs" in complaint(units, torch.ones(2, 4))
+    units.configure(handover=False)
+    assert "Stamina: settle needs" in complaint(units, torch.ones(2, 4))
+    units.configure(settle=0.0)
+    units(torch.ones(2, 4))
+    assert units.regularised
+    units.configure(entropy_bonus=0.0)
+    assert not units.regularised
+    units.configure(large_neuron_penalty=0.5)
+    assert units.regularised
+
+
+def test_copies_are_configured_apart():
+    units = Stamina(4, handover=True)
+    other = copy.deepcopy(units)
+    other.configure(handover=False, entropy_bonus=0.5)
+    other(torch.ones(2, 4))
+    assert (units.regularised, other.regularised) == (False, True)
+    assert "handover needs" in complaint(units, torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("kind", [Stamina, InputStamina])
+def test_units_are_made_and_configured_without_memory(kind):
+    with torch.device("meta"):
+        units, plain = kind(4, dim=1, **KNOBS), kind(4)
+        plain.configure(initial_neurons=0.5, large_neuron_penalty=0.5)
+    real = kind(4, dim=1, **KNOBS)
+    assert all(buffer.is_meta for buffer in units.buffers())
+    shapes = {name: (value.shape, value.dtype) for name, value in units.state_dict().items()}
+    assert shapes == {name: (value.shape, value.dtype) for name, value in real.state_dict().items()}
+    assert units.regularised
+    assert plain.regularised
+    x = torch.ones(2, 4)
+    assert complaint(units, x.to("meta")) == complaint(real, x)
+    assert plain(x.to("meta")).is_meta
+
+    units.to_empty(device="cpu").load_state_dict(real.state_dict())
+    assert torch.equal(units.eval()(x), real.eval()(x))
+
+
+@pytest.mark.parametrize(
+    ("asks", "problem"),
+    [
+        (dict(hears=True, hands_over=True, exclusive=True), ""),
+        (
+            dict(hears=True, hands_over=False, exclusive=True),
+            "handover needs a layer that listens to it directly and has a bias, and none is found",
+        ),
+        (
+            dict(hears=False, hands_over=True, exclusive=False),
+            "activity=contribution needs a layer that listens to it, and none is found, "
+            "rebirth=fresh needs listeners by which nobody else is heard, and none is found",
+        ),
+    ],
+    ids=["all", "no bias", "nobody"],
+)
+def test_units_say_what_their_neighbours_cannot_give(asks, problem):
+    assert Stamina(4, **KNOBS).unmet(**asks) == problem
+    assert Stamina(4).unmet(hears=False, hands_over=False, exclusive=False) == ""
+
+
+def test_a_complaint_names_the_kind_of_units():
+    assert (
+        complaint(InputStamina, 3, warmups=1) == "InputStamina: unknown knob 'warmups'; did you mean warmup?"
+    )
+    assert complaint(InputStamina(3, settle=0.5), torch.ones(2, 3)).startswith("InputStamina: settle needs")

@@ -120,6 +120,7 @@ def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
             "seconds": random.uniform(0.1, 2, count),
             "copy_of": pd.array([pd.NA] * count, dtype="Int64"),
             "failure": None,
+            "notes": None,
             "genome.unactivation_penalty": penalty,
             "genome.penalty_form": forms,
             "genome.hebbian_threshold": random.uniform(-1, 1, count),
@@ -128,7 +129,7 @@ def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
             "genome.learning_rate": learning_rate,
         }
     )
-    frame["failure"] = frame["failure"].astype(object)
+    frame[["failure", "notes"]] = frame[["failure", "notes"]].astype(object)
     if replicates == 1:
         frame[["accuracy_sd", "survivors_sd"]] = np.nan
     return failed_at(frame, broken, "the loss became NaN in epoch 3")

@@ -267,9 +267,39 @@ def test_a_study_in_which_all_failed_gives_a_report_that_says_so(all_failed, tmp
     assert text.count("diverged") == 12
 
 
-def test_a_study_of_one_trial_has_every_section(small):
+class Own:
+    """A study with other settings."""
+
+    def __init__(self, study, settings):
+        self.study, self.settings = study, settings
+
+    def __getattr__(self, name):
+        return getattr(self.study, name)
+
+
+def test_a_study_of_one_trial_has_every_section_but_those_of_what_went_wrong(small):
     one = replace(small, frame=small.frame[small.frame["state"] == "complete"].iloc[:1])
-    assert [section is None for section in (make(one) for make in SECTIONS)] == [False] * 4 + [True]
+    assert [section is None for section in (make(one) for make in SECTIONS)] == [False] * 4 + [True] * 2
+
+
+def test_what_could_not_be_followed_or_stacked_is_told_with_the_number_of_trials(small, tmp_path):
+    frame = small.frame.copy()
+    frame.loc[frame.index[:3], "notes"] = "trained alone: its <drop.p> is another than the other nets'"
+    page, *_ = write(replace(small, frame=frame), tmp_path)
+    text = Document(page.read_text()).text
+    assert "How the networks were measured" in text
+    assert "3trained alone: its <drop.p> is another" in text
+
+
+def test_an_own_network_is_named_in_place_of_family_and_rule_and_an_own_score_in_place_of_accuracy(small):
+    settings = small.settings
+    settings["network"] = {"module": "mine:build", "settings": {"settle": 0.3}}
+    settings["task"] |= {"loss": "mine:loss", "score": "mine:f1"}
+    text = Document(summary(Own(small, settings)).body).text
+    told = ("networkmine:build (settle 0.3)", "lossmine:loss", "is the score by mine:f1, on validation")
+    for words in told:
+        assert words in text
+    assert "rule" not in text and "mlp" not in text
 
 
 def test_running_trials_count_as_neither_done_nor_failed(small):

@@ -9,21 +9,24 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.data import Split
-from hebbevo.networks import MLP, Architecture, build
+from hebbevo.networks import Architecture
 from hebbevo.nn import attach
+from hebbevo.nn.paths import survivors
 from hebbevo.training import (
     Candidate,
     Cohort,
     Recipe,
+    Rows,
     cohort,
     ever_due,
-    knob_values,
+    inner,
     optimizers,
     score,
     train,
 )
-from hebbevo.training.stack import structure
+from hebbevo.training.stack import Alone, Stack, structure
 
+CPU = torch.device("cpu")
 FEATURES, CLASSES = 11, 4
 FORMS = {"mean": 2.0, "ratio": 2.0, "zero_sum": 1.0, "constant": 1.1}  # each at a penalty that kills some
 
@@ -103,7 +106,7 @@ def recipe(hidden=(37, 53), inputs=False, epochs=1, batch_size=32, seed=3, **set
         "regrowth_rate": 0.3,
         "hebbian_threshold": 0.0137,
     }
-    architecture = Architecture("mlp", hidden, "stamina", inputs, FEATURES, CLASSES)
+    architecture = Architecture("mlp", hidden, "stamina", inputs, (FEATURES,), CLASSES)
     return Recipe(architecture, brisk | settings, epochs, batch_size, seed)
 
 
@@ -112,19 +115,25 @@ def candidates(genomes):
 
 
 def nets(the_recipe, genomes):
-    """What `Cohort` takes."""
-    values = [knob_values(the_recipe, genome) for genome in genomes]
-    seeds = [Candidate(genome).seed(the_recipe.seed) for genome in genomes]
+    """The nets of these genomes."""
     return [
-        (value, build(the_recipe.architecture, value, seed))
-        for value, seed in zip(values, seeds, strict=True)
+        the_recipe.network.build(the_recipe.given(genome), Candidate(genome).seed(the_recipe.seed))
+        for genome in genomes
     ]
+
+
+def made(the_recipe, genomes, split, device=CPU):
+    """A cohort of these genomes."""
+    built = nets(the_recipe, genomes)
+    stack = Stack(built, device) if len(built) > 1 else Alone(built[0], device)
+    values = [the_recipe.values(genome) for genome in genomes]
+    model, *_ = nets(the_recipe, genomes)
+    return Cohort(the_recipe, stack, values, model, Rows.of(split, the_recipe.network.shape, device))
 
 
 def state(the_cohort, row):
     """Weights and buffers of one net of a cohort."""
-    stack = the_cohort._stack
-    tensors = stack.parameters | stack.buffers
+    tensors = the_cohort._nets.parameters | the_cohort.buffers
     return {name: value[row].detach().cpu().clone() for name, value in tensors.items()}
 
 
@@ -177,7 +186,7 @@ def trained(monkeypatch, device):
         ]
         return [states[id(m)] for m in measured]
 
-    monkeypatch.setattr(cohort, "Cohort", Recording)
+    monkeypatch.setattr(inner, "Cohort", Recording)
     return run
 
 
@@ -234,8 +243,8 @@ def test_the_same_cohort_is_the_same_bit_for_bit_whatever_happened_in_between(tr
 
 def plain_training(the_recipe, genome, split):
     """An ordinary PyTorch training with `attach`: the net and its losses."""
-    values = knob_values(the_recipe, genome)
-    net = build(the_recipe.architecture, values, Candidate(genome).seed(the_recipe.seed))
+    values = the_recipe.values(genome)
+    [net] = nets(the_recipe, [genome])
     x, y = torch.from_numpy(split.x_train), torch.from_numpy(split.y_train)
     size = the_recipe.batch_size
     total = the_recipe.epochs * -(-len(x) // size)
@@ -279,20 +288,17 @@ def test_the_engine_reaches_what_an_ordinary_pytorch_loop_reaches(trained, genom
     net, _ = plain_training(the_recipe, genome, split)
     assert_close(ours, dict(net.state_dict()))
     with torch.no_grad():
-        inputs_left, *layers = net.survivors().tolist()
+        left = survivors(net, torch.ones(1, FEATURES))
         hits = net.eval()(torch.from_numpy(split.x_val)).argmax(1) == torch.from_numpy(split.y_val)
-    assert (measurement.inputs, list(measurement.layers)) == (inputs_left, layers)
-    assert measurement.survivors[-1] == sum(layers)
+    assert (measurement.inputs, list(measurement.layers)) == (left.inputs.item(), left.alive[0].tolist())
+    assert measurement.survivors[-1] == left.alive.sum()
     assert measurement.accuracy[-1] == pytest.approx(hits.double().mean().item(), abs=0.011)
 
 
 def test_settling_slows_the_training_down():
     """The comparison with the plain loop would also pass if nobody settled."""
     the_recipe, split = recipe(), problem()
-    settling, free = (
-        Cohort(the_recipe, nets(the_recipe, [{"settle": settle}]), split, torch.device("cpu"))
-        for settle in (0.5, 0.0)
-    )
+    settling, free = (made(the_recipe, [{"settle": settle}], split) for settle in (0.5, 0.0))
     assert settling._factors[:, 0].tolist() == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
     assert free._factors[:, 0].tolist() == [1] * 8
     assert settling._due.tolist() == [False, True, False, True, False, False, False, False]
@@ -314,7 +320,7 @@ def test_a_net_is_the_same_bit_for_bit_beside_a_diverging_one(trained):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_net_that_diverges_fails_with_the_step_and_has_no_score(optimizer):
     the_recipe, split = recipe(epochs=2, optimizer=optimizer), problem()
-    fine, diverged = train(the_recipe, candidates([ALIKE[0], DIVERGING]), split, torch.device("cpu"))
+    fine, diverged = train(the_recipe, candidates([ALIKE[0], DIVERGING]), split, CPU)
     _, losses = plain_training(the_recipe, DIVERGING, split)
     step = 1 + int(np.flatnonzero(~np.isfinite(losses))[0])
     assert fine.failure is None
@@ -325,9 +331,7 @@ def test_a_net_that_diverges_fails_with_the_step_and_has_no_score(optimizer):
 
 def test_a_net_that_diverges_at_the_very_last_step_fails_too():
     the_recipe = recipe(batch_size=248)
-    fine, diverged = train(
-        the_recipe, candidates([{}, {"learning_rate": 1e38}]), problem(), torch.device("cpu")
-    )
+    fine, diverged = train(the_recipe, candidates([{}, {"learning_rate": 1e38}]), problem(), CPU)
     assert fine.failure is None
     assert diverged.failure == "the loss became NaN or infinite at step 1"
 
@@ -337,11 +341,10 @@ def test_a_stack_that_raises_fails_with_the_reason_and_the_others_go_on(monkeypa
         raise RuntimeError("no memory left\nand a long story")
 
     genomes = [ALIKE[0], {"optimizer": "sgd"}, ALIKE[1], {"optimizer": "sgd", "momentum": 0.0}]
-    expected = train(recipe(), candidates([ALIKE[0], ALIKE[1]]), problem(), torch.device("cpu"))
+    expected = train(recipe(), candidates([ALIKE[0], ALIKE[1]]), problem(), CPU)
     monkeypatch.setattr(optimizers.SGD, "step", broken)
-    measured = train(recipe(), candidates(genomes), problem(), torch.device("cpu"))
+    measured = train(recipe(), candidates(genomes), problem(), CPU)
     assert [m.failure for m in measured] == [None, "RuntimeError: no memory left"] * 2
-    assert [m.neurons for m in measured] == [90] * 4
     assert [reached(measured[0]), reached(measured[2])] == [reached(m) for m in expected]
 
 
@@ -351,7 +354,7 @@ def test_an_error_without_a_message_is_a_failure_too(monkeypatch, message):
         raise MemoryError(message)
 
     monkeypatch.setattr(Cohort, "train_epoch", broken)
-    (measurement,) = train(recipe(), candidates([{}]), problem(), torch.device("cpu"))
+    (measurement,) = train(recipe(), candidates([{}]), problem(), CPU)
     assert measurement.failure == "MemoryError: no message"
 
 
@@ -361,7 +364,7 @@ def test_an_interrupt_is_not_a_failed_training(monkeypatch):
 
     monkeypatch.setattr(Cohort, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe(), candidates([{}]), problem(), torch.device("cpu"))
+        train(recipe(), candidates([{}]), problem(), CPU)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
@@ -369,13 +372,13 @@ def test_an_interrupt_is_not_a_failed_training(monkeypatch):
 def test_nets_that_are_kept_go_on_as_if_the_others_had_never_been_there(device, optimizer, rows):
     the_recipe, split = recipe(epochs=2, optimizer=optimizer, learning_rate=5e-3), problem()
     genomes = [ALIKE[0], DIVERGING, {**ALIKE[3], "settle": 0.6}, {**ALIKE[5], "momentum": 0.3, "settle": 0.2}]
-    whole = Cohort(the_recipe, nets(the_recipe, genomes), split, device)
+    whole = made(the_recipe, genomes, split, device)
     whole.train_epoch()
     first = whole.measurements()
     whole.keep(torch.tensor(rows))
     whole.train_epoch()
 
-    alone = Cohort(the_recipe, nets(the_recipe, [genomes[row] for row in rows]), split, device)
+    alone = made(the_recipe, [genomes[row] for row in rows], split, device)
     for _ in range(2):
         alone.train_epoch()
 
@@ -394,18 +397,18 @@ def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_orde
     stacked = []
 
     class Recording(Cohort):
-        def __init__(self, the_recipe, its_nets, *rest):
-            stacked.append({(values["optimizer"], structure(net)) for values, net in its_nets})
-            super().__init__(the_recipe, its_nets, *rest)
+        def __init__(self, the_recipe, its_nets, values, model, rows):
+            super().__init__(the_recipe, its_nets, values, model, rows)
+            stacked.append((structure(model), *{value["optimizer"] for value in values}))
 
     asked = [genome for pair in zip(ALIKE, MIXED, strict=True) for genome in pair]
-    alone = [train(recipe(), [each], problem(), torch.device("cpu"))[0] for each in candidates(asked)]
-    monkeypatch.setattr(cohort, "Cohort", Recording)
-    together = train(recipe(), candidates(asked), problem(), torch.device("cpu"))
+    alone = [train(recipe(), [each], problem(), CPU)[0] for each in candidates(asked)]
+    monkeypatch.setattr(inner, "Cohort", Recording)
+    together = train(recipe(), candidates(asked), problem(), CPU)
     assert [m.layers for m in together] == [m.layers for m in alone]
     assert len({m.layers for m in alone}) > 15  # so that the order shows
-    assert all(len(kinds) == 1 for kinds in stacked)
-    assert len(stacked) == len(set.union(*stacked)) == 4  # adamw or sgd, regularised or not
+    assert len(stacked) == len(set(stacked)) == 4  # adamw or sgd, regularised or not
+    assert {len(kind) for kind in stacked} == {2}
 
 
 def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
@@ -414,10 +417,10 @@ def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
     class Recording(Cohort):
         def __init__(self, the_recipe, its_nets, *rest):
             super().__init__(the_recipe, its_nets, *rest)
-            stacked.append(self._stack.size)
+            stacked.append(its_nets.size)
 
-    monkeypatch.setattr(cohort, "Cohort", Recording)
-    measured = train(recipe(), candidates(STRUCTURES), problem(), torch.device("cpu"))
+    monkeypatch.setattr(inner, "Cohort", Recording)
+    measured = train(recipe(), candidates(STRUCTURES), problem(), CPU)
     assert stacked == [2, 2, 2, 1, 1, 2, 1, 1]
     assert [len(m.layers) for m in measured] == [1, 1, 3, 3, 2, 2, 2, 2, 2, 2, 1, 2]
     assert [m.neurons for m in measured] == [37, 37, 27, 27, 28, 28, 28, 16, 90, 90, 16, 90]
@@ -428,20 +431,21 @@ def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
 def test_a_net_without_mortality_is_never_due_beside_others_that_are():
     genomes = [{"rule": "dense"}, {"rule": "dense", "depth": 1}]
     the_recipe, rows = recipe(), len(problem().y_train)
-    assert not ever_due(the_recipe, genomes, rows)
-    assert ever_due(the_recipe, [*genomes, {"depth": 1}], rows)
-    assert not ever_due(the_recipe, [*genomes, {"depth": 1, "warmup": 9}], rows)
-    assert ever_due(the_recipe, [{"warmup.1": 9}], rows)
-    dense = Cohort(the_recipe, nets(the_recipe, genomes[:1]), problem(), torch.device("cpu"))
+    for more, due in (
+        ([], False),
+        ([{"depth": 1}], True),
+        ([{"depth": 1, "warmup": 9}], False),
+        ([{"depth": 2, "warmup.1": 9}], True),
+    ):
+        assert ever_due(the_recipe, nets(the_recipe, [*genomes, *more]), rows) is due
+    dense = made(the_recipe, genomes[:1], problem())
     assert not dense._due.any()
 
 
 def test_the_layer_that_settles_longest_slows_the_training_down():
-    cohorts = Cohort(
-        recipe(), nets(recipe(), [{"settle.1": 0.25, "settle.2": 0.5}]), problem(), torch.device("cpu")
-    )
+    cohorts = made(recipe(), [{"settle.1": 0.25, "settle.2": 0.5}], problem())
     assert cohorts._factors[:, 0].tolist() == [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
-    first, second = (cohorts._stack.buffers[f"units.{layer}.settle"].item() for layer in (0, 1))
+    first, second = (cohorts.buffers[f"units.{layer}.settle"].item() for layer in (0, 1))
     assert (first, second) == (0.25, 0.5)
 
 
@@ -449,7 +453,7 @@ def test_only_a_regulariser_and_the_optimiser_keep_nets_of_one_rule_apart():
     the_recipe = recipe()
     regularised = [genome for genome in MIXED if {"entropy_bonus", "large_neuron_penalty"} & genome.keys()]
     plain = [genome for genome in ALIKE + MIXED if genome not in regularised]
-    one, other = ({structure(net) for _, net in nets(the_recipe, each)} for each in (plain, regularised))
+    one, other = ({structure(net) for net in nets(the_recipe, each)} for each in (plain, regularised))
     assert (len(one), len(other)) == (1, 1)
     assert one != other
 
@@ -462,7 +466,7 @@ def test_the_validation_rows_alone_are_measured_and_the_test_rows_never_looked_a
         y_test=np.full((5, 2), -1),
     )
     clean, other = (
-        [reached(m) for m in train(recipe(epochs=2), candidates(ALIKE[:3]), each, torch.device("cpu"))]
+        [reached(m) for m in train(recipe(epochs=2), candidates(ALIKE[:3]), each, CPU)]
         for each in (split, poisoned)
     )
     assert clean == other
@@ -470,9 +474,9 @@ def test_the_validation_rows_alone_are_measured_and_the_test_rows_never_looked_a
 
 def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeypatch):
     split = problem()
-    whole = train(recipe(), candidates(ALIKE[:2]), split, torch.device("cpu"))
+    whole = train(recipe(), candidates(ALIKE[:2]), split, CPU)
     monkeypatch.setattr(cohort, "_EVALUATION_ROWS", 33)
-    chunked = train(recipe(), candidates(ALIKE[:2]), split, torch.device("cpu"))
+    chunked = train(recipe(), candidates(ALIKE[:2]), split, CPU)
     assert [m.accuracy for m in chunked] == [m.accuracy for m in whole]
     assert all(m.accuracy[0] in {hits / 100 for hits in range(101)} for m in whole)
 
@@ -480,19 +484,17 @@ def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeyp
 def minibatches(monkeypatch, the_recipe, genomes, split):
     """The training rows of every step, found by their values."""
     seen = []
-    step = Cohort._train_batch
+    step = Cohort.train_batch
 
     def spy(self, x, y):
         rows = [np.flatnonzero((split.x_train == row).all(1)).item() for row in x.numpy()]
         assert split.y_train[rows].tolist() == y.tolist()
         seen.append(rows)
-        step(self, x, y)
+        return step(self, x, y)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Cohort, "_train_batch", spy)
-        assert all(
-            m.failure is None for m in train(the_recipe, candidates(genomes), split, torch.device("cpu"))
-        )
+        patch.setattr(Cohort, "train_batch", spy)
+        assert all(m.failure is None for m in train(the_recipe, candidates(genomes), split, CPU))
     return seen
 
 
@@ -535,12 +537,12 @@ def test_a_genome_starts_as_the_same_net_in_any_cohort_and_another_one_elsewhere
     class Recording(Cohort):
         def __init__(self, *args):
             super().__init__(*args)
-            started.append([state(self, row)["layers.0.weight"] for row in range(self._stack.size)])
+            started.append([state(self, row)["layers.0.weight"] for row in range(self._nets.size)])
 
-    monkeypatch.setattr(cohort, "Cohort", Recording)
+    monkeypatch.setattr(inner, "Cohort", Recording)
     a, b, again = Candidate(ALIKE[0]), Candidate(ALIKE[1]), Candidate(ALIKE[0], replicate=1)
     for group in ([a, b, again], [b], [again, a]):
-        train(recipe(), group, problem(), torch.device("cpu"))
+        train(recipe(), group, problem(), CPU)
     [(a1, b1, again1), (b2,), (again3, a3)] = started
     assert torch.equal(a1, a3)
     assert torch.equal(b1, b2)
@@ -550,28 +552,23 @@ def test_a_genome_starts_as_the_same_net_in_any_cohort_and_another_one_elsewhere
 
 
 def test_a_gene_goes_before_a_setting_and_a_setting_before_the_default():
-    values = knob_values(recipe(momentum=0.1, settle=0.2), {"settle": 0.4})
-    assert (values["settle"], values["momentum"], values["handover"]) == (0.4, 0.1, False)
-
-
-def test_settings_of_another_rule_are_left_out():
-    values = knob_values(recipe(settle=0.2, momentum=0.1), {"rule": "dense", "depth": 1})
-    assert values == {
-        "settle": 0.2,
+    the_recipe = recipe(momentum=0.1, learning_rate=0.2, settle=0.3)
+    genome = {"learning_rate": 0.4, "settle": 0.5}
+    assert the_recipe.values(genome) == {
         "optimizer": "adamw",
-        "learning_rate": 1e-3,
+        "learning_rate": 0.4,
         "weight_decay": 1e-2,
         "momentum": 0.1,
-        "rule": "dense",
-        "depth": 1,
     }
+    given = the_recipe.given(genome)
+    assert (given["settle"], given["momentum"], "handover" in given) == (0.5, 0.1, False)
 
 
 def test_training_leaves_pytorchs_generator_and_the_data_as_they_were():
     split = problem()
     copies = [getattr(split, name).copy() for name in ("x_train", "y_train", "x_val", "y_val")]
     before = torch.get_rng_state()
-    train(recipe(inputs=True), candidates(MIXED[-2:]), split, torch.device("cpu"))
+    train(recipe(inputs=True), candidates(MIXED[-2:]), split, CPU)
     assert torch.equal(torch.get_rng_state(), before)
     for name, copy in zip(("x_train", "y_train", "x_val", "y_val"), copies, strict=True):
         assert np.array_equal(getattr(split, name), copy)
@@ -586,15 +583,8 @@ def test_a_net_whose_units_all_die_has_collapsed_to_chance():
         "hebbian_threshold": 0.0,
     }
     split = problem()
-    (measurement,) = train(recipe(), candidates([deadly]), split, torch.device("cpu"))
+    (measurement,) = train(recipe(), candidates([deadly]), split, CPU)
     assert measurement.collapsed
     assert (measurement.survivors, measurement.layers, measurement.inputs) == ((0,), (0, 0), 0)
     shares = np.bincount(split.y_val) / len(split.y_val)
     assert min(abs(shares - measurement.accuracy[-1])) < 1e-9  # one class for every row
-
-
-def test_survivors_are_those_of_the_trained_net(monkeypatch):
-    monkeypatch.setattr(MLP, "survivors", lambda self: self.units[0].alive.sum() * torch.tensor([1, 2, 3]))
-    (measurement,) = train(recipe(regrowth_rate=0.0), candidates([{}]), problem(), torch.device("cpu"))
-    assert measurement.layers == (2 * measurement.inputs, 3 * measurement.inputs)
-    assert measurement.survivors == (5 * measurement.inputs,)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hebbevo.training.stack import Stack, structure
+from hebbevo.training.stack import Alone, Stack, difference, structure
 
 CPU = torch.device("cpu")
 
@@ -122,6 +122,122 @@ def test_rows_that_are_kept_go_on_in_the_order_given():
     assert all(value.is_leaf and value.requires_grad for value in stack.parameters.values())
 
 
+class Shared(nn.Module):
+    """A tied weight, a module with two names, a frozen layer and a buffer that is put anew."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.first, self.second, self.fixed = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+            self.register_buffer("mean", torch.rand(4))
+        self.again = self.first
+        self.second.weight = self.first.weight
+        self.fixed.requires_grad_(False)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+        return self.fixed(self.again(self.second(self.first(x).tanh())) - self.mean)
+
+
+def loss(net, x):
+    return net(x).square().mean()
+
+
+def gradients(net, x):
+    trained = [each for each in net.parameters() if each.requires_grad]
+    return torch.autograd.grad(loss(net, x), trained)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
+    nets = [Shared(seed) for seed in range(size)]
+    many = Stack(copy.deepcopy(nets), CPU) if size > 1 else Alone(copy.deepcopy(nets[0]), CPU)
+    assert list(many.parameters) == ["first.weight", "first.bias", "second.bias"]
+    x = torch.randn(5, 4)
+    for _ in range(2):
+        ours = many.gradients(many.call(loss, x, training=True))
+        theirs = [gradients(net, x) for net in nets]
+        for row in range(size):
+            for one, other in zip(ours, theirs[row], strict=True):
+                torch.testing.assert_close(one[row], other)
+        for parameter, gradient in zip(many.parameters.values(), ours, strict=True):
+            with torch.no_grad():
+                parameter -= 0.1 * gradient
+        for net, each in zip(nets, theirs, strict=True):
+            trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+            with torch.no_grad():
+                for parameter, gradient in zip(trained, each, strict=True):
+                    parameter -= 0.1 * gradient
+    torch.testing.assert_close(many.buffers["mean"], torch.stack([net.mean for net in nets]))
+    torch.testing.assert_close(many.call(run, x), torch.stack([net(x) for net in nets]))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_looking_leaves_nets_untouched(size):
+    nets = [Shared(seed) for seed in range(size)]
+    many = Stack(nets, CPU) if size > 1 else Alone(nets[0], CPU)
+    many.call(loss, torch.ones(2, 4), training=True)
+    before = {name: value.clone() for name, value in many.buffers.items()}
+    with pytest.raises(ZeroDivisionError), many.untouched():
+        many.call(loss, torch.ones(2, 4))
+        many.module.later, many.module.first.weight = 1, nn.Parameter(torch.zeros(4, 4))
+        raise ZeroDivisionError
+    assert (many.module.calls, many.module.training, hasattr(many.module, "later")) == (1, True, False)
+    assert all(torch.equal(many.buffers[name], value) for name, value in before.items())
+    assert many.call(loss, torch.ones(2, 4)).all()
+    assert many.module.calls == 2
+
+
+def test_fixed_parameters_of_rows_that_are_kept_are_their_own():
+    nets = [Shared(seed) for seed in range(4)]
+    stack = Stack(nets, CPU)
+    stack.keep(torch.tensor([3, 1]))
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(stack.call(run, x), torch.stack([nets[3](x), nets[1](x)]))
+
+
+def test_a_net_alone_is_trained_itself_and_takes_stacked_arguments_of_one_row():
+    net = Counting(seed=2)
+    alone = Alone(net, CPU)
+    assert (alone.size, alone.module) == (1, net)
+    moments = {"layer.bias": (torch.zeros(1, 3), torch.ones(1, 3))}
+
+    def add(net, moments, number):
+        moments["layer.bias"][0].add_(number)
+        return number, net.layer.bias
+
+    number, bias = alone.call(add, moments, torch.tensor([5.0]), stacked=True)
+    assert (number.tolist(), moments["layer.bias"][0].tolist()) == ([5.0], [[5.0] * 3])
+    assert torch.equal(bias, net.layer.bias[None])
+    alone.parameters["layer.bias"].fill_(7)
+    assert (net.layer.bias == 7).all()
+    alone.call(run, torch.ones(1, 4), training=True)
+    assert (net.training, alone.buffers["calls"].tolist()) == (True, [21])
+    alone.call(run, torch.ones(1, 4))
+    assert (net.training, alone.buffers["calls"].tolist()) == (False, [21])
+
+
+def test_a_net_alone_can_be_kept_and_nothing_else():
+    alone = Alone(Counting(), CPU)
+    alone.keep(torch.tensor([0]))
+    assert alone.size == 1
+    with pytest.raises(ValueError, match="alone"):
+        alone.keep(torch.tensor([], dtype=torch.int64))
+
+
+def test_parameters_that_are_not_used_have_a_gradient_of_zero():
+    def first_row(net, x):
+        return net.first(x).sum()
+
+    nets = [Shared(seed) for seed in range(2)]
+    for many in (Stack(nets, CPU), Alone(nets[0], CPU)):
+        weight, bias, unused = many.gradients(many.call(first_row, torch.ones(1, 4)))
+        assert (weight.all(), bias.all(), unused.any()) == (True, True, False)
+
+
 def changed(change):
     net = Counting()
     change(net)
@@ -144,6 +260,19 @@ STRUCTURES = {
     "kind of number": changed(lambda net: net.double()),
     "buffer": changed(lambda net: net.register_buffer("more", torch.zeros(1))),
     "table in place of a buffer": tabled(torch.zeros(2000)),
+    "kind of numbers in a table": tabled(torch.zeros(2000, dtype=torch.float64)),
+    "table in a list": tabled([torch.zeros(2000)]),
+    "private attribute": changed(lambda net: setattr(net, "_scale", 2.0)),
+    "function": changed(lambda net: setattr(net, "function", torch.tanh)),
+    "other function": changed(lambda net: setattr(net, "function", torch.relu)),
+    "hook": changed(lambda net: net.register_forward_hook(print)),
+    "hook before": changed(lambda net: net.register_forward_pre_hook(print)),
+    "fixed": changed(lambda net: net.layer.requires_grad_(False)),
+    "a second name": changed(lambda net: setattr(net, "second", net.activation)),
+    "a second name of another": changed(lambda net: setattr(net, "second", net.layer)),
+    "sparse table": tabled(torch.zeros(2000).to_sparse()),
+    "complex table": tabled(torch.zeros(2000) + 0j),
+    "other complex table": tabled(torch.zeros(2000) + 1j),
     "other table": tabled(torch.zeros(2000).index_fill(0, torch.tensor(1000), 1e-6)),
 }
 
@@ -158,3 +287,24 @@ def test_nets_that_differ_in_more_than_tensor_values_have_another_structure(what
 def test_nets_that_differ_in_tensor_values_and_mode_have_the_same_structure():
     assert structure(Counting(seed=3).eval()) == structure(Counting(seed=4))
     assert hash(structure(Counting(seed=3))) == hash(structure(Counting(seed=4)))
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda net: None, ""),
+        (lambda net: setattr(net, "scale", 2.0), "scale"),
+        (lambda net: setattr(net, "activation", nn.LeakyReLU(0.2)), "activation.negative_slope"),
+        (lambda net: setattr(net, "activation", nn.ReLU()), "activation"),
+        (lambda net: setattr(net, "layer", nn.Linear(4, 3, bias=False)), "layer.bias"),
+        (lambda net: setattr(net.layer, "weight", nn.Parameter(torch.zeros(5, 4))), "layer.weight"),
+        (lambda net: net.activation.register_forward_hook(print), "activation._forward_hooks"),
+        (lambda net: setattr(net, "more", nn.Identity()), "more"),
+        (lambda net: setattr(net, "second", net.activation), "activation"),
+        (lambda net: setattr(net, "second", net.layer), "layer"),
+    ],
+)
+def test_a_difference_is_named_by_its_place(change, where):
+    net = Counting(seed=3)
+    change(net)
+    assert difference(net, Counting()) == where

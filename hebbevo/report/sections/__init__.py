@@ -11,9 +11,17 @@ from collections.abc import Callable
 from hebbevo.report.section import Section
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
+from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.progress import progress
 from hebbevo.report.sections.summary import summary
 from hebbevo.report.sections.window import window
 from hebbevo.report.source import Study
 
-SECTIONS: tuple[Callable[[Study], Section | None], ...] = (summary, front, progress, window, failures)
+SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
+    summary,
+    front,
+    progress,
+    window,
+    notes,
+    failures,
+)

@@ -43,7 +43,9 @@ def _answer(study: Study) -> str:
         )
     else:
         text = _trade_off(study)
-    note = "Accuracy is on validation data; the search never sees the test set."
+    score = study.settings["task"].get("score")
+    what = f"What is called accuracy here is the score by {escape(score)}" if score else "Accuracy is"
+    note = f"{what}{',' if score else ''} on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
 
 
@@ -100,10 +102,8 @@ def _facts(study: Study) -> str:
     facts = {
         "data set": task["dataset"],
         "training": f"{task['epochs']} epochs, batches of {task['batch_size']}",
-        "network": ", ".join([network["family"], *_shape(study)]),
-        "rule": _with_settings(
-            "searched" if "rule" in study.settings["genome"] else network["rule"], network.get("settings")
-        ),
+        **({"loss": task["loss"]} if task.get("loss") else {}),
+        **(_own_network(network) if network.get("module") else _network(study)),
         "sampler": _with_settings(search["sampler"], search.get("settings")),
         "population": search["population"],
         "objectives": study.goal.aim,
@@ -119,11 +119,25 @@ def _facts(study: Study) -> str:
     return _definitions("facts", {name: str(value) for name, value in facts.items()})
 
 
+def _own_network(network: dict[str, Any]) -> dict[str, str]:
+    return {"network": _with_settings(network["module"], network.get("settings"))}
+
+
+def _network(study: Study) -> dict[str, str]:
+    network = study.settings["network"]
+    rule = "searched" if "rule" in study.settings["genome"] else network["rule"]
+    return {
+        "network": ", ".join([network["family"], *_shape(study)]),
+        "rule": _with_settings(rule, network.get("settings")),
+    }
+
+
 def _shape(study: Study) -> Iterator[str]:
     genome = study.settings["genome"]
-    if "hidden" not in genome:
-        yield f"hidden {'-'.join(map(str, study.settings['network']['hidden']))}"
-    if searched := [name for name in ("depth", "hidden") if name in genome]:
+    for part in ("channels", "hidden"):
+        if part not in genome and (widths := study.settings["network"].get(part)):
+            yield f"{part} {'-'.join(map(str, widths))}"
+    if searched := [name for name in ("depth", "channels", "hidden") if name in genome]:
         yield f"{' and '.join(searched)} searched"
 
 

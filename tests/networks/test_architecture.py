@@ -1,16 +1,14 @@
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
 
-from hebbevo.networks import KNOBS, LAYERED, RULES, Architecture, build, largest
-from hebbevo.nn import Dense, InputStamina, Stamina
+from hebbevo.networks import FAMILIES, LAYERED, RULES, Architecture, largest
+from hebbevo.nn import Dense, HebbMask, InputStamina, Stamina
 from hebbevo.space import ChoiceGene, GeneError, IntGene, Space, expanded
 
 
 def architecture(hidden=(4, 3), inputs=False, features=3, classes=2):
-    return Architecture("mlp", hidden, "stamina", inputs, features, classes)
+    return Architecture("mlp", hidden, "stamina", inputs, (features,), classes)
 
 
 def same_state(ours, theirs):
@@ -19,35 +17,35 @@ def same_state(ours, theirs):
 
 
 def test_the_seed_alone_decides_the_net():
-    first = build(architecture(), {}, 2**62 - 1)
+    first = architecture().build({}, 2**62 - 1)
     torch.manual_seed(3)
     torch.rand(4)
-    assert same_state(build(architecture(), {}, 2**62 - 1), first)
-    other = build(architecture(), {}, 12)
+    assert same_state(architecture().build({}, 2**62 - 1), first)
+    other = architecture().build({}, 12)
     assert not torch.equal(other.layers[0].weight, first.layers[0].weight)
     assert not torch.equal(other.head.weight, first.head.weight)
 
 
 def test_knobs_do_not_change_the_initial_weights():
-    plain, knobbed = (build(architecture(), knobs, 5) for knobs in ({}, {"unactivation_penalty": 3.0}))
+    plain, knobbed = (architecture().build(knobs, 5) for knobs in ({}, {"unactivation_penalty": 3.0}))
     assert all(torch.equal(*pair) for pair in zip(plain.parameters(), knobbed.parameters(), strict=True))
     assert [unit.unactivation_penalty.item() for unit in knobbed.units] == [3.0, 3.0]
 
 
 def test_building_leaves_pytorchs_generator_as_it_was():
     before = torch.get_rng_state()
-    build(architecture(), {}, 1)
+    architecture().build({}, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_knobs_of_the_optimiser_are_not_the_rules_business():
-    net = build(architecture(), {"learning_rate": 0.1, "momentum": 0.5, "grace": 7}, 1)
+    net = architecture().build({"learning_rate": 0.1, "momentum": 0.5, "grace": 7}, 1)
     assert [unit.grace.item() for unit in net.units] == [7, 7]
 
 
 def test_layers_units_and_seeds_follow_the_architecture():
     shape = architecture(hidden=(5, 4, 3), inputs=True, features=7, classes=2)
-    net = build(shape, {}, 40)
+    net = shape.build({}, 40)
     assert shape.neurons == 12
     assert [tuple(layer.weight.shape) for layer in (*net.layers, net.head)] == [
         (5, 7),
@@ -62,61 +60,21 @@ def test_layers_units_and_seeds_follow_the_architecture():
     assert not any(layer.bias.any() for layer in (*net.layers, net.head))
 
 
-def test_initial_weights_are_he_normal():
-    net = build(architecture(hidden=(400, 300), features=200), {}, 0)
+def test_initial_weights_are_those_of_he():
+    net = architecture(hidden=(400, 300), features=200).build({}, 0)
     for layer in net.layers:
         assert layer.weight.std().item() == pytest.approx((2 / layer.weight.shape[1]) ** 0.5, rel=0.02)
         assert layer.weight.mean().item() == pytest.approx(0, abs=0.002)
 
 
 def test_the_forward_pass_is_that_of_a_masked_relu_network():
-    net = build(architecture(inputs=True), {}, 2).eval()
+    net = architecture(inputs=True).build({}, 2).eval()
     net.inputs.alive[1] = False
     net.units[0].alive[2] = False
     x = torch.randn(6, 3)
     hidden = (net.layers[0](x * net.inputs.alive)).relu() * net.units[0].alive
     hidden = (net.layers[1](hidden)).relu()
     torch.testing.assert_close(net(x), net.head(hidden))
-
-
-def survivors_by_path(net, inputs):
-    """Units on a path of living units and non-zero weights, found by walking every path."""
-    weights = [layer.weight.detach().numpy() for layer in (*net.layers, net.head)]
-    alive = [inputs.tolist(), *(unit.alive.tolist() for unit in net.units), [True] * len(weights[-1])]
-    on_path = set()
-    for path in product(*(range(len(layer)) for layer in alive)):
-        living = all(layer[unit] for layer, unit in zip(alive, path, strict=True))
-        if living and all(w[path[i + 1], path[i]] for i, w in enumerate(weights)):
-            on_path.update(enumerate(path))
-    return [len({unit for layer, unit in on_path if layer == depth}) for depth in range(len(alive) - 1)]
-
-
-@pytest.mark.parametrize("inputs", [False, True])
-@pytest.mark.parametrize("hidden", [(1,), (4,), (3, 4), (2, 3, 2)])
-def test_survivors_are_the_units_on_a_live_path(hidden, inputs):
-    rng = np.random.default_rng(len(hidden))
-    seen = set()
-    for seed in range(40):
-        net = build(architecture(hidden, inputs), {}, seed)
-        mortal = [*net.units, net.inputs] if inputs else list(net.units)
-        with torch.no_grad():
-            for layer in (*net.layers, net.head):
-                layer.weight *= torch.from_numpy(rng.random(layer.weight.shape) < rng.choice([0.3, 0.5, 1.0]))
-            for unit in mortal:
-                unit.alive &= torch.from_numpy(rng.random(unit.num_neurons) < rng.choice([0.5, 0.8, 1.0]))
-        living = net.inputs.alive if inputs else torch.ones(3, dtype=torch.bool)
-        counted = net.survivors().tolist()
-        assert counted == survivors_by_path(net, living)
-        seen.add(tuple(counted))
-    assert (0,) * (len(hidden) + 1) in seen  # a collapse
-    assert len(seen) > 3
-
-
-def test_a_dead_last_layer_collapses_every_layer():
-    net = build(architecture(hidden=(4, 3, 2), inputs=True), {}, 0)
-    assert net.survivors().tolist() == [3, 4, 3, 2]
-    net.units[2].alive.fill_(False)
-    assert net.survivors().tolist() == [0, 0, 0, 0]
 
 
 def test_every_rule_declares_knobs_with_admissible_defaults():
@@ -126,9 +84,12 @@ def test_every_rule_declares_knobs_with_admissible_defaults():
 
 
 def test_the_network_itself_has_knobs_with_admissible_defaults():
-    assert all(knob.problem(knob.default) is None for knob in KNOBS.values())
-    assert KNOBS["rule"].choices == tuple(RULES)
-    assert {"hidden", *RULES["stamina"].knobs, *RULES["dense"].knobs} == LAYERED
+    for name, family in FAMILIES.items():
+        assert all(knob.problem(knob.default) is None for knob in family.knobs.values())
+        assert all(key == knob.name for key, knob in family.knobs.items())
+        assert family.knobs["rule"].choices == tuple(RULES)
+        assert ("depth" in family.knobs, "channels" in family.knobs) == (name == "mlp", name == "conv")
+    assert {"channels", "hidden"}.union(*(rule.knobs for rule in RULES.values())) == LAYERED
 
 
 @pytest.mark.parametrize(
@@ -148,15 +109,15 @@ def test_depth_widths_and_rule_come_from_the_values_else_from_the_architecture(v
     shaped = architecture(hidden=(6, 5, 4)).shaped(values)
     assert (shaped.hidden, shaped.rule) == (hidden, rule)
     assert all(type(width) is int for width in shaped.hidden)
-    net = build(architecture(hidden=(6, 5, 4)), values, 3)
+    net = architecture(hidden=(6, 5, 4)).build(values, 3)
     assert [unit.num_neurons for unit in net.units] == list(hidden)
-    assert {type(unit) for unit in net.units} == {RULES[rule].units}
-    assert same_state(net, build(architecture(hidden=hidden), {"rule": rule}, 3))
+    assert {type(unit) for unit in net.units} == {{"stamina": Stamina, "dense": Dense}[rule]}
+    assert same_state(net, architecture(hidden=hidden).build({"rule": rule}, 3))
 
 
 def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
     values = {"grace": 7, "grace.1": 3, "handover.2": True, "unactivation_penalty": 2.0}
-    net = build(architecture(hidden=(4, 3, 2), inputs=True), values, 1)
+    net = architecture(hidden=(4, 3, 2), inputs=True).build(values, 1)
     assert [unit.grace.item() for unit in (net.inputs, *net.units)] == [7, 3, 7, 7]
     assert [unit.handover.item() for unit in (net.inputs, *net.units)] == [False, False, True, False]
     assert {unit.unactivation_penalty.item() for unit in net.units} == {2.0}
@@ -164,14 +125,32 @@ def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
 
 def test_a_dense_network_is_the_same_one_without_mortality():
     values = {"rule": "dense", "settle": 0.25, "grace": 7}
-    net = build(architecture(inputs=True), values, 3)
+    net = architecture(inputs=True).build(values, 3)
     assert all(isinstance(unit, Dense) for unit in net.units)
     assert [unit.settle.item() for unit in net.units] == [0.25, 0.25]
-    mortal = build(architecture(inputs=True), {}, 3)
+    mortal = architecture(inputs=True).build({}, 3)
     assert all(torch.equal(*pair) for pair in zip(net.parameters(), mortal.parameters(), strict=True))
     x = torch.randn(6, 3)
     torch.testing.assert_close(net(x), mortal.eval()(x))
-    assert net.survivors().tolist() == [3, 4, 3]
+
+
+def test_a_hebb_mask_network_masks_every_layer_and_starts_as_the_dense_one():
+    values = {"rule": "hebb_mask", "permanence_rate": 0.3, "permanence_rate.2": 0.5}
+    net, dense = (architecture(inputs=True).build(given, 3) for given in (values, {"rule": "dense"}))
+    masks = [*net.layers, net.head]
+    assert all(isinstance(mask, HebbMask) and mask.names == ("weight",) for mask in masks)
+    rates = [mask.permanence_rate.item() for mask in masks]
+    assert rates == pytest.approx([0.3, 0.5, 0.5])  # the outputs are masked as their layer's listeners
+    x = torch.randn(6, 3)
+    torch.testing.assert_close(net.eval()(x), dense.eval()(x))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_of_any_shape_are_flattened(rule):
+    flat = architecture(features=12).build({"rule": rule}, 3).eval()
+    images = Architecture("mlp", (4, 3), rule, False, (3, 2, 2), 2).build({}, 3).eval()
+    x = torch.randn(5, 3, 2, 2)
+    assert torch.equal(images(x), flat(x.flatten(1)))
 
 
 DEPTH, DEEP = IntGene("depth", 1, 3), (("depth", (2, 3)),)

@@ -1,0 +1,60 @@
+"""Data sets that a function of the user's makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hebbevo import references
+from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.errors import DataError
+
+ROLES = ("x", "y", "x_test", "y_test")
+
+
+def load_function(name: str) -> Dataset:
+    """Call the function that the reference ``name`` names, and check what it returns.
+
+    Raises:
+        DataError: if it returns something else than arrays, or arrays that no classifier can be trained on.
+        UsageError: if there is no such function, or it raises an exception.
+    """
+    make = references.resolve(name)
+    with references.calling(name):
+        made = make()
+    if isinstance(made, Dataset):
+        made = _taken_apart(name, made)
+    if not isinstance(made, tuple | list) or len(made) not in (2, 4):
+        what = "None" if made is None else f"a {type(made).__name__}"
+        count = f" of {len(made)}" if isinstance(made, tuple | list) else ""
+        raise DataError(f"{name}: returned {what}{count}; return (x, y) or (x, y, x_test, y_test)")
+    arrays = {role: _array(name, role, value) for role, value in zip(ROLES, made, strict=False)}
+    return from_arrays(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
+
+
+def _array(name: str, role: str, value: object) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # ragged lists, tensors with a gradient or on another device, ...
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{name}: {role} is a {type(value).__name__} that cannot become an array ({reason});"
+            " return numpy arrays or plain CPU tensors"
+        ) from error
+
+
+def _taken_apart(name: str, dataset: Dataset) -> list[npt.NDArray[Any]]:
+    """The arrays that ``from_arrays`` would make the data set of: one written by hand is checked as well."""
+    try:
+        labels = np.array(dataset.classes, object)
+        arrays = [dataset.x.reshape(-1, *dataset.shape), labels[dataset.y]]
+        if dataset.x_test is not None:
+            arrays += [dataset.x_test.reshape(-1, *dataset.shape), labels[dataset.y_test]]
+        return arrays
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: returned a Dataset whose parts do not belong together ({error});"
+            " make it with hebbevo.data.from_arrays"
+        ) from error

@@ -1,0 +1,333 @@
+"""Which neurons are alive in any network: those on a live path from its inputs to its outputs.
+
+The network is run once, on patterns instead of values. A pattern is a float tensor that is 0 where no live
+path from the inputs arrives; its gradient is 0 where no live path leads on to the outputs. Everywhere else
+either is about 1 or more, so that one half tells them apart, however an algorithm for convolutions rounds. A
+neuron, a connection or an input is alive where its pattern and its gradient both say so.
+
+A zero weight, a factor of zero and a masked position cut paths; biases and other constants begin none. A
+function that stands in no table here is not followed: all that enters it lives, all that leaves it lives if
+anything enters it alive, and the notes name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import mul
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from hebbevo.nn.flow import Forward, Probed, Structure, Weighed, gradients, layer_name
+from hebbevo.nn.hebb_mask import HebbMask
+from hebbevo.nn.patterns import NotFollowed
+from hebbevo.nn.plastic import plastic_units
+from hebbevo.nn.stamina import InputStamina
+
+Caller = Callable[..., list[Tensor]]
+"""Evaluates a function of (net, *args), its first argument, for n nets; what the function takes and what it
+returns, here has a first axis of n."""
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Who is alive in n nets of one structure.
+
+    Attributes:
+        layers: names of the hidden layers, in the order in which they are first called.
+        neurons: of each hidden layer, the dead included.
+        alive: (n, layers) int64, neurons of each that are alive.
+        inputs: (n,) int64, elements of an input row that are alive.
+        notes: what could not be followed.
+    """
+
+    layers: tuple[str, ...]
+    neurons: tuple[int, ...]
+    alive: Tensor
+    inputs: Tensor
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One call of a layer, or of a norm that has weights.
+
+    Attributes:
+        name: of the module, dotted.
+        shape: of the output for one row.
+        axes: of the output, counted from the end, along which its units lie.
+        parameters: names of its weight and its bias, empty where they are computed or missing.
+        positions: how often one row uses each weight; 0 for norms.
+        hidden: whether a layer listens, so that the units are neurons.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    parameters: tuple[str, str]
+    positions: int
+    hidden: bool
+
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return reduce(mul, (self.shape[axis] for axis in self.axes))
+
+
+@dataclass(frozen=True)
+class Living:
+    """Who is alive at a site: (units,) and, in the shape of the weights, connections."""
+
+    units: Tensor
+    connections: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to look for survivors in nets of one structure; made once, from one of them.
+
+    Attributes:
+        row: (1, *shape), an input of ones.
+        sites: calls in their order; of one layer all are hidden or none is.
+        used: names of the parameters that the forward pass looks at.
+        notes: what could not be followed.
+    """
+
+    row: Tensor
+    sites: tuple[Site, ...]
+    used: frozenset[str]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, net: nn.Module, row: Tensor) -> Plan:
+        """Find the layers of ``net`` and which of them are hidden, whoever is dead at present.
+
+        Args:
+            net: any module; left as it was.
+            row: (1, *shape), an input; only its shape counts.
+
+        Raises:
+            NotFollowed: the net cannot be run on patterns.
+        """
+        device = next((parameter.device for parameter in net.parameters()), row.device)
+        row = torch.ones(row.shape, device=device)
+        flow = Structure(net)
+        try:
+            state = _copied(net)
+            with _exactly(device), _still(net, state) as forward, flow.watching():
+                flow.run(forward, row.clone().requires_grad_())
+                heard = flow.heard()
+        except NotFollowed:
+            raise
+        except Exception as error:  # a forward pass may raise anything
+            line = str(error).strip().partition("\n")[0]
+            raise NotFollowed(f"{type(error).__name__}: {line}" if line else type(error).__name__) from error
+        hidden = {name for name, listened in zip(flow.names, heard, strict=True) if listened}
+        names = {id(each): name for name, own in net.named_parameters() for each in (own, state[name])}
+        sites = tuple(
+            Site(
+                name,
+                tuple(call.pattern.shape),
+                call.axes,
+                (names.get(id(weight), ""), names.get(id(bias), "")),
+                call.positions,
+                name in hidden,
+            )
+            for name, call, (weight, bias) in zip(flow.names, flow.calls, flow.parameters, strict=True)
+        )
+        used = frozenset(name for parameter, name in names.items() if parameter in flow.seen)
+        return cls(row, sites, used, tuple(dict.fromkeys(flow.notes)))
+
+    @property
+    def neurons(self) -> dict[str, int]:
+        """Neurons of each hidden layer, in the order in which they are first called."""
+        return {site.name: site.units for site in self.sites if site.hidden}
+
+    def survivors(self, call: Caller, nets: int) -> Survivors:
+        """Count who is alive in each of ``nets`` nets, which ``call`` evaluates.
+
+        Raises:
+            NotFollowed: a net calls other layers than the one that this plan was made from.
+        """
+        sites = [site for site in self.sites if site.hidden]
+        with _exactly(self.row.device):
+            rows = self.row.expand(nets, *self.row.shape).clone().requires_grad_()
+            # what is returned need not be what gradients came through: they are taken at zeros that are added
+            probes = [rows.new_zeros(nets, *site.shape, requires_grad=True) for site in sites]
+            objective, *patterns = call(self._trace, rows, probes)
+            heard = gradients(objective, [rows, *probes])
+        inputs, *outputs = map(_alive, [rows, *patterns], heard)
+        alive: dict[str, Tensor] = {}
+        for site, output in zip(sites, outputs, strict=True):
+            units = _units(output, site.axes)
+            alive[site.name] = alive[site.name] | units if site.name in alive else units
+        counts = [units.sum(1) for units in alive.values()]
+        return Survivors(
+            tuple(alive),
+            tuple(self.neurons.values()),
+            torch.stack(counts, 1) if counts else rows.new_zeros(nets, 0, dtype=torch.int64),
+            inputs.flatten(1).sum(1),
+            self.notes,
+        )
+
+    def living(self, net: nn.Module) -> tuple[Living, ...]:
+        """Find who is alive in ``net``, at every site."""
+        flow = Weighed()
+        with _exactly(self.row.device), _still(net, _copied(net)) as forward:
+            objective = flow.run(forward, self.row.clone().requires_grad_())
+            outputs, weights = ([getattr(call, of) for call in flow.calls] for of in ("pattern", "weight"))
+            patterns = [*outputs, *weights]
+            alive = [*map(_alive, patterns, gradients(objective, patterns))]
+        return tuple(
+            Living(_units(units[None], site.axes)[0], connections)
+            for site, units, connections in zip(
+                self.sites, alive[: len(outputs)], alive[len(outputs) :], strict=True
+            )
+        )
+
+    def _trace(self, forward: Forward, row: Tensor, probes: list[Tensor]) -> list[Tensor]:
+        places = [place for place, site in enumerate(self.sites) if site.hidden]
+        flow = Probed(dict(zip(places, probes, strict=True)))
+        objective = flow.run(forward, row)
+        if len(flow.calls) != len(self.sites):
+            raise NotFollowed("its layers are not called as they were in the net it was planned for")
+        return [objective, *(flow.calls[place].pattern for place in places)]
+
+
+def survivors(net: nn.Module, row: Tensor) -> Survivors:
+    """Count who is alive in one net of any kind; where it cannot be followed, its masks count alone.
+
+    Args:
+        net: any module; left as it was.
+        row: (1, *shape), an input; only its shape counts.
+    """
+
+    def call(function: Callable[..., list[Tensor]], rows: Tensor, probes: list[Tensor]) -> list[Tensor]:
+        with _still(net, _copied(net)) as forward:
+            return [tensor[None] for tensor in function(forward, rows[0], [probe[0] for probe in probes])]
+
+    try:
+        return Plan.of(net, row).survivors(call, 1)
+    except NotFollowed as reason:
+        return by_own_masks(net, row, reason)
+
+
+def by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
+    """Count who is alive in a net that cannot be followed for this ``reason``: its masks alone say it."""
+    masks = own_masks(net)
+    hidden = {name: mask for name, mask in masks.items() if not is_input(net, name)}
+    inputs = [mask.sum() for name, mask in masks.items() if name not in hidden]
+    counts = [mask.sum() for mask in hidden.values()]
+    return Survivors(
+        tuple(hidden),
+        tuple(mask.numel() for mask in hidden.values()),
+        torch.stack(counts)[None] if counts else torch.zeros(1, 0, dtype=torch.int64, device=row.device),
+        torch.stack(inputs).sum()[None] if inputs else torch.tensor([row.numel()], device=row.device),
+        (why_alone(reason),),
+    )
+
+
+def why_alone(reason: NotFollowed) -> str:
+    """Say that masks count alone, and why."""
+    return f"not followed: {reason}; each module's own mask counts"
+
+
+def own_masks(net: nn.Module) -> dict[str, Tensor]:
+    """Who is alive by its own mask: units of plastic modules; without any, units of layers but the last."""
+    if plastic := plastic_units(net):
+        return {name: module.alive for name, module in plastic.items()}
+    return {name: own.units for name, own in list(own_weights(net).items())[:-1]}
+
+
+def own_weights(net: nn.Module) -> dict[str, Living]:
+    """Linear layers and convolutions by themselves: weights that are not zero, and units that have any."""
+    masked = {
+        id(mask.module.get_submodule(name.rpartition(".")[0])): weight
+        for mask in net.modules()
+        if isinstance(mask, HebbMask)
+        for name, weight in mask.weights().items()
+    }
+    found = {}
+    for name, module in net.named_modules():
+        if isinstance(module, LAYERS):
+            weight = masked.get(id(module), module.weight).detach() != 0
+            by_unit = weight
+            if "Transpose" in type(module).__name__:  # (in, out / groups, ...)
+                groups = int(getattr(module, "groups", 1))
+                by_unit = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(0, 1)
+            found[layer_name(net, name)] = Living(by_unit.flatten(1).any(1), weight)
+    return found
+
+
+def runs(net: nn.Module, inputs: Tensor) -> bool:
+    """Tell whether ``net`` takes such inputs; it stays as it was."""
+    with torch.no_grad(), _still(net, _copied(net)) as forward:
+        try:
+            forward(inputs)
+        except Exception:  # a forward pass may raise anything
+            return False
+    return True
+
+
+def is_input(net: nn.Module, name: str) -> bool:
+    """Tell whether the units of a plastic module are elements of the input."""
+    return isinstance(net.get_submodule(name), InputStamina)
+
+
+LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+def _alive(pattern: Tensor, gradient: Tensor) -> Tensor:
+    """Where paths arrive and lead on."""
+    return (pattern > 0.5) & (gradient > 0.5)
+
+
+def _units(alive: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Whether units are alive anywhere, (n, units), from the elements of n nets."""
+    last = len(axes)
+    ahead = alive.movedim(axes, tuple(range(1, last + 1))).flatten(1, last)
+    return ahead.reshape(*ahead.shape[:2], -1).any(-1)
+
+
+def _copied(net: nn.Module) -> dict[str, Tensor]:
+    """A state for runs that leave no trace in ``net``: parameters need no gradients, buffers are copies."""
+    parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
+    return parameters | {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
+
+
+@contextmanager
+def _still(net: nn.Module, state: dict[str, Tensor]) -> Iterator[Forward]:
+    """Give the forward pass of ``net`` in evaluation mode, with ``state``; leave the net as it was."""
+    modes = [(module, module.training) for module in net.modules()]
+    devices = {tensor.device for tensor in state.values() if tensor.is_cuda}
+    net.eval()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            # a module of two names would be put back in the wrong order, were its weights taken for tied ones
+            yield lambda x: functional_call(net, state, (x,), tie_weights=False)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def _exactly(device: torch.device) -> Iterator[None]:
+    """Have gradients and full precision, whatever is on around here."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield

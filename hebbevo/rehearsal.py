@@ -1,0 +1,192 @@
+"""What is found out about a search before it begins, and fixed for the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hebbevo.data import Split
+from hebbevo.errors import UsageError
+from hebbevo.knobs import unknown
+from hebbevo.space import Genome, Space
+from hebbevo.spacefile import Spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hebbevo.networks import Architecture, Blueprint
+    from hebbevo.training import Recipe
+
+_STACK_BYTES = 48 * 2**20  # of weights, gradients and moments; keeps a cohort's tensors near the cache
+_WIDEST_COHORT = 32
+_SAMPLE = 16
+_SMALL_MAP = 100  # pixels up to which stacked convolutions are the faster ones on a CPU
+
+
+def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe:
+    """What all trainings of a search share, on data of such rows."""
+    from hebbevo.training import Recipe
+
+    return Recipe(
+        network=_blueprint(spec, tuple(shape), classes),
+        settings=dict(spec.network.settings),
+        epochs=spec.task.epochs,
+        batch_size=spec.task.batch_size,
+        seed=spec.search.seed,
+        stacked=not alone,
+        loss=spec.task.loss,
+        score=spec.task.score,
+    )
+
+
+def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
+    from hebbevo.networks import Architecture, OwnNetwork
+
+    network = spec.network
+    if network.module:
+        return OwnNetwork(network.module, shape, classes)
+    return Architecture(
+        network.family, network.hidden, network.rule, network.inputs, shape, classes, network.channels
+    )
+
+
+def sample(space: Space) -> list[Genome]:
+    """The smallest, the largest and a few other genomes of a space, always the same."""
+    low, high = (space.from_unit(np.full(space.dimension, end)) for end in (0.0, 1.0))
+    return [low, high, *space.sample(_SAMPLE, np.random.default_rng(0))]
+
+
+def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dict[str, Any]:
+    """Build networks of the space, let one of the user's own take a step, and say what the study is fixed to.
+
+    Returns:
+        ``neurons`` of the largest network (of the user's own, of those that were built), the score by
+        ``chance``, why nets train ``alone`` (empty: they are stacked where they can be), and the
+        ``cohort_width``.
+
+    Raises:
+        UsageError: the network does not go with the data or with the genes.
+    """
+    plan = recipe(spec, shape, len(split.classes), alone="")
+    genomes = sample(spec.space)
+    if spec.network.module:
+        nets = _own_nets(spec, plan, genomes)
+        _try(spec, plan, nets[1], genomes[1], split)
+        neurons = max(_neurons(net, shape) for net in nets)
+        if not neurons:
+            what = "has no hidden neuron: no linear layer or convolution that another listens to"
+            raise UsageError(f"{spec.network.module}: {what}")
+    else:
+        bound = _largest(spec, plan)
+        nets = [bound.build({}, seed=0), *(plan.network.build(plan.given(genome), 0) for genome in genomes)]
+        neurons = bound.neurons
+    alone = _why_alone(nets, shape, device)
+    trainings = spec.search.population * spec.search.replicates
+    cohorts = -(-trainings // (1 if alone else _widest(nets)))
+    return {
+        "neurons": neurons,
+        "chance": _chance(plan, split),
+        "alone": alone,
+        "cohort_width": -(-trainings // cohorts),  # cohorts of equal size
+    }
+
+
+def _largest(spec: Spec, plan: Recipe) -> Architecture:
+    from hebbevo.networks import Architecture, largest
+
+    network = plan.network
+    assert isinstance(network, Architecture)
+    if network.family == "conv" and len(network.shape) != 3:
+        what = f"{spec.task.dataset} has rows of shape {network.shape}, which are no images"
+        raise UsageError(f"network.family: {what}; write family: mlp")
+    return largest(network, spec.space)
+
+
+def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> str:
+    """Say why nets like these had better train one by one, or nothing."""
+    from torch.nn.modules.conv import _ConvNd
+
+    from hebbevo.training.stack import difference, structure
+
+    if 2 * len({structure(net) for net in nets}) > len(nets):
+        where = next(filter(None, (difference(nets[-1], net) for net in nets)))
+        return f"hardly two have the same structure (they differ in {where})"
+    convolves = any(isinstance(module, _ConvNd) for net in nets for module in net.modules())
+    if convolves and device == "cpu" and math.prod(shape[1:]) > _SMALL_MAP:
+        return "a CPU is faster so with convolutions over maps of this size"
+    return ""
+
+
+def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
+    """Networks of the user's own; every gene and setting is for something in one of them."""
+    from hebbevo.networks import OwnNetwork
+    from hebbevo.training.optimizers import KNOBS
+
+    network = plan.network
+    assert isinstance(network, OwnNetwork)
+    nets = [network.build(plan.given(genome), seed=0) for genome in genomes]
+    known = set(KNOBS).union(*(network.knobs(net) for net in nets))
+    for part, names in (("genome", spec.genome), ("network.settings", spec.network.settings)):
+        for name in names:
+            if name not in known and not network.claims(name):
+                what = f"neither {network.module} nor a module in its network takes {unknown(name, known)}"
+                raise UsageError(f"{part}.{name}: {what}")
+    return nets
+
+
+def _try(spec: Spec, plan: Recipe, net: nn.Module, genome: Genome, split: Split) -> None:
+    """Let a network of the user's own take a step of training and be scored."""
+    import torch
+
+    from hebbevo.networks import seeded
+    from hebbevo.training import Cohort, Rows
+    from hebbevo.training.stack import Alone
+
+    rows = Rows.of(split, plan.network.shape, torch.device("cpu"))
+    try:
+        with seeded(0):
+            cohort = Cohort(plan, Alone(net, torch.device("cpu")), [plan.values(genome)], net, rows)
+            batch = next(cohort.minibatches(epoch=0))
+            cohort.train_batch(rows.x[batch], rows.y[batch])
+            cohort.scores()
+    except UsageError:
+        raise
+    except Exception as error:  # of the user's code, or because of it
+        first, *_ = str(error).strip().splitlines() or ["no message"]
+        what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
+        raise UsageError(f"{spec.network.module}: {what}: {type(error).__name__}: {first}") from error
+
+
+def _neurons(net: nn.Module, shape: Sequence[int]) -> int:
+    """Hidden neurons of a network, the dead included."""
+    import torch
+
+    from hebbevo.nn.paths import survivors
+
+    return sum(survivors(net, torch.zeros(1, *shape)).neurons)
+
+
+def _chance(plan: Recipe, split: Split) -> float:
+    """The score of who always answers the most frequent class of the validation rows."""
+    import torch
+
+    from hebbevo import references
+    from hebbevo.training import accuracy
+
+    labels = torch.from_numpy(split.y_val)
+    always = torch.zeros(len(labels), len(split.classes))
+    always[:, int(np.bincount(split.y_val).argmax())] = 1.0
+    if plan.score is None:
+        return accuracy(always, labels)
+    with references.calling(plan.score):
+        chance = float(references.resolve(plan.score)(always, labels))
+    return min(max(chance, 0.0), 0.99) if chance == chance else 0.0
+
+
+def _widest(nets: Sequence[nn.Module]) -> int:
+    """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
+    weights = max(sum(parameter.numel() for parameter in net.parameters()) for net in nets)
+    return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * max(weights, 1))))

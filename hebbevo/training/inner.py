@@ -1,0 +1,164 @@
+"""The inner loop: candidates into stacks, or alone where they cannot be stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from hebbevo.data import Split
+from hebbevo.knobs import Value
+from hebbevo.training.cohort import Cohort, Rows
+from hebbevo.training.recipe import Candidate, Measurement, Recipe
+from hebbevo.training.stack import Alone, Nets, Stack, difference, structure
+
+_CHECKED_STEPS = 2
+_TOLERANCE = 1e-2  # of rounding; a wrong net is off by about as much as it is large
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A net to train, the values of its training's knobs, and its seed; ``kind`` says who goes with whom."""
+
+    build: Callable[[], nn.Module]
+    net: nn.Module
+    values: Mapping[str, Value]
+    seed: int
+    kind: object
+
+    @classmethod
+    def of(cls, recipe: Recipe, candidate: Candidate) -> _Member:
+        """Build the net of a candidate."""
+        seed, values = candidate.seed(recipe.seed), recipe.values(candidate.genome)
+        build = partial(recipe.network.build, recipe.given(candidate.genome), seed)
+        net = build()
+        return cls(build, net, values, seed, (values["optimizer"], structure(net)))
+
+    def again(self) -> _Member:
+        """The same with the net built anew: a forward pass may leave traces in what is no tensor."""
+        return replace(self, net=self.build())
+
+
+def train(
+    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
+) -> list[Measurement]:
+    """Train every candidate; what each reaches does not depend on the others, up to float rounding.
+
+    Nets of one structure are stacked, unless a trial of two steps shows that a net in a stack is not what it
+    is alone. A training that diverges is a measurement with a ``failure``, and so is one that raises.
+    """
+    measured: dict[int, Measurement] = {}
+    members: dict[int, _Member] = {}
+    for row, candidate in enumerate(candidates):
+        try:
+            members[row] = _Member.of(recipe, candidate)
+        except Exception as error:  # a failed training is a recorded value
+            measured[row] = Measurement.failed(_told(error))
+    rows = Rows.of(split, recipe.network.shape, device)
+    for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
+        measured.update(
+            zip(group, _measured(recipe, [members[row] for row in group], rows, note), strict=True)
+        )
+    return [measured[row] for row in range(len(candidates))]
+
+
+def _groups(recipe: Recipe, members: Mapping[int, _Member], rows: Rows) -> Iterator[tuple[list[int], str]]:
+    """Who trains together; and of nets that train alone although they should not, why."""
+    alike: dict[object, list[int]] = {}
+    for row, member in members.items():
+        alike.setdefault(member.kind, []).append(row)
+    for group in alike.values():
+        note = ""
+        if recipe.stacked and recipe.own and len(group) > 1:
+            note = _why_alone(recipe, [members[row] for row in group], rows)
+        elif recipe.stacked and recipe.own and len(members) > 1:
+            other = next(member for row, member in members.items() if row != group[0])
+            where = difference(members[group[0]].net, other.net)
+            note = f"trained alone: its {where} is another than the other nets'" if where else ""
+        if recipe.stacked and not note:
+            yield group, ""
+        else:
+            yield from (([row], note) for row in group)
+
+
+def _measured(recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str) -> list[Measurement]:
+    try:
+        with _drawing_from(members[0].seed, rows.x.device):
+            measured = _cohort(recipe, members, rows).train()
+    except Exception as error:  # a failed training is a recorded value
+        if len(members) == 1:
+            return [Measurement.failed(_told(error))]
+        why = f"trained alone: its stack failed ({_told(error)})"  # perhaps only one net in it did
+        return [own for each in members for own in _measured(recipe, [each], rows, why)]
+    return [replace(each, notes=(*each.notes, note)) for each in measured] if note else measured
+
+
+def _cohort(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> Cohort:
+    modules, device = [each.net for each in members], rows.x.device
+    nets: Nets = Stack(modules, device) if len(members) > 1 else Alone(modules[0], device)
+    return Cohort(recipe, nets, [each.values for each in members], members[0].build(), rows)
+
+
+def _why_alone(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> str:
+    """Train for two steps in a stack and alone; say where it is not the same, or nothing.
+
+    `torch.func` takes everything but tensors from the first net and says nothing, and not all of PyTorch can
+    be stacked.
+    """
+    try:
+        stacked = _first_steps(recipe, [each.again() for each in members], rows)
+        for number, member in enumerate(members):
+            alone = _first_steps(recipe, [member.again()], rows)
+            for name in stacked | alone:
+                if not (name in stacked and name in alone and _close(stacked[name][number], alone[name][0])):
+                    return f"trained alone: in a stack its {name} would be wrong"
+    except Exception as error:  # which may say only that it cannot be stacked
+        return f"trained alone: cannot be stacked ({_told(error)})"
+    return ""
+
+
+def _first_steps(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> dict[str, Tensor]:
+    """Everything by which two steps of training can be told from two others, net by net."""
+    seen: dict[str, Tensor] = {}
+    with _drawing_from(members[0].seed, rows.x.device):
+        cohort = _cohort(recipe, members, rows)
+        batches = cohort.minibatches(epoch=0)
+        for step, batch in zip(range(1, _CHECKED_STEPS + 1), batches, strict=False):
+            x, y = rows.x[batch], rows.y[batch]
+            seen[f"loss at step {step}"], gradients = cohort.train_batch(x, y)
+            seen[f"gradient at step {step}"] = torch.cat(
+                [each.reshape(len(each), -1) for each in gradients], dim=1
+            )
+            seen[f"output after step {step}"] = cohort.outputs(x)
+        seen |= {f"buffer {name}": value.clone() for name, value in cohort.buffers.items()}
+    return seen
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    if one.dtype != other.dtype:
+        return False
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    if not torch.equal(one.isfinite(), other.isfinite()):
+        return False
+    one, other = (each[each.isfinite()].double() for each in (one, other))
+    return bool((one - other).norm() <= _TOLERANCE * (other.norm() + 1e-4))
+
+
+@contextmanager
+def _drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Let PyTorch's generators draw from ``seed``, then bring them back to where they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed + 1)  # the weights were drawn from the seed itself
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed + 1)
+        yield
+
+
+def _told(error: Exception) -> str:
+    first_line, *_ = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {first_line}"

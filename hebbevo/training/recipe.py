@@ -1,0 +1,106 @@
+"""What goes into a training, and what comes out of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hebbevo.knobs import Knob, Value
+from hebbevo.networks import RULES, Blueprint
+from hebbevo.space import Genome, canonical
+from hebbevo.training import optimizers
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all trainings of a study share.
+
+    Attributes:
+        network: what builds a net from its genome.
+        settings: knob values that are not genes.
+        epochs: length of a training.
+        batch_size: rows of a minibatch; the last one of an epoch may be shorter.
+        seed: the study's seed, which decides the order of the minibatches.
+        stacked: whether nets that can be stacked are; else each trains alone.
+        loss: the user's function (outputs, labels) -> loss as ``package.module:name``, else cross entropy.
+        score: the user's function (outputs, labels) -> 0..1, likewise, else accuracy.
+    """
+
+    network: Blueprint
+    settings: Mapping[str, Value]
+    epochs: int
+    batch_size: int
+    seed: int
+    stacked: bool = True
+    loss: str | None = None
+    score: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether the user's code is in the trainings, of which nobody has tested that it can be stacked."""
+        return self.network.own or self.loss is not None
+
+    def given(self, genome: Genome) -> dict[str, Value]:
+        """What genes and settings say."""
+        return {**self.settings, **genome}
+
+    def values(self, genome: Genome) -> dict[str, Value]:
+        """Value of every knob of the training itself: gene, else setting, else default."""
+        given = self.given(genome)
+        return {
+            name: knob.default if self.network.claims(name) else given.get(name, knob.default)
+            for name, knob in optimizers.KNOBS.items()
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One training: a genome and which of its replicates."""
+
+    genome: Genome
+    replicate: int = 0
+
+    def seed(self, study_seed: int) -> int:
+        """Seed of the net, 62 bits: a hash of study seed, genome and replicate."""
+        text = f"{study_seed}/{canonical(self.genome)}/{self.replicate}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one training has reached.
+
+    Attributes:
+        accuracy: on the validation rows after each epoch, 0..1; or the user's score in its place.
+        survivors: hidden neurons on a live path after each epoch.
+        layers: survivors of each hidden layer at the end.
+        inputs: input units on a live path at the end.
+        failure: why the training failed, or ``None``.
+        neurons: hidden neurons at the start; 0 if it is not known, for the training never began.
+        notes: what could not be followed or stacked.
+    """
+
+    accuracy: tuple[float, ...]
+    survivors: tuple[int, ...]
+    layers: tuple[int, ...]
+    inputs: int
+    seconds: float
+    failure: str | None = None
+    neurons: int = 0
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def failed(cls, reason: str) -> Measurement:
+        """A training that reached nothing."""
+        return cls((), (), (), 0, 0.0, failure=reason)
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether no path is left from the inputs to the outputs."""
+        return self.failure is None and self.survivors[-1] == 0
+
+
+def knobs(rule: str) -> dict[str, Knob]:
+    """All knobs of trainings with ``rule``: the rule's, then the optimiser's."""
+    return {**RULES[rule].knobs, **optimizers.KNOBS}

@@ -1,0 +1,772 @@
+import copy
+import gc
+import io
+import itertools
+import pickle
+import shutil
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from hebbevo.errors import UsageError
+from hebbevo.nn.hebb_mask import KNOBS, HebbMask
+from hebbevo.nn.plastic import plastic_modules
+from hebbevo.training.stack import Stack, structure
+
+CPU = torch.device("cpu")
+NEVER = -1e9  # a threshold that no permanence falls to
+
+
+class Block(nn.Module):
+    """A convolution and a linear layer with an in-place activation between them."""
+
+    def __init__(self, inplace=True):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(4)
+        self.relu = nn.ReLU(inplace=inplace)
+        self.fc = nn.Linear(4 * 16, 5)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.relu(self.conv(x))).flatten(1))
+
+
+def block(**knobs):
+    """A masked block whose masks change within a few steps."""
+    return HebbMask(Block(), ["conv.weight", "fc.weight"], **({"permanence_rate": 100.0} | knobs))
+
+
+def linear(weight, bias=None, **knobs):
+    layer = nn.Linear(len(weight[0]), len(weight), bias=bias is not None)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        if bias is not None:
+            layer.bias.copy_(torch.tensor(bias))
+    return HebbMask(layer, ["weight"], **knobs)
+
+
+def scripted(weight, **knobs):
+    """A linear layer whose permanences are moved by the test alone."""
+    return linear(weight, permanence_rate=0.0, **knobs)
+
+
+def batches(steps, shape=(8, 2, 4, 4), classes=5, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        x = torch.randn(shape, generator=generator).to(dtype)
+        yield x, torch.randint(classes, shape[:1], generator=generator)
+
+
+def train(net, data, call=None):
+    """Train with momentum and weight decay; gives the losses, and how many connections changed in all."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    losses, changed = [], 0
+    for x, y in data:
+        before = {name: mask.clone() for name, mask in net.masks().items()}
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x) if call is None else call(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        changed += sum(int((mask != before[name]).sum()) for name, mask in net.masks().items())
+    return losses, changed
+
+
+def assert_same_state(net, other, **tolerance):
+    theirs = other.state_dict()
+    assert net.state_dict().keys() == theirs.keys()
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, theirs[name], **tolerance)
+
+
+def complaint(function, *args, **kwargs):
+    with pytest.raises(UsageError) as caught:
+        function(*args, **kwargs)
+    (line,) = str(caught.value).splitlines()
+    return line
+
+
+# the rule
+
+
+def test_weighted_permanences_and_masks_are_the_hand_drawn_ones():
+    net = linear([[1.0, -0.5]], [0.25], permanence_rate=0.5, initial_permanence=0.5)
+    for x, y, permanence, mask in [
+        ([1, 1], 0.75, [0.875, 0.3125], [True, True]),
+        ([0, 2], -0.75, [0.875, 0.6875], [True, True]),
+        ([2, 2], 1.25, [1.0, 0.0625], [True, True]),  # clipped
+        ([1, 1], 0.75, [1.0, -0.125], [True, False]),
+        ([1, 2], 1.25, [1.0, -0.75], [True, False]),
+        ([-1, 2], -0.75, [1.0, -0.375], [True, False]),  # moves while it is out
+        ([-1, 2], -0.75, [1.0, 0.0], [True, False]),  # not above the threshold
+        ([-1, 1], -0.75, [1.0, 0.1875], [True, True]),
+        ([-1, 1], -1.25, [1.0, 0.5], [True, True]),
+    ]:
+        assert net(torch.tensor([x]).float()).item() == y
+        assert net.permanences()["weight"].tolist() == [permanence]
+        assert net.masks()["weight"].tolist() == [mask]
+
+
+def test_agreement_permanences_and_masks_are_the_hand_drawn_ones():
+    net = linear(
+        [[1.0, 0.5], [-1.0, 0.25]],
+        update_form="agreement",
+        permanence_rate=0.5,
+        initial_permanence=0.75,
+        prune_threshold=0.25,
+    )
+    batch = [[2.0, -1.0], [0.0, 4.0]]
+    for y, permanence, mask in [
+        ([[1.5, -2.25], [2.0, 1.0]], [[1.0, 0.75], [0.5, 1.0]], [[True, True], [True, True]]),
+        ([[1.5, -2.25], [2.0, 1.0]], [[1.0, 0.75], [0.25, 1.0]], [[True, True], [False, True]]),
+        ([[1.5, -0.25], [2.0, 1.0]], [[1.0, 0.75], [0.0, 1.0]], [[True, True], [False, True]]),
+    ]:
+        assert net(torch.tensor(batch)).tolist() == y
+        assert net.permanences()["weight"].tolist() == permanence
+        assert net.masks()["weight"].tolist() == mask
+
+
+@pytest.mark.parametrize("form", ["weighted", "agreement"])
+def test_100_updates_of_a_training_are_those_of_the_published_rule(form):
+    rng = np.random.default_rng(3)
+    layer = nn.Linear(12, 5).double()
+    W, b = layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy()
+    P, eta, rows, rate = np.ones_like(W), 4.0, 8, 0.25
+    # the original sums over the batch
+    net = HebbMask(layer, ["weight"], update_form=form, permanence_rate=eta * rows).double()
+    optimizer = torch.optim.SGD(net.parameters(), lr=rate)
+    changes = 0
+    for _ in range(100):
+        x, labels = rng.normal(size=(rows, 12)).cumsum(1) / 3, rng.integers(5, size=rows)
+
+        M = P > 0
+        y = x @ (W * M).T + b
+        delta = np.exp(y) / np.exp(y).sum(1, keepdims=True)
+        delta[np.arange(rows), labels] -= 1
+        P = np.clip(P + eta * ((y.T @ x) * W if form == "weighted" else np.sign(y).T @ np.sign(x)), -1, 1)
+        W -= rate * (delta.T @ x) / rows * M
+        b -= rate * delta.sum(0) / rows
+        changes += int(((P > 0) != M).sum())
+
+        optimizer.zero_grad()
+        output = net(torch.tensor(x))
+        F.cross_entropy(output, torch.tensor(labels)).backward()
+        optimizer.step()
+        np.testing.assert_allclose(output.detach().numpy(), y, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(net.permanences()["weight"].numpy(), P, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(net.masks()["weight"].numpy(), P > 0)
+        np.testing.assert_allclose(layer.weight.detach().numpy(), W, rtol=0, atol=1e-12)
+    assert changes > 50
+
+
+NUMPY_PADDING = {"zeros": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
+CONVOLUTIONS = {
+    "1d": (nn.Conv1d(2, 3, 3), (2, 9)),
+    "1d strided, padded, dilated": (nn.Conv1d(2, 3, 3, stride=2, padding=2, dilation=2), (2, 11)),
+    "2d": (nn.Conv2d(2, 3, (3, 2)), (2, 5, 6)),
+    "2d grouped": (nn.Conv2d(4, 6, 3, groups=2, padding=1), (4, 4, 5)),
+    "2d depthwise": (nn.Conv2d(3, 6, 3, groups=3, bias=False), (3, 5, 5)),
+    "2d strided": (nn.Conv2d(2, 3, 3, stride=(2, 3)), (2, 6, 8)),
+    "2d all at once": (
+        nn.Conv2d(4, 4, (3, 2), stride=2, padding=(2, 1), dilation=(1, 2), groups=2),
+        (4, 5, 6),
+    ),
+    "2d same": (nn.Conv2d(2, 3, (2, 4), padding="same", dilation=(3, 1)), (2, 5, 6)),
+    "2d circular": (nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="circular"), (2, 5, 6)),
+    "2d reflect": (nn.Conv2d(2, 3, 3, padding=2, padding_mode="reflect", stride=2), (2, 5, 6)),
+    "1d replicate": (nn.Conv1d(2, 3, 4, padding="same", padding_mode="replicate"), (2, 6)),
+    "3d": (nn.Conv3d(2, 2, 2, padding=1), (2, 3, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("form", ["weighted", "agreement"])
+@pytest.mark.parametrize("which", CONVOLUTIONS)
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's own remark on its speed
+def test_a_kernel_entry_sees_the_mean_over_positions_of_the_output_and_the_input_under_it(which, form):
+    layer, shape = CONVOLUTIONS[which]
+    net = HebbMask(
+        copy.deepcopy(layer),
+        ["weight"],
+        update_form=form,
+        permanence_rate=2.0,
+        initial_permanence=0.0,
+        permanence_bound=100.0,
+        prune_threshold=NEVER,
+    ).double()
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    y = net(x).detach().numpy()
+
+    if layer.padding == "same":
+        totals = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+        padding = [(total // 2, total - total // 2) for total in totals]
+    else:
+        padding = [(p, p) for p in layer.padding]
+    padded = np.pad(x.numpy(), [(0, 0), (0, 0), *padding], mode=NUMPY_PADDING[layer.padding_mode])
+    transform = np.sign if form == "agreement" else np.asarray
+    H = np.zeros(layer.weight.shape)
+    inputs = layer.in_channels // layer.groups
+    for o, i, *entry in np.ndindex(H.shape):
+        group = o // (layer.out_channels // layer.groups)
+        seen = []
+        for row, position in itertools.product(range(3), np.ndindex(y.shape[2:])):
+            under = tuple(
+                p * s + e * d
+                for p, s, e, d in zip(position, layer.stride, entry, layer.dilation, strict=True)
+            )
+            value = transform(y[(row, o, *position)]) * transform(padded[(row, group * inputs + i, *under)])
+            seen.append(value)
+        H[(o, i, *entry)] = np.mean(seen)
+    if form == "weighted":
+        H *= layer.weight.detach().numpy()
+    np.testing.assert_allclose(net.permanences()["weight"].numpy(), 2 * H, rtol=1e-5, atol=1e-12)
+
+
+def test_an_unbatched_input_of_a_convolution_is_a_batch_of_one():
+    one = HebbMask(nn.Conv2d(2, 3, 3, padding=1), ["weight"])
+    other = copy.deepcopy(one)
+    x = torch.randn(2, 5, 5)
+    assert torch.equal(one(x), other(x[None])[0])
+    assert_same_state(one, other)
+
+
+def test_leading_dimensions_are_batch():
+    one = HebbMask(nn.Linear(6, 3), ["weight"])
+    other = copy.deepcopy(one)
+    x = torch.randn(4, 5, 6)
+    torch.testing.assert_close(one(x).flatten(0, 1), other(x.flatten(0, 1)))
+    assert_same_state(one, other)
+    one(x[0, 0])
+    other(x[0, :1])
+    assert_same_state(one, other)
+
+
+def test_calls_of_a_layer_in_one_forward_add_up_to_the_mean_over_all_of_them():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x, z):
+            return self.fc(x), self.fc(input=z)
+
+    twice = HebbMask(Twice(), ["fc.weight"])
+    once = HebbMask(copy.deepcopy(twice.module.fc), ["weight"])
+    x, z = torch.randn(4, 3), torch.randn(7, 3)
+    twice(x, z=z)
+    once(torch.cat([x, z]))
+    torch.testing.assert_close(twice.permanences()["fc.weight"], once.permanences()["weight"])
+    assert twice.steps == once.steps == 1
+
+
+def test_a_layer_that_is_not_called_rests():
+    class Either(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(3, 2), nn.Linear(3, 2)
+
+        def forward(self, x, first):
+            return self.one(x) if first else self.two(x)
+
+    net = HebbMask(Either(), ["one.weight", "two.weight"], permanence_decay=0.5)
+    net(torch.randn(4, 3), first=False)
+    assert (net.permanences()["one.weight"] == 1).all()
+    assert (net.permanences()["two.weight"] < 0.9).all()
+
+
+def test_what_follows_a_layer_in_place_is_not_seen():
+    net = block(permanence_rate=1.0)
+    other = copy.deepcopy(net)
+    other.module.relu = nn.ReLU()
+    x = torch.randn(8, 2, 4, 4)
+    net(x)
+    other(x)
+    assert_same_state(net, other)
+    assert (net.permanences()["conv.weight"] != 1).any()
+
+
+# knobs
+
+
+def test_a_connection_returns_only_above_the_threshold_by_more_than_the_hysteresis():
+    net = scripted([[1.0, 1.0, 1.0]], prune_threshold=0.25, hysteresis=0.5)
+    P = net.permanences()["weight"]
+    for permanence, mask in [
+        ([0.25, 0.5, 1.0], [False, True, True]),
+        ([0.75, 0.25, 0.5], [False, False, True]),
+        ([0.875, 0.5, 0.25], [True, False, False]),
+        ([0.5, 0.75, 1.0], [True, False, True]),
+    ]:
+        P.copy_(torch.tensor([permanence]))
+        net(torch.zeros(1, 3))
+        assert net.masks()["weight"].tolist() == [mask]
+
+
+def test_permanences_decay_at_every_update():
+    net = linear([[1.0, 1.0]], permanence_decay=0.25, prune_threshold=0.5)
+    for permanence, connected in [(0.75, True), (0.5625, True), (0.421875, False), (0.31640625, False)]:
+        net(torch.zeros(4, 2))
+        assert net.permanences()["weight"].tolist() == [[permanence] * 2]
+        assert net.masks()["weight"].tolist() == [[connected] * 2]
+
+
+@pytest.mark.parametrize("bound", [0.25, 4.0])
+def test_permanences_are_clipped_at_the_bound(bound):
+    net = linear(
+        [[100.0, -100.0]], [0.5], permanence_rate=10.0, permanence_bound=bound, prune_threshold=NEVER
+    )
+    net(torch.ones(1, 2))
+    assert net.permanences()["weight"].tolist() == [[bound, -bound]]
+
+
+def test_nothing_moves_between_two_updates():
+    net = linear([[1.0, -1.0]], [4.0], permanence_rate=0.5, update_interval=3)
+    seen = []
+    for _ in range(7):
+        net(torch.ones(1, 2))
+        seen.append((net.permanences()["weight"].tolist(), net.masks()["weight"].tolist()))
+    before, after = ([[1.0, 1.0]], [[True, True]]), ([[1.0, -1.0]], [[True, False]])
+    assert seen == [before] * 2 + [after] * 5
+    assert net.due(torch.arange(8)).tolist() == [step in (3, 6) for step in range(8)]
+
+
+def test_nothing_goes_out_before_the_warmup_is_over_while_permanences_move():
+    net = linear([[1.0, -1.0]], [4.0], permanence_rate=0.5, warmup=4)
+    masks, permanences = [], []
+    for _ in range(5):
+        net(torch.ones(1, 2))
+        masks.append(net.masks()["weight"].tolist()[0])
+        permanences.append(net.permanences()["weight"].tolist()[0])
+    assert masks == [[True, True]] * 3 + [[True, False]] * 2
+    assert permanences[0] == [1, -1]
+    assert net.due(torch.arange(6)).tolist() == [False] * 4 + [True] * 2
+
+
+def test_permanences_and_masks_rest_in_the_last_fraction_of_training():
+    net = block(settle=0.25)
+    net.begin(40)
+    data = list(batches(40))
+    train(net, data[:30])
+    before = [value.clone() for value in (*net.permanences().values(), *net.masks().values())]
+    _, changed = train(net, data[30:])
+    after = [*net.permanences().values(), *net.masks().values()]
+    assert changed == 0
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert net.due(torch.arange(1, 41)).tolist() == [True] * 30 + [False] * 10
+    assert train(block(), batches(40))[1] > 0
+
+
+def test_settle_asks_for_the_length_of_the_training_unless_it_is_known():
+    net = linear([[1.0, 1.0]], settle=0.5)
+    line = complaint(net, torch.ones(1, 2))
+    assert line == (
+        "HebbMask: settle needs the length of the training; "
+        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
+    )
+    net.eval()(torch.ones(1, 2))
+    net.begin(10)
+    net.train()(torch.ones(1, 2))
+    net.begin(0)
+    complaint(net, torch.ones(1, 2))
+    net.configure(settle=0.0)
+    net(torch.ones(1, 2))
+
+
+def test_knobs_can_be_set_after_construction():
+    early = linear([[1.0, 2.0]], initial_permanence=0.5, prune_threshold=-0.25, update_form="agreement")
+    late = linear([[1.0, 2.0]])
+    late.configure(initial_permanence=0.5, prune_threshold=-0.25, update_form="agreement")
+    assert (late.permanences()["weight"] == 0.5).all()
+    assert_same_state(early, late)
+
+
+def test_every_knob_is_a_buffer_at_its_default():
+    net = linear([[1.0]])
+    for name, knob in KNOBS.items():
+        value = knob.choices.index(knob.default) if knob.choices else knob.default
+        assert getattr(net, name).item() == pytest.approx(value)
+    assert net.knobs is KNOBS
+
+
+# connections that are out
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("weight", [3.0, float("inf"), float("nan")])
+def test_a_connection_that_is_out_has_no_effect_and_no_gradient(weight, training):
+    net = scripted([[weight, 2.0]])
+    net.masks()["weight"][0, 0] = False
+    net.permanences()["weight"][0, 0] = -1
+    net.train(training)
+    x = torch.tensor([[5.0, 7.0]], requires_grad=True)
+    y = net(x)
+    y.sum().backward()
+    assert y.tolist() == [[14.0]]
+    assert x.grad.tolist() == [[0.0, 2.0]]
+    assert net.module.weight.grad.tolist() == [[0.0, 7.0]]
+    assert net.weights()["weight"].tolist() == [[0.0, 2.0]]
+
+
+@pytest.mark.parametrize("batch", [2, 0])
+def test_where_nothing_finite_is_seen_permanences_stay(batch):
+    net = linear([[1.0, -1.0]], permanence_decay=0.5)
+    net(torch.full((batch, 2), float("nan")))
+    assert net.permanences()["weight"].tolist() == [[0.5, 0.5]]
+    assert net(torch.tensor([[float("nan"), 1.0]])).isnan().all()  # a diverged net looks like one
+
+
+OPTIMIZERS = {
+    "SGD with momentum": lambda parameters: torch.optim.SGD(
+        parameters, lr=0.1, momentum=0.9, weight_decay=0.1
+    ),
+    "AdamW": lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("which", OPTIMIZERS)
+def test_a_connection_that_returns_brings_back_its_old_weight(which):
+    net = scripted([[0.5, -0.75, 0.25]])
+    raw = net.module.weight
+    optimizer = OPTIMIZERS[which](net.parameters())
+
+    def step(permanence):
+        net.permanences()["weight"][0, 1] = permanence
+        optimizer.zero_grad()
+        net(torch.randn(4, 3)).square().sum().backward()
+        optimizer.step()
+        return raw[0, 1].item()
+
+    for _ in range(3):
+        step(1.0)
+    old = step(-1.0)  # still in, so it learns once more
+    assert not net.masks()["weight"][0, 1]
+    drifted = [step(-1.0) for _ in range(4)] + [step(1.0)]
+    assert all(weight != old for weight in drifted)
+    assert net.masks()["weight"][0, 1]
+    assert net.weights()["weight"][0, 1].item() == old
+    inputs = torch.tensor([[0.0, 1.0, 0.0]])
+    assert net.eval()(inputs).item() == old
+    assert net.train()(inputs).item() == old
+    assert raw[0, 1].item() == old
+
+
+def test_other_weights_are_left_to_the_optimiser():
+    net, plain = scripted([[0.5, -0.75]]), nn.Linear(2, 1, bias=False)
+    plain.load_state_dict(net.module.state_dict())
+    for model in (net, plain):
+        torch.manual_seed(1)
+        optimizer = OPTIMIZERS["AdamW"](model.parameters())
+        for _ in range(10):
+            optimizer.zero_grad()
+            model(torch.randn(4, 2)).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(net.module.weight, plain.weight)
+
+
+def test_two_forwards_before_a_backward_pass_give_the_gradient_of_both():
+    net = block().double()
+    train(net, batches(3, dtype=torch.float64))
+    single, (x, z) = copy.deepcopy(net), torch.randn(2, 8, 2, 4, 4, dtype=torch.float64)
+    net.zero_grad()
+    (net(x).square().sum() + net(z).square().sum()).backward()
+    for inputs in (x, z):
+        single(inputs).square().sum().backward()
+    assert_same_state(net, single)
+    for ours, theirs in zip(net.parameters(), single.parameters(), strict=True):
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_sparsity_is_the_fraction_of_all_masked_connections_that_are_out():
+    net = block()
+    assert net.sparsity() == 0
+    net.masks()["conv.weight"][0] = False
+    assert net.sparsity().item() == pytest.approx(9 / (4 * 9 + 5 * 64))
+
+
+# in anybody's training
+
+
+def test_evaluation_changes_nothing():
+    net = block()
+    train(net, batches(10))
+    assert 0 < net.sparsity() < 1
+    before = copy.deepcopy(net.state_dict())
+    net.eval()
+    for x, _ in batches(3):
+        net(x)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_the_raw_weights_are_the_only_parameters_and_keep_their_names():
+    names = [name for name, _ in block().named_parameters()]
+    assert names == [f"module.{name}" for name, _ in Block().named_parameters()]
+    assert list(plastic_modules(nn.Sequential(nn.ReLU(), block()))) == ["1"]
+
+
+def test_a_state_dict_goes_on_in_a_fresh_module():
+    net, data = block(), list(batches(20))
+    train(net, data[:10])
+    assert 0 < net.sparsity() < 1
+    fresh = block(permanence_rate=0.1, hysteresis=0.25)
+    fresh.load_state_dict(net.state_dict())
+    assert train(net, data[10:]) == train(fresh, data[10:])
+    assert_same_state(net, fresh, rtol=0, atol=0)
+
+
+def pickled(net):
+    return pickle.loads(pickle.dumps(net))
+
+
+def saved(net):
+    file = io.BytesIO()
+    torch.save(net, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, pickled, saved])
+def test_a_copy_goes_on_by_itself(way):
+    net, data = block(), list(batches(20))
+    train(net, data[:10])
+    before = copy.deepcopy(net.state_dict())
+    copied = way(net)
+    theirs = train(copied, data[10:])
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert theirs[1] > 0
+    assert train(net, data[10:]) == theirs
+    assert_same_state(net, copied, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, where it starts its compiler
+def test_compiled_as_one_graph_it_is_the_same_forwards_and_backwards():
+    net = block().double()
+    compiled = copy.deepcopy(net)
+    torch._dynamo.reset()
+    ours = train(net, batches(20, dtype=torch.float64))
+    theirs = train(compiled, batches(20, dtype=torch.float64), torch.compile(compiled, fullgraph=True))
+    assert ours[1] == theirs[1] > 50
+    np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-9)
+    assert_same_state(net, compiled, rtol=1e-9, atol=1e-12)
+    evaluated = torch.compile(compiled.eval(), fullgraph=True)
+    (x, _), *_ = batches(1, dtype=torch.float64)
+    torch.testing.assert_close(evaluated(x), net.eval()(x))
+
+
+def test_under_autocast_permanences_are_those_of_single_precision():
+    net = HebbMask(nn.Linear(300, 7), ["weight"], prune_threshold=NEVER)
+    x, weight = torch.randn(33, 300), net.module.weight.detach().double()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = net(x)
+    assert y.dtype == torch.bfloat16
+    P = net.permanences()["weight"]
+    assert P.dtype == torch.float32
+    exact = 1 + 0.1 * (y.detach().double().T @ x.double()) / 33 * weight
+    torch.testing.assert_close(P.double(), exact.clamp(max=1), rtol=0, atol=1e-6)
+
+
+def test_low_precision_weights_have_single_precision_permanences():
+    net = HebbMask(nn.Linear(6, 3).bfloat16(), ["weight"])
+    assert net(torch.randn(4, 6).bfloat16()).dtype == torch.bfloat16
+    assert net.permanences()["weight"].dtype == torch.float32
+
+
+DIFFERENT = [
+    {},
+    {"update_form": "agreement", "permanence_rate": 0.5},
+    {"update_interval": 3, "hysteresis": 0.25, "prune_threshold": 0.125},
+    {"permanence_decay": 0.125, "prune_threshold": 0.25, "permanence_rate": 30.0},
+    {"warmup": 6, "settle": 0.25, "permanence_bound": 0.5, "initial_permanence": 0.25},
+]
+
+
+def test_nets_with_different_knobs_are_of_one_structure():
+    assert len({structure(block(**knobs)) for knobs in DIFFERENT}) == 1
+    assert structure(HebbMask(Block(), ["fc.weight"])) != structure(block())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda **k: block(**k), lambda **k: sequential(**k)], ids=["conv", "linear"]
+)
+def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
+    nets = [make(**knobs).double() for knobs in DIFFERENT]
+    data = list(batches(20, dtype=torch.float64))
+    stack = Stack(nets, CPU)
+    stack.call(lambda net: [each.begin(20) for each in plastic_modules(net).values()] and torch.zeros(()))
+    optimizer = torch.optim.SGD(stack.parameters.values(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    for x, y in data:
+        optimizer.zero_grad()
+        losses = stack.call(lambda net, x=x, y=y: F.cross_entropy(net(x), y), training=True)
+        losses.sum().backward()
+        optimizer.step()
+    changed = []
+    for row, net in enumerate(nets):
+        net.begin(20)
+        changed.append(train(net, data)[1])
+        for name, value in net.named_parameters():
+            torch.testing.assert_close(stack.parameters[name][row], value, rtol=1e-8, atol=1e-10)
+        for name, value in net.named_buffers():
+            torch.testing.assert_close(stack.buffers[name][row], value, rtol=1e-8, atol=1e-10)
+    assert min(changed) > 0
+    assert len(set(changed)) > 1
+
+
+def sequential(**knobs):
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(32, 9), nn.Tanh(), nn.Linear(9, 5))
+    return HebbMask(layers, ["1.weight", "3.weight"], **({"permanence_rate": 100.0} | knobs))
+
+
+def test_no_tensor_of_a_forward_stays_alive():
+    net = block()
+    x = torch.randn(8, 2, 4, 4)
+    seen = [weakref.ref(x)]
+    net.module.norm.register_forward_hook(lambda layer, args, y: seen.extend(map(weakref.ref, (*args, y))))
+    seen.append(weakref.ref(net(x)))
+    del x
+    gc.collect()
+    assert [ref() for ref in seen] == [None] * 4
+
+
+def test_a_forward_that_fails_and_calls_of_the_inner_module_leave_no_trace():
+    net = block()
+    other = copy.deepcopy(net)
+    with pytest.raises(RuntimeError):
+        net(torch.randn(8, 2, 5, 5))  # the convolution is called, the linear layer cannot be
+    net.module.norm.load_state_dict(other.module.norm.state_dict())
+    net.module.fc(torch.randn(3, 64))
+    assert train(net, batches(5)) == train(other, batches(5))
+    assert_same_state(net, other, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_it_is_the_same():
+    net = block().double()
+    moved = copy.deepcopy(net).cuda()
+    made = HebbMask(Block().cuda(), ["fc.weight"])
+    assert all(buffer.is_cuda for buffer in made.buffers())
+    data = list(batches(20, dtype=torch.float64))
+    _, changed = train(net, data)
+    assert changed == train(moved, [(x.cuda(), y.cuda()) for x, y in data])[1] > 0
+    assert_same_state(net, moved.cpu(), rtol=1e-8, atol=1e-10)
+
+
+def test_tied_weights_are_masked_wherever_they_are_used():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(5, 3)
+            self.out = nn.Linear(3, 5)
+            self.out.weight = self.table.weight
+
+        def forward(self, tokens):
+            return self.table(tokens), self.out(self.table(tokens))
+
+    net = HebbMask(Tied(), ["out.weight"])
+    net.masks()["out.weight"][2, 1] = False
+    embedded, _ = net(torch.tensor([2]))
+    assert embedded[0, 1] == 0
+    assert embedded[0, 0] != 0
+
+
+def test_subclasses_of_its_layers_are_masked():
+    class Scaled(nn.Linear):
+        def forward(self, input):
+            return super().forward(input) * 2
+
+    net = HebbMask(Scaled(3, 2), ["weight"], prune_threshold=NEVER)
+    plain = HebbMask(nn.Linear(3, 2), ["weight"], permanence_rate=0.2, prune_threshold=NEVER)
+    plain.module.load_state_dict(net.module.state_dict())
+    x = torch.randn(4, 3)
+    net(x)
+    plain(x)
+    torch.testing.assert_close(net.permanences()["weight"], plain.permanences()["weight"])
+
+
+def test_its_repr_names_the_masked_parameters_and_shows_the_module():
+    text = repr(block())
+    assert "conv.weight, fc.weight" in text
+    assert "(fc): Linear(in_features=64, out_features=5, bias=True)" in text
+
+
+# errors
+
+
+def test_an_unknown_parameter_is_named_with_the_closest_known_one():
+    line = complaint(HebbMask, Block(), ["cov.weight"])
+    assert line == "HebbMask: unknown parameter 'cov.weight'; did you mean conv.weight?"
+
+
+@pytest.mark.parametrize("names", [[], "weight"])
+def test_names_are_a_list_of_one_or_more(names):
+    line = complaint(HebbMask, nn.Linear(2, 2), names)
+    assert line == 'HebbMask: name the parameters to mask in a list, for example ["weight"]'
+
+
+def test_a_parameter_given_twice_is_an_error():
+    line = complaint(HebbMask, Block(), ["fc.weight", "fc.weight"])
+    assert line == "HebbMask: 'fc.weight' and 'fc.weight' are one parameter; name it once"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (nn.Linear(2, 2), "bias"),
+        (nn.BatchNorm1d(2), "weight"),
+        (nn.LSTM(2, 2), "weight_ih_l0"),
+        (nn.Bilinear(2, 2, 2), "weight"),
+        (nn.ConvTranspose1d(2, 2, 2), "weight"),
+        (nn.MultiheadAttention(2, 1), "out_proj.weight"),
+    ],
+)
+def test_what_cannot_be_masked_is_told_with_what_can(module, name):
+    line = complaint(HebbMask, module, [name])
+    assert line.startswith(f"HebbMask: cannot mask {name!r} of ")
+    assert line.endswith("name the weight of an nn.Linear, nn.Conv1d, nn.Conv2d or nn.Conv3d that is called")
+
+
+def test_a_weight_without_a_shape_is_an_error():
+    line = complaint(HebbMask, nn.LazyLinear(3), ["weight"])
+    assert line == "HebbMask: 'weight' has no shape yet; call the module once before masking it"
+
+
+@pytest.mark.parametrize(
+    ("knobs", "line"),
+    [
+        ({"permanence_rat": 1.0}, "unknown knob 'permanence_rat'; did you mean permanence_rate?"),
+        ({"hysteresis": -1.0}, "hysteresis: -1.0 is outside its range; write a number of 0 or more"),
+        ({"update_form": "sum"}, "update_form: 'sum' is not one of weighted, agreement; write one of them"),
+    ],
+)
+def test_a_wrong_knob_is_an_error_and_leaves_the_module_alone(knobs, line):
+    layer = nn.Linear(2, 2)
+    assert complaint(HebbMask, layer, ["weight"], **knobs) == f"HebbMask: {line}"
+    assert not layer._forward_hooks
+
+
+def test_a_layer_of_two_names_and_a_tied_weight_are_masked_wherever_they_are():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(4, 4, bias=False)
+            self.again = self.first
+            self.tied = nn.Linear(4, 4, bias=False)
+            self.tied.weight = self.first.weight
+
+        def forward(self, x):
+            return self.tied(self.again(self.first(x)))
+
+    net = Net()
+    masked = HebbMask(net, ["first.weight"], permanence_rate=0.0)
+    masked.masks()["first.weight"][0] = False
+    masked.permanences()["first.weight"][0] = -1.0
+    x = torch.randn(3, 4)
+    weight = net.first.weight * masked.masks()["first.weight"]
+    masked(x).sum().backward()
+    torch.testing.assert_close(masked(x), x @ weight.T @ weight.T @ weight.T)
+    assert net.first.weight is net.tied.weight
+    assert isinstance(net.first.weight, nn.Parameter)
+    assert not net.first.weight.grad[0].any() and net.first.weight.grad[1].all()

@@ -1,0 +1,111 @@
+"""The examples run, from a copy of their folder, as a stranger would run them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hebbevo
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LIBRARIES = {"plain": "torch", "with_lightning": "lightning", "with_skorch": "skorch"}
+SPACES = ["residual", "wide_resnet"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the examples."""
+    return shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def run(folder: Path, *command: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def trials(study: Path) -> pd.DataFrame:
+    return hebbevo.open_study(study).trials().drop(columns="seconds")
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LIBRARIES, *SPACES}
+    assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {*SPACES}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_neurons_die_in_a_training_of_ones_own(name: str, folder: Path) -> None:
+    if not find_spec(LIBRARIES[name]):
+        pytest.skip(f"{LIBRARIES[name]} is not installed")
+    done = run(folder, f"{name}.py", 6)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    totals = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()}
+    assert int(totals["neurons"]) == 256
+    assert 0 < int(totals["neurons_alive"]) < 256
+
+
+def test_a_network_of_ones_own_is_searched_killed_resumed_and_reported(folder: Path) -> None:
+    search = ("-m", "hebbevo", "search", "--space", "residual.yaml", "--population", 4, "--epochs", 1)
+    whole, killed = folder / "whole.db", folder / "killed.db"
+    done = run(folder, *search, "--trials", 12, "--workers", 2, "--study", whole)
+    assert done.returncode == 0, done.stderr
+    assert "residual:build" in (folder / "whole-report/report.html").read_text()
+
+    with subprocess.Popen(
+        [sys.executable, *map(str, search), "--trials", "12", "--workers", "1", "--study", str(killed)],
+        cwd=folder,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while process.poll() is None and not (killed.exists() and _finished(killed) >= 2):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert 2 <= _finished(killed) < 12
+
+    resume = ("-m", "hebbevo", "resume", killed)
+    refused = run(folder, *resume)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "residual:build" in refused.stderr
+    assert "--allow-code" in refused.stderr
+
+    resumed = run(folder, *resume, "--allow-code")
+    assert resumed.returncode == 0, resumed.stderr
+    pd.testing.assert_frame_equal(trials(killed), trials(whole))
+
+
+def _finished(study: Path) -> int:
+    return int((trials(study).state == "complete").sum())
+
+
+def test_the_wide_resnet_is_searched(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(folder / "noise.npz", x=rng.random((300, 3, 8, 8)), y=np.arange(300) % 3)
+    done = run(
+        folder, "-m", "hebbevo", "search", "--space", "wide_resnet.yaml", "--data", "noise.npz",
+        "--epochs", 1, "--trials", 4, "--population", 4, "--workers", 1,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert _finished(folder / "studies/wide_resnet.db") == 4
+
+
+@pytest.mark.skipif(
+    not os.path.exists(os.path.join(os.environ.get("HEBBEVO_DATA", ""), "cifar10")), reason="needs CIFAR-10"
+)
+def test_the_small_data_set_is_a_part_of_cifar10(folder: Path) -> None:
+    code = "from wide_resnet import small; x, y = small(); print(x.shape, y.shape)"
+    assert run(folder, "-c", code).stdout.strip() == "(5000, 3, 16, 16) (5000,)"
