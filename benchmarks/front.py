@@ -1,8 +1,9 @@
-"""How much of a front is luck: its genomes trained again from fresh seeds, beside dense nets as wide.
+"""How much of a front is luck: its genomes trained again from fresh seeds, beside an honest control.
 
 The best of 500 noisy scores flatters. Every genome of the front is trained again from fresh seeds (weights,
-random events and order of the minibatches; the same split), and so is the honest control: a dense net that
-has the found net's widths from the start, with the same optimiser, schedule and length.
+random events and order of the minibatches; the same split), and so is the control, with the same optimiser,
+schedule and length: where neurons are counted a dense net that has the found net's widths from the start,
+where connections are counted a net with a random, fixed mask that leaves each layer as many of them.
 
     python benchmarks/front.py STUDY [--seeds 3] [--out front.csv]
 """
@@ -10,18 +11,67 @@ has the found net's widths from the start, with the same optimiser, schedule and
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 import pandas as pd
 import torch
+from torch import nn
 
 from hebbevo import pareto
-from hebbevo.ledger import Ledger
+from hebbevo.knobs import Value
+from hebbevo.ledger import Ledger, Record
 from hebbevo.loop import recipe_of, split_of
 from hebbevo.networks import Architecture
-from hebbevo.training import Candidate, Measurement, knobs, train
+from hebbevo.nn import HebbMask
+from hebbevo.training import Candidate, Measurement, Recipe, knobs, train
+
+
+@dataclass(frozen=True)
+class RandomlyMasked:
+    """Networks of an architecture whose layers keep so many connections, drawn from the seed, for good."""
+
+    architecture: Architecture
+    left: Sequence[int]
+    own = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.architecture.shape
+
+    def claims(self, name: str) -> bool:
+        return False
+
+    def build(self, given: dict[str, Value], seed: int) -> nn.Module:
+        settled = {"settle": given.get("settle", 0.0), "permanence_rate": 0.0}
+        net = replace(self.architecture, rule="hebb_mask").build(settled, seed)
+        draw = torch.Generator().manual_seed(seed)
+        masks = [module for module in net.modules() if isinstance(module, HebbMask)]
+        for module, left in zip(masks, self.left, strict=True):
+            (mask,), (permanence,) = module.masks().values(), module.permanences().values()
+            kept = torch.randperm(mask.numel(), generator=draw)[:left]
+            mask.zero_().view(-1)[kept] = True
+            permanence.copy_(torch.where(mask, 1.0, -1.0))
+        return net
+
+
+def control_of(recipe: Recipe, record: Record) -> tuple[Recipe, Candidate]:
+    """What a found network has to beat."""
+    network = recipe.network
+    left = [max(1, round(each)) for each in record.result.details["survivors_per_layer"]]
+    if recipe.count == "connections":
+        other = RandomlyMasked(network.shaped(record.genome), left)
+    else:
+        convolutions = len(network.channels)
+        other = replace(
+            network, channels=tuple(left[:convolutions]), hidden=tuple(left[convolutions:]), rule="dense"
+        )
+    known = knobs("dense")
+    genome = {name: value for name, value in record.genome.items() if name in known}
+    settings = {name: value for name, value in recipe.settings.items() if name in known}
+    return replace(recipe, network=other, settings=settings), Candidate(genome)
 
 
 def main() -> None:
@@ -40,33 +90,20 @@ def main() -> None:
     found = [scored[index] for index in pareto.front(pd.DataFrame(points).to_numpy(float))]
 
     if not isinstance(recipe.network, Architecture):
-        parser.error("networks of your own have no dense control of the same widths")
-    convolutions = len(recipe.network.channels)
-    known = knobs("dense")
+        parser.error("networks of your own have no control of the same widths")
     again: list[list[Measurement]] = [[] for _ in found]
-    dense: list[list[Measurement]] = [[] for _ in found]
+    controls: list[list[Measurement]] = [[] for _ in found]
     for seed in range(recipe.seed + 1000, recipe.seed + 1000 + options.seeds):
         fresh = replace(recipe, seed=seed)
         trained = train(fresh, [Candidate(record.genome) for record in found], split, torch.device("cpu"))
         for row, measured in zip(again, trained, strict=True):
             row.append(measured)
-        for row, record in zip(dense, found, strict=True):
-            widths = tuple(max(1, round(width)) for width in record.result.details["survivors_per_layer"])
-            control = replace(
-                fresh,
-                network=replace(
-                    recipe.network,
-                    channels=widths[:convolutions],
-                    hidden=widths[convolutions:],
-                    rule="dense",
-                ),
-                settings={name: value for name, value in fresh.settings.items() if name in known},
-            )
-            genome = {name: value for name, value in record.genome.items() if name in known}
-            row.extend(train(control, [Candidate(genome)], split, torch.device("cpu")))
+        for row, record in zip(controls, found, strict=True):
+            control, candidate = control_of(fresh, record)
+            row.extend(train(control, [candidate], split, torch.device("cpu")))
 
     rows = []
-    for record, retrained, controls in zip(found, again, dense, strict=True):
+    for record, retrained, control in zip(found, again, controls, strict=True):
         accuracy, survivors = record.result.values
         rows.append(
             {
@@ -76,8 +113,9 @@ def main() -> None:
                 "survivors again": fmean(each.survivors[-1] for each in retrained),
                 "accuracy again": fmean(each.accuracy[-1] for each in retrained),
                 "sd": stdev(each.accuracy[-1] for each in retrained),
-                "dense": fmean(each.accuracy[-1] for each in controls),
-                "dense sd": stdev(each.accuracy[-1] for each in controls),
+                "control": fmean(each.accuracy[-1] for each in control),
+                "control sd": stdev(each.accuracy[-1] for each in control),
+                "control survivors": fmean(each.survivors[-1] for each in control),
             }
         )
     table = pd.DataFrame(rows)
@@ -89,14 +127,14 @@ def main() -> None:
         for columns in (
             ("accuracy", "survivors"),
             ("accuracy again", "survivors again"),
-            ("dense", "survivors"),
+            ("control", "survivors"),
         )
     ]
     print(f"\n{len(found)} points, {len(kept)} still do not dominate each other ({options.seeds} seeds)")
-    print("hypervolume: found {:.4f}, trained again {:.4f}, dense control {:.4f}".format(*volumes))
-    difference = table["accuracy again"] - table["dense"]
+    print("hypervolume: found {:.4f}, trained again {:.4f}, control {:.4f}".format(*volumes))
+    difference = table["accuracy again"] - table["control"]
     low, high = difference.min(), difference.max()
-    print(f"trained again minus dense: mean {difference.mean():+.4f}, from {low:+.4f} to {high:+.4f}")
+    print(f"trained again minus control: mean {difference.mean():+.4f}, from {low:+.4f} to {high:+.4f}")
     if options.out:
         table.to_csv(options.out, index=False)
 

@@ -161,6 +161,7 @@ def show(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     print()
 
 
+CONTROLS = ("random mask %", "smallest cut %")
 FOUND = ("accuracy %", "minus unmasked", "out %", f"neurons of {HIDDEN}")
 
 
@@ -257,24 +258,23 @@ def costs() -> Iterable[list[str]]:
         mask = torch.rand(halved.masks()["weight"].shape) < 0.5
         halved.masks()["weight"].copy_(mask)
         halved.permanences()["weight"].copy_(torch.where(mask, 1, -1))
-        steps = []
-        for net in (make(), halved):
-            optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
-
-            def step(net: nn.Module = net, optimizer: torch.optim.Optimizer = optimizer) -> None:
-                optimizer.zero_grad()
-                net(x).square().mean().backward()
-                optimizer.step()
-
-            steps.append(step)
-        times: list[list[float]] = [[], []]
-        for _, (row, step) in product(range(30), enumerate(steps)):  # in turns, slow minutes meet both
-            started = time.perf_counter()
-            for _ in range(20):
-                step()
-            times[row].append((time.perf_counter() - started) / 20 * 1000)
-        plain, ours = map(median, times)
+        nets = (make(), halved)
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(30):  # in turns, so that a slow second meets both
+            for net, seconds in zip(nets, times, strict=True):
+                seconds.append(step_seconds(net, x))
+        plain, ours = (median(seconds) * 1000 for seconds in times)
         yield [name, f"{plain:.2f}", f"{ours:.2f}", f"{ours / plain:.1f}"]
+
+
+def step_seconds(net: nn.Module, x: Tensor, steps: int = 20) -> float:
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    started = time.perf_counter()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+    return (time.perf_counter() - started) / steps
 
 
 def main() -> None:
@@ -292,8 +292,7 @@ def main() -> None:
     show(("hidden", "form", "rate", "threshold", *FOUND), curve(seeds))
     print("With decay: all images, batch 64; controls of as many connections\n")
     show(
-        ("hidden", "training", "form", "rate", "decay", "threshold", "unmasked %", *FOUND)
-        + ("random mask %", "smallest cut %"),
+        ("hidden", "training", "form", "rate", "decay", "threshold", "unmasked %", *FOUND, *CONTROLS),
         decaying(seeds),
     )
     print("Milliseconds a training step of batch 64\n")

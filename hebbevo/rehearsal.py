@@ -37,6 +37,7 @@ def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
         stacked=not alone,
+        count=spec.network.count,
         loss=spec.task.loss,
         score=spec.task.score,
     )
@@ -63,7 +64,7 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
     """Build networks of the space, let one of the user's own take a step, and say what the study is fixed to.
 
     Returns:
-        ``neurons`` of the largest network (of the user's own, of those that were built), the score by
+        ``neurons``, or connections, of the largest network (of those that were built), the score by
         ``chance``, why nets train ``alone`` (empty: they are stacked where they can be), and the
         ``cohort_width``.
 
@@ -75,19 +76,17 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
     if spec.network.module:
         nets = _own_nets(spec, plan, genomes)
         _try(spec, plan, nets[1], genomes[1], split)
-        neurons = max(_neurons(net, shape) for net in nets)
-        if not neurons:
+        if not any(_whole(net, shape, "neurons") for net in nets):
             what = "has no hidden neuron: no linear layer or convolution that another listens to"
             raise UsageError(f"{spec.network.module}: {what}")
     else:
         bound = _largest(spec, plan)
         nets = [bound.build({}, seed=0), *(plan.network.build(plan.given(genome), 0) for genome in genomes)]
-        neurons = bound.neurons
     alone = _why_alone(nets, shape, device)
     trainings = spec.search.population * spec.search.replicates
     cohorts = -(-trainings // (1 if alone else _widest(nets)))
     return {
-        "neurons": neurons,
+        "neurons": max(_whole(net, shape, plan.count) for net in nets),
         "chance": _chance(plan, split),
         "alone": alone,
         "cohort_width": -(-trainings // cohorts),  # cohorts of equal size
@@ -160,13 +159,13 @@ def _try(spec: Spec, plan: Recipe, net: nn.Module, genome: Genome, split: Split)
         raise UsageError(f"{spec.network.module}: {what}: {type(error).__name__}: {first}") from error
 
 
-def _neurons(net: nn.Module, shape: Sequence[int]) -> int:
-    """Hidden neurons of a network, the dead included."""
+def _whole(net: nn.Module, shape: Sequence[int], count: str) -> int:
+    """Neurons or connections of a network, the dead included."""
     import torch
 
-    from hebbevo.nn.paths import survivors
+    from hebbevo.nn.paths import COUNTS, survivors
 
-    return sum(survivors(net, torch.zeros(1, *shape)).neurons)
+    return sum(survivors(net, torch.zeros(1, *shape), COUNTS[count]).neurons)
 
 
 def _chance(plan: Recipe, split: Split) -> float:

@@ -179,6 +179,7 @@ class Network(_Model):
         description="the widths of the hidden layers, each from 1 to 100000, as in [128, 128]",
     )
     rule: str = Field(default="stamina", description="the name of a rule")
+    count: str = Field(default="neurons", description="neurons or connections")
     settings: dict[str, Scalar] = Field(
         default={}, description="knobs with a number, text, true or false each"
     )
@@ -773,6 +774,7 @@ def _meaning(raw: object) -> list[_Problem]:
 def _names(raw: object) -> Iterator[_Problem]:
     from hebbevo.data import BUILT_IN
     from hebbevo.samplers import SAMPLERS
+    from hebbevo.training import COUNTS
 
     sampler = _mapping(raw, "search").get("sampler", Search().sampler)
     if isinstance(sampler, str) and sampler not in SAMPLERS:
@@ -783,6 +785,9 @@ def _names(raw: object) -> Iterator[_Problem]:
     yield from _data_problems(task, BUILT_IN)
     for key in ("loss", "score"):
         yield from _code_problems(("task", key), task.get(key))
+    count = _mapping(raw, "network").get("count")
+    if isinstance(count, str) and count not in COUNTS:
+        yield _Problem(("network", "count"), _unknown(count, "what can be counted", COUNTS))
     module = _mapping(raw, "network").get("module")
     yield from _family_problems(raw) if module is None else _module_problems(raw, module)
 
@@ -812,7 +817,7 @@ def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
     for key, field_ in Network.model_fields.items():
         given = _mapping(raw, "network").get(key)
         plain = list(field_.default) if isinstance(field_.default, tuple) else field_.default
-        if key not in ("module", "settings") and given is not None and given != plain:
+        if key not in ("module", "count", "settings") and given is not None and given != plain:
             yield _Problem(("network", key), "is for hebbevo's own families; drop it, or drop module")
     problems_ = list(_code_problems(("network", "module"), module))
     yield from problems_

@@ -25,7 +25,8 @@ class Study:
         goal: its objectives and constraints.
         total: number of trials to reach, as last asked for.
         versions: of Python and the libraries that made the study.
-        neurons: hidden neurons, before any dies, of the largest network that the space can make.
+        count: what survivors are, ``neurons`` or ``connections``.
+        neurons: of these, before any dies, in the largest network that the space can make.
         chance: validation accuracy of always answering the most frequent class.
     """
 
@@ -35,6 +36,7 @@ class Study:
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = ledger.facts["versions"]
+        self.count: str = ledger.spec.network.count
         self.neurons: int = ledger.facts["neurons"]
         self.chance: float = ledger.facts["chance"]
         genes = {gene.name: _kind(gene) for gene in ledger.spec.space.genes}
@@ -60,7 +62,8 @@ class Study:
         """One row a trial, in the order of asking.
 
         Columns: ``trial``, ``state`` (complete, failed, running), ``accuracy`` (0..1), ``accuracy_sd`` and
-        ``survivors_sd`` (over replicates; NaN for one), ``survivors``, ``neurons``, ``collapsed``,
+        ``survivors_sd`` (over replicates; NaN for one), ``survivors``, ``neurons`` (how many there were, or
+        connections where these are counted), ``collapsed``,
         ``feasible`` (complete and within every constraint), ``generation``, ``seconds``, ``copy_of`` (the
         earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``),
         ``notes`` (what of its network could not be followed or stacked, or ``None``), and ``genome.<gene>``

@@ -80,6 +80,8 @@ def test_the_page_on_own_models_gets_one_there(tmp_path: Path, monkeypatch: pyte
         path.write_text(text)
         spacefile.read(path)
     assert number == 1
+    for name in ("mine", "residual"):
+        sys.modules.pop(name)
 
 
 def test_every_link_between_the_documents_leads_somewhere() -> None:

@@ -171,6 +171,7 @@ def test_absent_keys_have_their_defaults(written):
             "channels": [],
             "hidden": [128, 128],
             "rule": "stamina",
+            "count": "neurons",
             "settings": {},
             "inputs": False,
         },
@@ -792,3 +793,11 @@ def test_what_no_convolutional_network_can_be_is_one_line(written, old, new, lin
 def test_channels_are_for_convolutional_networks(written):
     found = complaint(written(MINIMAL + "network: {channels: [4]}\n"))
     assert found[1:] == ("network.channels", "mlp has none; drop it")
+
+
+def test_what_survives_is_neurons_or_connections(written):
+    assert read(written(MINIMAL)).network.count == "neurons"
+    assert read(written(MINIMAL + "network: {count: connections}\n")).network.count == "connections"
+    found = complaint(written(MINIMAL + "network: {count: conections}\n"))
+    assert found[1] == "network.count"
+    assert found[2].startswith("'conections' is not what can be counted; write connections")

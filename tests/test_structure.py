@@ -194,3 +194,27 @@ def test_a_convolutional_network_wants_images(tmp_path: Path, blobs: Path) -> No
         f"network.family: {blobs} has rows of shape (6,), which are no images; write family: mlp"
     )
     assert not (tmp_path / "conv.db").exists()
+
+
+def test_where_connections_are_counted_they_are_what_survives(
+    tmp_path: Path, blobs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "links.yaml"
+    path.write_text(
+        f"version: 1\nname: links\ntask: {{dataset: '{blobs}', epochs: 4, batch_size: 32}}\n"
+        "network: {hidden: [8], rule: hebb_mask, count: connections}\n"
+        "search: {sampler: ga, population: 6, trials: 12}\n"
+        "genome:\n  permanence_rate: {low: 1e-2, high: 1.0, log: true}\n"
+        "  prune_threshold: {low: 0.0, high: 0.5}\n"
+    )
+    study = hebbevo.search(path, study=tmp_path / "links.db")
+    trials = study.trials()
+    assert (study.count, study.neurons) == ("connections", 6 * 8 + 8 * 3)
+    assert (trials.neurons == study.neurons).all()
+    assert trials.survivors.between(0, study.neurons - 1).any()
+    with Ledger.open(study.path) as book:
+        results = [record.result for generation in book.generations() for record in generation.records]
+    assert all(sum(each.details["survivors_per_layer"]) == each.values[1] for each in results)
+    page, *_ = write(study, tmp_path / "report")
+    text = page.read_text()
+    assert "surviving connections" in text and "neurons" not in text.split("<main>")[1]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.neighbours import connect, wire
+from hebbevo.nn.neighbours import Moments, connect, wire
 from hebbevo.nn.plastic import plastic_modules, plastic_units
 
 _LOSS_RATE = 0.1
+_FULL_RATE = "full_lr"  # in a parameter group, while a step of the optimiser goes more slowly
 
 
 class Attachment:
@@ -23,23 +25,20 @@ class Attachment:
         self._optimizer = optimizer
         self._total_steps = total_steps
         self._modules = plastic_modules(model)
+        if not self._modules:
+            raise UsageError("attach: the model has no plastic module; put a Stamina or a HebbMask into it")
         self._units = plastic_units(model)
         self._neighbours, note = wire(model)
         if note:
             warnings.warn(f"attach: {note}; until then its units work alone", stacklevel=3)
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self._loss: Tensor | None = None
-        self._full_rates: list[float] = []
-        for attachment in _attached(optimizer):
-            if attachment._model is model:
-                attachment.detach()
         if not any(each in self._names for group in optimizer.param_groups for each in group["params"]):
             raise UsageError(
                 "attach: the optimizer has none of the model's parameters; make it of model.parameters()"
             )
         self._seen = self._step()
-        settles = [float(getattr(module, "settle", 0)) for module in self._modules.values()]
-        self._settle = max(settles, default=0.0)
+        self._settle = max(float(getattr(module, "settle", 0)) for module in self._modules.values())
         if self._settle and not total_steps:
             raise UsageError("attach: settle needs the training's length; give attach(..., total_steps=N)")
         if self._settle and self._seen >= total_steps:
@@ -47,6 +46,9 @@ class Attachment:
                 f"attach: total_steps={total_steps} is over, the model has taken {self._seen} forward steps; "
                 "give the steps of all its trainings"
             )
+        for attachment in _attached(optimizer):
+            if attachment._model is model:
+                attachment.detach()
         connect(model, self._neighbours, total_steps)
         self._hooks = (
             optimizer.register_step_pre_hook(self._slow_down),
@@ -65,25 +67,76 @@ class Attachment:
 
     def _step(self) -> int:
         """Forward steps so far."""
-        return max((int(module.steps) for module in self._modules.values()), default=0)
+        return max(int(module.steps) for module in self._modules.values())
 
-    def _slow_down(self, _: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-        self._full_rates = [group["lr"] for group in self._optimizer.param_groups]
-        if self._settle:
-            # the forward step of a closure, as Lightning and skorch give one, is still to come
-            to_come = any(map(callable, (*args[1:], *kwargs.values())))
-            factor = settling_factor(self._step() + to_come, self._total_steps, self._settle)
-            for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
-                group["lr"] = rate * factor
+    def _slow_down(
+        self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if not self._settle:
+            return None
+        # the forward step of a closure, as Lightning and skorch give one, is still to come
+        step = self._step() + any(map(callable, (*args[1:], *kwargs.values())))
+        if self._seen <= self._total_steps < step:
+            warnings.warn(
+                f"attach: total_steps={self._total_steps} is over and the learning rate is zero from now on; "
+                "give the steps of the whole training",
+                stacklevel=3,
+            )
+        factor = settling_factor(step, self._total_steps, self._settle)
+        for group in self._optimizer.param_groups:
+            # not as slow as another attachment, or a step that has failed, may have made it, times this
+            full = group.setdefault(_FULL_RATE, group["lr"])
+            group["lr"] = min(group["lr"], full * factor)
+        return (args[0], *map(self._guarded, args[1:])), {
+            name: self._guarded(each) for name, each in kwargs.items()
+        }
+
+    def _guarded(self, argument: Any) -> Any:
+        """A closure that gives the learning rate back if it fails; all else as it is."""
+        if not callable(argument):
+            return argument
+
+        def closure() -> Any:
+            try:
+                return argument()
+            except BaseException:
+                self._give_back()
+                raise
+
+        return closure
+
+    def _give_back(self) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = group.pop(_FULL_RATE, group["lr"])
 
     @torch.no_grad()
     def _restructure(self, *_: object) -> None:
-        for group, rate in zip(self._optimizer.param_groups, self._full_rates, strict=True):
-            group["lr"] = rate
-        # several where gradients are accumulated, or a scaler has left out a step of the optimiser
-        passed, self._seen = self._seen, self._step()
-        steps = torch.arange(passed + 1, self._seen + 1)
-        moments = {
+        self._give_back()
+        for name, module in self._units.items():
+            if self._loss is None and float(getattr(module, "growth_rate", 0)):
+                raise UsageError(
+                    f"{name}: growth_rate needs the training loss; call observe(loss) of what attach returned"
+                )
+        steps = self._new_steps()
+        due = {name: module.due(steps.to(module.steps.device)).any() for name, module in self._units.items()}
+        moments = self._moments() if any(due.values()) else {}
+        for name, module in self._units.items():
+            if due[name]:
+                around = self._neighbours[name].around(self._model, len(module.alive), moments, self._loss)
+                module.restructure(around, due[name])
+
+    def _new_steps(self) -> Tensor:
+        """Forward steps since the last step of the optimiser.
+
+        They are several where gradients are accumulated, or a scaler has left out a step of the optimiser;
+        the last one alone where a checkpoint may have been loaded meanwhile, as between `attach` and the first.
+        """
+        passed, now = self._seen, self._step()
+        self._seen = now
+        return torch.arange(passed + 1 if 0 < passed <= now else now, now + 1)
+
+    def _moments(self) -> Moments:
+        return {
             self._names[parameter]: tuple(
                 entry
                 for entry in state.values()
@@ -92,21 +145,14 @@ class Attachment:
             for parameter, state in self._optimizer.state.items()
             if parameter in self._names
         }
-        for name, module in self._units.items():
-            if self._loss is None and float(getattr(module, "growth_rate", 0)):
-                raise UsageError(
-                    f"{name}: growth_rate needs the training loss; call observe(loss) of what attach returned"
-                )
-            due = module.due(steps.to(module.steps.device)).any()
-            if due:
-                around = self._neighbours[name].around(self._model, len(module.alive), moments, self._loss)
-                module.restructure(around, due)
 
 
 def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: int = 0) -> Attachment:
     """Give every plastic module in ``model`` its neighbours, and restructure after each optimiser step.
 
     Where ``forward`` cannot be followed (`torch.fx`), this warns and the modules work as they do alone.
+    Attaching the same model and optimiser again replaces the first attachment. ``DistributedDataParallel`` is
+    not supported: every rank would rewire from its own statistics.
 
     Args:
         model: any module with plastic modules in it.
@@ -115,18 +161,23 @@ def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: i
             brings the learning rate to zero over its stretch.
 
     Raises:
-        UsageError: a knob needs neighbours that are not found, or ``settle`` is given without
-            ``total_steps``.
+        UsageError: the model has no plastic module or is distributed, the optimiser is another model's, a
+            knob needs neighbours that are not found, or ``settle`` is given without ``total_steps`` or with
+            those that are over.
     """
     return Attachment(model, optimizer, total_steps)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The user's own module in what `torch.compile`, Fabric or a parallel module makes of it."""
+    """The user's own module in what `torch.compile`, Fabric or ``DataParallel`` makes of it."""
+    if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
+        raise UsageError(
+            "attach: DistributedDataParallel is not supported, every rank would rewire from its own "
+            "statistics; train in one process"
+        )
     for name in ("_orig_mod", "_original_module"):
         model = getattr(model, name, model)
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    return model.module if isinstance(model, parallel) else model
+    return _unwrapped(model.module) if isinstance(model, nn.DataParallel) else model
 
 
 def _attached(optimizer: torch.optim.Optimizer) -> list[Attachment]:

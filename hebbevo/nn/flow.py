@@ -141,16 +141,23 @@ class Flow(TorchFunctionMode):
 
 
 class Probed(Flow):
-    """Adds ``probes``, zeros, to what layers put out, by the number of the call."""
+    """Adds zeros to what layers put out, and to their weights, by the number of the call."""
 
-    def __init__(self, probes: dict[int, Tensor]) -> None:
+    def __init__(self, outputs: Mapping[int, Tensor], weights: Mapping[int, Tensor]) -> None:
         super().__init__()
-        self._probes = probes
+        self._outputs = outputs
+        self._weights = weights
+
+    def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The pattern of a layer's weights; its bias is no path."""
+        pattern = super().weight(weight, bias)
+        call = len(self.calls)
+        return pattern + self._weights[call] if call in self._weights else pattern
 
     def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
         """Keep what a layer did, and return what goes on."""
-        if (call := len(self.calls)) in self._probes:
-            pattern = pattern + self._probes[call]
+        if (call := len(self.calls)) in self._outputs:
+            pattern = pattern + self._outputs[call]
         return super().record(pattern, weight, axes, positions)
 
 

@@ -286,7 +286,7 @@ def _snapshot(mask: Tensor) -> Tensor:
 
 
 # torch.compile would clone again in the backward pass, too late: https://github.com/pytorch/pytorch/pull/197039
-@torch.library.custom_op("hebbevo::opaque_clone", mutates_args=())
+@torch.library.custom_op("hebbevo::opaque_clone", mutates_args=(), schema="(Tensor values) -> Tensor")
 def _opaque_clone(values: Tensor) -> Tensor:
     return values.clone()
 

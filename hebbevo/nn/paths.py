@@ -12,10 +12,11 @@ anything enters it alive, and the notes name it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import mul
 
 import torch
@@ -35,12 +36,12 @@ returns, here has a first axis of n."""
 
 @dataclass(frozen=True)
 class Survivors:
-    """Who is alive in n nets of one structure.
+    """Which neurons, or connections, are alive in n nets of one structure.
 
     Attributes:
-        layers: names of the hidden layers, in the order in which they are first called.
-        neurons: of each hidden layer, the dead included.
-        alive: (n, layers) int64, neurons of each that are alive.
+        layers: names of the hidden layers, or of all, in the order in which they are first called.
+        neurons: how many each layer has, the dead included.
+        alive: (n, layers) int64, how many of each are alive.
         inputs: (n,) int64, elements of an input row that are alive.
         notes: what could not be followed.
     """
@@ -59,6 +60,7 @@ class Site:
     Attributes:
         name: of the module, dotted.
         shape: of the output for one row.
+        weight: shape of the weights.
         axes: of the output, counted from the end, along which its units lie.
         parameters: names of its weight and its bias, empty where they are computed or missing.
         positions: how often one row uses each weight; 0 for norms.
@@ -67,6 +69,7 @@ class Site:
 
     name: str
     shape: tuple[int, ...]
+    weight: tuple[int, ...]
     axes: tuple[int, ...]
     parameters: tuple[str, str]
     positions: int
@@ -132,6 +135,7 @@ class Plan:
             Site(
                 name,
                 tuple(call.pattern.shape),
+                tuple(call.weight.shape),
                 call.axes,
                 (names.get(id(weight), ""), names.get(id(bias), "")),
                 call.positions,
@@ -148,31 +152,30 @@ class Plan:
         return {site.name: site.units for site in self.sites if site.hidden}
 
     def survivors(self, call: Caller, nets: int) -> Survivors:
-        """Count who is alive in each of ``nets`` nets, which ``call`` evaluates.
+        """Count the neurons that are alive in each of ``nets`` nets, which ``call`` evaluates.
 
         Raises:
             NotFollowed: a net calls other layers than the one that this plan was made from.
         """
-        sites = [site for site in self.sites if site.hidden]
-        with _exactly(self.row.device):
-            rows = self.row.expand(nets, *self.row.shape).clone().requires_grad_()
-            # what is returned need not be what gradients came through: they are taken at zeros that are added
-            probes = [rows.new_zeros(nets, *site.shape, requires_grad=True) for site in sites]
-            objective, *patterns = call(self._trace, rows, probes)
-            heard = gradients(objective, [rows, *probes])
-        inputs, *outputs = map(_alive, [rows, *patterns], heard)
-        alive: dict[str, Tensor] = {}
-        for site, output in zip(sites, outputs, strict=True):
-            units = _units(output, site.axes)
-            alive[site.name] = alive[site.name] | units if site.name in alive else units
-        counts = [units.sum(1) for units in alive.values()]
-        return Survivors(
-            tuple(alive),
-            tuple(self.neurons.values()),
-            torch.stack(counts, 1) if counts else rows.new_zeros(nets, 0, dtype=torch.int64),
-            inputs.flatten(1).sum(1),
-            self.notes,
-        )
+        places = [place for place, site in enumerate(self.sites) if site.hidden]
+        shapes = [self.sites[place].shape for place in places]
+        rows, outputs = self._seen(call, partial(self._trace_outputs, places), shapes, nets)
+        units = [
+            _units(output, self.sites[place].axes) for place, output in zip(places, outputs, strict=True)
+        ]
+        return self._counted(places, [site.units for site in self.sites], units, rows)
+
+    def connections(self, call: Caller, nets: int) -> Survivors:
+        """Count the connections that are alive; everything else as for neurons.
+
+        Raises:
+            NotFollowed: a net calls other layers than the one that this plan was made from.
+        """
+        places = [place for place, site in enumerate(self.sites) if site.positions]
+        shapes = [self.sites[place].weight for place in places]
+        rows, weights = self._seen(call, partial(self._trace_weights, places), shapes, nets)
+        alive = [weight.flatten(1) for weight in weights]
+        return self._counted(places, [math.prod(site.weight) for site in self.sites], alive, rows)
 
     def living(self, net: nn.Module) -> tuple[Living, ...]:
         """Find who is alive in ``net``, at every site."""
@@ -189,46 +192,121 @@ class Plan:
             )
         )
 
-    def _trace(self, forward: Forward, row: Tensor, probes: list[Tensor]) -> list[Tensor]:
-        places = [place for place, site in enumerate(self.sites) if site.hidden]
-        flow = Probed(dict(zip(places, probes, strict=True)))
+    def _seen(
+        self, call: Caller, trace: Callable[..., list[Tensor]], shapes: Sequence[tuple[int, ...]], nets: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Where inputs, and the places that ``trace`` looks at, are alive in every net."""
+        with _exactly(self.row.device):
+            rows = self.row.expand(nets, *self.row.shape).clone().requires_grad_()
+            # what is returned need not be what gradients came through: they are taken at zeros that are added
+            probes = [rows.new_zeros(nets, *shape, requires_grad=True) for shape in shapes]
+            objective, *patterns = call(trace, rows, probes)
+            heard = gradients(objective, [rows, *probes])
+        inputs, *alive = map(_alive, [rows, *patterns], heard)
+        return inputs, alive
+
+    def _trace_outputs(
+        self, places: Sequence[int], forward: Forward, row: Tensor, probes: list[Tensor]
+    ) -> list[Tensor]:
+        flow = Probed(dict(zip(places, probes, strict=True)), {})
+        objective = self._run(flow, forward, row)
+        return [objective, *(flow.calls[place].pattern for place in places)]
+
+    def _trace_weights(
+        self, places: Sequence[int], forward: Forward, row: Tensor, probes: list[Tensor]
+    ) -> list[Tensor]:
+        flow = Probed({}, dict(zip(places, probes, strict=True)))
+        objective = self._run(flow, forward, row)
+        return [objective, *(flow.calls[place].weight for place in places)]
+
+    def _run(self, flow: Probed, forward: Forward, row: Tensor) -> Tensor:
         objective = flow.run(forward, row)
         if len(flow.calls) != len(self.sites):
             raise NotFollowed("its layers are not called as they were in the net it was planned for")
-        return [objective, *(flow.calls[place].pattern for place in places)]
+        return objective
+
+    def _counted(
+        self, places: Sequence[int], sizes: Sequence[int], alive: Sequence[Tensor], inputs: Tensor
+    ) -> Survivors:
+        """Sum up by layer, of which every call may keep something alive: each (nets, size)."""
+        of_layer: dict[str, Tensor] = {}
+        for place, each in zip(places, alive, strict=True):
+            name = self.sites[place].name
+            of_layer[name] = of_layer[name] | each if name in of_layer else each
+        counts = [each.sum(1) for each in of_layer.values()]
+        totals = {self.sites[place].name: sizes[place] for place in places}
+        return Survivors(
+            tuple(of_layer),
+            tuple(totals.values()),
+            torch.stack(counts, 1) if counts else inputs.new_zeros(len(inputs), 0, dtype=torch.int64),
+            inputs.flatten(1).sum(1),
+            self.notes,
+        )
 
 
-def survivors(net: nn.Module, row: Tensor) -> Survivors:
+def survivors(net: nn.Module, row: Tensor, count: Count | None = None) -> Survivors:
     """Count who is alive in one net of any kind; where it cannot be followed, its masks count alone.
 
     Args:
         net: any module; left as it was.
         row: (1, *shape), an input; only its shape counts.
+        count: what is counted; by default neurons.
     """
+    count = count or COUNTS["neurons"]
 
     def call(function: Callable[..., list[Tensor]], rows: Tensor, probes: list[Tensor]) -> list[Tensor]:
         with _still(net, _copied(net)) as forward:
             return [tensor[None] for tensor in function(forward, rows[0], [probe[0] for probe in probes])]
 
     try:
-        return Plan.of(net, row).survivors(call, 1)
+        return count.of(Plan.of(net, row), call, 1)
     except NotFollowed as reason:
-        return by_own_masks(net, row, reason)
+        return count.by_itself(net, row, reason)
 
 
 def by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
     """Count who is alive in a net that cannot be followed for this ``reason``: its masks alone say it."""
     masks = own_masks(net)
     hidden = {name: mask for name, mask in masks.items() if not is_input(net, name)}
-    inputs = [mask.sum() for name, mask in masks.items() if name not in hidden]
-    counts = [mask.sum() for mask in hidden.values()]
+    return _by_themselves(net, hidden, row, reason)
+
+
+def by_own_weights(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
+    """Count the connections of such a net that are not zero."""
+    return _by_themselves(net, {name: own.connections for name, own in own_weights(net).items()}, row, reason)
+
+
+def _by_themselves(
+    net: nn.Module, alive: Mapping[str, Tensor], row: Tensor, reason: NotFollowed
+) -> Survivors:
+    counts = [each.sum() for each in alive.values()]
+    inputs = [mask.sum() for name, mask in own_masks(net).items() if is_input(net, name)]
     return Survivors(
-        tuple(hidden),
-        tuple(mask.numel() for mask in hidden.values()),
+        tuple(alive),
+        tuple(each.numel() for each in alive.values()),
         torch.stack(counts)[None] if counts else torch.zeros(1, 0, dtype=torch.int64, device=row.device),
         torch.stack(inputs).sum()[None] if inputs else torch.tensor([row.numel()], device=row.device),
         (why_alone(reason),),
     )
+
+
+@dataclass(frozen=True)
+class Count:
+    """What can be counted as a survivor.
+
+    Attributes:
+        of: counts it in nets of a plan.
+        by_itself: counts it in a net that cannot be followed.
+    """
+
+    of: Callable[[Plan, Caller, int], Survivors]
+    by_itself: Callable[[nn.Module, Tensor, NotFollowed], Survivors]
+
+
+COUNTS: dict[str, Count] = {
+    "neurons": Count(Plan.survivors, by_own_masks),
+    "connections": Count(Plan.connections, by_own_weights),
+}
 
 
 def why_alone(reason: NotFollowed) -> str:

@@ -90,7 +90,7 @@ def _draw_front(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
 
 
 def _label(axes: Axes, study: Study, x: Scale) -> None:
-    axes.set_xlabel("surviving neurons", color=INK)
+    axes.set_xlabel(f"surviving {study.count}", color=INK)
     axes.set_ylabel("validation accuracy", color=INK)
     if "accuracy" in study.goal.constraints:
         axes.set_ylim(ACCURACY.low, ACCURACY.high)
@@ -100,7 +100,7 @@ def _label(axes: Axes, study: Study, x: Scale) -> None:
         _fix_ticks(axes.xaxis, x.ticks())
     axes.set_xlim(x.low, x.high)
     above = axes.secondary_xaxis("top")
-    whole = "the largest network's neurons" if sizes_differ(study) else "neurons"
+    whole = f"the largest network's {study.count}" if sizes_differ(study) else study.count
     above.set_xlabel(f"% of {whole}", color=INK)
     _fix_ticks(above.xaxis, [(place, f"{100 * share:.4g}") for place, share in x.shares(study.neurons)])
     above.tick_params(which="both", length=3, colors=INK)

@@ -35,6 +35,10 @@ class Study(Protocol):
         """Library to version, as recorded."""
 
     @property
+    def count(self) -> str:
+        """What survivors are: neurons or connections."""
+
+    @property
     def neurons(self) -> int:
         """Hidden neurons of the largest network."""
 
@@ -64,6 +68,7 @@ class Snapshot:
     settings: dict[str, Any]
     goal: Goal
     versions: dict[str, str]
+    count: str
     neurons: int
     chance: float
     all_trials: pd.DataFrame
@@ -96,6 +101,7 @@ def snapshot(study: Study) -> Snapshot:
         study.settings,
         study.goal,
         study.versions,
+        study.count,
         study.neurons,
         study.chance,
         study.trials(),

@@ -1,5 +1,6 @@
 """The inner loop: cohorts of networks, trained together and scored."""
 
+from hebbevo.nn.paths import COUNTS
 from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
 from hebbevo.training.inner import train
 from hebbevo.training.optimizers import KNOBS
@@ -7,6 +8,7 @@ from hebbevo.training.recipe import Candidate, Measurement, Recipe, knobs
 from hebbevo.training.scoring import Score, score
 
 __all__ = [
+    "COUNTS",
     "KNOBS",
     "Candidate",
     "Cohort",

@@ -20,7 +20,7 @@ from hebbevo.knobs import Value
 from hebbevo.nn import plastic_modules, plastic_units, wire
 from hebbevo.nn.attach import settling_factor
 from hebbevo.nn.neighbours import Moments, connect
-from hebbevo.nn.paths import Plan, Survivors, survivors
+from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.recipe import Measurement, Recipe
 from hebbevo.training.stack import Alone, Nets
@@ -220,10 +220,11 @@ class Cohort:
 
     def _survivors(self) -> Survivors:
         with self._nets.untouched():
+            count = COUNTS[self._recipe.count]
             if self._plan:
-                return self._plan.survivors(partial(self._nets.call, stacked=True), self._nets.size)
+                return count.of(self._plan, partial(self._nets.call, stacked=True), self._nets.size)
             assert isinstance(self._nets, Alone)
-            return survivors(self._nets.module, self._rows.x[:1])
+            return survivors(self._nets.module, self._rows.x[:1], count)
 
 
 def _is(value: object) -> str:

@@ -23,6 +23,7 @@ class Recipe:
         batch_size: rows of a minibatch; the last one of an epoch may be shorter.
         seed: the study's seed, which decides the order of the minibatches.
         stacked: whether nets that can be stacked are; else each trains alone.
+        count: what survivors are: ``neurons`` or ``connections``.
         loss: the user's function (outputs, labels) -> loss as ``package.module:name``, else cross entropy.
         score: the user's function (outputs, labels) -> 0..1, likewise, else accuracy.
     """
@@ -33,6 +34,7 @@ class Recipe:
     batch_size: int
     seed: int
     stacked: bool = True
+    count: str = "neurons"
     loss: str | None = None
     score: str | None = None
 
@@ -73,11 +75,11 @@ class Measurement:
 
     Attributes:
         accuracy: on the validation rows after each epoch, 0..1; or the user's score in its place.
-        survivors: hidden neurons on a live path after each epoch.
-        layers: survivors of each hidden layer at the end.
+        survivors: hidden neurons, or connections, on a live path after each epoch.
+        layers: survivors of each layer at the end.
         inputs: input units on a live path at the end.
         failure: why the training failed, or ``None``.
-        neurons: hidden neurons at the start; 0 if it is not known, for the training never began.
+        neurons: hidden neurons, or connections, at the start; 0 if not known, for the training never began.
         notes: what could not be followed or stacked.
     """
 

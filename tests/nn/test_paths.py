@@ -1,5 +1,6 @@
 """Survivors against explicit search for paths, unit by unit."""
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,8 +10,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import HebbMask, InputStamina, Stamina
-from hebbevo.nn.paths import Plan, survivors
+from hebbevo.nn.count import count
+from hebbevo.nn.paths import COUNTS, Plan, survivors
 from hebbevo.nn.patterns import NotFollowed
+from hebbevo.training.stack import Stack
 
 
 def sparse(net, density, generator=None):
@@ -643,3 +646,58 @@ def test_a_layer_of_two_names_is_left_as_it_was():
     weight = net.first.weight
     assert survivors(net, torch.ones(1, 4)).alive.tolist() == [[4]]
     assert net.first.weight is weight and weight.requires_grad
+
+
+def test_connections_are_alive_between_a_fed_and_a_heard_end():
+    torch.manual_seed(3)
+    nets = []
+    for _ in range(4):
+        net = nn.Sequential(
+            nn.Flatten(), HebbMask(nn.Linear(6, 7), ["weight"]), nn.ReLU(), Stamina(7), nn.Linear(7, 5),
+            nn.ReLU(), nn.Linear(5, 3),
+        )  # fmt: skip
+        net[1].masks()["weight"].copy_(torch.rand(7, 6) < 0.3)
+        net[3].alive.copy_(torch.rand(7) < 0.7)
+        with torch.no_grad():
+            for layer in (net[4], net[6]):
+                layer.weight.mul_(torch.rand_like(layer.weight) < 0.4)
+        nets.append(net)
+    plan = Plan.of(nets[0], torch.ones(1, 6))
+    stack = Stack(nets, torch.device("cpu"))
+    counted = plan.connections(partial(stack.call, stacked=True), len(nets))
+    assert counted.layers == ("1", "4", "6")
+    assert counted.neurons == (42, 35, 15)
+    for net, alive in zip(nets, counted.alive.tolist(), strict=True):
+        links = [net[1].masks()["weight"], net[4].weight != 0, net[6].weight != 0]
+        links[0] = links[0] & net[3].alive[:, None]
+        fed, heard = [torch.ones(6, dtype=torch.bool)], [torch.ones(3, dtype=torch.bool)]
+        for link in links:
+            fed.append((link & fed[-1]).any(1))
+        for link in links[::-1]:
+            heard.append((link & heard[-1][:, None]).any(0))
+        expected = [
+            int((link & before & behind[:, None]).sum())
+            for link, before, behind in zip(links, fed, heard[-2::-1], strict=False)
+        ]
+        assert alive == expected
+        assert count(net).connections_alive["total"] == sum(expected)
+        alone = survivors(net, torch.ones(1, 6), COUNTS["connections"])
+        assert alone.alive.tolist() == [expected]
+
+
+def test_connections_of_what_cannot_be_followed_are_those_that_are_not_zero():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.head = nn.Linear(4, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.head(self.first(x)) if x.mean() > 0 else self.head(self.first(-x))
+
+    net = Net()
+    with torch.no_grad():
+        net.first.weight[0] = 0
+    counted = survivors(net, torch.ones(1, 4), COUNTS["connections"])
+    assert counted.alive.tolist() == [[8, 6]]
+    assert counted.neurons == (12, 6)
+    assert counted.notes[0].startswith("not followed: ")

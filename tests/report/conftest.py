@@ -26,6 +26,7 @@ class FakeStudy:
     frame: pd.DataFrame
     genome: dict = field(default_factory=lambda: GENOME)
     goal: Goal = field(default_factory=Goal)
+    count: str = "neurons"
     name: str = "stamina"
     dataset: str = "digits"
     path: Path = Path("studies/stamina.db")

@@ -156,7 +156,7 @@ def test_the_summary_says_so_when_the_best_is_the_smallest(small):
 def test_the_summary_holds_the_settings_and_the_counts(small):
     text = Document(summary(small).body).text
     for fact in (
-        *("trials done10", "failed2", "hidden neurons256", "data setdigits", "networkmlp, hidden 128-128"),
+        *("trials done10", "failed2", "neurons at first256", "data setdigits", "networkmlp, hidden 128-128"),
         *("rulestamina (activity contribution)", "samplerga", "seed7", "chance accuracy10.0 %"),
         "versionshebbevo 0.1.0, torch 2.13.0",
     ):

@@ -26,7 +26,7 @@ def front(study: Study) -> Section | None:
     figure = go.Figure([_others(study, others, x), _front(study, best, x), _upper_axis_holder()])
     _shade(figure, study, x)
     figure.update_layout(
-        xaxis=axis(x, "surviving neurons"),
+        xaxis=axis(x, f"surviving {study.count}"),
         xaxis2=_sparsity_axis(study, x),
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
     )
@@ -53,7 +53,7 @@ def _told(study: Study, trials: pd.DataFrame, best: pd.DataFrame) -> str:
         return " ".join([*told, "Point at a trial for its genome."])
     kind = "network within them" if study.goal.constraints else "network"
     told.append(
-        f"Each point of the front is a {kind} that no other one beats in accuracy with as few neurons. "
+        f"Each point of the front is a {kind} that no other one beats in accuracy with as few {study.count}. "
         "Point at one for its genome."
     )
     if best["accuracy_sd"].notna().any():
@@ -110,7 +110,8 @@ def _upper_axis_holder() -> go.Scatter:
 
 def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
     ticks = x.shares(study.neurons)
-    title = "% fewer than in the largest network" if sizes_differ(study) else "sparsity, % of neurons gone"
+    gone = f"sparsity, % of {study.count} gone"
+    title = "% fewer than in the largest network" if sizes_differ(study) else gone
     kind = log_range(x) if x.log else {"range": [x.low, x.high]}
     return {
         **kind,
@@ -125,7 +126,7 @@ def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
 
 
 def _table(study: Study, best: pd.DataFrame) -> str:
-    header = ("trial", "accuracy", "survivors", "of its neurons", *genes(study))
+    header = ("trial", "accuracy", "survivors", f"of its {study.count}", *genes(study))
     return table(
         header,
         (

@@ -34,6 +34,6 @@ def progress(study: Study) -> Section | None:
     return Section(
         "Progress",
         "<p>The hypervolume is the share of the region above chance accuracy that the front covers: 1 would "
-        f"be full accuracy without a neuron. Trial {settled} brought it within 1 % of its last value, "
+        f"be full accuracy with nothing left. Trial {settled} brought it within 1 % of its last value, "
         f"{history[-1]:.4f}.</p>\n" + chart(figure, "progress", 320),
     )

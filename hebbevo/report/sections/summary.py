@@ -77,7 +77,7 @@ def _score(study: Study, row: Row) -> str:
 
 def _size(study: Study, row: Row) -> str:
     alive, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
-    return f"with <strong>{alive}</strong> of {row['neurons']} neurons ({share}, trial {row['trial']})"
+    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, trial {row['trial']})"
 
 
 def _tiles(study: Study) -> str:
@@ -92,7 +92,7 @@ def _tiles(study: Study) -> str:
         **({"running": count(running)} if running else {}),
         "on the front": count(len(front)),
         "hypervolume": f"{hypervolume(points, study.chance, study.neurons):.4f}",
-        "hidden neurons": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
+        f"{study.count} at first": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }
     return _definitions("tiles", tiles)
 

@@ -39,8 +39,8 @@ def window(study: Study) -> Section | None:
     if span:
         low, high = (f"<strong>{number(end)}</strong>" for end in span)
         told.append(
-            f"On the front, networks that lost neurons and still beat chance have {label(gene)} from {low} "
-            f"to {high} (shaded): its usable window in this study."
+            f"On the front, networks that lost {study.count} and still beat chance have {label(gene)} "
+            f"from {low} to {high} (shaded): its usable window in this study."
         )
     told.append("Trials on the front are drawn larger.")
     figure = _figure(study, trials[_values(trials, gene).notna()], gene, span)
@@ -70,7 +70,7 @@ def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, fl
     figure.update_layout(
         xaxis=axis(x, ""),
         xaxis2=axis(x, label(gene)),
-        yaxis=axis(y, "surviving neurons"),
+        yaxis=axis(y, f"surviving {study.count}"),
         yaxis2={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         showlegend=FORM in genes(study),
     )
