@@ -89,7 +89,7 @@ def failure_line(study: Study) -> str | None:
 
 
 def _trial(row: pd.Series[Any]) -> str:
-    return f"trial {row.trial}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
+    return f"trial {int(row.trial)}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
 
 
 def _front_table(study: Study, shown: list[str]) -> Table:
@@ -98,7 +98,7 @@ def _front_table(study: Study, shown: list[str]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for _, row in study.front().iterrows():
         table.add_row(
-            str(row.trial),
+            str(int(row.trial)),
             _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
             _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
             f"{row.survivors / row.neurons:.1%}",

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo import spacefile
+from hebbevo import cli, spacefile
 from hebbevo.errors import SpaceError, StudyError, UsageError
 from hebbevo.ledger import Ledger
 from hebbevo.report import write
@@ -157,6 +157,27 @@ def test_a_study_imports_nothing_unless_it_is_allowed_to(space: Path, code: str)
     write(study, Path("report"))
     assert len(study.trials()) == 6
     assert code not in sys.modules
+
+
+@pytest.mark.parametrize(("answer", "exit_code"), [(True, 0), (False, 2)])
+def test_on_a_terminal_resume_asks_before_it_imports(
+    space: Path, code: str, answer: bool, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hebbevo.search(space, study="s.db", trials=6)
+    asked = []
+
+    def confirm(question: str, **_: object) -> bool:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.confirm", confirm)
+    monkeypatch.setattr(sys, "argv", ["hebbevo", "resume", "s.db", "--trials", "7", "--quiet"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == exit_code or (left.value.code is None and exit_code == 0)
+    assert asked == [f"s.db runs code of yours: {code}:build, {code}:load. Import it?"]
+    assert len(hebbevo.open_study("s.db").trials()) == (7 if answer else 6)
 
 
 def test_changed_code_is_told_of_before_the_study_goes_on(space: Path, code: str) -> None:

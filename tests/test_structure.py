@@ -215,6 +215,9 @@ def test_where_connections_are_counted_they_are_what_survives(
     with Ledger.open(study.path) as book:
         results = [record.result for generation in book.generations() for record in generation.records]
     assert all(sum(each.details["survivors_per_layer"]) == each.values[1] for each in results)
+    cli(["front", str(study.path)], standalone_mode=False)
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == list(map(str, study.front().trial))  # no 3.0 among floats
     page, *_ = write(study, tmp_path / "report")
     text = page.read_text()
     assert "surviving connections" in text and "neurons" not in text.split("<main>")[1]

@@ -84,21 +84,20 @@ class Attachment:
             )
         factor = settling_factor(step, self._total_steps, self._settle)
         for group in self._optimizer.param_groups:
-            # not as slow as another attachment, or a step that has failed, may have made it, times this
+            # another attachment, or a step that has failed, may have slowed it down
             full = group.setdefault(_FULL_RATE, group["lr"])
             group["lr"] = min(group["lr"], full * factor)
-        return (args[0], *map(self._guarded, args[1:])), {
-            name: self._guarded(each) for name, each in kwargs.items()
-        }
+        guarded = {name: self._guarded(each) for name, each in kwargs.items()}
+        return (args[0], *map(self._guarded, args[1:])), guarded
 
     def _guarded(self, argument: Any) -> Any:
         """A closure that gives the learning rate back if it fails; all else as it is."""
         if not callable(argument):
             return argument
 
-        def closure() -> Any:
+        def closure(*args: Any, **kwargs: Any) -> Any:
             try:
-                return argument()
+                return argument(*args, **kwargs)
             except BaseException:
                 self._give_back()
                 raise
@@ -128,8 +127,8 @@ class Attachment:
     def _new_steps(self) -> Tensor:
         """Forward steps since the last step of the optimiser.
 
-        They are several where gradients are accumulated, or a scaler has left out a step of the optimiser;
-        the last one alone where a checkpoint may have been loaded meanwhile, as between `attach` and the first.
+        They are several where gradients are accumulated, or a scaler has left out a step of the optimiser.
+        Only the last one is new where a checkpoint may have been loaded since, as it is often after `attach`.
         """
         passed, now = self._seen, self._step()
         self._seen = now

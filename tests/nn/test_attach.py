@@ -595,7 +595,20 @@ def test_settling_brings_the_learning_rate_to_zero_and_gives_it_back_after_each_
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=lr)
     assert rates_used(one, 10) == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
     assert float(one.optimizer.param_groups[0]["lr"]) == pytest.approx(0.001)
-    assert rates_used(one, 3) == [0, 0, 0]  # and not below it, where a training runs on
+
+
+def test_a_training_that_runs_on_after_settling_is_warned_once_and_stays_at_rate_zero():
+    one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
+    rates_used(one, 10)
+    with pytest.warns(UserWarning) as caught:
+        assert rates_used(one, 3) == [0, 0, 0]
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message) == (
+        "attach: total_steps=10 is over and the learning rate is zero from now on; "
+        "give the steps of the whole training"
+    )
+    assert one.optimizer.param_groups[0]["lr"] == 0.001
 
 
 def test_settling_works_under_a_scheduler():
@@ -615,6 +628,77 @@ def test_a_resumed_training_settles_where_it_was():
     second = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     second.net.load_state_dict(first.net.state_dict())
     assert rates_used(second, 3) == pytest.approx([0.001 * factor for factor in SETTLING[7:]], abs=1e-6)
+
+
+def with_closures(one, how):
+    """Learning rate of each of ten steps of plain SGD, whose forward and backward passes are in a closure."""
+
+    def closure():
+        one.optimizer.zero_grad()
+        loss = one.net(torch.randn(16, 4)).sum()
+        loss.backward()
+        return loss
+
+    rates = []
+    for _ in range(10):
+        before = one.behind.bias.detach().clone()
+        assert torch.is_tensor(how(one.optimizer, closure))
+        rates.append(float((before - one.behind.bias.detach()).mean() / 16))
+    return rates
+
+
+@pytest.mark.parametrize(
+    "how",
+    [lambda optimizer, closure: optimizer.step(closure), lambda o, closure: o.step(closure=closure)],
+    ids=["position", "keyword"],
+)
+def test_with_a_closure_settling_slows_the_same_steps_as_without(how):
+    one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
+    assert with_closures(one, how) == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
+
+
+def test_where_a_closure_raises_the_learning_rate_is_given_back_at_once():
+    one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
+    rates_used(one, 7)
+
+    def closure():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        one.optimizer.step(closure)
+    assert one.optimizer.param_groups[0]["lr"] == 0.001
+    assert "full_lr" not in one.optimizer.param_groups[0]
+    assert rates_used(one, 3) == pytest.approx([0.001 * factor for factor in SETTLING[7:]], abs=1e-6)
+
+
+def test_where_a_step_fails_without_a_closure_the_next_ones_have_their_learning_rates():
+    one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
+    rates_used(one, 6)
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    hook = one.optimizer.register_step_pre_hook(fail)  # after attach's own
+    with pytest.raises(RuntimeError, match="out of memory"):
+        rates_used(one, 1)
+    hook.remove()
+    assert rates_used(one, 3) == pytest.approx([0.001 * factor for factor in SETTLING[7:]], abs=1e-6)
+    assert one.optimizer.param_groups[0]["lr"] == 0.001
+
+
+def test_two_models_of_one_optimizer_settle_and_the_learning_rate_is_given_back():
+    nets = [nn.Sequential(nn.Linear(4, 6), Stamina(6, settle=0.5, **CALM), nn.Linear(6, 3)) for _ in range(2)]
+    optimizer = torch.optim.SGD([each for net in nets for each in net.parameters()], lr=0.1)
+    for net in nets:
+        attach(net, optimizer, total_steps=4)
+    for factor in (1, 1, 1, 0.5):
+        sum(net(torch.randn(8, 4)).sum() for net in nets).backward()
+        before = [net[2].bias.detach().clone() for net in nets]
+        optimizer.step()
+        for net, bias in zip(nets, before, strict=True):
+            torch.testing.assert_close(bias - net[2].bias, 0.1 * factor * net[2].bias.grad)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+        optimizer.zero_grad()
 
 
 @pytest.mark.parametrize("settle", [0.0, 0.4])
@@ -726,6 +810,23 @@ def test_an_attached_net_can_be_copied_and_attached_anew(twin):
         assert torch.equal(value, other.net.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_of_an_attached_net_works_as_if_never_attached(twin):
+    one = training(Stamina(6, regrowth_rate=1.0, **CALM), **STILL)
+    other = twin(one.net)
+    other[1].gain[2] = -2e9
+    other[1].reference.fill_(1.0)
+    dead = []
+    for _ in range(2):
+        other(torch.randn(16, 4))
+        dead.append(torch.nonzero(~other[1].alive).flatten().tolist())
+    assert dead == [[2], []]
+    needy = twin(training(Stamina(6, rebirth="fresh"), **STILL).net)
+    assert complaint(needy, torch.randn(16, 4)) == (
+        "Stamina: rebirth=fresh needs the layers around it; call hebbevo.nn.attach(model, optimizer)"
+    )
+
+
 def test_detached_units_keep_their_mask_and_stop_changing():
     one = training(Stamina(6, settle=0.9, **EAGER), total_steps=100, **SGD)
     one.units.alive[2] = False
@@ -734,6 +835,210 @@ def test_detached_units_keep_their_mask_and_stop_changing():
     one.step()
     assert one.dead() == [2]
     assert one.optimizer.param_groups[0]["lr"] == 0.1
+
+
+# attaching again
+
+
+def attached(times):
+    """Who is alive, and the learning rate, in each of ten steps of a net attached ``times`` times."""
+    units = Stamina(40, seed=9, settle=0.5, **EAGER | dict(max_deaths=0.05, hebbian_threshold=1.0))
+    one = training(units, total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
+    for _ in range(times - 1):
+        one.attachment = attach(one.net, one.optimizer, total_steps=10)
+    alive, rates = [], []
+    for _ in range(10):
+        rates += rates_used(one, 1)
+        alive.append(one.units.alive.tolist())
+    return alive, rates
+
+
+def test_attaching_again_doubles_no_deaths_and_slows_no_learning_rate_twice():
+    (once, rates), (again, their_rates) = attached(1), attached(3)
+    assert [sum(each) for each in once[:3]] == [38, 37, 36]
+    assert again == once
+    assert their_rates == rates == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
+
+
+def test_the_attachment_made_last_is_the_one_that_works():
+    one = training(Stamina(6, **CALM), **STILL)
+    attach(one.net, one.optimizer).detach()
+    one.kill(2)
+    one.step()
+    assert one.dead() == []
+
+
+def test_a_refused_attachment_leaves_the_one_before_in_place():
+    one = training(Stamina(6, **CALM), **STILL)
+    one.units.configure(settle=0.5)
+    complaint(attach, one.net, one.optimizer)
+    one.kill(2)
+    one.step()
+    assert one.dead() == [2]
+
+
+def test_attaching_a_second_model_to_an_optimizer_leaves_the_first_attached():
+    one = training(Stamina(6, **CALM), **STILL)
+    other = nn.Sequential(nn.Linear(4, 6), Stamina(6, **CALM), nn.Linear(6, 3))
+    one.optimizer.add_param_group(dict(params=list(other.parameters())))
+    attach(other, one.optimizer)
+    one.kill(2)
+    one.step()
+    assert one.dead() == [2]
+
+
+def test_a_second_training_may_go_on_where_the_first_has_ended():
+    one = training(Stamina(6, settle=0.5, **CALM), total_steps=4, **STILL)
+    for _ in range(4):
+        one.step()
+    assert complaint(attach, one.net, one.optimizer, total_steps=4) == (
+        "attach: total_steps=4 is over, the model has taken 4 forward steps; "
+        "give the steps of all its trainings"
+    )
+    attach(one.net, one.optimizer, total_steps=8)
+    one.step()
+    assert one.units.steps == 5
+
+
+# steps of the optimizer that are rarer than those of the model
+
+
+def test_an_event_between_the_steps_of_the_optimizer_comes_with_the_next_of_them():
+    one = training(Stamina(6, **CALM | dict(prune_period=3)), **STILL)
+    dead = []
+    for batches in (1, 3, 1, 3):  # gradients are accumulated
+        one.kill(len(dead))
+        for _ in range(batches):
+            one.net(torch.randn(16, 4)).sum().backward()
+        one.optimizer.step()
+        dead.append(one.dead())
+    # steps 1, 2-4, 5 and 6-8
+    assert dead == [[], [0, 1], [0, 1], [0, 1, 2, 3]]
+
+
+def test_a_step_that_a_scaler_leaves_out_delays_the_event_and_does_not_lose_it():
+    one = training(Stamina(6, **CALM | dict(prune_period=2)), **STILL)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    dead = []
+    for step, spoiled in enumerate([False, True, False], start=1):
+        if step == 2:
+            one.kill(2)
+        loss = one.net(torch.randn(16, 4)).sum()
+        scaler.scale(loss * (torch.inf if spoiled else 1)).backward()
+        scaler.step(one.optimizer)
+        scaler.update()
+        one.optimizer.zero_grad()
+        dead.append(one.dead())
+    assert dead == [[], [], [2]]
+
+
+def test_a_second_step_of_the_optimizer_after_the_same_forward_step_is_no_second_event():
+    one = training(Stamina(6, **CALM | dict(max_deaths=0.2)), **STILL)
+    one.kill(2, 3)
+    one.step()
+    one.optimizer.step()
+    assert one.units.alive.sum() == 5
+
+
+@pytest.mark.parametrize("trained", [0, 9], ids=["at first", "in the middle"])
+def test_where_a_checkpoint_is_loaded_no_event_comes_between_those_that_were_due(trained):
+    one = training(Stamina(6, **CALM | dict(prune_period=5)), **STILL)
+    for _ in range(trained):
+        one.step()
+    one.units.load_state_dict(one.units.state_dict() | {"steps": torch.tensor(7 if trained else 13)})
+    one.kill(2)
+    dead = []
+    for _ in range(3):
+        one.step()
+        dead.append(one.dead())
+    assert dead == ([[], [], [2]] if trained else [[], [2], [2]])  # at steps 10 and 15
+
+
+class Counted(dict):
+    """An optimizer's state that counts how often it is gone through."""
+
+    times = 0
+
+    def items(self):
+        self.times += 1
+        return super().items()
+
+
+def test_the_moments_are_collected_only_where_a_unit_is_due_and_once_for_all():
+    net = nn.Sequential(
+        nn.Linear(4, 6),
+        Stamina(6, **CALM | dict(prune_period=3)),
+        nn.Linear(6, 6),
+        Stamina(6, **CALM | dict(prune_period=3)),
+        nn.Linear(6, 3),
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    attach(net, optimizer)
+    optimizer.state = Counted((parameter, {}) for parameter in net.parameters())
+    times = []
+    for _ in range(6):
+        net(torch.randn(8, 4)).sum().backward()
+        optimizer.step()
+        times.append(optimizer.state.times)
+    assert times == [0, 0, 1, 1, 1, 2]
+
+
+# models in what others make of them
+
+
+class Fabric(nn.Module):
+    """What Fabric makes of a model: the model, and behind it what is called."""
+
+    def __init__(self, model):
+        super().__init__()
+        self._forward_module = self._original_module = model
+
+    def forward(self, x):
+        return self._forward_module(x)
+
+
+WRAPPERS = {
+    "compile": lambda net: torch.compile(net, backend="eager"),
+    "Fabric": Fabric,
+    "DataParallel": nn.DataParallel,
+    "compile, Fabric": lambda net: torch.compile(Fabric(net), backend="eager"),
+    "DataParallel, compile": lambda net: nn.DataParallel(torch.compile(net, backend="eager")),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
+@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapped_model_is_attached_as_the_model_itself(wrapper):
+    net = nn.Sequential(
+        nn.Linear(4, 6), Stamina(6, seed=2, regrowth_rate=1.0, rebirth="fresh", **CALM), nn.Linear(6, 3)
+    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9)
+    attach(net, optimizer)
+    wrapped = wrapper(net)
+    attach(wrapped, optimizer)  # and is known to be the same
+    assert len(optimizer._optimizer_step_post_hooks) == 1
+    net[1].alive[2] = False
+    before = net[0].weight.detach().clone()
+    wrapped(torch.randn(5, 4)).sum().backward()
+    optimizer.step()
+    assert net[1].alive.all()
+    assert (net[0].weight != before).any(1).tolist() == [False, False, True, False, False, False]
+    assert (net[2].weight == 0).all(0).tolist() == [False, False, True, False, False, False]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch is built without it")
+@pytest.mark.parametrize("within", [lambda net: net, Fabric], ids=["alone", "Fabric"])
+def test_a_distributed_model_is_refused(within):
+    net = nn.Sequential(nn.Linear(4, 6), Stamina(6), nn.Linear(6, 3))
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        model = within(nn.parallel.DistributedDataParallel(net))
+        assert complaint(attach, model, torch.optim.SGD(net.parameters())) == (
+            "attach: DistributedDataParallel is not supported, every rank would rewire from its own "
+            "statistics; train in one process"
+        )
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 # complaints
@@ -756,6 +1061,25 @@ def test_attached_units_take_what_they_refuse_alone(knobs):
     assert one.units.steps == 1
 
 
+def test_a_model_without_a_plastic_module_is_refused():
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == (
+        "attach: the model has no plastic module; put a Stamina or a HebbMask into it"
+    )
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    net = nn.Sequential(nn.Linear(4, 6), Stamina(6), nn.Linear(6, 3))
+    assert complaint(attach, net, torch.optim.SGD(copy.deepcopy(net).parameters())) == (
+        "attach: the optimizer has none of the model's parameters; make it of model.parameters()"
+    )
+
+
+def test_an_optimizer_of_a_part_of_the_model_is_taken():
+    net = nn.Sequential(nn.Linear(4, 6), Stamina(6), nn.Linear(6, 3))
+    attach(net, torch.optim.SGD(net[2].parameters()))
+
+
 def test_settling_without_the_training_length_is_refused():
     assert complaint(training, Stamina(6, settle=0.5), **SGD) == (
         "attach: settle needs the training's length; give attach(..., total_steps=N)"
@@ -763,7 +1087,7 @@ def test_settling_without_the_training_length_is_refused():
 
 
 def test_growth_without_an_observed_loss_is_refused_and_the_learning_rate_given_back():
-    one = training(Stamina(6, growth_rate=0.5, settle=0.5), total_steps=1, **SGD)
+    one = training(Stamina(6, growth_rate=0.5, settle=0.5), total_steps=2, **SGD)
     one.units.steps.fill_(1)
     one.net(torch.randn(2, 4)).sum().backward()
     assert complaint(one.optimizer.step) == (

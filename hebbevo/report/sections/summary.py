@@ -77,7 +77,8 @@ def _score(study: Study, row: Row) -> str:
 
 def _size(study: Study, row: Row) -> str:
     alive, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
-    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, trial {row['trial']})"
+    trial = int(row["trial"])
+    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, trial {trial})"
 
 
 def _tiles(study: Study) -> str:
