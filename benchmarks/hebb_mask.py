@@ -78,11 +78,15 @@ def accuracy(net: nn.Module, pixels: bool) -> float:
         return (net.eval()(x).argmax(1) == y).float().mean().item()
 
 
+def images(recipe: Recipe) -> int:
+    return recipe.images or len(data(recipe.pixels)[0])
+
+
 def train(recipe: Recipe, last: nn.Module, seed: int) -> nn.Module:
     """Train a net that ends in ``last``; nets of one recipe and seed differ in nothing else."""
     x, y, _, _ = data(recipe.pixels)
     rng = np.random.default_rng(seed)
-    rows = torch.from_numpy(rng.permutation(len(x))[: recipe.images or len(x)])
+    rows = torch.from_numpy(rng.permutation(len(x))[: images(recipe)])
     torch.manual_seed(seed)
     first = nn.Linear(x.shape[1], HIDDEN)
     net = nn.Sequential(first, nn.ReLU() if recipe.relu else nn.Identity(), last)
@@ -113,6 +117,7 @@ def reached(recipe: Recipe, net: nn.Module, mask: Tensor) -> Reached:
 
 def masked(recipe: Recipe, knobs: Mapping[str, float | str], seed: int) -> Reached:
     last = HebbMask(head(seed), ["weight"], **knobs)
+    last.begin(recipe.epochs * -(-images(recipe) // recipe.batch))
     return reached(recipe, train(recipe, last, seed), last.masks()["weight"])
 
 
@@ -199,47 +204,44 @@ def curve(seeds: Sequence[int]) -> Iterable[list[str]]:
             yield [hidden, form, f"{rate:g}", f"{threshold:g}", *cells(found, unmasked)]
 
 
-DECAYING = (
-    (Recipe(relu=False), "weighted", 0.01, 0.01, 0.5),
-    (Recipe(relu=False), "agreement", 0.01, 0.01, 0.5),
-    (Recipe(relu=True), "weighted", 0.01, 0.01, 0.5),
-    (Recipe(relu=True), "weighted", 0.001, 0.001, 0.5),
-    *(
-        (Recipe(relu=True, epochs=10, learning_rate=0.001, adam=True), "weighted", rate, 0.0005, 0.1)
-        for rate in (6.5e-6, 4e-6, 3.5e-6, 3e-6)
-    ),
+LINEAR, RELU = Recipe(relu=False), Recipe(relu=True)
+LONG = Recipe(relu=True, epochs=10, learning_rate=0.001, adam=True)
+DECAYING = (  # form, rate, decay, threshold, settle
+    (LINEAR, "weighted", 0.01, 0.01, 0.5, 0.0),
+    (LINEAR, "agreement", 0.01, 0.01, 0.5, 0.0),
+    (RELU, "weighted", 0.01, 0.01, 0.5, 0.0),
+    (RELU, "weighted", 0.001, 0.001, 0.5, 0.0),
+    (LONG, "weighted", 6.5e-6, 0.0005, 0.1, 0.0),
+    (LONG, "weighted", 4e-6, 0.0005, 0.1, 0.0),
+    (LONG, "weighted", 3.5e-6, 0.0005, 0.1, 0.0),
+    (LONG, "weighted", 3.5e-6, 0.0005, 0.1, 0.3),
 )
 
 
 def decaying(seeds: Sequence[int]) -> Iterable[list[str]]:
     """All images, with decay, beside the controls."""
-    for recipe, form, rate, decay, threshold in DECAYING:
+    for recipe, form, rate, decay, threshold, settle in DECAYING:
         knobs = {
             "update_form": form,
             "permanence_rate": rate,
             "permanence_decay": decay,
             "prune_threshold": threshold,
+            "settle": settle,
         }
         unmasked = [accuracy(dense(recipe, seed), recipe.pixels) for seed in seeds]
         found = [masked(recipe, knobs, seed) for seed in seeds]
-        controls = [
-            spread(
-                (control(recipe, each.out, seed).accuracy for each, seed in zip(found, seeds, strict=True)),
-                100,
-                2,
-            )
+        controls = (
+            [control(recipe, each.out, seed).accuracy for each, seed in zip(found, seeds, strict=True)]
             for control in (random_mask, smallest_cut)
-        ]
+        )
         yield [
             "ReLU" if recipe.relu else "linear",
             f"AdamW, {recipe.epochs}" if recipe.adam else f"SGD, {recipe.epochs}",
             form,
-            f"{rate:g}",
-            f"{decay:g}",
-            f"{threshold:g}",
+            *(f"{value:g}" for value in (rate, decay, threshold, settle)),
             spread(unmasked, 100, 2),
             *cells(found, unmasked),
-            *controls,
+            *(spread(control, 100, 2) for control in controls),
         ]
 
 
@@ -292,7 +294,18 @@ def main() -> None:
     show(("hidden", "form", "rate", "threshold", *FOUND), curve(seeds))
     print("With decay: all images, batch 64; controls of as many connections\n")
     show(
-        ("hidden", "training", "form", "rate", "decay", "threshold", "unmasked %", *FOUND, *CONTROLS),
+        (
+            "hidden",
+            "training",
+            "form",
+            "rate",
+            "decay",
+            "threshold",
+            "settle",
+            "unmasked %",
+            *FOUND,
+            *CONTROLS,
+        ),
         decaying(seeds),
     )
     print("Milliseconds a training step of batch 64\n")

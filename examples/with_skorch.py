@@ -1,8 +1,4 @@
-"""The same training with skorch: a callback attaches when a training begins and detaches when it ends.
-
-skorch makes model and optimiser anew for every `fit`, but goes on with them in `partial_fit`: a callback that
-does not detach would be attached twice.
-"""
+"""The same training with skorch: a callback attaches when a training begins and detaches when it ends."""
 
 import sys
 from typing import Any

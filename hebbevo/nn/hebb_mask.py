@@ -240,7 +240,7 @@ class HebbMask(Plastic):
             # with nothing but its biases left, a net that has diverged would look sound: NaN moves nothing
             moves.mul_(rate / sum(numbers)).nan_to_num_(0, 0, 0)
             P = connections.permanence.mul_(kept).add_(moves)
-            P.copy_(P.maximum(-self.permanence_bound).minimum(self.permanence_bound))
+            P.copy_(P.clamp(-self.permanence_bound, self.permanence_bound))
             connections.connected.bitwise_and_(stays < P).bitwise_or_(returns < P)
 
 
@@ -250,7 +250,7 @@ class _Connections(nn.Module):
     permanence: Tensor
     connected: Tensor  # bool, in at the next forward
     frozen: Tensor  # bool, out at the last forward step
-    held: Tensor  # the weights of those that were out at the last forward step; elsewhere zero
+    held: Tensor  # the weights at the last forward step
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -259,57 +259,25 @@ class _Connections(nn.Module):
         self.register_buffer("permanence", torch.zeros_like(weight, dtype=at_least_single))
         self.register_buffer("connected", torch.ones_like(weight, dtype=torch.bool))
         self.register_buffer("frozen", torch.zeros_like(weight, dtype=torch.bool))
-        self.register_buffer("held", torch.zeros_like(weight))
+        self.register_buffer("held", weight.clone())
 
     def undisturbed(self, weight: Tensor) -> Tensor:
         """Without what momentum and weight decay have done to weights that were out."""
-        return _kept(weight, ~self.frozen) + self.held
+        return torch.where(self.frozen, self.held, weight)
 
     @torch.no_grad()
     def restore(self, weight: Tensor) -> None:
-        """Undo in place what the optimiser has done to weights that were out; hold those that are."""
-        weight.copy_(self.undisturbed(weight))
-        self.frozen.copy_(~self.connected)
-        self.held.copy_(_kept(weight, self.frozen))
+        """Undo in place what the optimiser has done to weights that were out; remember those that are."""
+        self.held.copy_(self.undisturbed(weight))
+        weight.copy_(self.held)
+        self.frozen.copy_(self.connected.logical_not())
 
     def mask(self, weight: Tensor) -> Tensor:
         """Zero where out, whatever the weight, inf and NaN included."""
-        return _kept(weight, _snapshot(self.connected))
+        return torch.where(_snapshot(self.connected), weight, 0)
 
     def extra_repr(self) -> str:
         return f"{self.connected.numel()}"
-
-
-def _kept(values: Tensor, mask: Tensor) -> Tensor:
-    """The values where ``mask``, elsewhere zero."""
-    if torch.compiler.is_compiling() or values.device.type != "cpu":
-        return torch.where(mask, values, 0)
-    kept: Tensor = _Kept.apply(values, mask)  # type: ignore[no-untyped-call]
-    return kept
-
-
-class _Kept(torch.autograd.Function):
-    """`torch.where`, which takes ten times as long on a CPU where nobody can guess the mask."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(values: Tensor, mask: Tensor) -> Tensor:
-        bits = _BITS[values.itemsize]
-        return mask.to(bits).neg_().bitwise_and_(values.view(bits)).view(values.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        _, mask = inputs
-        ctx.save_for_backward(mask)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        return _kept(grad, mask), None
-
-
-_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def _snapshot(mask: Tensor) -> Tensor:
