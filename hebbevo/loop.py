@@ -179,6 +179,9 @@ def _continue(
     watch: Watcher,
 ) -> Study:
     with ledger.held(path), Ledger.open(path) as book:
+        if "alone" not in book.facts:
+            what = "was begun by an earlier hebbevo, and only that one can continue it"
+            raise StudyError(f"{path}: {what}; write another --study")
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
         total = in_force if trials is None else trials

@@ -26,6 +26,7 @@ class Study:
         total: number of trials to reach, as last asked for.
         versions: of Python and the libraries that made the study.
         count: what survivors are, ``neurons`` or ``connections``.
+        alone: why its networks train one by one; empty where they are stacked.
         neurons: of these, before any dies, in the largest network that the space can make.
         chance: validation accuracy of always answering the most frequent class.
     """
@@ -37,6 +38,7 @@ class Study:
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = ledger.facts["versions"]
         self.count: str = ledger.spec.network.count
+        self.alone: str = ledger.facts.get("alone", "")
         self.neurons: int = ledger.facts["neurons"]
         self.chance: float = ledger.facts["chance"]
         genes = {gene.name: _kind(gene) for gene in ledger.spec.space.genes}

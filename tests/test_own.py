@@ -1,6 +1,8 @@
 """The user's own network, data, loss and score, from the space file to the report."""
 
 import itertools
+import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -300,6 +302,21 @@ def test_a_function_that_builds_no_network_for_these_data_is_one_line(
     )
     assert complaint(hebbevo.search, space, study="s.db").startswith(line.replace("CODE", code))
     assert not Path("s.db").exists()
+
+
+def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -> None:
+    hebbevo.search(space, study="s.db", trials=6)
+    with sqlite3.connect("s.db") as connection:
+        key, facts = connection.execute(
+            "SELECT key, value_json FROM study_user_attributes WHERE value_json LIKE '%cohort_width%'"
+        ).fetchone()
+        earlier = {name: value for name, value in json.loads(facts).items() if name != "alone"}
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", (json.dumps(earlier), key)
+        )
+    connection.close()
+    assert len(hebbevo.open_study("s.db").trials()) == 6
+    assert "was begun by an earlier hebbevo" in complaint(hebbevo.resume, "s.db", trials=7, allow_code=allow)
 
 
 def test_a_study_of_other_data_shapes_is_not_continued(space: Path, code: str) -> None:

@@ -39,6 +39,10 @@ class Study(Protocol):
         """What survivors are: neurons or connections."""
 
     @property
+    def alone(self) -> str:
+        """Why its networks train one by one; empty where they are stacked."""
+
+    @property
     def neurons(self) -> int:
         """Hidden neurons of the largest network."""
 
@@ -69,6 +73,7 @@ class Snapshot:
     goal: Goal
     versions: dict[str, str]
     count: str
+    alone: str
     neurons: int
     chance: float
     all_trials: pd.DataFrame
@@ -102,6 +107,7 @@ def snapshot(study: Study) -> Snapshot:
         study.goal,
         study.versions,
         study.count,
+        study.alone,
         study.neurons,
         study.chance,
         study.trials(),

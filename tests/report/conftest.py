@@ -27,6 +27,7 @@ class FakeStudy:
     genome: dict = field(default_factory=lambda: GENOME)
     goal: Goal = field(default_factory=Goal)
     count: str = "neurons"
+    alone: str = ""
     name: str = "stamina"
     dataset: str = "digits"
     path: Path = Path("studies/stamina.db")

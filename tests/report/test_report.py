@@ -285,9 +285,10 @@ def test_a_study_of_one_trial_has_every_section_but_those_of_what_went_wrong(sma
 def test_what_could_not_be_followed_or_stacked_is_told_with_the_number_of_trials(small, tmp_path):
     frame = small.frame.copy()
     frame.loc[frame.index[:3], "notes"] = "trained alone: its <drop.p> is another than the other nets'"
-    page, *_ = write(replace(small, frame=frame), tmp_path)
+    page, *_ = write(replace(small, frame=frame, alone="hardly two are alike"), tmp_path)
     text = Document(page.read_text()).text
     assert "How the networks were measured" in text
+    assert "alltrained one by one: hardly two are alike" in text
     assert "3trained alone: its <drop.p> is another" in text
 
 
