@@ -469,7 +469,7 @@ def split_of(book: Ledger) -> Split:
     if (dataset.fingerprint, shape) != (book.facts["fingerprint"], book.facts["shape"]):
         raise StudyError(
             f"{book.path}: the data set {task.dataset} has changed since the study began; "
-            "put the old data back, or start another study"
+            "put the old data back (a function must give the same every time), or start another study"
         )
     return data.split(dataset, book.spec.search.seed, task.batch_size)
 

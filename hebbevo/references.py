@@ -86,6 +86,17 @@ def calling(text: str) -> Iterator[None]:
         raise UsageError(f"{text}: raised {_told(text, error)}") from error
 
 
+def called(text: str) -> Callable[..., Any]:
+    """What a reference names, as `resolve` gives it; what it raises is told as by `calling`."""
+    function = resolve(text)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with calling(text):
+            return function(*args, **kwargs)
+
+    return call
+
+
 def _imported(text: str, module_name: str) -> ModuleType:
     _look_in_working_directory()
     try:

@@ -76,17 +76,19 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
     if spec.network.module:
         nets = _own_nets(spec, plan, genomes)
         _try(spec, plan, nets[1], genomes[1], split)
-        if not any(_whole(net, shape, "neurons") for net in nets):
-            what = "has no hidden neuron: no linear layer or convolution that another listens to"
-            raise UsageError(f"{spec.network.module}: {what}")
     else:
         bound = _largest(spec, plan)
         nets = [bound.build({}, seed=0), *(plan.network.build(plan.given(genome), 0) for genome in genomes)]
+    whole = max(_whole(net, shape, plan.count) for net in nets)
+    if not whole:
+        hidden = " that another listens to" if plan.count == "neurons" else ""
+        what = f"has no {plan.count} to count: no linear layer or convolution{hidden}"
+        raise UsageError(f"{spec.network.module}: {what}")
     alone = _why_alone(nets, shape, device)
     trainings = spec.search.population * spec.search.replicates
     cohorts = -(-trainings // (1 if alone else _widest(nets)))
     return {
-        "neurons": max(_whole(net, shape, plan.count) for net in nets),
+        "neurons": whole,
         "chance": _chance(plan, split),
         "alone": alone,
         "cohort_width": -(-trainings // cohorts),  # cohorts of equal size
@@ -150,10 +152,13 @@ def _try(spec: Spec, plan: Recipe, net: nn.Module, genome: Genome, split: Split)
             cohort = Cohort(plan, Alone(net, torch.device("cpu")), [plan.values(genome)], net, rows)
             batch = next(cohort.minibatches(epoch=0))
             cohort.train_batch(rows.x[batch], rows.y[batch])
+            given = cohort.outputs(rows.x_val[:1]).shape[-1]
+            if given != len(split.classes):
+                raise ValueError(f"it gives {given} numbers a row for {len(split.classes)} classes")
             cohort.scores()
     except UsageError:
         raise
-    except Exception as error:  # of the user's code, or because of it
+    except (Exception, SystemExit) as error:  # of the user's code, or because of it
         first, *_ = str(error).strip().splitlines() or ["no message"]
         what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
         raise UsageError(f"{spec.network.module}: {what}: {type(error).__name__}: {first}") from error

@@ -480,7 +480,9 @@ class Spec(_Model):
             if value is not None:
                 part, key = OPTIONS[option]
                 raw[part][key] = value
-        options: dict[KeyPath, str] = {path: option for option, path in OPTIONS.items()}
+        options: dict[KeyPath, str] = {
+            path: option for option, path in OPTIONS.items() if values[option] is not None
+        }
         for problem in (*_structure(raw), *_meaning(raw)):
             raise SpaceError(_one_line(f"{options.get(problem.path, _key(problem.path))}: {problem.what}"))
         return Spec.model_validate(raw)

@@ -1,5 +1,6 @@
 """The user's own network, data, loss and score, from the space file to the report."""
 
+import io
 import itertools
 import json
 import sqlite3
@@ -16,6 +17,8 @@ from hebbevo.ledger import Ledger
 from hebbevo.report import write
 
 CODE = """\
+import sys
+
 import numpy as np
 import torch
 from torch import nn
@@ -52,6 +55,34 @@ def smooth(outputs, labels):
 def balanced(outputs, labels):
     hits = outputs.argmax(-1) == labels
     return torch.stack([hits[labels == label].double().mean() for label in labels.unique()]).mean()
+
+
+BACKBONE = nn.Sequential(nn.Linear(6, 8), nn.ReLU())
+
+
+def sharing():
+    return nn.Sequential(BACKBONE, nn.Linear(8, 3))
+
+
+def noisy(rate):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+        def forward(self, x):
+            if rate > 0.8:
+                raise SystemExit(3)
+            print("a line")
+            sys.stdin.read()
+            return self.layers(x)
+
+    print("another")
+    return Net()
+
+
+def mistaken(outputs, labels):
+    return undefined(outputs)
 
 
 def nothing():
@@ -235,6 +266,45 @@ def test_where_hardly_two_networks_are_alike_they_train_alone_and_it_is_said_onc
     pd.testing.assert_frame_equal(table(study), table(again), check_exact=True)
 
 
+def simple(code: str, function: str, genome: str = "learning_rate: {low: 3e-3, high: 3e-2}") -> str:
+    return (
+        f"version: 1\nname: simple\ntask: {{dataset: '{code}:load', epochs: 1, batch_size: 32}}\n"
+        f"network: {{module: '{code}:{function}'}}\nsearch: {{sampler: ga, population: 4, trials: 8}}\n"
+        f"genome:\n  {genome}\n"
+    )
+
+
+def test_modules_that_a_builder_shares_between_calls_are_not_trained_on_from_trial_to_trial(
+    space: Path, code: str
+) -> None:
+    space.write_text(simple(code, "sharing"))
+    one, two = (table(hebbevo.search(space, study=f"{n}.db", workers=n)) for n in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    assert one.notes.isna().all()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_network_that_prints_reads_and_exits_stops_nothing(
+    space: Path, code: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    space.write_text(simple(code, "noisy", "rate: {low: 0.0, high: 1.0}"))
+    text = space.read_text().replace("rate: {low: 0.0, high: 1.0}", "rate: {choices: [0.1, 0.9, 0.2]}")
+    space.write_text(text)
+    trials = hebbevo.search(space, study="s.db", workers=workers).trials()
+    failed = trials["genome.rate"] == 0.9
+    assert failed.any() and not failed.all()
+    assert (trials.state == failed.map({True: "failed", False: "complete"})).all()
+    assert set(trials.failure.dropna()) == {"SystemExit: 3"}
+
+
+def test_a_mistake_in_a_loss_is_told_with_its_place(space: Path, code: str) -> None:
+    space.write_text(simple(code, "sharing").replace("epochs: 1", f"epochs: 1, loss: '{code}:mistaken'"))
+    line = complaint(hebbevo.search, space, study="s.db")
+    assert line.startswith(f"{code}:mistaken: raised NameError: name 'undefined' is not defined (")
+    assert f"{code}.py:" in line
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line"),
     [
@@ -288,7 +358,7 @@ def test_what_shows_only_when_a_network_is_built_is_one_line_and_leaves_no_study
     ("function", "line"),
     [
         ("nothing", "CODE:nothing: gave NoneType; return an nn.Module"),
-        ("shapeless", "CODE:shapeless: has no hidden neuron: no linear layer or convolution"),
+        ("shapeless", "CODE:shapeless: has no neurons to count: no linear layer or convolution that anot"),
         ("narrow", "CODE:narrow: a network of it cannot be trained on rows of shape (6,): RuntimeError"),
         ("positional", "CODE:positional: raised TypeError: positional() missing 1 required"),
     ],

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import threading
 from queue import SimpleQueue
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -21,8 +20,10 @@ def main() -> None:
     """Work until the input ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not come between the answers
+    questions = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor must whatever reads take them
     requests: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
+    threading.Thread(target=_read, args=(questions, requests), daemon=True).start()
 
     recipe, split, device, threads = requests.get()
     torch.set_num_threads(threads)
@@ -32,10 +33,10 @@ def main() -> None:
         answers.flush()
 
 
-def _read(requests: SimpleQueue[Any]) -> None:
+def _read(questions: IO[bytes], requests: SimpleQueue[Any]) -> None:
     try:
         while True:
-            requests.put(pickle.load(sys.stdin.buffer))
+            requests.put(pickle.load(questions))
     except EOFError:
         os._exit(0)  # nobody waits for the training under way
 

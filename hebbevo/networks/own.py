@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 
@@ -46,6 +48,8 @@ class OwnNetwork:
             net = function(**taken)
         if not isinstance(net, nn.Module):
             raise UsageError(f"{self.module}: gave {type(net).__name__}; return an nn.Module")
+        with suppress(RuntimeError):  # old `torch.nn.utils.weight_norm` cannot be copied
+            net = copy.deepcopy(net)  # the function may give the same modules every time
         if any(map(nn.parameter.is_lazy, chain(net.parameters(), net.buffers()))):
             what = "a layer of its network has no shape yet; call the network once before you return it"
             raise UsageError(f"{self.module}: {what}")

@@ -42,6 +42,9 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
     """
     import pandas as pd  # takes long, and a training does not need it
 
+    if inputs is not None and not isinstance(inputs, Tensor):
+        what = "only models of one input tensor can be counted; wrap yours in a module that takes one"
+        raise UsageError(f"count: inputs is of type {type(inputs).__name__}, and {what}")
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise UsageError(f"count: {name} has no shape yet; call the model once before you count")

@@ -126,6 +126,7 @@ class HebbMask(Plastic):
             if parameter is layer.weight
         ]
         for place, layer in enumerate(layers):
+            layer.register_forward_pre_hook(self._expect)
             layer.register_forward_hook(partial(self._hear, place), with_kwargs=True)
 
     def permanences(self) -> dict[str, Tensor]:
@@ -155,6 +156,7 @@ class HebbMask(Plastic):
         """
         if not self.training:
             return self._called(self.weights(), args, kwargs)
+        self._refuse_recomputation()
         if self._settles and not self._knows_length:
             raise UsageError(
                 "HebbMask: settle needs the length of the training; "
@@ -209,6 +211,11 @@ class HebbMask(Plastic):
 
     def _by_sign(self) -> Tensor:
         return self.update_form == UPDATE_FORMS.index(_AGREEMENT)
+
+    def _expect(self, *call: object) -> None:
+        """See that a masked layer is called in a forward pass of this module, which gives it its weights."""
+        if self._heard is None and self.training:
+            self._refuse_recomputation()
 
     @torch.no_grad()
     def _hear(
@@ -335,7 +342,9 @@ def _layers(module: nn.Module, names: Sequence[str]) -> list[_Layer]:
     Raises:
         UsageError: a name that is no such weight or is given twice, or none at all.
     """
-    if isinstance(names, str) or not names:
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"HebbMask: {type(module).__name__} is no nn.Module; give it one to mask")
+    if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
         raise UsageError('HebbMask: name the parameters to mask in a list, for example ["weight"]')
     parameters = dict(module.named_parameters(remove_duplicate=False))
     seen: dict[int, str] = {}

@@ -177,7 +177,9 @@ def wire(model: nn.Module) -> tuple[dict[str, Neighbours], str]:
     except UsageError as error:
         found, note = {}, str(error)
     if lost := [name for name in units if name not in found and not note]:
-        note = f"{lost[0]}: is not called once in forward; give each layer its own module"
+        inside = any(lost[0].startswith(f"{name}.") for name in plastic_modules(model))
+        what = "is inside a mask, where nobody looks" if inside else "is not called once in forward"
+        note = f"{lost[0]}: {what}; " + ("put it outside" if inside else "give each layer its own module")
     neighbours = dict.fromkeys(units, Neighbours()) | found
     for name, module in units.items():
         around = neighbours[name]

@@ -126,7 +126,7 @@ class Plan:
                 heard = flow.heard()
         except NotFollowed:
             raise
-        except Exception as error:  # a forward pass may raise anything
+        except (Exception, SystemExit) as error:  # a forward pass may raise anything
             line = str(error).strip().partition("\n")[0]
             raise NotFollowed(f"{type(error).__name__}: {line}" if line else type(error).__name__) from error
         hidden = {name for name, listened in zip(flow.names, heard, strict=True) if listened}
@@ -346,7 +346,7 @@ def runs(net: nn.Module, inputs: Tensor) -> bool:
     with torch.no_grad(), _still(net, _copied(net)) as forward:
         try:
             forward(inputs)
-        except Exception:  # a forward pass may raise anything
+        except (Exception, SystemExit):  # a forward pass may raise anything
             return False
     return True
 

@@ -64,6 +64,16 @@ class Plastic(nn.Module, ABC):
     def due(self, step: Tensor) -> Tensor:
         """Tell whether what is out may change after forward step ``step`` (1 is the first)."""
 
+    def _refuse_recomputation(self) -> None:
+        """Refuse to be run by a backward pass, which would count the same rows again.
+
+        Raises:
+            UsageError: this is the second forward pass of gradient checkpointing.
+        """
+        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+            name = type(self).__name__
+            raise UsageError(f"{name}: cannot be recomputed; leave it out of gradient checkpointing")
+
     def _check(self, key: str, value: object) -> None:
         if problem := self.knobs[key].problem(value):
             raise UsageError(f"{type(self).__name__}: {key}: {problem}")

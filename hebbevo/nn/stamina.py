@@ -213,11 +213,17 @@ class _StaminaUnits(PlasticUnits):
         ``x`` has ``num_neurons`` neurons along ``dim``.
 
         Raises:
-            UsageError: a knob was set that needs what only `hebbevo.nn.attach` gives.
+            UsageError: ``x`` has another number of neurons, or a knob was set that needs what only
+                `hebbevo.nn.attach` gives.
         """
+        if x.shape[self.dim] != self.num_neurons:
+            what = f"{x.shape[self.dim]} neurons along axis {self.dim} of {tuple(x.shape)}"
+            raise UsageError(f"{type(self).__name__}: {what}; it was made for {self.num_neurons}")
+        if self.training:
+            self._refuse_recomputation()
         alive = self.alive.clone()  # the mask may change below, and the backward pass needs this one
         y = self.transfer(x) * self._along(alive, x)
-        if not self.training:
+        if not self.training or not x.numel():
             return y
         if self._wants and not self.attached:
             what = "needs the layers around it; call hebbevo.nn.attach(model, optimizer)"

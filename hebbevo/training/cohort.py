@@ -15,7 +15,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo import references
 from hebbevo.data import Split
-from hebbevo.errors import UsageError
 from hebbevo.knobs import Value
 from hebbevo.nn import plastic_modules, plastic_units, wire
 from hebbevo.nn.attach import settling_factor
@@ -76,12 +75,12 @@ class Cohort:
     ) -> None:
         self._started = time.perf_counter()
         if not nets.parameters:
-            raise UsageError("the network has no parameter that is trained; give it one that requires_grad")
+            raise ValueError("the network has no parameter that is trained; give it one that requires_grad")
         self._recipe = recipe
         self._nets = nets
         self._rows = rows
-        self._loss_of: Function = references.resolve(recipe.loss) if recipe.loss else F.cross_entropy
-        self._score_of = references.resolve(recipe.score) if recipe.score else accuracy
+        self._loss_of: Function = references.called(recipe.loss) if recipe.loss else F.cross_entropy
+        self._score_of = references.called(recipe.score) if recipe.score else accuracy
         self._neighbours, note = wire(model)
         self._notes = [note] if note else []
         # a net alone may call other layers tomorrow: it is followed anew every time

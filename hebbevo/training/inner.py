@@ -56,7 +56,7 @@ def train(
     for row, candidate in enumerate(candidates):
         try:
             members[row] = _Member.of(recipe, candidate)
-        except Exception as error:  # a failed training is a recorded value
+        except (Exception, SystemExit) as error:  # a failed training is a recorded value
             measured[row] = Measurement.failed(_told(error))
     rows = Rows.of(split, recipe.network.shape, device)
     for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
@@ -89,7 +89,7 @@ def _measured(recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str)
     try:
         with _drawing_from(members[0].seed, rows.x.device):
             measured = _cohort(recipe, members, rows).train()
-    except Exception as error:  # a failed training is a recorded value
+    except (Exception, SystemExit) as error:  # a failed training is a recorded value
         if len(members) == 1:
             return [Measurement.failed(_told(error))]
         why = f"trained alone: its stack failed ({_told(error)})"  # perhaps only one net in it did
@@ -116,7 +116,7 @@ def _why_alone(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> str:
             for name in stacked | alone:
                 if not (name in stacked and name in alone and _close(stacked[name][number], alone[name][0])):
                     return f"trained alone: in a stack its {name} would be wrong"
-    except Exception as error:  # which may say only that it cannot be stacked
+    except (Exception, SystemExit) as error:  # which may say only that it cannot be stacked
         return f"trained alone: cannot be stacked ({_told(error)})"
     return ""
 
@@ -159,6 +159,6 @@ def _drawing_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     first_line, *_ = str(error).strip().splitlines() or ["no message"]
     return f"{type(error).__name__}: {first_line}"

@@ -770,3 +770,29 @@ def test_a_layer_of_two_names_and_a_tied_weight_are_masked_wherever_they_are():
     assert net.first.weight is net.tied.weight
     assert isinstance(net.first.weight, nn.Parameter)
     assert not net.first.weight.grad[0].any() and net.first.weight.grad[1].all()
+
+
+@pytest.mark.parametrize("where", ["around", "inside"])
+def test_gradient_checkpointing_is_refused(where):
+    from torch.utils.checkpoint import checkpoint
+
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x):
+            return checkpoint(self.fc, x, use_reentrant=False)
+
+    masked = HebbMask(nn.Linear(4, 4), ["weight"]) if where == "around" else HebbMask(Inside(), ["fc.weight"])
+    x = torch.randn(3, 4, requires_grad=True)
+    y = checkpoint(masked, x, use_reentrant=False) if where == "around" else masked(x)
+    with pytest.raises(UsageError, match="leave it out of gradient checkpointing"):
+        y.sum().backward()
+
+
+def test_what_is_no_module_or_no_name_is_refused_in_one_line():
+    for arguments in (("x", ["weight"]), (nn.Linear(2, 2), [0])):
+        with pytest.raises(UsageError) as caught:
+            HebbMask(*arguments)
+        assert len(str(caught.value).splitlines()) == 1

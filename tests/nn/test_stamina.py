@@ -831,3 +831,24 @@ def test_a_complaint_names_the_kind_of_units():
         complaint(InputStamina, 3, warmups=1) == "InputStamina: unknown knob 'warmups'; did you mean warmup?"
     )
     assert complaint(InputStamina(3, settle=0.5), torch.ones(2, 3)).startswith("InputStamina: settle needs")
+
+
+def test_another_number_of_neurons_is_refused():
+    for x in (torch.randn(3, 1), torch.randn(3, 7)):
+        with pytest.raises(UsageError, match="it was made for 8"):
+            Stamina(8)(x)
+
+
+def test_a_batch_without_rows_changes_nothing():
+    units = Stamina(4)
+    before = {name: value.clone() for name, value in units.state_dict().items()}
+    assert units(torch.empty(0, 4)).shape == (0, 4)
+    assert all(torch.equal(value, before[name]) for name, value in units.state_dict().items())
+
+
+def test_gradient_checkpointing_is_refused():
+    from torch.utils.checkpoint import checkpoint
+
+    y = checkpoint(Stamina(4), torch.randn(3, 4, requires_grad=True), use_reentrant=False)
+    with pytest.raises(UsageError, match="leave it out of gradient checkpointing"):
+        y.sum().backward()

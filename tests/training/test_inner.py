@@ -852,7 +852,7 @@ def frozen():
 
 def test_a_net_without_trained_parameters_is_a_failed_training():
     for m in run(recipe(frozen), RATES) + run(recipe(nn.ReLU), RATES[:1]):
-        assert m.failure.startswith("UsageError: the network has no parameter that is trained; ")
+        assert m.failure.startswith("ValueError: the network has no parameter that is trained; ")
 
 
 def ReLU():  # noqa: N802
