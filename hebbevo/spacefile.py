@@ -481,7 +481,7 @@ class Spec(_Model):
                 part, key = OPTIONS[option]
                 raw[part][key] = value
         options: dict[KeyPath, str] = {
-            path: option for option, path in OPTIONS.items() if values[option] is not None
+            path: option for option, path in OPTIONS.items() if option != "--data" or dataset is not None
         }
         for problem in (*_structure(raw), *_meaning(raw)):
             raise SpaceError(_one_line(f"{options.get(problem.path, _key(problem.path))}: {problem.what}"))
