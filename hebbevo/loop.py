@@ -179,7 +179,7 @@ def _continue(
     watch: Watcher,
 ) -> Study:
     with ledger.held(path), Ledger.open(path) as book:
-        if "alone" not in book.facts:
+        if "short" not in book.facts:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
             raise StudyError(f"{path}: {what}; write another --study")
         recorded = book.generations()
@@ -501,29 +501,13 @@ def _notices(book: Ledger) -> list[str]:
         notices.append(f"the code of {names} has changed since the study began; results may not compare")
     if book.facts["alone"]:
         notices.append(f"the networks train one by one: {book.facts['alone']}")
-    if not _may_die(book):
+    if book.facts["short"]:
         task, rows = book.spec.task, book.facts["rows"]["train"]
         notices.append(
             f"no neuron can die: {task.epochs} x {rows} rows end before the warm-up; "
             "raise task.epochs, or lower task.batch_size or network.settings.warmup"
         )
     return notices
-
-
-def _may_die(book: Ledger) -> bool:
-    """Whether a training is long enough for anybody to die who by the rule might, whatever the genome."""
-    from hebbevo.networks import RULES, Architecture
-    from hebbevo.nn import plastic_modules
-    from hebbevo.training import ever_due
-
-    recipe = recipe_of(book)
-    network, genomes = recipe.network, rehearsal.sample(book.spec.space)
-    if isinstance(network, Architecture):
-        genomes = [each for each in genomes if RULES[network.shaped(recipe.given(each)).rule].mortal]
-    nets = [network.build(recipe.given(genome), seed=0) for genome in genomes]
-    if not any(plastic_modules(net) for net in nets):
-        return True
-    return ever_due(recipe, nets, book.facts["rows"]["train"])
 
 
 def _check_workers(workers: int | None) -> None:

@@ -65,8 +65,8 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
 
     Returns:
         ``neurons``, or connections, of the largest network (of those that were built), the score by
-        ``chance``, why nets train ``alone`` (empty: they are stacked where they can be), and the
-        ``cohort_width``.
+        ``chance``, why nets train ``alone`` (empty: they are stacked where they can be), the
+        ``cohort_width``, and whether trainings are too ``short`` for anybody to die.
 
     Raises:
         UsageError: the network does not go with the data or with the genes.
@@ -75,7 +75,7 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
     genomes = sample(spec.space)
     if spec.network.module:
         nets = _own_nets(spec, plan, genomes)
-        _try(spec, plan, nets[1], genomes[1], split)
+        _try(spec, plan, genomes[1], split)
     else:
         bound = _largest(spec, plan)
         nets = [bound.build({}, seed=0), *(plan.network.build(plan.given(genome), 0) for genome in genomes)]
@@ -92,6 +92,7 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
         "chance": _chance(plan, split),
         "alone": alone,
         "cohort_width": -(-trainings // cohorts),  # cohorts of equal size
+        "short": _too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
     }
 
 
@@ -121,6 +122,21 @@ def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> 
     return ""
 
 
+def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module], rows: int) -> bool:
+    """Say whether trainings end before anybody dies in these nets of these genomes who by the rule might."""
+    from hebbevo.networks import RULES, Architecture
+    from hebbevo.nn import plastic_modules
+    from hebbevo.training import ever_due
+
+    network = plan.network
+    mortal = [
+        net
+        for genome, net in zip(genomes, nets, strict=True)
+        if not isinstance(network, Architecture) or RULES[network.shaped(plan.given(genome)).rule].mortal
+    ]
+    return any(map(plastic_modules, mortal)) and not ever_due(plan, mortal, rows)
+
+
 def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
     """Networks of the user's own; every gene and setting is for something in one of them."""
     from hebbevo.networks import OwnNetwork
@@ -138,14 +154,16 @@ def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Mo
     return nets
 
 
-def _try(spec: Spec, plan: Recipe, net: nn.Module, genome: Genome, split: Split) -> None:
+def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
     """Let a network of the user's own take a step of training and be scored."""
     import torch
 
     from hebbevo.networks import seeded
     from hebbevo.training import Cohort, Rows
+    from hebbevo.training.inner import told
     from hebbevo.training.stack import Alone
 
+    net = plan.network.build(plan.given(genome), seed=0)
     rows = Rows.of(split, plan.network.shape, torch.device("cpu"))
     try:
         with seeded(0):
@@ -159,9 +177,8 @@ def _try(spec: Spec, plan: Recipe, net: nn.Module, genome: Genome, split: Split)
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # of the user's code, or because of it
-        first, *_ = str(error).strip().splitlines() or ["no message"]
         what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
-        raise UsageError(f"{spec.network.module}: {what}: {type(error).__name__}: {first}") from error
+        raise UsageError(f"{spec.network.module}: {what}: {told(error)}") from error
 
 
 def _whole(net: nn.Module, shape: Sequence[int], count: str) -> int:

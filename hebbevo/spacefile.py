@@ -821,9 +821,7 @@ def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
         plain = list(field_.default) if isinstance(field_.default, tuple) else field_.default
         if key not in ("module", "count", "settings") and given is not None and given != plain:
             yield _Problem(("network", key), "is for hebbevo's own families; drop it, or drop module")
-    problems_ = list(_code_problems(("network", "module"), module))
-    yield from problems_
-    if problems_ or not isinstance(module, str) or not references.is_reference(module):
+    if not isinstance(module, str) or not references.is_reference(module):
         return
     try:
         takes = arguments(module)
@@ -901,9 +899,9 @@ def _unfit(spec: Spec) -> Iterator[_Problem]:
     if convolutional and not network.channels:
         what = "missing; write the channels of the convolutions, as in [16, 32]"
         yield _Problem(("network", "channels"), what)
-    for key in ("channels",) if not convolutional else ("inputs",):
-        if getattr(network, key):
-            yield _Problem(("network", key), f"{network.family} has none; drop it")
+    alien = "inputs" if convolutional else "channels"
+    if getattr(network, alien):
+        yield _Problem(("network", alien), f"{network.family} has none; drop it")
     if not convolutional and not network.hidden:
         yield _Problem(("network", "hidden"), f"is empty; write {Network.model_fields['hidden'].description}")
     for name, gene in spec.genome.items():

@@ -61,8 +61,8 @@ class Cohort:
         rows: the data, on the device of the nets.
 
     Raises:
-        UsageError: a knob asks for neighbours that are not found, a function of the user's is not there, or
-            there is nothing to train.
+        UsageError: a knob asks for neighbours that are not found, or a function of the user's is not there.
+        ValueError: there is nothing to train.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ def train(
         try:
             members[row] = _Member.of(recipe, candidate)
         except (Exception, SystemExit) as error:  # a failed training is a recorded value
-            measured[row] = Measurement.failed(_told(error))
+            measured[row] = Measurement.failed(told(error))
     rows = Rows.of(split, recipe.network.shape, device)
     for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
         measured.update(
@@ -91,8 +91,8 @@ def _measured(recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str)
             measured = _cohort(recipe, members, rows).train()
     except (Exception, SystemExit) as error:  # a failed training is a recorded value
         if len(members) == 1:
-            return [Measurement.failed(_told(error))]
-        why = f"trained alone: its stack failed ({_told(error)})"  # perhaps only one net in it did
+            return [Measurement.failed(told(error))]
+        why = f"trained alone: its stack failed ({told(error)})"  # perhaps only one net in it did
         return [own for each in members for own in _measured(recipe, [each], rows, why)]
     return [replace(each, notes=(*each.notes, note)) for each in measured] if note else measured
 
@@ -117,7 +117,7 @@ def _why_alone(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> str:
                 if not (name in stacked and name in alone and _close(stacked[name][number], alone[name][0])):
                     return f"trained alone: in a stack its {name} would be wrong"
     except (Exception, SystemExit) as error:  # which may say only that it cannot be stacked
-        return f"trained alone: cannot be stacked ({_told(error)})"
+        return f"trained alone: cannot be stacked ({told(error)})"
     return ""
 
 
@@ -159,6 +159,7 @@ def _drawing_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
+    """The kind of an error and the first line of its message."""
     first_line, *_ = str(error).strip().splitlines() or ["no message"]
     return f"{type(error).__name__}: {first_line}"
