@@ -27,103 +27,15 @@ EPOCHS, BATCH, HIDDEN, SEED = 20, 64, (128, 128), 0
 def plain_worker(storage: str, trials: int, threads: int, dense: bool, ready, go, seed: int) -> None:
     """Run ``trials`` trials of the plain loop on a shared study."""
     import optuna
+    import plain_net
     import torch
-    from torch import nn
-
-    class Stamina(nn.Module):
-        """The rule as one would write it for one net; the in-weights of the layer before are ``feeder``'s."""
-
-        def __init__(self, feeder, listener, penalty, form, threshold, regrowth):
-            super().__init__()
-            self.around = [feeder, listener]
-            self.penalty, self.form, self.threshold, self.regrowth = penalty, form, threshold, regrowth
-            width = feeder.out_features
-            self.alive = torch.ones(width)
-            self.gain, self.reference = torch.zeros(width), torch.zeros(width)
-            self.age, self.steps = torch.full((width,), 1000), 0
-
-        def forward(self, x):
-            y = x.relu() * self.alive
-            if self.training:
-                with torch.no_grad():
-                    self.account(y)
-            return y
-
-        def account(self, y):
-            living = self.alive.sum()
-            mean = y.sum(1) / living
-            firing = (y > 0).float()
-            active = firing.sum(1)
-            if self.form == "mean":
-                level = mean
-            elif self.form == "ratio":
-                level = mean * (living - active) / active.clamp(min=1)
-            elif self.form == "zero_sum":
-                level = mean * living / (living - active).clamp(min=1)
-            else:
-                level = torch.ones_like(mean)
-            paid = level.mean() - level @ firing / len(y)
-            self.gain.mul_(0.98).add_(y.mean(0) - self.penalty * paid)
-            self.reference.mul_(0.98).add_(mean.mean())
-            self.age += 1
-            self.steps += 1
-
-        @torch.no_grad()
-        def live_and_die(self, optimizer):
-            if self.steps < 40 or self.steps % 10:
-                return
-            stamina = self.gain / self.reference
-            living = int(self.alive.sum())
-            doomed = (self.alive > 0) & (self.age >= 50) & (stamina <= self.threshold)
-            allowed = min(max(1, living // 5), max(0, living - 2))
-            dies = torch.where(doomed, stamina, torch.inf).argsort()[: min(allowed, int(doomed.sum()))]
-            born = (self.alive == 0) & (torch.rand(len(self.alive)) < self.regrowth)
-            self.alive[dies] = 0
-            self.alive[born] = 1
-            for state in (self.age, self.gain, self.reference):
-                state[born] = 0
-            feeder, listener = self.around
-            feeder.weight[born] = torch.randn_like(feeder.weight[born]) * (2 / feeder.in_features) ** 0.5
-            feeder.bias[born] = 0
-            listener.weight[:, born] = 0
-            for moment in ("exp_avg", "exp_avg_sq"):
-                optimizer.state[feeder.weight][moment][born] = 0
-                optimizer.state[feeder.bias][moment][born] = 0
-                optimizer.state[listener.weight][moment][:, born] = 0
-
-    from hebbevo.data import load, split
 
     torch.set_num_threads(threads)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parts = split(load("digits"), SEED, BATCH)
-    x, y, x_val, y_val = map(torch.from_numpy, (parts.x_train, parts.y_train, parts.x_val, parts.y_val))
+    plain_net.data()
 
     def objective(trial: optuna.Trial) -> tuple[float, int]:
-        knobs = (
-            trial.suggest_float("unactivation_penalty", 1e-2, 1e2, log=True),
-            trial.suggest_categorical("penalty_form", ["mean", "ratio", "zero_sum", "constant"]),
-            trial.suggest_float("hebbian_threshold", -1, 1),
-            trial.suggest_float("regrowth_rate", 0, 0.1),
-        )
-        rate = trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
-        decay = trial.suggest_float("weight_decay", 1e-5, 1.0, log=True)
-        wide, deep = HIDDEN
-        one, two, head = nn.Linear(x.shape[1], wide), nn.Linear(wide, deep), nn.Linear(deep, 10)
-        units = [] if dense else [Stamina(one, two, *knobs), Stamina(two, head, *knobs)]
-        first, second = units or (nn.ReLU(), nn.ReLU())
-        net = nn.Sequential(one, first, two, second, head)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay, fused=True)
-        for _ in range(EPOCHS):
-            for rows in torch.randperm(len(x)).split(BATCH):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-                optimizer.step()
-                for unit in units:
-                    unit.live_and_die(optimizer)
-        net.eval()
-        with torch.no_grad():
-            accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
-        return accuracy, int(sum(unit.alive.sum() for unit in units)) if units else sum(HIDDEN)
+        return plain_net.train(plain_net.suggest(trial), threads, dense)
 
     study = optuna.load_study(
         study_name="plain", storage=storage, sampler=optuna.samplers.NSGAIISampler(seed=seed)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
 
@@ -18,17 +18,45 @@ if TYPE_CHECKING:
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
-STUDY = click.argument("study", type=click.Path(path_type=Path))
+STUDY = click.argument("study")
+STORAGE = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="HEBBEVO_STORAGE",
+    show_envvar=True,
+    help="Database that holds the study, under its name, as postgresql://USER:PASSWORD@HOST/DATABASE.",
+)
 TRIALS = click.option("--trials", type=int, metavar="N", help="Total number of trials to reach.")
 TIMEOUT = click.option(
     "--timeout", metavar="TIME", help="Longest time to search in this run, as in 90s, 10m, 1h30m."
 )
-WORKERS = click.option(
-    "--workers",
-    type=int,
-    metavar="N",
-    help="Processes to train in; the study does not depend on it.  [default: a core each]",
+_POOL = (
+    click.option(
+        "--executor", metavar="auto|local|ray", help="Who trains: processes of this machine, or Ray."
+    ),
+    click.option(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="Cohorts to train at a time; the study does not depend on it.  [default: a core each]",
+    ),
+    click.option("--ray-address", metavar="auto|HOST:PORT", help="Ray cluster to train in."),
+    click.option(
+        "--gpus-per-worker", type=float, metavar="X", help="GPUs of a Ray worker; 0.5: two share one."
+    ),
+    click.option("--trial-timeout", metavar="TIME", help="Longest time that a trial may take."),
+    click.option("--nice", type=int, metavar="N", help="How much workers give way, 0 (not) to 19."),
+    click.option("--memory-per-worker", metavar="SIZE", help="Most memory a worker may hold, as in 4GB."),
 )
+
+
+def pool(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of who trains."""
+    for option in reversed(_POOL):
+        command = option(command)
+    return command
+
+
 QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 
 
@@ -48,7 +76,8 @@ def cli() -> None:
 @click.option(
     "--space", required=True, metavar="SPACE", help="Space file, or the bare name of a shipped one."
 )
-@click.option("--study", type=click.Path(path_type=Path), help="Study file.  [default: studies/<name>.db]")
+@click.option("--study", help="Study file, or name in the database.  [default: studies/<name>.db, <name>]")
+@STORAGE
 @TRIALS
 @TIMEOUT
 @click.option("--seed", type=int, help="Seed of the search and of everything in it.")
@@ -60,23 +89,27 @@ def cli() -> None:
     "--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file."
 )
 @click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
-@WORKERS
+@pool
 @QUIET
-def search(space: str, quiet: bool, **overrides: Any) -> None:
+def search(space: str, study: str | None, storage: str | None, quiet: bool, **overrides: Any) -> None:
     """Search a space; the same command again continues the study."""
     from hebbevo.loop import search as search_space
 
-    _watched(quiet, lambda watch: search_space(space, watch=watch, **overrides))
+    database = _database(study, storage)
+    _watched(
+        quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **overrides)
+    )
 
 
 @cli.command()
 @STUDY
+@STORAGE
 @TRIALS
 @TIMEOUT
-@WORKERS
+@pool
 @click.option("--allow-code", is_flag=True, help="Import the code of yours that the study names.")
 @QUIET
-def resume(study: Path, quiet: bool, allow_code: bool, **budget: Any) -> None:
+def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **budget: Any) -> None:
     """Continue a study, which knows its own settings."""
     from hebbevo.loop import resume as resume_study
 
@@ -84,13 +117,18 @@ def resume(study: Path, quiet: bool, allow_code: bool, **budget: Any) -> None:
         question = f"{study} runs code of yours: {', '.join(code)}. Import it?"
         return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
 
-    _watched(quiet, lambda watch: resume_study(study, watch=watch, allow_code=allowed, **budget))
+    database = _database(study, storage)
+    _watched(
+        quiet,
+        lambda watch: resume_study(study, storage=database, watch=watch, allow_code=allowed, **budget),
+    )
 
 
 @cli.command()
 @STUDY
+@STORAGE
 @click.option("--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Form.")
-def front(study: Path, form: str) -> None:
+def front(study: str, storage: str | None, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
     from hebbevo.knobs import listed
     from hebbevo.study import open_study
@@ -98,7 +136,7 @@ def front(study: Path, form: str) -> None:
 
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a form; write one of {listed(list(FORMATS))}")
-    opened = open_study(study)
+    opened = open_study(study, _database(study, storage))
     FORMATS[form](opened, output())
     if line := nearest_line(opened):
         click.echo(line, err=True)
@@ -106,13 +144,15 @@ def front(study: Path, form: str) -> None:
 
 @cli.command()
 @STUDY
+@STORAGE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder.  [default: <study>-report]")
-def report(study: Path, output: Path | None) -> None:
+def report(study: str, storage: str | None, output: Path | None) -> None:
     """Write report.html, front.png, front.csv and trials.csv."""
     from hebbevo.report import write
     from hebbevo.study import open_study
 
-    for path in write(open_study(study), output or _report_folder(study)):
+    opened = open_study(study, _database(study, storage))
+    for path in write(opened, output or opened.store.report):
         click.echo(path)
 
 
@@ -157,19 +197,21 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     from rich.console import Console
 
     from hebbevo.report import write
-    from hebbevo.terminal import failure_line, front_table, nearest_line, output, watching
+    from hebbevo.terminal import failure_line, front_table, nearest_line, output, repeat_line, watching
 
     with watching(Console(stderr=True, quiet=quiet)) as watch:
         study = run(watch)
-    folder = _report_folder(study.path)
+    folder = study.store.report
     write(study, folder)
     if not quiet:
         front_table(study, output())
         if line := nearest_line(study) or failure_line(study):
             click.echo(line, err=True)
-        click.echo(f"study   {study.path}")
+        if line := repeat_line(study):
+            click.echo(line, err=True)
+        click.echo(f"study   {study.store}")
         click.echo(f"report  {folder / 'report.html'}")
-        click.echo(f"more    hebbevo resume {shlex.quote(str(study.path))}{_further(study)}")
+        click.echo(f"more    hebbevo resume {study.store.command}{_further(study)}")
 
 
 def _further(study: Study) -> str:
@@ -178,8 +220,13 @@ def _further(study: Study) -> str:
     return f" --trials {2 * study.total}" if done >= study.total else ""
 
 
-def _report_folder(study: Path) -> Path:
-    return study.with_name(f"{study.stem}-report")
+def _database(study: str | None, storage: str | None) -> str | None:
+    """The database to look in; what is written as a path is in none that the environment alone names."""
+    from hebbevo.stores.database import is_path
+
+    source = click.get_current_context().get_parameter_source("storage")
+    by_path = study is not None and is_path(study)
+    return None if by_path and source is ParameterSource.ENVIRONMENT else storage
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ HebbevoError
 ├── UsageError             something the caller can mend; the command line prints it and exits with 2
 │   ├── SpaceError         a search space, or the file it stands in
 │   ├── DataError          a data set
-│   └── StudyError         a study file
+│   └── StudyError         a study
+├── WorkerError            no worker can be started
 ├── ReplayMismatch         a recorded study that this installation cannot continue
 └── SearchInterrupted      a search stopped by Ctrl-C, with everything done recorded
 """
@@ -27,7 +28,11 @@ class DataError(UsageError):
 
 
 class StudyError(UsageError):
-    """A study file is missing, is something else, is in use, or was made with other settings."""
+    """A study is missing, is something else, is in use, or was made with other settings."""
+
+
+class WorkerError(HebbevoError):
+    """Workers cannot be started, or not where they would be needed; the study can be resumed."""
 
 
 class ReplayMismatch(HebbevoError):

@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
-import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import takewhile
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from hebbevo import data, duration, ledger, pareto, references, rehearsal, spacefile
+from hebbevo import data, duration, pareto, references, rehearsal, spacefile, stores
+from hebbevo.attempts import Attempt, Then
 from hebbevo.data import Split
-from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
 from hebbevo.goal import Goal
 from hebbevo.ledger import COPY, Generation, Ledger, Record, Result
+from hebbevo.pool import Pool, PoolOptions
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.space import canonical
 from hebbevo.spacefile import Spec
+from hebbevo.stores import Store
+from hebbevo.stores.store import STUDIES
 from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, Executor
     from hebbevo.training import Measurement, Recipe
 
-STUDIES = Path("studies")
+_THEN = {
+    Then.AGAIN: "trained again",
+    Then.IN_HALVES: "trained again in halves",
+    Then.FAILED: "recorded as failed",
+}
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
 
 
@@ -71,6 +76,7 @@ def search(
     space: str | Path | Spec,
     *,
     study: str | Path | None = None,
+    storage: str | None = None,
     trials: int | None = None,
     timeout: float | str | None = None,
     seed: int | None = None,
@@ -80,8 +86,8 @@ def search(
     epochs: int | None = None,
     dataset: str | None = None,
     target: str | None = None,
-    workers: int | None = None,
     watch: Watcher = lambda _: None,
+    **pool: Unpack[PoolOptions],
 ) -> Study:
     """Search a space until its study holds ``trials`` trials; a study that exists is continued.
 
@@ -89,7 +95,9 @@ def search(
 
     Args:
         space: path of a space file, bare name of a shipped one, or a `Spec`.
-        study: the study file; by default ``studies/<name>.db``.
+        study: the study file, by default ``studies/<name>.db``; with ``storage`` the study's name there, by
+            default the space's.
+        storage: URL of a database for the study, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
         trials: total number of trials. This and the following override the space file; ``None`` keeps it.
         timeout: longest time to search in this call, in seconds or as ``1h30m``; the study does not keep it.
         seed: of the search and everything in it.
@@ -99,16 +107,17 @@ def search(
         epochs: length of a training.
         dataset: built-in name, or path of an .npz, .csv or .parquet file.
         target: label column of a .csv or .parquet file.
-        workers: processes to train in, by default one a core; 1 trains in this process. The study does not
-            depend on it.
         watch: called with the progress after every cohort.
+        pool: who trains, and with what, as for `hebbevo.pool.Pool`: ``workers=4``, ``executor="ray"``. The
+            study does not depend on it, but for the device that a new one is fixed to.
 
     Raises:
         UsageError: the space, the data or the study cannot be used.
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
+        WorkerError: no worker can be started.
     """
-    _check_workers(workers)
+    workers = Pool(**pool)
     spec = (space if isinstance(space, Spec) else spacefile.read(space)).override(
         trials=trials,
         seed=seed,
@@ -122,74 +131,76 @@ def search(
     budget = spec.override(timeout=timeout).search
     if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
         spec = spec.override(dataset=str(Path(spec.task.dataset).resolve()))
-    path = Path(study) if study is not None else STUDIES / f"{spec.name}.db"
+    if study is None:
+        study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
+    store = stores.find(study, storage)
     split = None
-    if not path.exists():
-        split, facts = _prepare(spec)
-        with ledger.held(path):
-            if not path.exists():
-                with Ledger.create(path, spec, facts):
-                    pass
-    with Ledger.open(path) as book:
+    if not store.exists():
+        split, facts = _prepare(spec, workers.device)
+        store.create(spec, facts)
+    with Ledger.open(store) as book:
         if changes := spacefile.difference(book.spec, spec):
             raise StudyError(
-                f"{path}: was made with other settings ({'; '.join(changes)}); "
+                f"{store}: was made with other settings ({'; '.join(changes)}); "
                 "change them back, or write another --study"
             )
-    return _continue(path, split, trials=budget.trials, timeout=budget.timeout, workers=workers, watch=watch)
+    return _continue(store, split, trials=budget.trials, timeout=budget.timeout, workers=workers, watch=watch)
 
 
 def resume(
     study: str | Path,
     *,
+    storage: str | None = None,
     trials: int | None = None,
     timeout: float | str | None = None,
-    workers: int | None = None,
     watch: Watcher = lambda _: None,
     allow_code: Callable[[list[str]], bool] = lambda _: False,
+    **pool: Unpack[PoolOptions],
 ) -> Study:
-    """Continue a study to its total of trials, or to ``trials``; needs only the file and the data.
+    """Continue a study to its total of trials, or to ``trials``; needs only the record and the data.
 
-    ``timeout``, ``workers`` and ``watch`` are as for `search`. A study of the user's own network, data or
-    functions names code, and imports it only if ``allow_code``, given these names, agrees.
+    ``storage``, ``timeout``, ``watch`` and ``pool`` are as for `search`. A study of the user's own network,
+    data or functions names code, and imports it only if ``allow_code``, given these names, agrees.
 
     Raises:
         UsageError: the study or its data cannot be used, or its code is not allowed.
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
+        WorkerError: no worker can be started.
     """
-    _check_workers(workers)
-    with Ledger.open(Path(study)) as book:
+    workers = Pool(**pool)
+    store = stores.find(study, storage)
+    with Ledger.open(store) as book:
         code = book.spec.code
         if code and not allow_code(code):
             raise StudyError(
-                f"{study}: runs code of yours ({', '.join(code)}); if you trust the file, add --allow-code"
+                f"{store}: runs code of yours ({', '.join(code)}); if you trust the study, add --allow-code"
             )
         budget = book.spec.override(trials=trials, timeout=timeout).search  # refuses what is no number
-    return _continue(Path(study), None, trials=trials, timeout=budget.timeout, workers=workers, watch=watch)
+    return _continue(store, None, trials=trials, timeout=budget.timeout, workers=workers, watch=watch)
 
 
 def _continue(
-    path: Path,
+    store: Store,
     split: Split | None,
     *,
     trials: int | None,
     timeout: float | None,
-    workers: int | None,
+    workers: Pool,
     watch: Watcher,
 ) -> Study:
-    with ledger.held(path), Ledger.open(path) as book:
+    with store.held(), Ledger.open(store) as book:
         if "short" not in book.facts:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
-            raise StudyError(f"{path}: {what}; write another --study")
+            raise StudyError(f"{store}: {what}; write another --study")
         recorded = book.generations()
         in_force = recorded[-1].total if recorded else book.spec.search.trials
         total = in_force if trials is None else trials
         records = [record for generation in recorded for record in generation.records]
         if len(records) < total or any(record.result is None for record in records):
-            loop = _Loop(book, total, timeout, watch)
+            loop = _Loop(book, total, timeout, workers.limit, watch)
             loop.replay(recorded)
-            with closing(_executor(book, split, workers)) as executor:
+            with closing(_start(workers, book, split, loop.notice)) as executor:
                 loop.run(executor, _notices(book))
         return Study(book)
 
@@ -197,11 +208,12 @@ def _continue(
 class _Loop:
     """A study in progress: its sampler, brought to where the record ends, and what is still to do."""
 
-    def __init__(self, book: Ledger, total: int, timeout: float | None, watch: Watcher) -> None:
+    def __init__(self, book: Ledger, total: int, timeout: float | None, limit: float, watch: Watcher) -> None:
         search = book.spec.search
         self._book = book
         self._total = total
         self._timeout = math.inf if timeout is None else timeout
+        self._limit = limit
         self._watch = watch
         self._population = search.population
         self._replicates = search.replicates
@@ -215,8 +227,12 @@ class _Loop:
         self._open: Generation | None = None
         self._in_force = search.trials
         self._began = monotonic()
+        self._done = 0
+        self._copies = 0
+        self._front = np.empty((0, 2))
         self._fresh = 0
         self._interrupts = 0
+        self._writing = False
 
     @property
     def finished(self) -> bool:
@@ -236,7 +252,7 @@ class _Loop:
         """Search until the total is reached, time is over or the user interrupts."""
         self._began = monotonic()
         for notice in notices or [""]:
-            self._watch(self._progress(notice))
+            self.notice(notice)
         try:
             with _on_interrupt(self._interrupted):
                 while not self.finished and not self._stopping():
@@ -246,11 +262,15 @@ class _Loop:
             self._interrupts += 1
         if self.finished:
             return
-        done = f"{self._done()} of {self._total} trials"
+        done = f"{self._done} of {self._total} trials"
         if self._interrupts:
             raise SearchInterrupted(f"stopped: {done} are recorded; continue with '{self._resume()}'")
         after = f"stopped after {duration.text(self._timeout)}"
-        self._watch(self._progress(f"{after}: {done}; continue with '{self._resume()}'"))
+        self.notice(f"{after}: {done}; continue with '{self._resume()}'")
+
+    def notice(self, text: str) -> None:
+        """Tell the user something; an empty text tells of the progress only."""
+        self._watch(self._progress(text))
 
     def _ask(self) -> Generation:
         first = len(self._records)
@@ -266,12 +286,15 @@ class _Loop:
         for record in generation.records:
             self._records[record.number] = record
             self._originals.setdefault(canonical(record.genome), record.number)
-            notes = record.result.details.get("notes", ()) if record.result else ()
-            self._told.update(note.partition(":")[0] for note in notes)
+            if record.result:
+                self._told.update(note.partition(":")[0] for note in record.result.details.get("notes", ()))
+        self._count([record.result for record in generation.records if record.result])
         self._open = generation
         self._in_force = generation.total
 
     def _train(self, generation: Generation, executor: Executor) -> None:
+        from hebbevo.executors import dispatch
+
         originals = {
             record.number: self._originals[canonical(record.genome)] for record in generation.records
         }
@@ -285,10 +308,24 @@ class _Loop:
             for batch in pack(trained, self._replicates, self._book.facts["cohort_width"])
             if any(self._records[number].result is None for number in batch.trials)
         ]
-        wanted = takewhile(lambda _: not self._stopping(), batches)
-        with closing(executor.run(wanted)) as results:
+        results = dispatch(
+            executor, batches, limit=self._limit, going_on=lambda: not self._stopping(), lost=self._lost
+        )
+        with closing(results):
             for batch, measured in results:
                 self._close(self._scored(batch, measured), copies)
+
+    def _lost(self, attempt: Attempt) -> None:
+        """Record an attempt that came to nothing; the first of each kind is told."""
+        trials = attempt.trials
+        with self._undisturbed():
+            missing = [number for number in trials if self._records[number].result is None]
+            self._book.add_attempt(missing, attempt)
+        kind = f"{attempt.fault} {attempt.then}"
+        if kind not in self._told:
+            self._told.add(kind)
+            which = f"trials {trials[0]} to {trials[-1]}" if len(trials) > 1 else f"trial {trials[0]}"
+            self.notice(f"{which}: {attempt.reason} ({attempt.worker}); {_THEN[attempt.then]}")
 
     def _scored(self, batch: Batch, measured: list[Measurement]) -> list[Result]:
         from hebbevo.training import score
@@ -308,17 +345,27 @@ class _Loop:
         new = [result for result in (*results, *copied) if self._records[result.number].result is None]
         if not new:
             return
-        self._book.close_cohort(new)
+        with self._undisturbed():
+            self._book.close_cohort(new)
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
+        self._count(new)
         self._fresh += len(new)
         for result in new:
             for note in result.details.get("notes", ()):
                 kind = note.partition(":")[0]
                 if kind not in self._told:
                     self._told.add(kind)
-                    self._watch(self._progress(f"trial {result.number}: {note}"))
-        self._watch(self._progress())
+                    self.notice(f"trial {result.number}: {note}")
+        self.notice("")
+
+    def _count(self, results: Sequence[Result]) -> None:
+        """Keep what the progress tells, at a cost that does not grow with the study."""
+        self._done += len(results)
+        self._copies += sum(COPY in result.details for result in results)
+        points = np.array([self._judged(result.values) for result in results]).reshape(-1, 2)
+        points = np.vstack([self._front, points])
+        self._front = points[pareto.front(points)]
 
     def _tell_if_complete(self) -> None:
         assert self._open is not None
@@ -333,30 +380,38 @@ class _Loop:
     def _stopping(self) -> bool:
         return self._interrupts > 0 or self._elapsed() >= self._timeout
 
-    def _done(self) -> int:
-        return sum(record.result is not None for record in self._records.values())
-
     def _resume(self) -> str:
-        command = f"hebbevo resume {shlex.quote(str(self._book.path))}"
+        command = f"hebbevo resume {self._book.store.command}"
         return command if self._in_force == self._total else f"{command} --trials {self._total}"
 
     def _interrupted(self) -> None:
         self._interrupts += 1
         if self._interrupts > 1:
-            raise KeyboardInterrupt
-        self._watch(self._progress("finishing the trainings under way; Ctrl-C again stops at once"))
+            if not self._writing:
+                raise KeyboardInterrupt
+        else:
+            self.notice("finishing the trainings under way; Ctrl-C again stops at once")
 
-    def _progress(self, notice: str = "") -> Progress:
-        results = [record.result for record in self._records.values() if record.result]
-        points = np.array([self._judged(result.values) for result in results]).reshape(-1, 2)
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """Write to the end, and only then heed a second Ctrl-C."""
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._writing = False
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+
+    def _progress(self, notice: str) -> Progress:
         facts = self._book.facts
         return Progress(
-            trials=len(results),
-            copies=sum(COPY in result.details for result in results),
+            trials=self._done,
+            copies=self._copies,
             total=max(self._total, len(self._records)),
             generation=self._sampler.generation,
-            front=len(pareto.front(points)),
-            hypervolume=pareto.hypervolume(points, facts["chance"], facts["neurons"]),
+            front=len(self._front),
+            hypervolume=pareto.hypervolume(self._front, facts["chance"], facts["neurons"]),
             fresh=self._fresh,
             seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
@@ -370,7 +425,7 @@ class _Loop:
         then, now = self._book.facts["versions"], _versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
         return (
-            f"{self._book.path}: generation {generation.number} is not replayed: the sampler asks for other "
+            f"{self._book.store}: generation {generation.number} is not replayed: the sampler asks for other "
             f"genomes than the recorded ones ({', '.join(changed) or 'with the same library versions'}); "
             "continue with the versions that made the study"
         )
@@ -429,10 +484,8 @@ def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
+def _prepare(spec: Spec, device: str) -> tuple[Split, dict[str, Any]]:
     """Load the data and find out, once for the study, everything that its results depend on."""
-    import torch
-
     dataset = data.load(spec.task.dataset, target=spec.task.target)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     facts: dict[str, Any] = {
@@ -445,8 +498,8 @@ def _prepare(spec: Spec) -> tuple[Split, dict[str, Any]]:
         "scale": split.scale.tolist(),
         "fingerprint": dataset.fingerprint,
         "code": {name: references.source_digest(name) for name in spec.code},
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "threads": 1,
+        "device": device,
+        "threads": spec.search.threads,
     }
     return split, facts | rehearsal.rehearse(spec, split, facts["shape"], facts["device"])
 
@@ -468,28 +521,22 @@ def split_of(book: Ledger) -> Split:
     shape = list(data.input_shape(dataset.shape))
     if (dataset.fingerprint, shape) != (book.facts["fingerprint"], book.facts["shape"]):
         raise StudyError(
-            f"{book.path}: the data set {task.dataset} has changed since the study began; "
+            f"{book.store}: the data set {task.dataset} has changed since the study began; "
             "put the old data back (a function must give the same every time), or start another study"
         )
     return data.split(dataset, book.spec.search.seed, task.batch_size)
 
 
-def _executor(book: Ledger, split: Split | None, workers: int | None) -> Executor:
-    import torch
-
-    from hebbevo.executors import ProcessExecutor, SerialExecutor
-
-    search, device, threads = book.spec.search, book.facts["device"], book.facts["threads"]
-    if device == "cuda" and not torch.cuda.is_available():
-        raise StudyError(f"{book.path}: was begun on a GPU and none is here; resume it on a machine with one")
-    recipe, split = recipe_of(book), split or split_of(book)
-    if workers is None:
-        workers = 1 if device == "cuda" else max(1, _cores() // threads)
-    cohorts = -(-search.population // _genomes(search.replicates, book.facts["cohort_width"]))
-    workers = min(workers, cohorts)
-    if workers == 1:
-        return SerialExecutor(recipe, split, device=device, threads=threads)
-    return ProcessExecutor(recipe, split, device=device, threads=threads, workers=workers)
+def _start(workers: Pool, book: Ledger, split: Split | None, tell: Callable[[str], None]) -> Executor:
+    search, facts = book.spec.search, book.facts
+    return workers.start(
+        recipe_of(book),
+        split or split_of(book),
+        device=facts["device"],
+        threads=facts["threads"],
+        cohorts=-(-search.population // _genomes(search.replicates, facts["cohort_width"])),
+        tell=tell,
+    )
 
 
 def _notices(book: Ledger) -> list[str]:
@@ -508,16 +555,6 @@ def _notices(book: Ledger) -> list[str]:
             "raise task.epochs, or lower task.batch_size or network.settings.warmup"
         )
     return notices
-
-
-def _check_workers(workers: int | None) -> None:
-    if workers is not None and workers < 1:
-        raise UsageError(f"--workers: {workers} is too small; write a whole number of 1 or more")
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _versions() -> Mapping[str, str]:

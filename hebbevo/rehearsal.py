@@ -86,12 +86,13 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
         raise UsageError(f"{spec.network.module}: {what}")
     alone = _why_alone(nets, shape, device)
     trainings = spec.search.population * spec.search.replicates
+    width = spec.search.cohort_width
     cohorts = -(-trainings // (1 if alone else _widest(nets)))
     return {
         "neurons": whole,
         "chance": _chance(plan, split),
         "alone": alone,
-        "cohort_width": -(-trainings // cohorts),  # cohorts of equal size
+        "cohort_width": width or -(-trainings // cohorts),  # cohorts of equal size
         "short": _too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
     }
 
@@ -159,8 +160,7 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
     import torch
 
     from hebbevo.networks import seeded
-    from hebbevo.training import Cohort, Rows
-    from hebbevo.training.inner import told
+    from hebbevo.training import Cohort, Rows, told
     from hebbevo.training.stack import Alone
 
     net = plan.network.build(plan.given(genome), seed=0)

@@ -196,6 +196,8 @@ class Search(_Model):
         default=None, description="seconds above 0, or a text as in 90s, 10m, 2h, 1h30m"
     )
     replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
+    cohort_width: Whole | None = Field(default=None, ge=1, description="a whole number of 1 or more")
+    threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"

@@ -9,17 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hebbevo import pareto
+from hebbevo import pareto, stores
+from hebbevo.attempts import Then
 from hebbevo.goal import Goal
 from hebbevo.ledger import COPY, Ledger, Record
 from hebbevo.space import Gene, IntGene
+from hebbevo.stores import Store, StudyFile
 
 
 class Study:
     """What a study file holds; made by `open_study`, `search` and `resume`.
 
     Attributes:
-        path: the study file.
+        store: where it lives; as text, the path of the file, or name and database.
         name: of the search.
         settings: the space file's content with every override, as plain data.
         goal: its objectives and constraints.
@@ -32,7 +34,7 @@ class Study:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self.path: Path = ledger.path
+        self.store: Store = ledger.store
         self.name: str = ledger.spec.name
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
@@ -58,7 +60,12 @@ class Study:
         )
 
     def __repr__(self) -> str:
-        return f"Study({str(self.path)!r}, trials={len(self._trials)}, front={len(self.front())})"
+        return f"Study({str(self.store)!r}, trials={len(self._trials)}, front={len(self.front())})"
+
+    @property
+    def path(self) -> Path | None:
+        """The study file; ``None`` for a study in a database."""
+        return self.store.path if isinstance(self.store, StudyFile) else None
 
     def trials(self) -> pd.DataFrame:
         """One row a trial, in the order of asking.
@@ -68,7 +75,10 @@ class Study:
         connections where these are counted), ``collapsed``,
         ``feasible`` (complete and within every constraint), ``generation``, ``seconds``, ``copy_of`` (the
         earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``),
-        ``notes`` (what of its network could not be followed or stacked, or ``None``), and ``genome.<gene>``
+        ``notes`` (what of its network could not be followed or stacked, or ``None``), ``attempts`` (how often
+        its training was begun; of a running trial only those that came to nothing), ``repeatable`` (not where
+        want of time or memory, or what kept killing its worker, changed its cohort or made it fail: the same
+        search need not find it again, nor what was asked after it), and ``genome.<gene>``
         for every gene (NaN, NA or ``None`` where it is inactive).
         """
         return self._trials.copy()
@@ -130,6 +140,8 @@ class Study:
             details.get(COPY),
             details.get("failure"),
             "; ".join(details.get("notes", ())) or None,
+            len(record.attempts) + (result is not None and not _failed_by_loss(record)),
+            all(attempt.then is Then.AGAIN for attempt in record.attempts),
             *(record.genome.get(gene) for gene in genes),
         ]
 
@@ -149,8 +161,21 @@ _COLUMNS: dict[str, Any] = {
     "copy_of": "Int64",
     "failure": object,
     "notes": object,
+    "attempts": int,
+    "repeatable": bool,
 }
-_NOT_IN_FRONT = {"state", "collapsed", "feasible", "generation", "seconds", "copy_of", "failure", "notes"}
+_NOT_IN_FRONT = {
+    "state",
+    "collapsed",
+    "feasible",
+    "generation",
+    "seconds",
+    "copy_of",
+    "failure",
+    "notes",
+    "attempts",
+    "repeatable",
+}
 
 
 def _points(trials: pd.DataFrame) -> NDArray[np.float64]:
@@ -162,17 +187,25 @@ def _kind(gene: Gene) -> str | None:
     return "Int64" if isinstance(gene, IntGene) and gene.when else None
 
 
+def _failed_by_loss(record: Record) -> bool:
+    return bool(record.attempts) and record.attempts[-1].then is Then.FAILED
+
+
 def _state(record: Record) -> str:
     if record.result is None:
         return "running"
     return "failed" if record.result.values is None else "complete"
 
 
-def open_study(path: str | Path) -> Study:
-    """Read a study file, which may be in use.
+def open_study(study: str | Path, storage: str | None = None) -> Study:
+    """Read a study, which may be in use.
+
+    Args:
+        study: the study file or, with ``storage``, the study's name in that database.
+        storage: URL of a database, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
 
     Raises:
-        StudyError: there is no such file, or it is not a study of hebbevo.
+        StudyError: there is no such study, or it is not one of hebbevo.
     """
-    with Ledger.open(Path(path)) as ledger:
+    with Ledger.open(stores.find(study, storage)) as ledger:
         return Study(ledger)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,7 +64,7 @@ def front_table(study: Study, console: Console) -> None:
         console.print(whole)
     else:
         console.print(_front_table(study, []))
-        console.print(f"genomes  hebbevo front {shlex.quote(str(study.path))} --format csv", soft_wrap=True)
+        console.print(f"genomes  hebbevo front {study.store.command} --format csv", soft_wrap=True)
     best = study.best()
     if best is not None:
         console.print(f"best    {_trial(best)} ({study.goal.aim})", soft_wrap=True)
@@ -86,6 +85,17 @@ def failure_line(study: Study) -> str | None:
     if failed.empty or (trials.state == "complete").any():
         return None
     return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
+
+
+def repeat_line(study: Study) -> str | None:
+    """Say that losses had a part in the study; ``None`` if none changed a result."""
+    unlike = study.trials().query("not repeatable").trial
+    if unlike.empty:
+        return None
+    which = f"trial {unlike.iloc[0]}"
+    if len(unlike) > 1:
+        which += f" and {len(unlike) - 1} later ones"
+    return f"{which} lacked time, memory or a worker: another run of this search may differ from there on"
 
 
 def _trial(row: pd.Series[Any]) -> str:

@@ -26,7 +26,13 @@ genome:
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, where nothing has to start first; tests of executors are elsewhere."""
-    monkeypatch.setattr("hebbevo.loop._cores", lambda: 1)
+    monkeypatch.setattr("hebbevo.pool._cores", lambda: 1)
+
+
+@pytest.fixture(autouse=True)
+def no_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep studies in files, whatever database the tester works with."""
+    monkeypatch.delenv("HEBBEVO_STORAGE", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,12 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
 
 from hebbevo.errors import StudyError
-from hebbevo.ledger import Generation, Ledger, Record, Result, held
+from hebbevo.ledger import Generation, Ledger, Record, Result
 from hebbevo.spacefile import Spec
+from hebbevo.stores import StudyFile
 from hebbevo.study import open_study
 
 SPEC = Spec.model_validate(
@@ -93,6 +95,10 @@ def optuna_study(path: Path) -> optuna.Study:
     return optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
 
 
+def held(path: Path):
+    return StudyFile(path).held()
+
+
 def typed(genome):
     return [(name, type(value), value) for name, value in sorted(genome.items())]
 
@@ -119,7 +125,7 @@ def test_a_new_study_is_empty_and_keeps_its_settings_and_facts(path):
         assert (ledger.spec, ledger.facts, ledger.generations()) == (SPEC, FACTS, [])
     with Ledger.open(path) as ledger:
         assert (ledger.spec, ledger.facts, ledger.generations()) == (SPEC, FACTS, [])
-    assert [file.name for file in path.parent.iterdir()] == ["run.db"]
+    assert {file.name for file in path.parent.iterdir()} == {"run.db", ".run.db.lock"}
 
 
 def test_generations_come_back_as_they_were_written_bit_for_bit(book, path):
@@ -287,7 +293,7 @@ def test_the_file_is_in_wal_mode(book, path):
 @pytest.mark.parametrize("name", ["a b#ä中.db", "what?50%.db", "{x}%20.db", "[a]*.db", "file:x.db"])
 def test_any_path_will_do(tmp_path, name):
     path = tmp_path / f"folder of {name}" / name
-    with held(path), Ledger.create(path, SPEC, FACTS) as ledger:
+    with Ledger.create(path, SPEC, FACTS) as ledger, held(path):
         ledger.open_generation(0, 4, 0.0, GENOMES[:1])
     assert reread(path)[0].records == (Record(0, GENOMES[0], None),)
     assert {file.name for file in path.parent.iterdir()} == {name, f".{name}.lock"}
@@ -364,7 +370,7 @@ def test_what_happens_while_reading_is_seen_whole_or_not_at_all(book, path, monk
 
 def test_a_reader_is_not_kept_waiting_by_a_writer(book, path):
     book.open_generation(0, 500, 0.0, GENOMES)
-    with held(path), book._transaction() as session:
+    with held(path), Session(book._storage.engine) as session, session.begin():
         session.add(models.StudyUserAttributeModel(study_id=book._study_id, key="x", value_json="1"))
         session.flush()  # the write lock is taken
         start = time.monotonic()
@@ -471,15 +477,15 @@ def test_a_kill_while_creating_leaves_no_study_and_is_cleared_up_by_the_next(pat
     assert list(path.parent.iterdir())
     with Ledger.create(path, SPEC, FACTS) as ledger:
         assert (ledger.spec, ledger.generations()) == (SPEC, [])
-    assert [file.name for file in path.parent.iterdir()] == ["run.db"]
+    assert {file.name for file in path.parent.iterdir()} == {"run.db", ".run.db.lock"}
 
 
 @pytest.mark.parametrize(
     ("place", "error", "seen"),
     [
         ("os.replace", OSError(28, "No space left on device"), StudyError),
-        ("optuna.create_study", sqlite3.OperationalError("database or disk is full"), StudyError),
-        ("optuna.Study.set_metric_names", KeyboardInterrupt(), KeyboardInterrupt),
+        ("hebbevo.stores.file.add_study", sqlite3.OperationalError("database or disk is full"), StudyError),
+        ("hebbevo.stores.file.add_study", KeyboardInterrupt(), KeyboardInterrupt),
     ],
 )
 def test_an_error_while_creating_leaves_nothing(path, monkeypatch, place, error, seen):
@@ -492,7 +498,7 @@ def test_an_error_while_creating_leaves_nothing(path, monkeypatch, place, error,
     neighbour.touch()
     with pytest.raises(seen):
         Ledger.create(path.with_name("[ab].db"), SPEC, FACTS)
-    assert list(path.parent.iterdir()) == [neighbour]
+    assert {file.name for file in path.parent.iterdir()} == {neighbour.name, ".[ab].db.lock"}
 
 
 # --- the hold ---
@@ -507,9 +513,9 @@ def test_a_study_is_held_by_one_process_until_its_end_whatever_ends_it(path):
             there.send("held")
             time.sleep(60)
 
-    with another_process(hold):
+    with another_process(hold) as process:
         assert here.poll(30)
-        with refused(str(path), "another search is writing"), held(path):
+        with refused(str(path), f"(process {process.pid}) has been searching it since 20"), held(path):
             pytest.fail("held twice")
     with held(path):
         pass
@@ -518,7 +524,7 @@ def test_a_study_is_held_by_one_process_until_its_end_whatever_ends_it(path):
 def test_a_hold_ends_with_its_block_and_with_an_error_in_it(path):
     with contextlib.suppress(ZeroDivisionError), held(path):
         raise ZeroDivisionError
-    with held(path), refused("another search is writing"), held(path):
+    with held(path), refused(f"(process {os.getpid()})"), held(path):
         pytest.fail("held twice")
     with held(path):
         pass

@@ -17,7 +17,7 @@ import torch
 import hebbevo
 from hebbevo import loop, rehearsal
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, UsageError
-from hebbevo.executors import serial
+from hebbevo.executors import job
 from hebbevo.ledger import Ledger
 from hebbevo.samplers import SAMPLERS, Genetic
 from hebbevo.samplers.base import Sampler
@@ -124,9 +124,9 @@ def test_interrupted_twice_it_stops_at_once_and_loses_nothing(
     space: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "twice.db"
-    from hebbevo.executors import serial
+    from hebbevo.executors import job
 
-    real, calls = serial.train, []
+    real, calls = job.train, []
 
     def train(*args: object) -> object:
         calls.append(args)
@@ -135,7 +135,7 @@ def test_interrupted_twice_it_stops_at_once_and_loses_nothing(
             signal.raise_signal(signal.SIGINT)
         return real(*args)
 
-    monkeypatch.setattr(serial, "train", train)
+    monkeypatch.setattr(job, "train", train)
     with pytest.raises(SearchInterrupted):
         hebbevo.search(space, study=path)
     states = table(path).state
@@ -168,13 +168,13 @@ def test_trials_is_the_total_and_more_of_them_continue_the_study(space: Path, tm
 
 
 def test_replay_trains_nothing_again(space: Path, straight: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, trained = serial.train, []
+    real, trained = job.train, []
 
     def watched(recipe, candidates, *rest):
         trained.extend(canonical(candidate.genome) for candidate in candidates)
         return real(recipe, candidates, *rest)
 
-    monkeypatch.setattr(serial, "train", watched)
+    monkeypatch.setattr(job, "train", watched)
     with Ledger.open(straight) as book:
         recorded = {
             canonical(each.genome) for generation in book.generations() for each in generation.records
@@ -256,7 +256,7 @@ def test_a_second_search_on_the_same_study_is_refused(space: Path, tmp_path: Pat
     refusals = []
 
     def second(progress: hebbevo.Progress) -> None:
-        with pytest.raises(StudyError, match="another search is writing") as caught:
+        with pytest.raises(StudyError, match="has been searching it since 20") as caught:
             hebbevo.resume(path)
         refusals.append(caught.value)
 
@@ -557,15 +557,15 @@ def exhausted(space: Path) -> Path:
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, int]]:
     """What is trained, as (form, learning rate, replicate), while this is looked at."""
-    from hebbevo.executors import serial
+    from hebbevo.executors import job
 
-    real, seen = serial.train, []
+    real, seen = job.train, []
 
     def train(recipe, candidates, *rest):
         seen.extend((*candidate.genome.values(), candidate.replicate) for candidate in candidates)
         return real(recipe, candidates, *rest)
 
-    monkeypatch.setattr(serial, "train", train)
+    monkeypatch.setattr(job, "train", train)
     return seen
 
 
@@ -615,7 +615,7 @@ def test_generations_of_copies_alone_train_nothing_and_end(
     exhausted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = hebbevo.search(exhausted, study=tmp_path / "s.db", trials=8).path
-    monkeypatch.setattr("hebbevo.executors.serial.train", lambda *_: pytest.fail("a copy was trained"))
+    monkeypatch.setattr("hebbevo.executors.job.train", lambda *_: pytest.fail("a copy was trained"))
     grown = hebbevo.resume(path, trials=100)
     assert len(grown.trials()) == 100
     assert set(grown.trials().state) == {"complete", "failed"}

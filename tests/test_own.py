@@ -184,7 +184,7 @@ def test_a_study_imports_nothing_unless_it_is_allowed_to(space: Path, code: str)
     for refusing in ({}, {"allow_code": refuse}):
         line = complaint(hebbevo.resume, "s.db", trials=12, **refusing)
         names = f"{code}:build, {code}:load"
-        assert line == f"s.db: runs code of yours ({names}); if you trust the file, add --allow-code"
+        assert line == f"s.db: runs code of yours ({names}); if you trust the study, add --allow-code"
     assert asked == [[f"{code}:build", f"{code}:load"]]
     study = hebbevo.open_study("s.db")
     write(study, Path("report"))
@@ -378,7 +378,7 @@ def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -
     hebbevo.search(space, study="s.db", trials=6)
     with sqlite3.connect("s.db") as connection:
         key, facts = connection.execute(
-            "SELECT key, value_json FROM study_user_attributes WHERE value_json LIKE '%cohort_width%'"
+            "SELECT key, value_json FROM study_user_attributes WHERE key = 'hebbevo:facts'"
         ).fetchone()
         earlier = {name: value for name, value in json.loads(facts).items() if name != "short"}
         connection.execute(

@@ -181,6 +181,8 @@ def test_absent_keys_have_their_defaults(written):
             "trials": 500,
             "timeout": None,
             "replicates": 1,
+            "cohort_width": None,
+            "threads": 1,
             "seed": 0,
             "settings": {},
         },

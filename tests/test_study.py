@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hebbevo.attempts import Attempt, Fault, Then
 from hebbevo.ledger import Ledger, Result
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
 from hebbevo.spacefile import Spec
@@ -30,6 +31,7 @@ SPEC = Spec.model_validate(
 FACTS = {"versions": {"python": "3.11", "torch": "2"}, "neurons": 40, "chance": 0.25}
 PLAIN = {"rate": 0.5, "depth": 2, "kind": "plain", "bias": True}
 RICH = {"rate": 0.25, "depth": 9, "kind": "rich", "bias": False, "gain": 0.75, "form": "b"}
+KILLED = Attempt((0,), Fault.CRASH, "killed", "process 7", 1.0, Then.AGAIN)
 COLUMNS = {
     "trial": "int64",
     "accuracy": "float64",
@@ -44,6 +46,8 @@ COLUMNS = {
     "copy_of": "Int64",
     "failure": "object",
     "notes": "object",
+    "attempts": "int64",
+    "repeatable": "bool",
 }
 
 
@@ -71,6 +75,7 @@ def written(path: Path, values: list[tuple[float, float] | None]) -> Study:
 
 def test_a_study_says_what_it_is(path):
     study = open_study(str(path))
+    assert (str(study.store), study.path) == (str(path), path)
     assert (study.path, study.name, study.neurons, study.chance) == (path, "looked-at", 40, 0.25)
     assert study.settings == SPEC.to_json()
     assert study.versions == FACTS["versions"]
@@ -81,9 +86,11 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
     details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "notes": notes}
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN])
+        ledger.add_attempt([0], KILLED)
         ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
         ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25, "copy_of": 1})])
         ledger.open_generation(1, 6, 0.0, [RICH])
+        ledger.add_attempt([3], KILLED)
     nan, none = math.nan, None
     expected = {
         "trial": [0, 1, 2, 3],
@@ -100,6 +107,8 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
         "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
         "failure": pd.Series([none, none, "diverged", none], dtype=object),
         "notes": pd.Series([none, "not followed: fft in net; its units", none, none], dtype=object),
+        "attempts": [2, 1, 1, 1],
+        "repeatable": [True] * 4,
         "genome.rate": [0.5, 0.25, 0.5, 0.25],
         "genome.depth": [2, 9, 2, 9],
         "genome.kind": ["plain", "rich", "plain", "rich"],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hebbevo.attempts import Fault
 from hebbevo.training import Candidate, Measurement
-
-Results = Generator[tuple["Batch", list[Measurement]], None, None]
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,57 @@ class Batch:
     trials: tuple[int, ...]
     candidates: tuple[Candidate, ...]
 
+    def halves(self) -> tuple[Batch, Batch]:
+        """Two batches of half the trials each; there must be two trials at least."""
+        cut = len(self.trials) // 2
+        row = len(self.candidates) // len(self.trials) * cut
+        return (
+            Batch(self.trials[:cut], self.candidates[:row]),
+            Batch(self.trials[cut:], self.candidates[row:]),
+        )
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What becomes of a batch that cannot be measured, through no score of its own.
+
+    Attributes:
+        fault: the kind of loss.
+        reason: for the user.
+        worker: where it happened.
+    """
+
+    fault: Fault
+    reason: str
+    worker: str
+
+
+Outcome = Sequence[Measurement] | Lost
+"""A measurement a candidate, or none at all."""
+
 
 class Executor(Protocol):
-    """Where cohorts are trained; what comes out does not depend on which executor it is."""
+    """Where cohorts are trained; what comes out does not depend on which executor it is.
 
-    def run(self, batches: Iterable[Batch]) -> Results:
-        """Train each batch and yield it, when it is done, with a measurement a candidate.
+    It knows nothing of retries and deadlines: `hebbevo.executors.dispatch` does, for all of them.
+    """
 
-        Batches are taken when somebody is free to train them. Closing the generator gives up what is still
-        training.
+    @property
+    def free(self) -> int:
+        """Batches that it can begin at once."""
+
+    def submit(self, batch: Batch) -> None:
+        """Begin with a batch; only while somebody is `free`."""
+
+    def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
+        """Wait until a batch has ended and give it; ``None`` if time is over or somebody became free first.
+
+        Raises:
+            WorkerError: no worker can be started.
         """
 
+    def give_up(self, batch: Batch) -> str:
+        """Stop training a batch, which then does not come back; gives the name of its worker."""
+
     def close(self) -> None:
-        """Let go of whatever the trainings ran on."""
+        """Give up everything, and let go of whatever the trainings ran on."""

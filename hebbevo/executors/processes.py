@@ -6,112 +6,107 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from itertools import islice
-from queue import SimpleQueue
-from threading import Event
 from typing import IO, Any
 
-from hebbevo.data import Split
-from hebbevo.executors.batch import Batch, Results
-from hebbevo.training import Measurement, Recipe
+from hebbevo.attempts import Fault
+from hebbevo.errors import WorkerError
+from hebbevo.executors.batch import Batch, Lost, Outcome
+from hebbevo.executors.job import Job
+
+_STARTS = 3  # in a row that fail before it is given up
 
 
 class ProcessExecutor:
-    """Runs batches in ``workers`` processes at a time.
+    """Trains in ``workers`` processes at a time.
 
-    Processes of one thread each, for PyTorch's own threads meet at every operation, and Python's at every
-    second one (docs/decisions/0002-processes.md). A worker that dies makes its trainings failed ones, and is
-    replaced.
+    Processes of few threads each, for PyTorch's own threads meet at every operation, and Python's at every
+    second one (docs/decisions/0002-processes.md). A worker that dies is replaced.
 
     Args:
-        recipe: what the trainings share.
-        split: the data, of which every worker has a copy.
-        device: ``cpu`` or ``cuda``.
-        threads: of PyTorch in each worker; results can differ in the last bits with another number.
+        job: what the cohorts have in common; every worker has a copy of its data.
         workers: processes; results do not depend on it.
     """
 
-    def __init__(self, recipe: Recipe, split: Split, *, device: str, threads: int, workers: int) -> None:
-        self._workers = [_Worker((recipe, split, device, threads)) for _ in range(workers)]
-        self._idle: SimpleQueue[_Worker] = SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
+    def __init__(self, job: Job, *, workers: int) -> None:
+        self._job = job
         self._pool = ThreadPoolExecutor(workers)  # its threads only wait for the processes
-        self._given_up = Event()
+        self._missing = workers
+        self._starting: dict[Future[str], _Worker] = {}
+        self._idle: list[_Worker] = []
+        self._running: dict[Future[Outcome], tuple[Batch, _Worker]] = {}
+        self._failed_starts = 0
+        self._start_missing()
 
-    def run(self, batches: Iterable[Batch]) -> Results:
-        """See `Executor.run`."""
-        waiting = iter(batches)
-        self._given_up.clear()
-        running = {self._start(batch): batch for batch in islice(waiting, len(self._workers))}
-        try:
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    batch = running.pop(future)
-                    running |= {self._start(following): following for following in islice(waiting, 1)}
-                    yield batch, future.result()
-        finally:
-            if running:
-                self._give_up()
-                wait(running)
+    @property
+    def free(self) -> int:
+        """See `Executor.free`."""
+        return len(self._idle)
+
+    def submit(self, batch: Batch) -> None:
+        """See `Executor.submit`."""
+        worker = self._idle.pop()
+        self._running[self._pool.submit(worker.train, batch)] = batch, worker
+
+    def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
+        """See `Executor.wait`."""
+        self._start_missing()
+        pending: list[Future[Any]] = [*self._running, *self._starting]
+        wait(pending, seconds, FIRST_COMPLETED)
+        for start in filter(Future.done, [*self._starting]):
+            self._begun(self._starting.pop(start), start.result())
+        for training in filter(Future.done, self._running):
+            batch, worker = self._running.pop(training)
+            self._keep(worker)
+            return batch, training.result()
+        return None
+
+    def give_up(self, batch: Batch) -> str:
+        """See `Executor.give_up`."""
+        training = next(each for each, (running, _) in self._running.items() if running is batch)
+        _, worker = self._running.pop(training)
+        worker.kill()
+        self._missing += 1
+        return worker.name
 
     def close(self) -> None:
         """See `Executor.close`."""
-        self._give_up()
-        self._pool.shutdown()
-        for worker in self._workers:
-            worker.close()
-
-    def _start(self, batch: Batch) -> Future[list[Measurement]]:
-        return self._pool.submit(self._train, batch)
-
-    def _train(self, batch: Batch) -> list[Measurement]:
-        worker = self._idle.get()
-        try:
-            return worker.train(batch, self._given_up)
-        finally:
-            self._idle.put(worker)
-
-    def _give_up(self) -> None:
-        self._given_up.set()
-        for worker in self._workers:
+        workers = [*self._idle, *self._starting.values(), *(worker for _, worker in self._running.values())]
+        for worker in workers:
             worker.kill()
+        self._pool.shutdown()
+        for worker in workers:
+            worker.end()
+
+    def _start_missing(self) -> None:
+        for _ in range(self._missing):
+            worker = _Worker()
+            self._starting[self._pool.submit(worker.begin, self._job)] = worker
+        self._missing = 0
+
+    def _begun(self, worker: _Worker, problem: str) -> None:
+        if not problem:
+            self._failed_starts = 0
+            self._idle.append(worker)
+            return
+        self._failed_starts += 1
+        self._missing += 1
+        if worker.alive or self._failed_starts == _STARTS:  # the living one has a reason, not an accident
+            worker.end()
+            raise WorkerError(f"no worker process can be started: {problem}")
+
+    def _keep(self, worker: _Worker) -> None:
+        if worker.alive:
+            self._idle.append(worker)
+        else:
+            self._missing += 1
 
 
 class _Worker:
-    """A worker process and the pipes to it; started again when needed after it died."""
+    """A worker process and the pipes to it."""
 
-    def __init__(self, first_words: Any) -> None:
-        self._first_words = first_words
-        self._start()
-
-    def train(self, batch: Batch, given_up: Event) -> list[Measurement]:
-        if self._process.poll() is not None and not given_up.is_set():
-            self.close()
-            self._start()
-        try:
-            self._send(batch.candidates)
-            measured: list[Measurement] = pickle.load(self._pipe(self._process.stdout))
-        except (EOFError, OSError, pickle.UnpicklingError):
-            self.kill()
-            reason = f"its worker process ended with exit code {self._process.wait()}; perhaps out of memory"
-            return [Measurement.failed(reason)] * len(batch.candidates)
-        return measured
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def close(self) -> None:
-        self._process.wait()
-        self._pipe(self._process.stdout).close()
-        with suppress(OSError):  # what was not yet sent is not wanted any more
-            self._pipe(self._process.stdin).close()
-
-    def _start(self) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "hebbevo.executors.worker"],
             stdin=subprocess.PIPE,
@@ -119,15 +114,44 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the search, which lets its workers finish
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
-        self._introduced = False
+        self.name = f"process {self._process.pid}"
 
-    def _send(self, message: object) -> None:
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def begin(self, job: Job) -> str:
+        """Wait until it is ready; give what is in the way, or nothing."""
+        try:
+            problem: str = self._answer(job)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return f"it {self.end()}"
+        return problem
+
+    def train(self, batch: Batch) -> Outcome:
+        try:
+            outcome: Outcome = self._answer(batch.candidates)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            return Lost(Fault.CRASH, f"its worker process {self.end()}", self.name)
+        return outcome
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> str:
+        """Kill it and close the pipes; say how it ended."""
+        self.kill()
+        code = self._process.wait()
+        self._pipe(self._process.stdout).close()
+        with suppress(OSError):  # what was not yet sent is not wanted any more
+            self._pipe(self._process.stdin).close()
+        return f"ended with exit code {code}; perhaps out of memory"
+
+    def _answer(self, message: object) -> Any:
         pipe = self._pipe(self._process.stdin)
-        if not self._introduced:
-            pickle.dump(self._first_words, pipe)
-            self._introduced = True
         pickle.dump(message, pipe)
         pipe.flush()
+        return pickle.load(self._pipe(self._process.stdout))
 
     def _pipe(self, pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None

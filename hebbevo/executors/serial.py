@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 
-from hebbevo.data import Split
-from hebbevo.executors.batch import Batch, Results
-from hebbevo.training import Recipe, train
+from hebbevo.executors.batch import Batch, Outcome
+from hebbevo.executors.job import Job
 
 
 class SerialExecutor:
-    """Runs batches one after the other in this process.
+    """Trains in this process; nobody can stop a training here, nor survive it.
 
     Args:
-        recipe: what the trainings share.
-        split: the data.
-        device: ``cpu`` or ``cuda``.
-        threads: of PyTorch while training; results can differ in the last bits with another number.
+        job: what the cohorts have in common; what it says of the process itself does not apply.
     """
 
-    def __init__(self, recipe: Recipe, split: Split, *, device: str, threads: int) -> None:
-        self._recipe = recipe
-        self._split = split
-        self._device = torch.device(device)
-        self._threads = threads
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._batch: Batch | None = None
 
-    def run(self, batches: Iterable[Batch]) -> Results:
-        """See `Executor.run`."""
-        for batch in batches:
-            before = torch.get_num_threads()
-            torch.set_num_threads(self._threads)
-            try:
-                measured = train(self._recipe, batch.candidates, self._split, self._device)
-            finally:
-                torch.set_num_threads(before)
-            yield batch, measured
+    @property
+    def free(self) -> int:
+        """See `Executor.free`."""
+        return 1 if self._batch is None else 0
+
+    def submit(self, batch: Batch) -> None:
+        """See `Executor.submit`; it is trained when it is waited for."""
+        self._batch = batch
+
+    def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
+        """See `Executor.wait`; it takes as long as it takes."""
+        if (batch := self._batch) is None:
+            return None
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._job.threads)
+        try:
+            return batch, self._job.train(batch.candidates, _HERE)
+        finally:
+            torch.set_num_threads(before)
+            self._batch = None
+
+    def give_up(self, batch: Batch) -> str:
+        """See `Executor.give_up`."""
+        self._batch = None
+        return _HERE
 
     def close(self) -> None:
         """See `Executor.close`; nothing is held."""
+
+
+_HERE = "the search's own process"

@@ -1,4 +1,4 @@
-"""A worker process: reads cohorts from its input, writes their measurements to its output.
+"""A worker process: reads cohorts from its input, writes what became of them to its output.
 
 It ends with its input, and so with the process that started it, whatever ended that.
 """
@@ -11,9 +11,7 @@ import threading
 from queue import SimpleQueue
 from typing import IO, Any
 
-import torch
-
-from hebbevo.training import train
+from hebbevo.errors import WorkerError
 
 
 def main() -> None:
@@ -25,12 +23,19 @@ def main() -> None:
     requests: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_read, args=(questions, requests), daemon=True).start()
 
-    recipe, split, device, threads = requests.get()
-    torch.set_num_threads(threads)
-    while True:
-        measured = train(recipe, requests.get(), split, torch.device(device))
-        pickle.dump(measured, answers)
+    def answer(message: object) -> None:
+        pickle.dump(message, answers)
         answers.flush()
+
+    job = requests.get()
+    try:
+        job.begin()
+    except WorkerError as error:
+        answer(str(error))
+        return
+    answer("")
+    while True:
+        answer(job.train(requests.get(), f"process {os.getpid()}"))
 
 
 def _read(questions: IO[bytes], requests: SimpleQueue[Any]) -> None:

@@ -34,7 +34,7 @@ def page(study: Study) -> str:
 </header>
 <main>
 {"".join(map(_framed, written))}</main>
-<footer>Made by hebbevo from {escape(str(study.path))}.
+<footer>Made by hebbevo from {escape(str(study.store))}.
 Beside this page: front.csv, trials.csv, front.png.</footer>
 </body>
 </html>

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
@@ -19,8 +18,8 @@ class Study(Protocol):
         """The study's name."""
 
     @property
-    def path(self) -> Path:
-        """The study file."""
+    def store(self) -> object:
+        """Where the study lives, as text."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -68,7 +67,7 @@ class Snapshot:
     """A study read once, so that a page made while the search runs agrees with itself."""
 
     name: str
-    path: Path
+    store: object
     settings: dict[str, Any]
     goal: Goal
     versions: dict[str, str]
@@ -102,7 +101,7 @@ def snapshot(study: Study) -> Snapshot:
     """Read ``study`` once."""
     return Snapshot(
         study.name,
-        study.path,
+        study.store,
         study.settings,
         study.goal,
         study.versions,

@@ -2,7 +2,7 @@
 
 from hebbevo.nn.paths import COUNTS
 from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
-from hebbevo.training.inner import train
+from hebbevo.training.inner import ran_out_of_memory, told, train
 from hebbevo.training.optimizers import KNOBS
 from hebbevo.training.recipe import Candidate, Measurement, Recipe, knobs
 from hebbevo.training.scoring import Score, score
@@ -19,6 +19,8 @@ __all__ = [
     "accuracy",
     "ever_due",
     "knobs",
+    "ran_out_of_memory",
     "score",
+    "told",
     "train",
 ]

@@ -84,7 +84,7 @@ class Cohort:
         self._neighbours, note = wire(model)
         self._notes = [note] if note else []
         # a net alone may call other layers tomorrow: it is followed anew every time
-        self._plan = None if isinstance(nets, Alone) else Plan.of(model, rows.x[:1])
+        self._plan = None if isinstance(nets, Alone) else Plan.of(model, rows.x[:1].clone())
         self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](nets.parameters, values)
         self._step = 0
         self._loss = torch.zeros(nets.size, device=rows.x.device)
@@ -202,7 +202,9 @@ class Cohort:
 
     def scores(self) -> Tensor:
         """Every net's score on the validation rows, (size,) float64."""
-        outputs = torch.cat([self.outputs(x) for x in torch.split(self._rows.x_val, _EVALUATION_ROWS)], dim=1)
+        # clones, for a network may write into its input, which others have still to see
+        chunks = (x.clone() for x in torch.split(self._rows.x_val, _EVALUATION_ROWS))
+        outputs = torch.cat([self.outputs(x) for x in chunks], dim=1)
         # the last update may have been too much
         self._note_divergence(outputs.isfinite().all(dim=(1, 2)))
         scores = [
@@ -212,7 +214,7 @@ class Cohort:
         return torch.tensor(scores, dtype=torch.float64)
 
     def _score(self, outputs: Tensor) -> float:
-        score = float(self._score_of(outputs, self._rows.y_val))
+        score = float(self._score_of(outputs, self._rows.y_val.clone()))
         if self._recipe.score and not 0 <= score <= 1:
             raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
         return score
@@ -223,7 +225,7 @@ class Cohort:
             if self._plan:
                 return count.of(self._plan, partial(self._nets.call, stacked=True), self._nets.size)
             assert isinstance(self._nets, Alone)
-            return survivors(self._nets.module, self._rows.x[:1], count)
+            return survivors(self._nets.module, self._rows.x[:1].clone(), count)
 
 
 def _is(value: object) -> str:

@@ -50,6 +50,10 @@ def train(
 
     Nets of one structure are stacked, unless a trial of two steps shows that a net in a stack is not what it
     is alone. A training that diverges is a measurement with a ``failure``, and so is one that raises.
+
+    Raises:
+        MemoryError: or what PyTorch raises in its place (`ran_out_of_memory`), for that is not about a
+            training but about all that are here at once.
     """
     measured: dict[int, Measurement] = {}
     members: dict[int, _Member] = {}
@@ -57,6 +61,7 @@ def train(
         try:
             members[row] = _Member.of(recipe, candidate)
         except (Exception, SystemExit) as error:  # a failed training is a recorded value
+            _raise_if_out_of_memory(error)
             measured[row] = Measurement.failed(told(error))
     rows = Rows.of(split, recipe.network.shape, device)
     for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
@@ -90,6 +95,7 @@ def _measured(recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str)
         with _drawing_from(members[0].seed, rows.x.device):
             measured = _cohort(recipe, members, rows).train()
     except (Exception, SystemExit) as error:  # a failed training is a recorded value
+        _raise_if_out_of_memory(error)
         if len(members) == 1:
             return [Measurement.failed(told(error))]
         why = f"trained alone: its stack failed ({told(error)})"  # perhaps only one net in it did
@@ -117,6 +123,7 @@ def _why_alone(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> str:
                 if not (name in stacked and name in alone and _close(stacked[name][number], alone[name][0])):
                     return f"trained alone: in a stack its {name} would be wrong"
     except (Exception, SystemExit) as error:  # which may say only that it cannot be stacked
+        _raise_if_out_of_memory(error)
         return f"trained alone: cannot be stacked ({told(error)})"
     return ""
 
@@ -157,6 +164,20 @@ def _drawing_from(seed: int, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             torch.cuda.manual_seed(seed + 1)
         yield
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that there was not enough memory, of a GPU or of the machine."""
+    if error.__cause__ and ran_out_of_memory(error.__cause__):  # of the user's code, told as a usage error
+        return True
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _raise_if_out_of_memory(error: BaseException) -> None:
+    if ran_out_of_memory(error):
+        raise error
 
 
 def told(error: BaseException) -> str:

@@ -1,70 +1,47 @@
 """What every executor must do; a new one is tested by being listed in ``EXECUTORS``."""
 
-import subprocess
-import sys
-import threading
-import time
+import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from conftest import BATCHES, JOB, Losses, all_gone, own_job, run, without_times
 
-from hebbevo.data import Split
-from hebbevo.executors import Batch, ProcessExecutor, SerialExecutor, serial
-from hebbevo.networks import Architecture
-from hebbevo.training import Candidate, Recipe, train
+from hebbevo.errors import WorkerError
+from hebbevo.executors import Batch, ProcessExecutor, SerialExecutor
+from hebbevo.executors.ray import RayExecutor
+from hebbevo.training import Candidate
 
-EXECUTORS = {"serial": SerialExecutor, "processes": partial(ProcessExecutor, workers=2)}
+OUTSIDE = {"processes": partial(ProcessExecutor, workers=2), "ray": partial(RayExecutor, workers=2)}
+"""Those whose trainings run in other processes, and so can be stopped and survived."""
+EXECUTORS = {"serial": SerialExecutor, **OUTSIDE}
 
-RECIPE = Recipe(
-    Architecture("mlp", (9, 5), "stamina", False, shape=(4,), classes=2),
-    settings={"warmup": 1, "prune_period": 1, "unactivation_penalty": 2.0},
-    epochs=2,
-    batch_size=16,
-    seed=1,
-)
-BATCHES = (
-    Batch((0, 1), tuple(Candidate({"learning_rate": rate}, r) for rate in (0.01, 0.02) for r in (0, 1))),
-    Batch((2,), (Candidate({"learning_rate": 0.03}), Candidate({"learning_rate": 0.03}, 1))),
-    Batch((3, 4), (Candidate({"optimizer": "sgd"}), Candidate({"penalty_form": "ratio"}))),
-)
-
-
-def problem():
-    rng = np.random.default_rng(0)
-    y = rng.integers(2, size=80)
-    x = (rng.normal(size=(80, 4)) + 2 * y[:, None]).astype(np.float32)
-    ones = np.ones(4, np.float32)
-    return Split(x[:40], y[:40], x[40:60], y[40:60], x[60:], y[60:], 0 * ones, ones, (0, 1))
-
-
-def without_times(results):
-    return {batch.trials: [replace(m, seconds=0.0) for m in measured] for batch, measured in results}
+NET = "    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))"
+FOUR = Batch((0, 1, 2, 3), tuple(Candidate({"place": place}) for place in range(4)))
 
 
 @pytest.fixture(params=EXECUTORS)
-def executor(request):
-    """An executor of each kind on the CPU with one thread a cohort."""
-    with closing(EXECUTORS[request.param](RECIPE, problem(), device="cpu", threads=1)) as executor:
-        yield executor
+def make(request, ray_cluster):
+    """Makes an executor of each kind."""
+    return EXECUTORS[request.param]
+
+
+@pytest.fixture(params=OUTSIDE)
+def make_outside(request, ray_cluster):
+    """Makes an executor of each kind that trains outside this process."""
+    return OUTSIDE[request.param]
 
 
 @pytest.fixture
-def expected():
-    """What `train` gives with one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    results = [(batch, train(RECIPE, batch.candidates, problem(), torch.device("cpu"))) for batch in BATCHES]
-    torch.set_num_threads(threads)
-    return without_times(results)
+def executor(make):
+    with closing(make(JOB)) as executor:
+        yield executor
 
 
 def test_every_batch_comes_back_once_with_what_train_gives_bit_for_bit(executor, expected):
-    results = list(executor.run(BATCHES))
+    results = list(run(executor, BATCHES))
     assert sorted(batch.trials for batch, _ in results) == [(0, 1), (2,), (3, 4)]
     assert all(batch in BATCHES for batch, _ in results)
     assert without_times(results) == expected
@@ -75,23 +52,23 @@ def test_results_depend_neither_on_the_order_of_batches_nor_on_this_process(exec
     torch.set_num_threads(2)
     torch.manual_seed(77)
     try:
-        results = [each for batch in reversed(BATCHES) for each in executor.run([batch])]
+        results = [each for batch in reversed(BATCHES) for each in run(executor, [batch])]
     finally:
         torch.set_num_threads(threads)
     assert without_times(results) == expected
 
 
 def test_batches_may_come_from_an_iterator(executor, expected):
-    assert without_times(executor.run(iter(BATCHES))) == expected
+    assert without_times(run(executor, iter(BATCHES))) == expected
 
 
 def test_nothing_to_do_is_nothing_done(executor):
-    assert list(executor.run([])) == []
+    assert list(run(executor, [])) == []
 
 
 def test_a_failed_training_is_a_measurement_beside_the_others(executor):
     batch = Batch((5, 6), (Candidate({"learning_rate": 1e6}), Candidate({})))
-    [(back, (failed, fine))] = executor.run([batch])
+    [(back, (failed, fine))] = run(executor, [batch])
     assert back == batch
     assert "NaN or infinite at step" in failed.failure
     assert fine.failure is None
@@ -102,7 +79,7 @@ def test_pytorchs_threads_and_generator_are_as_before_at_every_result(executor):
     torch.set_num_threads(2)
     before = torch.get_rng_state()
     try:
-        assert [torch.get_num_threads() for _ in executor.run(BATCHES)] == [2, 2, 2]
+        assert [torch.get_num_threads() for _ in run(executor, BATCHES)] == [2, 2, 2]
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(torch.get_rng_state(), before)
@@ -114,9 +91,9 @@ def test_no_more_batches_are_taken_once_the_consumer_has_stopped(executor):
     def endless():
         while True:
             taken.append(len(taken))
-            yield BATCHES[1]
+            yield Batch((len(taken),), BATCHES[1].candidates[:1])
 
-    results = executor.run(endless())
+    results = run(executor, endless())
     next(results)
     results.close()
     before = len(taken)
@@ -124,77 +101,147 @@ def test_no_more_batches_are_taken_once_the_consumer_has_stopped(executor):
     assert len(taken) == before
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_results_do_not_depend_on_the_number_of_processes(expected, workers):
-    with closing(ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=workers)) as executor:
-        for _ in range(2):
-            assert without_times(executor.run(BATCHES)) == expected
+def test_what_was_given_up_does_not_come_back_and_the_next_batches_do(executor, expected):
+    results = run(executor, BATCHES)
+    next(results)
+    results.close()
+    assert without_times(run(executor, BATCHES)) == expected
 
 
-def test_serial_trains_with_its_threads_and_gives_them_back_even_after_an_error(monkeypatch):
-    seen = []
-
-    def broken(*_):
-        seen.append(torch.get_num_threads())
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(serial, "train", broken)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            next(SerialExecutor(RECIPE, problem(), device="cpu", threads=1).run(BATCHES))
-        assert (seen, torch.get_num_threads()) == ([1], 2)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def processes_of(executor):
-    return [worker._process for worker in executor._workers]
-
-
-def test_a_worker_that_is_killed_fails_its_trainings_and_is_replaced(expected):
-    with closing(ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=1)) as executor:
-        [victim] = processes_of(executor)
-        threading.Timer(0.2, victim.kill).start()
-        [(_, lost)] = executor.run([BATCHES[0]])
-        assert {m.failure for m in lost} == {
-            "its worker process ended with exit code -9; perhaps out of memory"
-        }
-        assert len(lost) == 4
-        assert without_times(executor.run(BATCHES)) == expected
-
-
-def test_workers_are_gone_once_the_executor_is_closed():
-    executor = ProcessExecutor(RECIPE, problem(), device="cpu", threads=1, workers=2)
-    workers = processes_of(executor)
-    next(executor.run(BATCHES))
-    executor.close()
-    assert [worker.poll() is not None for worker in workers] == [True, True]
-
-
-def test_workers_are_gone_once_their_driver_is_killed():
-    script = (
-        "import sys, time; sys.path[:0] = [sys.argv[1]]\n"
-        "from test_executors import *\n"
-        "executor = ProcessExecutor(RECIPE, problem(), device='cpu', threads=1, workers=2)\n"
-        "print(*(worker.pid for worker in processes_of(executor)), flush=True)\n"
-        "time.sleep(60)\n"
+def test_networks_and_scores_may_write_into_what_they_are_given(make, folder):
+    own = (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.linear = nn.Linear(4, 2)\n"
+        "    def forward(self, x):\n"
+        "        HALVE\n"
+        "        return self.linear(x)\n"
+        "def build(place): return Net()\n"
+        "def score(outputs, labels):\n"
+        "    hits = (outputs.argmax(-1) == labels).double().mean()\n"
+        "    labels.zero_()\n"
+        "    return hits\n"
     )
-    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        workers = [int(pid) for pid in driver.stdout.readline().split()]
-        driver.kill()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and any(is_alive(pid) for pid in workers):
-        time.sleep(0.05)
-    assert [pid for pid in workers if is_alive(pid)] == []
+    results = []
+    for halve in ("x = x / 2", "x.div_(2)"):
+        job = own_job(folder, own.replace("HALVE", halve))
+        score = job.recipe.network.module.replace(":build", ":score")
+        with closing(make(replace(job, recipe=replace(job.recipe, score=score)))) as executor:
+            results.append(without_times(run(executor, [FOUR])))
+    assert results[0] == results[1]
+    assert all(m.failure is None for m in results[0][FOUR.trials])
 
 
-def is_alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+def test_a_cohort_that_takes_too_much_memory_is_trained_in_halves(make, folder):
+    own = "def build(place):\n    if place == 2: raise MemoryError('no room')\n" + NET
+    losses = Losses()
+    with closing(make(own_job(folder, own))) as executor:
+        results = {b.trials: m for b, m in run(executor, [FOUR], losses)}
+    assert losses.told() == [
+        ((0, 1, 2, 3), "memory", "in halves"),
+        ((2, 3), "memory", "in halves"),
+        ((2,), "memory", "failed"),
+    ]
+    assert set(results) == {(0, 1), (2,), (3,)}
+    assert [m.failure for t in ((0, 1), (3,)) for m in results[t]] == [None] * 3
+    assert "no room" in results[(2,)][0].failure
+    assert "attempt 3, the last" in results[(2,)][0].failure
+
+
+def test_one_that_alone_takes_too_much_memory_is_tried_three_times(make, folder):
+    own = "def build(place): return nn.Linear(4, 10**13)"
+    losses = Losses()
+    with closing(make(own_job(folder, own))) as executor:
+        [(_, [failed])] = run(executor, [Batch((7,), (Candidate({"place": 1}),))], losses)
+    assert losses.told() == [((7,), "memory", then) for then in ("again", "again", "failed")]
+    assert "allocate" in failed.failure
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_cohort_comes_to_the_same(make_outside, folder):
+    def build(how):
+        return f"def build(place):\n    was = f'{{FOLDER}}/was'\n    {how}\n{NET}"
+
+    kill = "open(was, 'w'); os.kill(os.getpid(), signal.SIGKILL)"
+    once = f"if place == 2 and not os.path.exists(was): {kill}"
+    results, losses = [], Losses()
+    for how in ("pass", once):
+        with closing(make_outside(own_job(folder, build(how)))) as executor:
+            results.append(without_times(run(executor, [FOUR], losses)))
+    assert results[0] == results[1]
+    assert losses.told() == [((0, 1, 2, 3), "crash", "again")]
+    assert losses[0].worker.startswith("process ")
+    assert losses[0].seconds > 0
+
+
+def test_a_training_that_always_kills_its_worker_takes_no_others_with_it(make_outside, folder):
+    own = f"def build(place):\n    if place == 2: os._exit(3)\n{NET}"
+    losses = Losses()
+    with closing(make_outside(own_job(folder, own))) as executor:
+        results = {b.trials: m for b, m in run(executor, [FOUR], losses)}
+    assert losses.told() == [
+        ((0, 1, 2, 3), "crash", "again"),
+        ((0, 1, 2, 3), "crash", "again"),
+        ((0, 1, 2, 3), "crash", "in halves"),
+        ((2, 3), "crash", "in halves"),
+        ((2,), "crash", "failed"),
+    ]
+    failures = {trials: [m.failure for m in measured] for trials, measured in results.items()}
+    assert (failures[(0, 1)], failures[(3,)]) == ([None, None], [None])
+    assert "its worker" in failures[(2,)][0]
+
+
+def test_a_training_that_hangs_is_stopped_and_takes_no_others_with_it(make_outside, folder):
+    own = f"def build(place):\n    if place == 1: time.sleep(1000)\n{NET}"
+    losses = Losses()
+    with closing(make_outside(own_job(folder, own))) as executor:
+        results = {b.trials: m for b, m in run(executor, [FOUR], losses, limit=0.7)}
+    assert losses.told() == [
+        ((0, 1, 2, 3), "time", "in halves"),
+        ((0, 1), "time", "in halves"),
+        ((1,), "time", "failed"),
+    ]
+    assert results[(1,)][0].failure == "took longer than 0.7 s (attempt 3, the last)"
+    assert [m.failure for trials, ms in results.items() for m in ms if trials != (1,)] == [None] * 3
+
+
+def test_a_worker_holds_no_more_memory_than_it_may(make_outside, folder):
+    own = f"def build(place):\n    torch.ones(place * 10**9 // 4)\n{NET}"
+    losses = Losses()
+    with closing(make_outside(own_job(folder, own, memory=3 * 10**9))) as executor:
+        batch = Batch((0, 1), (Candidate({"place": 1}), Candidate({"place": 6})))
+        results = {b.trials: m for b, m in run(executor, [batch], losses)}
+    assert [fault for _, fault, _ in losses.told()] == ["memory", "memory", "memory"]
+    assert results[(0,)][0].failure is None
+    assert "can't allocate memory" in results[(1,)][0].failure
+
+
+def test_workers_give_way_as_they_are_told(make_outside, folder):
+    own = f"def build(place):\n    open(f'{{FOLDER}}/nice', 'w').write(str(os.nice(0)))\n{NET}"
+    with closing(make_outside(own_job(folder, own, nice=7))) as executor:
+        list(run(executor, [Batch((0,), (Candidate({"place": 0}),))]))
+    assert (folder / "nice").read_text() == str(max(7, os.nice(0)))
+
+
+def test_workers_that_cannot_begin_are_told_of_in_one_line(make_outside):
+    executor = make_outside(own_job_on_a_gpu())
+    with closing(executor), pytest.raises(WorkerError, match="finds none") as caught:
+        list(run(executor, BATCHES))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def own_job_on_a_gpu():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    return replace(JOB, device="cuda")
+
+
+def test_workers_are_gone_once_the_executor_is_closed(make_outside, folder):
+    own = f"def build(place):\n    open(f'{{FOLDER}}/pid{{os.getpid()}}', 'w'); time.sleep(0.2)\n{NET}"
+    executor = make_outside(own_job(folder, own))
+    batches = [Batch((n,), (Candidate({"place": n}),)) for n in range(8)]
+    next(run(executor, batches))
+    executor.close()
+    pids = [int(path.name[3:]) for path in folder.glob("pid*")]
+    assert pids
+    assert all_gone(pids)

@@ -30,7 +30,7 @@ class FakeStudy:
     alone: str = ""
     name: str = "stamina"
     dataset: str = "digits"
-    path: Path = Path("studies/stamina.db")
+    store: Path = Path("studies/stamina.db")
     neurons: int = 256
     chance: float = 0.1
     versions: dict = field(default_factory=lambda: {"hebbevo": "0.1.0", "torch": "2.13.0"})
@@ -123,6 +123,8 @@ def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
             "copy_of": pd.array([pd.NA] * count, dtype="Int64"),
             "failure": None,
             "notes": None,
+            "attempts": 1,
+            "repeatable": True,
             "genome.unactivation_penalty": penalty,
             "genome.penalty_form": forms,
             "genome.hebbian_threshold": random.uniform(-1, 1, count),

@@ -285,11 +285,13 @@ def test_a_study_of_one_trial_has_every_section_but_those_of_what_went_wrong(sma
 def test_what_could_not_be_followed_or_stacked_is_told_with_the_number_of_trials(small, tmp_path):
     frame = small.frame.copy()
     frame.loc[frame.index[:3], "notes"] = "trained alone: its <drop.p> is another than the other nets'"
+    frame.loc[frame.index[2:4], "repeatable"] = False
     page, *_ = write(replace(small, frame=frame, alone="hardly two are alike"), tmp_path)
     text = Document(page.read_text()).text
     assert "How the networks were measured" in text
     assert "alltrained one by one: hardly two are alike" in text
     assert "3trained alone: its <drop.p> is another" in text
+    assert "2trained in another cohort, or failed, for want of time or memory" in text
 
 
 def test_an_own_network_is_named_in_place_of_family_and_rule_and_an_own_score_in_place_of_accuracy(small):
@@ -324,7 +326,7 @@ def test_whatever_the_user_wrote_is_text_and_never_markup(small, tmp_path):
             f"genome.a{NASTY}": np.linspace(0, 1, len(small.frame)),
         },
     )
-    study = replace(small, frame=frame, genome=genome, name=NASTY, dataset=NASTY, path=Path(NASTY))
+    study = replace(small, frame=frame, genome=genome, name=NASTY, dataset=NASTY, store=Path(NASTY))
     study = replace(study, versions={NASTY: NASTY})
     write(study, tmp_path)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -341,7 +343,7 @@ def test_whatever_the_user_wrote_is_text_and_never_markup(small, tmp_path):
 
 def test_names_outside_ascii_are_kept_and_undecodable_ones_do_not_stop_the_report(small, tmp_path):
     undecodable = os.fsdecode(b"\xff.csv")
-    write(replace(small, name="Größe 数", dataset="数据.csv", path=Path(undecodable)), tmp_path)
+    write(replace(small, name="Größe 数", dataset="数据.csv", store=Path(undecodable)), tmp_path)
     text = Document((tmp_path / "report.html").read_text(encoding="utf-8")).text
     assert text.startswith("Größe 数") and "data set数据.csv" in text
 

@@ -1,0 +1,70 @@
+"""What every worker is told once, and does with each cohort."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hebbevo.attempts import Fault
+from hebbevo.data import Split
+from hebbevo.errors import WorkerError
+from hebbevo.executors.batch import Lost
+from hebbevo.training import Candidate, Measurement, Recipe, ran_out_of_memory, told, train
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the cohorts of a study have in common, wherever they are trained.
+
+    Attributes:
+        recipe: what the trainings share.
+        split: the data.
+        device: ``cpu`` or ``cuda``.
+        threads: of PyTorch a cohort; results can differ in the last bits with another number.
+        nice: how much a worker gives way to other programs, 0 to 19.
+        memory: bytes that a worker may hold on the CPU, or ``None``.
+        gpu_share: part of a GPU that a worker may fill, 0..1.
+    """
+
+    recipe: Recipe
+    split: Split
+    device: str
+    threads: int
+    nice: int = 0
+    memory: int | None = None
+    gpu_share: float = 1.0
+
+    def begin(self) -> None:
+        """Make this process a worker of the job, with PyTorch warm.
+
+        Raises:
+            WorkerError: there is no such device here.
+        """
+        os.nice(max(0, self.nice - os.nice(0)))
+        if self.memory is not None:
+            import resource  # which not every system has
+
+            # of data: the shared pages of a cluster's object store are not its own
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory, hard))
+        torch.set_num_threads(self.threads)
+        if self.device == "cuda":
+            if not torch.cuda.is_available():
+                raise WorkerError("the study trains on a GPU, and the worker finds none")
+            if self.gpu_share < 1:
+                torch.cuda.set_per_process_memory_fraction(self.gpu_share)
+        weight = torch.ones(8, 8, device=self.device, requires_grad=True)
+        torch.autograd.grad(weight.mm(weight).sum(), weight)
+
+    def train(self, candidates: Sequence[Candidate], worker: str) -> list[Measurement] | Lost:
+        """Train a cohort; one that takes more memory than there is, or raises, is lost."""
+        try:
+            return train(self.recipe, candidates, self.split, torch.device(self.device))
+        except Exception as error:
+            lost = Lost(Fault.MEMORY if ran_out_of_memory(error) else Fault.CRASH, told(error), worker)
+        if self.device == "cuda":
+            torch.cuda.empty_cache()  # after the error, which held the tensors, is gone
+        return lost

@@ -1,0 +1,1 @@
+"""hebbevo inside other people's tools; each module here needs its tool, and nothing else imports it."""

@@ -1,0 +1,165 @@
+"""Who trains, and with what: nothing that a study depends on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from hebbevo import duration
+from hebbevo.data import Split
+from hebbevo.errors import UsageError
+from hebbevo.knobs import listed
+
+if TYPE_CHECKING:
+    from hebbevo.executors import Executor, Job
+    from hebbevo.training import Recipe
+
+EXECUTORS = ("auto", "local", "ray")
+
+
+class PoolOptions(TypedDict, total=False):
+    """What `hebbevo.search` and `hebbevo.resume` make a `Pool` of; ``None`` stands for the default."""
+
+    executor: str | None
+    workers: int | None
+    ray_address: str | None
+    gpus_per_worker: float | None
+    trial_timeout: float | str | None
+    nice: int | None
+    memory_per_worker: int | str | None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The workers of one run.
+
+    Args:
+        executor: ``local`` (processes of this machine), ``ray``, or ``auto``: Ray where an address or GPUs a
+            worker are given, or this machine has several GPUs.
+        workers: cohorts that train at a time, by default as many as the cores, or the GPUs, allow.
+        ray_address: of a Ray cluster, ``auto`` or ``host:port``; by default ``$RAY_ADDRESS``, else Ray on
+            this machine alone.
+        gpus_per_worker: two workers share a GPU with 0.5; by default 1 where the study trains on GPUs.
+        trial_timeout: seconds, or as ``10m``, that a trial may take; a cohort, as many times its trials.
+        nice: how much workers give way to other programs, 0 to 19.
+        memory_per_worker: bytes, or as ``4GB``, that a worker may hold on the CPU.
+
+    Raises:
+        UsageError: a value is out of range, or two do not go together.
+    """
+
+    executor: str | None = None
+    workers: int | None = None
+    ray_address: str | None = None
+    gpus_per_worker: float | None = None
+    trial_timeout: float | str | None = None
+    nice: int | None = None
+    memory_per_worker: int | str | None = None
+    limit: float = field(init=False)
+    """Seconds that a trial may take."""
+
+    def __post_init__(self) -> None:
+        if self.executor not in (None, *EXECUTORS):
+            raise UsageError(
+                f"--executor: {self.executor!r} is unknown; write one of {listed(list(EXECUTORS))}"
+            )
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"--workers: {self.workers} is too small; write a whole number of 1 or more")
+        gpus = self.gpus_per_worker
+        if gpus is not None and not (0 < gpus < 1 or (gpus >= 1 and float(gpus).is_integer())):
+            raise UsageError(f"--gpus-per-worker: {gpus:g} will not do; write a part of 1, or a whole number")
+        if self.nice is not None and not 0 <= self.nice <= 19:
+            raise UsageError(f"--nice: {self.nice} is out of range; write a whole number from 0 to 19")
+        if self.executor == "local":
+            for option, value in (("--ray-address", self.ray_address), ("--gpus-per-worker", gpus)):
+                if value is not None:
+                    raise UsageError(f"{option}: is for Ray; drop it, or write --executor ray")
+        try:
+            limit = math.inf if self.trial_timeout is None else duration.seconds(self.trial_timeout)
+        except ValueError as error:
+            raise UsageError(f"--trial-timeout: {error}; write seconds, or as in 90s, 10m") from None
+        object.__setattr__(self, "limit", limit)
+        self._memory()
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether Ray runs the trainings."""
+        if self.executor in ("local", "ray"):
+            return self.executor == "ray"
+        if self.ray_address is not None or self.gpus_per_worker is not None:
+            return True
+        import torch
+
+        return torch.cuda.device_count() > 1
+
+    @property
+    def device(self) -> str:
+        """The kind of device that a new study trains on: ``cpu`` or ``cuda``."""
+        import torch
+
+        return "cuda" if torch.cuda.is_available() or self.gpus_per_worker is not None else "cpu"
+
+    def start(
+        self,
+        recipe: Recipe,
+        split: Split,
+        *,
+        device: str,
+        threads: int,
+        cohorts: int,
+        tell: Callable[[str], None],
+    ) -> Executor:
+        """Start the workers of a study, of which at most ``cohorts`` ever have something to do at a time.
+
+        Raises:
+            UsageError: this machine has not what the study or the pool asks for.
+        """
+        import torch
+
+        from hebbevo.executors import Job, ProcessExecutor, SerialExecutor
+
+        if device == "cpu" and self.gpus_per_worker is not None:
+            raise UsageError(
+                "--gpus-per-worker: the study was begun on CPUs; drop it, or write another --study"
+            )
+        if device == "cuda" and not self.on_ray and not torch.cuda.is_available():
+            raise UsageError("the study was begun on a GPU and none is here; resume it on a machine with one")
+        gpus = 0.0 if device == "cpu" else self.gpus_per_worker or 1.0
+        job = Job(recipe, split, device, threads, self.nice or 0, self._memory(), min(gpus, 1.0) or 1.0)
+        if self.on_ray:
+            from hebbevo.executors.ray import RayExecutor
+
+            address = self.ray_address or os.environ.get("RAY_ADDRESS")
+            return RayExecutor(job, workers=self.workers, most=cohorts, gpus=gpus, address=address, tell=tell)
+        workers = min(self._local_workers(job), cohorts)
+        outside = self.trial_timeout or self.nice or self.memory_per_worker
+        if workers == 1 and not outside:
+            return SerialExecutor(job)
+        return ProcessExecutor(job, workers=workers)
+
+    def _local_workers(self, job: Job) -> int:
+        if self.workers is not None:
+            return self.workers
+        return 1 if job.device == "cuda" else max(1, _cores() // job.threads)
+
+    def _memory(self) -> int | None:
+        if self.memory_per_worker is None:
+            return None
+        try:
+            size = int(TypeAdapter(ByteSize).validate_python(self.memory_per_worker))
+        except ValidationError:
+            size = 0
+        if size < 1:
+            what = f"{self.memory_per_worker!r} is not a size"
+            raise UsageError(f"--memory-per-worker: {what}; write bytes, or as in 500MB, 4GB")
+        return size
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
