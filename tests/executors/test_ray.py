@@ -106,10 +106,25 @@ def test_a_worker_that_this_machine_has_no_room_for_is_one_line():
     assert not ray.is_initialized()
 
 
-def test_an_address_without_a_cluster_is_one_line():
-    with pytest.raises(UsageError, match=r"--ray-address: 127\.0\.0\.1:9 cannot be reached") as caught:
-        RayExecutor(JOB, address="127.0.0.1:9")
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9", "nowhere.invalid:6379", "nonsense"])
+def test_an_address_without_a_cluster_is_one_line(address):
+    with pytest.raises(UsageError, match=f"--ray-address: {address} cannot be reached") as caught:
+        RayExecutor(JOB, address=address)
     assert len(str(caught.value).splitlines()) == 1
+    assert not ray.is_initialized()
+
+
+def test_it_works_with_the_network_cut(tmp_path):
+    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("needs the right to cut the network")
+    search = ["-m", "hebbevo", "search", "--space", "stamina", "--trials", "8", "--population", "4"]
+    short = ["--epochs", "1", "--executor", "ray", "--workers", "2"]
+    done = subprocess.run(
+        [*alone, sys.executable, *search, *short], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "8/8 trials" in done.stderr
 
 
 def test_the_data_are_held_once_and_read_where_they_are(folder):

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.data import Split
+from hebbevo.errors import UsageError
 from hebbevo.networks import Architecture
 from hebbevo.nn import attach
 from hebbevo.nn.paths import survivors
@@ -21,6 +22,7 @@ from hebbevo.training import (
     ever_due,
     inner,
     optimizers,
+    ran_out_of_memory,
     score,
     train,
 )
@@ -351,11 +353,41 @@ def test_a_stack_that_raises_fails_with_the_reason_and_the_others_go_on(monkeypa
 @pytest.mark.parametrize("message", ["", "\n"])
 def test_an_error_without_a_message_is_a_failure_too(monkeypatch, message):
     def broken(*_):
-        raise MemoryError(message)
+        raise ArithmeticError(message)
 
     monkeypatch.setattr(Cohort, "train_epoch", broken)
     (measurement,) = train(recipe(), candidates([{}]), problem(), CPU)
-    assert measurement.failure == "MemoryError: no message"
+    assert measurement.failure == "ArithmeticError: no message"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("full"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+@pytest.mark.parametrize("place", ["__init__", "train_epoch"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_want_of_memory_is_no_failed_training_but_an_error_of_the_whole_cohort(
+    monkeypatch, error, place, size
+):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(Cohort, place, full)
+    with pytest.raises(type(error)) as caught:
+        train(recipe(), candidates(ALIKE[:size]), problem(), CPU)
+    assert ran_out_of_memory(caught.value)
+
+
+def test_want_of_memory_is_known_by_its_cause_too():
+    told = UsageError("mine:build raised MemoryError")
+    told.__cause__ = MemoryError()
+    assert ran_out_of_memory(told)
+    assert not ran_out_of_memory(UsageError("mine:build raised ValueError"))
+    assert not ran_out_of_memory(RuntimeError("no memory left"))
 
 
 def test_an_interrupt_is_not_a_failed_training(monkeypatch):
