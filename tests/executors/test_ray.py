@@ -106,7 +106,7 @@ def test_a_worker_that_this_machine_has_no_room_for_is_one_line():
     assert not ray.is_initialized()
 
 
-@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9", "nowhere.invalid:6379", "nonsense"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere.invalid:6379", "nonsense"])
 def test_an_address_without_a_cluster_is_one_line(address):
     with pytest.raises(UsageError, match=f"--ray-address: {address} cannot be reached") as caught:
         RayExecutor(JOB, address=address)
