@@ -8,13 +8,13 @@ from a formula; all follow from the genome. A cohort takes as long as its traini
 First a small cluster really sleeps, in threads. It must find the same trials as the skipping clock, and be as
 busy within a few per cent.
 
-Then a line is a search in a fresh process: milliseconds of CPU a trial (in all, over the last tenth of the
-trials, and of sampler, record, progress and the rest), the MB that it takes beyond those at its start and of
+Then a line is a search in a fresh process: milliseconds of CPU a trial (in all, over the last full tenth of
+what was asked for, and of sampler, record, progress and the rest), the MB that it takes beyond those at its start and of
 its file, and how the workers' time goes: training, waiting for the last of a generation, and waiting for the
 search. On the same study: CPU seconds until a resumed search goes on, CPU seconds and MB of ``hebbevo front``
 and ``hebbevo report``, and the MB of the page.
 
-    python benchmarks/simulated_cluster.py [--trials 1000 10000] [--samplers ga surrogate]
+    python benchmarks/simulated_cluster.py [--trials 10000] [--samplers ga surrogate]
         [--populations 200 1000] [--widths 1 5] [--workers 200] [--limit 60]
 
 A search is stopped after ``--limit`` seconds; its line is of the trials that it did.
@@ -111,6 +111,15 @@ class Cluster:
     def now(self) -> float:
         return time.perf_counter()
 
+    def has_ended(self, batch: Batch) -> bool:
+        return False
+
+    def give_up(self, batch: Batch) -> str:
+        return "nobody"
+
+    def interrupt(self) -> None:
+        """A training is never long to wait for."""
+
     def _used(self) -> float:
         return time.process_time() - self._pretending
 
@@ -159,10 +168,6 @@ class Skipping(Cluster):
         self._ended(batch)
         return batch, measured
 
-    def give_up(self, batch: Batch) -> str:
-        self._running = [each for each in self._running if each[2] is not batch]
-        return ""
-
 
 class Sleeping(Cluster):
     """Its workers are threads that sleep."""
@@ -187,9 +192,6 @@ class Sleeping(Cluster):
             self._ended(batch)
             return batch, measured
         return None
-
-    def give_up(self, batch: Batch) -> str:
-        return ""
 
 
 def _peak() -> float:
@@ -242,10 +244,11 @@ def measure(path: Path, spec: Spec, workers: int, limit: float) -> dict[str, Any
     ms = 1000 / cluster.trials
     total = cluster.cpu[-1] - cluster.cpu[0]
     whole = workers * cluster.elapsed / 100
+    tenths = [after - before for before, after in itertools.pairwise(cluster.cpu[:-1])]
     return {
         "trials": cluster.trials,
         "CPU ms": total * ms,
-        "last": 10_000 * (cluster.cpu[-2] - cluster.cpu[-3]) / cluster.total,
+        "last": 10_000 * tenths[-1] / cluster.total if tenths else math.nan,
         **{what: seconds * ms for what, seconds in spent.items()},
         "rest": (total - spent.total()) * ms,
         "MB": cluster.memory,
@@ -291,7 +294,7 @@ def prediction(kind: type[Cluster]) -> tuple[pd.DataFrame, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--trials", type=int, nargs="+", default=[10_000])
     parser.add_argument("--samplers", nargs="+", default=["ga", "surrogate"])
     parser.add_argument("--populations", type=int, nargs="+", default=[200, 1_000])
     parser.add_argument("--widths", type=int, nargs="+", default=[1, 5])

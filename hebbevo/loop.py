@@ -200,7 +200,10 @@ def _continue(
         if len(records) < total or any(record.result is None for record in records):
             loop = _Loop(book, total, timeout, workers.limit, watch)
             loop.replay(recorded)
-            with closing(_start(workers, book, split, loop.notice)) as executor:
+            with (
+                _on_interrupt(loop.interrupted),
+                closing(_start(workers, book, split, loop.notice)) as executor,
+            ):
                 loop.run(executor, _notices(book))
         return Study(book)
 
@@ -232,7 +235,7 @@ class _Loop:
         self._front = np.empty((0, 2))
         self._fresh = 0
         self._interrupts = 0
-        self._writing = False
+        self._executor: Executor | None = None
 
     @property
     def finished(self) -> bool:
@@ -253,13 +256,10 @@ class _Loop:
         self._began = monotonic()
         for notice in notices or [""]:
             self.notice(notice)
-        try:
-            with _on_interrupt(self._interrupted):
-                while not self.finished and not self._stopping():
-                    self._train(self._open or self._ask(), executor)
-                    self._tell_if_complete()
-        except KeyboardInterrupt:
-            self._interrupts += 1
+        self._executor = executor
+        while not self.finished and not self._stopping():
+            self._train(self._open or self._ask(), executor)
+            self._tell_if_complete()
         if self.finished:
             return
         done = f"{self._done} of {self._total} trials"
@@ -309,7 +309,12 @@ class _Loop:
             if any(self._records[number].result is None for number in batch.trials)
         ]
         results = dispatch(
-            executor, batches, limit=self._limit, going_on=lambda: not self._stopping(), lost=self._lost
+            executor,
+            batches,
+            limit=self._limit,
+            going_on=lambda: not self._stopping(),
+            at_once=lambda: self._interrupts > 1,
+            lost=self._lost,
         )
         with closing(results):
             for batch, measured in results:
@@ -318,9 +323,8 @@ class _Loop:
     def _lost(self, attempt: Attempt) -> None:
         """Record an attempt that came to nothing; the first of each kind is told."""
         trials = attempt.trials
-        with self._undisturbed():
-            missing = [number for number in trials if self._records[number].result is None]
-            self._book.add_attempt(missing, attempt)
+        missing = [number for number in trials if self._records[number].result is None]
+        self._book.add_attempt(missing, attempt)
         kind = f"{attempt.fault} {attempt.then}"
         if kind not in self._told:
             self._told.add(kind)
@@ -345,8 +349,7 @@ class _Loop:
         new = [result for result in (*results, *copied) if self._records[result.number].result is None]
         if not new:
             return
-        with self._undisturbed():
-            self._book.close_cohort(new)
+        self._book.close_cohort(new)
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
         self._count(new)
@@ -384,24 +387,15 @@ class _Loop:
         command = f"hebbevo resume {self._book.store.command}"
         return command if self._in_force == self._total else f"{command} --trials {self._total}"
 
-    def _interrupted(self) -> None:
+    def interrupted(self) -> None:
+        """Finish what is under way; the second time give it up; the third, stop wherever it is."""
         self._interrupts += 1
-        if self._interrupts > 1:
-            if not self._writing:
-                raise KeyboardInterrupt
-        else:
+        if self._interrupts == 1:
             self.notice("finishing the trainings under way; Ctrl-C again stops at once")
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """Write to the end, and only then heed a second Ctrl-C."""
-        self._writing = True
-        try:
-            yield
-        finally:
-            self._writing = False
-        if self._interrupts > 1:
+        elif self._interrupts > 2:
             raise KeyboardInterrupt
+        elif self._executor:
+            self._executor.interrupt()
 
     def _progress(self, notice: str) -> Progress:
         facts = self._book.facts

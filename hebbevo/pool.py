@@ -62,6 +62,8 @@ class Pool:
     memory_per_worker: int | str | None = None
     limit: float = field(init=False)
     """Seconds that a trial may take."""
+    memory: int | None = field(init=False)
+    """Bytes that a worker may hold, or ``None``."""
 
     def __post_init__(self) -> None:
         if self.executor not in (None, *EXECUTORS):
@@ -79,23 +81,18 @@ class Pool:
             for option, value in (("--ray-address", self.ray_address), ("--gpus-per-worker", gpus)):
                 if value is not None:
                     raise UsageError(f"{option}: is for Ray; drop it, or write --executor ray")
-        try:
-            limit = math.inf if self.trial_timeout is None else duration.seconds(self.trial_timeout)
-        except ValueError as error:
-            raise UsageError(f"--trial-timeout: {error}; write seconds, or as in 90s, 10m") from None
-        object.__setattr__(self, "limit", limit)
-        self._memory()
+        object.__setattr__(self, "limit", _seconds(self.trial_timeout))
+        object.__setattr__(self, "memory", _bytes(self.memory_per_worker))
 
-    @property
-    def on_ray(self) -> bool:
-        """Whether Ray runs the trainings."""
+    def on_ray(self, device: str) -> bool:
+        """Whether Ray runs the trainings of a study on such devices."""
         if self.executor in ("local", "ray"):
             return self.executor == "ray"
         if self.ray_address is not None or self.gpus_per_worker is not None:
             return True
         import torch
 
-        return torch.cuda.device_count() > 1
+        return device == "cuda" and torch.cuda.device_count() > 1
 
     @property
     def device(self) -> str:
@@ -127,37 +124,54 @@ class Pool:
             raise UsageError(
                 "--gpus-per-worker: the study was begun on CPUs; drop it, or write another --study"
             )
-        if device == "cuda" and not self.on_ray and not torch.cuda.is_available():
+        if device == "cuda" and not self.on_ray(device) and not torch.cuda.is_available():
             raise UsageError("the study was begun on a GPU and none is here; resume it on a machine with one")
         gpus = 0.0 if device == "cpu" else self.gpus_per_worker or 1.0
-        job = Job(recipe, split, device, threads, self.nice or 0, self._memory(), min(gpus, 1.0) or 1.0)
-        if self.on_ray:
+        job = Job(recipe, split, device, threads, self.nice or 0, self.memory, min(gpus, 1.0) or 1.0)
+        if self.on_ray(device):
             from hebbevo.executors.ray import RayExecutor
 
             address = self.ray_address or os.environ.get("RAY_ADDRESS")
-            return RayExecutor(job, workers=self.workers, most=cohorts, gpus=gpus, address=address, tell=tell)
+            return RayExecutor(
+                job,
+                workers=self.workers,
+                most=cohorts,
+                gpus=gpus,
+                address=address,
+                cores=_cores(),
+                tell=tell,
+            )
         workers = min(self._local_workers(job), cohorts)
         outside = self.trial_timeout or self.nice or self.memory_per_worker
         if workers == 1 and not outside:
             return SerialExecutor(job)
-        return ProcessExecutor(job, workers=workers)
+        return ProcessExecutor(job, workers=workers, tell=tell)
 
     def _local_workers(self, job: Job) -> int:
         if self.workers is not None:
             return self.workers
         return 1 if job.device == "cuda" else max(1, _cores() // job.threads)
 
-    def _memory(self) -> int | None:
-        if self.memory_per_worker is None:
-            return None
-        try:
-            size = int(TypeAdapter(ByteSize).validate_python(self.memory_per_worker))
-        except ValidationError:
-            size = 0
-        if size < 1:
-            what = f"{self.memory_per_worker!r} is not a size"
-            raise UsageError(f"--memory-per-worker: {what}; write bytes, or as in 500MB, 4GB")
-        return size
+
+def _seconds(timeout: float | str | None) -> float:
+    if timeout is None:
+        return math.inf
+    try:
+        return duration.seconds(timeout)
+    except ValueError as error:
+        raise UsageError(f"--trial-timeout: {error}; write seconds, or as in 90s, 10m") from None
+
+
+def _bytes(size: int | str | None) -> int | None:
+    if size is None:
+        return None
+    try:
+        count = int(TypeAdapter(ByteSize).validate_python(size))
+    except ValidationError:
+        count = 0
+    if not 0 < count < 2**62:
+        raise UsageError(f"--memory-per-worker: {size!r} is not a size; write bytes, or as in 500MB, 4GB")
+    return count
 
 
 def _cores() -> int:

@@ -45,6 +45,12 @@ class Study:
         self.chance: float = ledger.facts["chance"]
         genes = {gene.name: _kind(gene) for gene in ledger.spec.space.genes}
         generations = ledger.generations()
+        self._unlike = {  # where a loss had a part in the result
+            record.number
+            for generation in generations
+            for record in generation.records
+            if any(attempt.then is not Then.AGAIN for attempt in record.attempts)
+        }
         self.total: int = generations[-1].total if generations else ledger.spec.search.trials
         rows = [
             self._row(record, generation.number, list(genes))
@@ -140,8 +146,8 @@ class Study:
             details.get(COPY),
             details.get("failure"),
             "; ".join(details.get("notes", ())) or None,
-            len(record.attempts) + (result is not None and not _failed_by_loss(record)),
-            all(attempt.then is Then.AGAIN for attempt in record.attempts),
+            len(record.attempts) + _ended_by_a_training(record),
+            details.get(COPY, record.number) not in self._unlike,
             *(record.genome.get(gene) for gene in genes),
         ]
 
@@ -187,8 +193,10 @@ def _kind(gene: Gene) -> str | None:
     return "Int64" if isinstance(gene, IntGene) and gene.when else None
 
 
-def _failed_by_loss(record: Record) -> bool:
-    return bool(record.attempts) and record.attempts[-1].then is Then.FAILED
+def _ended_by_a_training(record: Record) -> bool:
+    if record.result is None or COPY in record.result.details:
+        return False
+    return not record.attempts or record.attempts[-1].then is not Then.FAILED
 
 
 def _state(record: Record) -> str:

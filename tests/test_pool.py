@@ -105,6 +105,13 @@ class Command:
             time.sleep(0.05)
         return [pid for pid in found if pid != self.process.pid]
 
+    def done(self, at_least: int) -> int:
+        deadline = time.monotonic() + 60
+        while (done := (table(hebbevo.open_study("s.db")).state == "complete").sum()) < at_least:
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.05)
+        return int(done)
+
     def press_ctrl_c(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
 
@@ -179,10 +186,12 @@ def test_after_one_ctrl_c_what_is_under_way_is_recorded_and_the_workers_are_gone
     pd.testing.assert_frame_equal(resumed(), unhurried, check_exact=True)
 
 
-def test_after_two_it_stops_at_once_and_the_workers_are_gone(begun: Command, unhurried: pd.DataFrame) -> None:
+def test_after_two_it_stops_at_once_records_what_is_done_and_the_workers_are_gone(
+    begun: Command, unhurried: pd.DataFrame
+) -> None:
+    done_before = begun.done(at_least=4)
     pids = begun.workers()
     begun.press_ctrl_c()
-    time.sleep(0.2)
     begun.press_ctrl_c()
     told = begun.end()
     assert begun.process.returncode == 130
@@ -190,16 +199,16 @@ def test_after_two_it_stops_at_once_and_the_workers_are_gone(begun: Command, unh
     assert all_gone(pids)
     states = table(hebbevo.open_study("s.db")).state
     assert set(states) <= {"complete", "running"} and "running" in set(states)
+    done = (states == "complete").sum()
+    assert done >= done_before
+    assert f"stopped: {done} of 16 trials are recorded" in told
     pd.testing.assert_frame_equal(resumed(), unhurried, check_exact=True)
 
 
 def test_after_a_kill_the_workers_are_gone_and_only_what_is_missing_is_trained(
     begun: Command, unhurried: pd.DataFrame
 ) -> None:
-    deadline = time.monotonic() + 60
-    while (table(hebbevo.open_study("s.db")).state == "complete").sum() < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    begun.done(at_least=4)
     pids = begun.workers()
     os.kill(begun.process.pid, signal.SIGKILL)
     begun.end()
@@ -211,6 +220,23 @@ def test_after_a_kill_the_workers_are_gone_and_only_what_is_missing_is_trained(
     study = hebbevo.resume("s.db", allow_code=lambda _: True, watch=seen.append)
     assert seen[0].trials == done and seen[-1].fresh == 16 - done
     pd.testing.assert_frame_equal(table(study), unhurried, check_exact=True)
+
+
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_ctrl_c_while_the_workers_start_ends_well(slow: Path, tmp_path: Path, executor: str) -> None:
+    command = Command(
+        tmp_path, "search", "--space", slow, "--study", "s.db", "--executor", executor, "--workers", 2
+    )
+    deadline = time.monotonic() + 60
+    while not Path("s.db").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.7)
+    command.press_ctrl_c()
+    told = command.end()
+    assert command.process.returncode == 130
+    assert "Traceback" not in told
+    assert "continue with 'hebbevo resume s.db'" in told.splitlines()[-1]
 
 
 # --- what is lost ---
@@ -312,22 +338,23 @@ def test_what_cannot_be_is_one_line_before_anything_is_made(
 
 
 @pytest.mark.parametrize(
-    ("pool", "gpus", "on_ray"),
+    ("pool", "device", "gpus", "on_ray"),
     [
-        (Pool(), 0, False),
-        (Pool(), 1, False),
-        (Pool(), 2, True),
-        (Pool(executor="local"), 2, False),
-        (Pool(executor="ray"), 0, True),
-        (Pool(ray_address="auto"), 0, True),
-        (Pool(gpus_per_worker=0.5), 1, True),
+        (Pool(), "cpu", 0, False),
+        (Pool(), "cuda", 1, False),
+        (Pool(), "cuda", 2, True),
+        (Pool(), "cpu", 2, False),
+        (Pool(executor="local"), "cuda", 2, False),
+        (Pool(executor="ray"), "cpu", 0, True),
+        (Pool(ray_address="auto"), "cpu", 0, True),
+        (Pool(gpus_per_worker=0.5), "cuda", 1, True),
     ],
 )
 def test_auto_is_this_machine_for_one_device_and_ray_for_several(
-    pool: Pool, gpus: int, on_ray: bool, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, device: str, gpus: int, on_ray: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert pool.on_ray == on_ray
+    assert pool.on_ray(device) == on_ray
 
 
 def test_a_study_begun_on_cpus_takes_no_gpus(space: Path, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
         "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
         "failure": pd.Series([none, none, "diverged", none], dtype=object),
         "notes": pd.Series([none, "not followed: fft in net; its units", none, none], dtype=object),
-        "attempts": [2, 1, 1, 1],
+        "attempts": [2, 1, 0, 1],
         "repeatable": [True] * 4,
         "genome.rate": [0.5, 0.25, 0.5, 0.25],
         "genome.depth": [2, 9, 2, 9],

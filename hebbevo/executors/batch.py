@@ -71,8 +71,14 @@ class Executor(Protocol):
             WorkerError: no worker can be started.
         """
 
+    def has_ended(self, batch: Batch) -> bool:
+        """Whether a batch only waits to be given."""
+
     def give_up(self, batch: Batch) -> str:
         """Stop training a batch, which then does not come back; gives the name of its worker."""
+
+    def interrupt(self) -> None:
+        """Come back from `wait` soon; for signal handlers, as nothing else here is."""
 
     def close(self) -> None:
         """Give up everything, and let go of whatever the trainings ran on."""

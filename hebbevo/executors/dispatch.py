@@ -14,7 +14,7 @@ from hebbevo.training import Measurement
 RETRIES = 2
 """How often a cohort is tried again as it is."""
 
-_LOOK = 0.5  # seconds after which somebody may have asked to stop
+_LOOK = 0.2  # seconds after which somebody may have asked to stop
 
 
 @dataclass
@@ -46,6 +46,7 @@ def dispatch(
     *,
     limit: float,
     going_on: Callable[[], bool],
+    at_once: Callable[[], bool],
     lost: Callable[[Attempt], None],
 ) -> Generator[tuple[Batch, list[Measurement]], None, None]:
     """Train every batch and yield it, or its parts, with a measurement a candidate, as they are done.
@@ -57,6 +58,7 @@ def dispatch(
         batches: taken one by one when somebody is free.
         limit: seconds that a trial may take; a batch may take its number of trials times as long.
         going_on: asked before every batch whether it is still wanted; what is under way is finished.
+        at_once: asked ever again whether to give up what is under way, too.
         lost: told of every attempt that came to nothing, before the next.
     """
     source = iter(batches)
@@ -84,7 +86,7 @@ def dispatch(
             yield batch, [Measurement.failed(reason)] * len(batch.candidates)
 
     try:
-        while True:
+        while not at_once():
             while executor.free and (task := following()):
                 task.begun = monotonic()
                 running[task.batch.trials] = task
@@ -95,13 +97,11 @@ def dispatch(
                 yield from ended(*end)
             for task in [*running.values()]:
                 allowed = limit * len(task.batch.trials)
-                if monotonic() - task.begun > allowed:
+                if monotonic() - task.begun > allowed and not executor.has_ended(task.batch):
                     worker = executor.give_up(task.batch)
                     yield from ended(task.batch, Lost(Fault.TIME, f"took longer than {allowed:g} s", worker))
-    except KeyboardInterrupt:
         while end := executor.wait(0):  # what is done is done
             yield from ended(*end)
-        raise
     finally:
         for task in running.values():
             executor.give_up(task.batch)

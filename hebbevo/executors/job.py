@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from hebbevo.attempts import Fault
@@ -41,15 +43,9 @@ class Job:
         """Make this process a worker of the job, with PyTorch warm.
 
         Raises:
-            WorkerError: there is no such device here.
+            WorkerError: there is no such device here, or it takes more memory than it may.
         """
         os.nice(max(0, self.nice - os.nice(0)))
-        if self.memory is not None:
-            import resource  # which not every system has
-
-            # of data: the shared pages of a cluster's object store are not its own
-            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-            resource.setrlimit(resource.RLIMIT_DATA, (self.memory, hard))
         torch.set_num_threads(self.threads)
         if self.device == "cuda":
             if not torch.cuda.is_available():
@@ -58,6 +54,9 @@ class Job:
                 torch.cuda.set_per_process_memory_fraction(self.gpu_share)
         weight = torch.ones(8, 8, device=self.device, requires_grad=True)
         torch.autograd.grad(weight.mm(weight).sum(), weight)
+        np.random.default_rng(0)  # imports its parts only now, for which there may be no room later
+        if self.memory is not None:
+            _hold_to(self.memory)
 
     def train(self, candidates: Sequence[Candidate], worker: str) -> list[Measurement] | Lost:
         """Train a cohort; one that takes more memory than there is, or raises, is lost."""
@@ -68,3 +67,17 @@ class Job:
         if self.device == "cuda":
             torch.cuda.empty_cache()  # after the error, which held the tensors, is gone
         return lost
+
+
+def _hold_to(memory: int) -> None:
+    """Let this process hold no more: of data, for the shared pages of a cluster's store are not its own."""
+    import resource  # which not every system has
+
+    [line] = [
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
+    ]
+    held = 1024 * int(line.split()[1])
+    if held >= memory:
+        what = f"a worker holds {held / 1e6:.0f} MB before it trains"
+        raise WorkerError(f"--memory-per-worker: {what}; allow it more")
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))

@@ -4,109 +4,58 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
 from hebbevo.attempts import Fault
-from hebbevo.errors import WorkerError
-from hebbevo.executors.batch import Batch, Lost, Outcome
+from hebbevo.executors.batch import Lost
+from hebbevo.executors.crew import Crew
 from hebbevo.executors.job import Job
+from hebbevo.training import Candidate, Measurement
 
-_STARTS = 3  # in a row that fail before it is given up
 
-
-class ProcessExecutor:
+class ProcessExecutor(Crew):
     """Trains in ``workers`` processes at a time.
 
     Processes of few threads each, for PyTorch's own threads meet at every operation, and Python's at every
-    second one (docs/decisions/0002-processes.md). A worker that dies is replaced.
+    second one (docs/decisions/0002-processes.md).
 
     Args:
         job: what the cohorts have in common; every worker has a copy of its data.
         workers: processes; results do not depend on it.
+        tell: says something to the user.
     """
 
-    def __init__(self, job: Job, *, workers: int) -> None:
+    def __init__(self, job: Job, *, workers: int, tell: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__(workers, tell)
         self._job = job
-        self._pool = ThreadPoolExecutor(workers)  # its threads only wait for the processes
-        self._missing = workers
-        self._starting: dict[Future[str], _Worker] = {}
-        self._idle: list[_Worker] = []
-        self._running: dict[Future[Outcome], tuple[Batch, _Worker]] = {}
-        self._failed_starts = 0
-        self._start_missing()
-
-    @property
-    def free(self) -> int:
-        """See `Executor.free`."""
-        return len(self._idle)
-
-    def submit(self, batch: Batch) -> None:
-        """See `Executor.submit`."""
-        worker = self._idle.pop()
-        self._running[self._pool.submit(worker.train, batch)] = batch, worker
-
-    def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
-        """See `Executor.wait`."""
-        self._start_missing()
-        pending: list[Future[Any]] = [*self._running, *self._starting]
-        wait(pending, seconds, FIRST_COMPLETED)
-        for start in filter(Future.done, [*self._starting]):
-            self._begun(self._starting.pop(start), start.result())
-        for training in filter(Future.done, self._running):
-            batch, worker = self._running.pop(training)
-            self._keep(worker)
-            return batch, training.result()
-        return None
-
-    def give_up(self, batch: Batch) -> str:
-        """See `Executor.give_up`."""
-        training = next(each for each, (running, _) in self._running.items() if running is batch)
-        _, worker = self._running.pop(training)
-        worker.kill()
-        self._missing += 1
-        return worker.name
+        self._threads = ThreadPoolExecutor(2 * workers + 2)  # which only wait for the living and the dead
+        self._hire_missing()
 
     def close(self) -> None:
         """See `Executor.close`."""
-        workers = [*self._idle, *self._starting.values(), *(worker for _, worker in self._running.values())]
-        for worker in workers:
-            worker.kill()
-        self._pool.shutdown()
-        for worker in workers:
-            worker.end()
+        super().close()
+        self._threads.shutdown()
 
-    def _start_missing(self) -> None:
-        for _ in range(self._missing):
-            worker = _Worker()
-            self._starting[self._pool.submit(worker.begin, self._job)] = worker
-        self._missing = 0
+    def _hire(self) -> _Process:
+        return _Process(self._job, self._threads)
 
-    def _begun(self, worker: _Worker, problem: str) -> None:
-        if not problem:
-            self._failed_starts = 0
-            self._idle.append(worker)
-            return
-        self._failed_starts += 1
-        self._missing += 1
-        if worker.alive or self._failed_starts == _STARTS:  # the living one has a reason, not an accident
-            worker.end()
-            raise WorkerError(f"no worker process can be started: {problem}")
-
-    def _keep(self, worker: _Worker) -> None:
-        if worker.alive:
-            self._idle.append(worker)
-        else:
-            self._missing += 1
+    def _why_nobody(self) -> str:
+        return "waiting for a worker process to begin"
 
 
-class _Worker:
+class _Process:
     """A worker process and the pipes to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, job: Job, threads: ThreadPoolExecutor) -> None:
+        self._job = job
+        self._threads = threads
+        self._begun = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "hebbevo.executors.worker"],
             stdin=subprocess.PIPE,
@@ -120,39 +69,37 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def begin(self, job: Job) -> str:
-        """Wait until it is ready; give what is in the way, or nothing."""
-        try:
-            problem: str = self._answer(job)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            return f"it {self.end()}"
-        return problem
+    def begin(self) -> Future[str]:
+        if not self._begun:
+            self._begun = True
+            return self._threads.submit(self._answer, self._job)
+        still_there: Future[str] = Future()
+        still_there.set_result("" if self.alive else "it has ended")
+        return still_there
 
-    def train(self, batch: Batch) -> Outcome:
-        try:
-            outcome: Outcome = self._answer(batch.candidates)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            return Lost(Fault.CRASH, f"its worker process {self.end()}", self.name)
-        return outcome
+    def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:
+        return self._threads.submit(self._answer, candidates)
+
+    def lost(self, error: BaseException) -> Lost:
+        code = self._process.wait()
+        reason = f"its worker process ended with exit code {code}; perhaps out of memory"
+        return Lost(Fault.CRASH, reason, self.name)
 
     def kill(self) -> None:
-        self._process.kill()
-
-    def end(self) -> str:
-        """Kill it and close the pipes; say how it ended."""
-        self.kill()
-        code = self._process.wait()
-        self._pipe(self._process.stdout).close()
-        with suppress(OSError):  # what was not yet sent is not wanted any more
-            self._pipe(self._process.stdin).close()
-        return f"ended with exit code {code}; perhaps out of memory"
+        # whatever the user's code has started is of its group, and may hold the pipes open
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._threads.submit(self._bury)
 
     def _answer(self, message: object) -> Any:
-        pipe = self._pipe(self._process.stdin)
-        pickle.dump(message, pipe)
-        pipe.flush()
-        return pickle.load(self._pipe(self._process.stdout))
+        assert self._process.stdin is not None and self._process.stdout is not None
+        pickle.dump(message, self._process.stdin)
+        self._process.stdin.flush()
+        return pickle.load(self._process.stdout)
 
-    def _pipe(self, pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None
-        return pipe
+    def _bury(self) -> None:
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stdin):
+            assert pipe is not None
+            with suppress(OSError):  # what was not yet sent is not wanted any more
+                pipe.close()

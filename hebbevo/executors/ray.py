@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from time import monotonic
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 # read when Ray is imported or started
@@ -23,16 +23,15 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from hebbevo.attempts import Fault
 from hebbevo.errors import UsageError, WorkerError
-from hebbevo.executors.batch import Batch, Lost, Outcome
+from hebbevo.executors.batch import Lost
+from hebbevo.executors.crew import Crew
 from hebbevo.executors.job import Job
 from hebbevo.training import Candidate, Measurement, told
 
-_STARTS = 3  # in a row that fail before it is given up
 _KNOCK = 10.0  # seconds to wait for an answer from a cluster's address
-_PATIENCE = 20.0  # seconds without any worker, until the user is told
 
 
-class RayExecutor:
+class RayExecutor(Crew):
     """Trains in ``workers`` actors; one that dies, or whose node is lost, is replaced where there is room.
 
     Every node holds the data once, in Ray's object store, and its workers read them there.
@@ -43,10 +42,11 @@ class RayExecutor:
         most: actors that ever have something to do at a time.
         gpus: GPUs a worker, of which two may share one with 0.5; Ray shows each worker its own only.
         address: of a cluster, as ``auto`` or ``host:port``; ``None``: this machine alone.
+        cores: of this machine, where it is alone.
         tell: says something to the user.
 
     Raises:
-        UsageError: there is no cluster at the address, or no room in it for a single worker.
+        UsageError: there is no cluster at the address, or no room on this machine for a single worker.
     """
 
     def __init__(
@@ -57,107 +57,76 @@ class RayExecutor:
         most: int = sys.maxsize,
         gpus: float = 0.0,
         address: str | None = None,
+        cores: int = 1,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._connected = _connect(address, job.threads * min(workers or 1, most))
+        self._connected = _connect(address, max(cores, job.threads * min(workers or 1, most)))
         try:
-            room = _room(job.threads, gpus, address)
-            self._missing = max(1, min(workers or room, most))
+            wants = _Resources(job.threads, gpus, job.memory or 0)
+            super().__init__(min(workers or wants.room(address), most), tell)
             self._job = ray.put(job)
+            self._actor = ray.remote(_Trainer).options(
+                num_cpus=job.threads, num_gpus=gpus, memory=job.memory, max_restarts=0, max_task_retries=0
+            )
+            self._hire_missing()
         except BaseException:
             self._disconnect()
             raise
-        self._actor = ray.remote(_Trainer).options(
-            num_cpus=job.threads, num_gpus=gpus, memory=job.memory, max_restarts=0, max_task_retries=0
-        )
-        self._tell = tell
-        self._starting: dict[Any, Any] = {}
-        self._idle: list[tuple[Any, str]] = []
-        self._running: dict[Any, tuple[Batch, Any, str]] = {}
-        self._failed_starts = 0
-        self._nobody_since: float | None = monotonic()
-        self._start_missing()
-
-    @property
-    def free(self) -> int:
-        """See `Executor.free`."""
-        return len(self._idle)
-
-    def submit(self, batch: Batch) -> None:
-        """See `Executor.submit`."""
-        actor, name = self._idle.pop()
-        self._running[actor.train.remote(batch.candidates)] = batch, actor, name
-
-    def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
-        """See `Executor.wait`."""
-        self._start_missing()
-        done, _ = ray.wait([*self._running, *self._starting], timeout=seconds)
-        self._tell_if_nobody_is_there()
-        for ref in done:
-            if ref in self._starting:
-                self._begun(self._starting.pop(ref), ref)
-                continue
-            batch, actor, name = self._running.pop(ref)
-            outcome = _outcome(ref, name)
-            if isinstance(outcome, Lost) and outcome.fault is Fault.CRASH:
-                self._replace(actor)
-            else:
-                self._idle.append((actor, name))
-            return batch, outcome
-        return None
-
-    def give_up(self, batch: Batch) -> str:
-        """See `Executor.give_up`."""
-        ref = next(ref for ref, (running, _, _) in self._running.items() if running is batch)
-        _, actor, name = self._running.pop(ref)
-        self._replace(actor)
-        return name
 
     def close(self) -> None:
         """See `Executor.close`."""
-        busy = (actor for _, actor, _ in self._running.values())
-        for actor in (*self._starting.values(), *(actor for actor, _ in self._idle), *busy):
-            ray.kill(actor)
+        super().close()
         self._disconnect()
 
     def _disconnect(self) -> None:
         if self._connected:
             ray.shutdown()
 
-    def _start_missing(self) -> None:
-        for _ in range(self._missing):
-            actor: Any = self._actor.remote(self._job, [path or os.getcwd() for path in sys.path])
-            self._starting[actor.begin.remote()] = actor
-        self._missing = 0
+    def _hire(self) -> _Actor:
+        return _Actor(self._actor.remote(self._job, [path or os.getcwd() for path in sys.path]))
 
-    def _replace(self, actor: Any) -> None:
-        ray.kill(actor)
-        self._missing += 1
+    def _why_nobody(self) -> str:
+        free = _Resources.of(ray.available_resources())
+        return f"waiting for Ray to give room to a worker; free in the cluster: {free or 'nothing'}"
 
-    def _begun(self, actor: Any, ref: Any) -> None:
-        try:
-            name, problem = ray.get(ref)
-        except RayError as error:
-            self._replace(actor)
-            self._failed_starts += 1
-            if self._failed_starts == _STARTS:
-                raise WorkerError(f"no Ray worker can be started: {_first_cause(error)}") from error
-            return
-        if problem:
-            self._replace(actor)
-            raise WorkerError(f"no Ray worker can be started: {problem}")
-        self._failed_starts = 0
-        self._idle.append((actor, name))
 
-    def _tell_if_nobody_is_there(self) -> None:
-        if self._idle or self._running:
-            self._nobody_since = None
-        elif self._nobody_since is None:
-            self._nobody_since = monotonic()
-        elif monotonic() - self._nobody_since > _PATIENCE:
-            self._nobody_since = math.inf  # once
-            has = ", ".join(f"{free:g} {what}" for what, free in _resources(ray.available_resources()))
-            self._tell(f"waiting for Ray to give room to a worker; free in the cluster: {has or 'nothing'}")
+class _Actor:
+    """An actor, seen from here."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self.name = "a worker of Ray"
+
+    @property
+    def alive(self) -> bool:
+        return True  # Ray says otherwise only when asked for something
+
+    def begin(self) -> Future[str]:
+        started: Future[tuple[str, str]] = self._handle.begin.remote().future()
+        begun: Future[str] = Future()
+
+        def take(done: Future[tuple[str, str]]) -> None:
+            if error := done.exception():
+                begun.set_exception(error)
+            else:
+                self.name, problem = done.result()
+                begun.set_result(problem)
+
+        started.add_done_callback(take)
+        return begun
+
+    def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:
+        training: Future[list[Measurement] | Lost] = self._handle.train.remote(candidates).future()
+        return training
+
+    def lost(self, error: BaseException) -> Lost:
+        # Ray's memory monitor kills the worker that takes most when a node runs low
+        short = isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
+        fault = Fault.MEMORY if short else Fault.CRASH
+        return Lost(fault, f"its worker was lost: {_first_cause(error)}", self.name)
+
+    def kill(self) -> None:
+        ray.kill(self._handle)
 
 
 class _Trainer:
@@ -177,27 +146,48 @@ class _Trainer:
         """Give the name of the worker, and what is in the way, or nothing."""
         try:
             self._job.begin()
-        except WorkerError as error:
-            return self._name, str(error)
+        except Exception as error:
+            return self._name, str(error) if isinstance(error, WorkerError) else told(error)
         return self._name, ""
 
     def train(self, candidates: Sequence[Candidate]) -> list[Measurement] | Lost:
         return self._job.train(candidates, self._name)
 
 
-def _outcome(ref: Any, worker: str) -> Outcome:
-    try:
-        outcome: Outcome = ray.get(ref)
-    except RayError as error:
-        # Ray's memory monitor kills the worker that takes most when a node runs low
-        short = isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
-        return Lost(
-            Fault.MEMORY if short else Fault.CRASH, f"its worker was lost: {_first_cause(error)}", worker
-        )
-    return outcome
+@dataclass(frozen=True)
+class _Resources:
+    """What a worker wants, or a cluster has, of what they are dealt out by."""
+
+    cpus: float
+    gpus: float
+    memory: float
+
+    @classmethod
+    def of(cls, counts: Mapping[str, float]) -> _Resources:
+        """Take them from what Ray tells."""
+        return cls(*(counts.get(name, 0.0) for name in ("CPU", "GPU", "memory")))
+
+    def __str__(self) -> str:
+        counts = ((self.cpus, "CPU"), (self.gpus, "GPU"), (self.memory / 1e9, "GB"))
+        return ", ".join(f"{count:.4g} {what}" for count, what in counts if count)
+
+    def room(self, address: str | None) -> int:
+        """How many workers that want this the cluster has room for, free or not; 1 at least.
+
+        Raises:
+            UsageError: there is none, and this machine is all there is.
+        """
+        has = self.of(ray.cluster_resources())
+        pairs = ((has.cpus, self.cpus), (has.gpus, self.gpus), (has.memory, self.memory))
+        room = min(int(there / wanted + 1e-9) for there, wanted in pairs if wanted)
+        if room < 1 and address is None:
+            raise UsageError(
+                f"--executor ray: a worker wants {self}, and this machine has {has}; ask for less"
+            )
+        return max(room, 1)
 
 
-def _first_cause(error: RayError) -> str:
+def _first_cause(error: BaseException) -> str:
     """What Ray says of it, without its guesses and advice."""
     if isinstance(error, RayTaskError):
         return told(error.cause)
@@ -211,8 +201,7 @@ def _connect(address: str | None, cpus: int) -> bool:
         return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     if address is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        ray.init(address="local", num_cpus=max(cpus, cores), **quiet)
+        ray.init(address="local", num_cpus=cpus, **quiet)
         return True
     del quiet["include_dashboard"]  # the cluster has one, or has not
     try:
@@ -229,18 +218,3 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and "/" not in address and port.isdecimal():
         socket.create_connection((host, int(port)), timeout=_KNOCK).close()
-
-
-def _room(cpus: int, gpus: float, address: str | None) -> int:
-    """Workers that the cluster has room for, free or not."""
-    has = ray.cluster_resources()
-    room = min(has.get("CPU", 0) // cpus, has.get("GPU", 0) / gpus if gpus else math.inf)
-    if room < 1 and address is None:
-        what = f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-        found = ", ".join(f"{count:g} {name}" for name, count in _resources(has))
-        raise UsageError(f"--gpus-per-worker: a worker wants {what}, and this machine has {found}")
-    return int(room)
-
-
-def _resources(counts: dict[str, float]) -> list[tuple[str, float]]:
-    return [(name, counts[name]) for name in ("CPU", "GPU") if name in counts]

@@ -18,6 +18,7 @@ class SerialExecutor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._batch: Batch | None = None
+        self._training = False
 
     @property
     def free(self) -> int:
@@ -35,18 +36,35 @@ class SerialExecutor:
         before = torch.get_num_threads()
         torch.set_num_threads(self._job.threads)
         try:
+            self._training = True
             return batch, self._job.train(batch.candidates, _HERE)
+        except _Interrupted:
+            return None
         finally:
+            self._training = False
             torch.set_num_threads(before)
             self._batch = None
+
+    def has_ended(self, batch: Batch) -> bool:
+        """See `Executor.has_ended`."""
+        return False
 
     def give_up(self, batch: Batch) -> str:
         """See `Executor.give_up`."""
         self._batch = None
         return _HERE
 
+    def interrupt(self) -> None:
+        """See `Executor.interrupt`."""
+        if self._training:
+            raise _Interrupted
+
     def close(self) -> None:
         """See `Executor.close`; nothing is held."""
+
+
+class _Interrupted(KeyboardInterrupt):
+    """Ends a training from within."""
 
 
 _HERE = "the search's own process"

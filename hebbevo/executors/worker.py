@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 from queue import SimpleQueue
 from typing import IO, Any
 
 from hebbevo.errors import WorkerError
+from hebbevo.training import told
 
 
 def main() -> None:
@@ -30,8 +32,8 @@ def main() -> None:
     job = requests.get()
     try:
         job.begin()
-    except WorkerError as error:
-        answer(str(error))
+    except Exception as error:
+        answer(str(error) if isinstance(error, WorkerError) else told(error))
         return
     answer("")
     while True:
@@ -42,8 +44,10 @@ def _read(questions: IO[bytes], requests: SimpleQueue[Any]) -> None:
     try:
         while True:
             requests.put(pickle.load(questions))
-    except EOFError:
-        os._exit(0)  # nobody waits for the training under way
+    finally:  # nobody waits for the training under way, nor for what it has started
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(0)
 
 
 if __name__ == "__main__":

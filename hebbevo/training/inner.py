@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +18,16 @@ from hebbevo.training.recipe import Candidate, Measurement, Recipe
 from hebbevo.training.stack import Alone, Nets, Stack, difference, structure
 
 _CHECKED_STEPS = 2
+_NO_MEMORY = (  # as PyTorch, oneDNN, C++, CUDA and the loader of libraries say it
+    "DefaultCPUAllocator",
+    "could not create a primitive",
+    "could not create a memory",
+    "bad_alloc",
+    "CUDA error: out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "cannot allocate memory",
+    "failed to map segment",
+)
 _TOLERANCE = 1e-2  # of rounding; a wrong net is off by about as much as it is large
 
 
@@ -172,7 +183,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError | ImportError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def _raise_if_out_of_memory(error: BaseException) -> None:

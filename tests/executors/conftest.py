@@ -63,14 +63,14 @@ class Losses(list):
         return [(each.trials, str(each.fault), str(each.then)) for each in self]
 
 
-def run(executor, batches, losses=None, limit=float("inf"), going_on=lambda: True):
+def run(executor, batches, losses=None, limit=float("inf"), going_on=lambda: True, at_once=lambda: False):
     """Results as they come; a loss that nobody expects is an error."""
 
     def unexpected(attempt):
         raise AssertionError(attempt)
 
     lost = unexpected if losses is None else losses.append
-    return dispatch(executor, batches, limit=limit, going_on=going_on, lost=lost)
+    return dispatch(executor, batches, limit=limit, going_on=going_on, at_once=at_once, lost=lost)
 
 
 def is_alive(pid):

@@ -1,6 +1,7 @@
 """What becomes of lost cohorts, on an executor that loses what it is told to."""
 
 import random
+import sys
 
 import pytest
 from conftest import Losses, run
@@ -46,6 +47,12 @@ class Fake:
         attempt = self.attempts[batch.trials] = self.attempts.get(batch.trials, 0) + 1
         fault = self._fate(batch.trials, attempt)
         return batch, Lost(fault, "gone", "w") if fault else [measurement(c) for c in batch.candidates]
+
+    def has_ended(self, batch):
+        return False
+
+    def interrupt(self):
+        pass
 
     def give_up(self, batch):
         self._running.remove(batch)
@@ -126,20 +133,48 @@ def test_once_nothing_more_is_wanted_what_is_under_way_is_finished_and_nothing_b
     assert executor.free == 3
 
 
-def test_what_is_done_when_it_is_interrupted_is_still_given():
-    class Interrupted(Fake):
-        presses = 1
+def test_what_is_done_when_all_is_to_stop_at_once_is_still_given_and_the_rest_is_given_up():
+    class Done(Fake):
+        """Of which one never ends."""
 
         def wait(self, seconds):
-            if self.presses:
-                self.presses -= 1
-                raise KeyboardInterrupt
-            return super().wait(seconds) if len(self._running) > 1 else None  # all but one are done
+            return super().wait(seconds) if len(self._running) > 1 else None
+
+    executor = Done(workers=4)
+    results = []
+    for got, _ in run(executor, BATCHES, at_once=lambda: bool(results)):
+        results.append(got.trials)
+    assert len(results) == 3
+    assert len(executor.given_up) == 1
+    assert sorted([*results, *executor.given_up]) == sorted(each.trials for each in BATCHES)
+
+
+def test_a_cohort_that_has_ended_is_not_late_however_long_others_take_to_record(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(sys.modules["hebbevo.executors.dispatch"], "monotonic", lambda: now)
+
+    class Ends(Fake):
+        def has_ended(self, batch):
+            return True
 
     results = []
-    executor = Interrupted()
-    with pytest.raises(KeyboardInterrupt):
-        for got, _ in run(executor, BATCHES):
-            results.append(got.trials)
-    assert len(results) == 2
-    assert len(executor.given_up) == 1
+    for got, _ in run(Ends(), BATCHES, limit=1.0):
+        results.append(got.trials)
+        now += 1000.0
+    assert sorted(results) == sorted(each.trials for each in BATCHES)
+
+
+def test_one_that_has_not_is(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(sys.modules["hebbevo.executors.dispatch"], "monotonic", lambda: now)
+
+    class Hangs(Fake):
+        def wait(self, seconds):
+            nonlocal now
+            now += 1.5
+            return None
+
+    executor, losses = Hangs(workers=1), Losses()
+    [(_, [failed, _])] = run(executor, [batch(0, 1)], losses, limit=2.0)
+    assert losses.told() == [((0,), "time", then) for then in ("again", "again", "failed")]
+    assert failed.failure == "took longer than 2 s (attempt 3, the last)"

@@ -236,6 +236,36 @@ def own_job_on_a_gpu():
     return replace(JOB, device="cuda")
 
 
+def test_a_training_that_hangs_with_processes_of_its_own_is_stopped_too(make_outside, folder):
+    own = (
+        "def build(place):\n"
+        "    if place == 1:\n"
+        "        if not os.fork(): time.sleep(1000)\n"
+        f"        time.sleep(1000)\n{NET}"
+    )
+    losses = Losses()
+    with closing(make_outside(own_job(folder, own))) as executor:
+        batches = [Batch((n,), (Candidate({"place": n}),)) for n in (1, 0, 2)]
+        results = {b.trials: m for b, m in run(executor, batches, losses, limit=1.0)}
+    assert [results[(n,)][0].failure is None for n in (0, 1, 2)] == [True, False, True]
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('could not create a primitive')", "MemoryError()"])
+def test_want_of_memory_is_told_from_what_fails(make, folder, error):
+    own = f"def build(place):\n    if place == 3: raise {error}\n{NET}"
+    losses = Losses()
+    with closing(make(own_job(folder, own))) as executor:
+        list(run(executor, [FOUR], losses))
+    assert {fault for _, fault, _ in losses.told()} == {"memory"}
+
+
+def test_less_memory_than_a_worker_takes_by_itself_is_one_line(make_outside):
+    executor = make_outside(replace(JOB, memory=10**7))
+    with closing(executor), pytest.raises(WorkerError, match="--memory-per-worker: a worker holds") as caught:
+        list(run(executor, BATCHES))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_workers_are_gone_once_the_executor_is_closed(make_outside, folder):
     own = f"def build(place):\n    open(f'{{FOLDER}}/pid{{os.getpid()}}', 'w'); time.sleep(0.2)\n{NET}"
     executor = make_outside(own_job(folder, own))

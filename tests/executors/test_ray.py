@@ -1,6 +1,5 @@
 """What Ray adds: nodes that come and go, GPUs, data that are held once, and other people's clusters."""
 
-import os
 import subprocess
 import sys
 import time
@@ -55,7 +54,7 @@ def test_a_lost_node_loses_no_cohort_and_changes_no_result(cluster, folder):
     job, losses = own_job(folder, own), Losses()
     first, second = (cluster.add_node(num_cpus=1) for _ in range(2))
     with closing(RayExecutor(job, address=cluster.address)) as executor:
-        assert executor._missing == 0 and len(executor._starting) == 2  # one a node, without being told
+        assert len(executor._starting) == 2  # one a node, without being told
         results = run(executor, batches, losses)
         got = [next(results)]
         cluster.remove_node(second, allow_graceful=False)
@@ -68,7 +67,7 @@ def test_a_lost_node_loses_no_cohort_and_changes_no_result(cluster, folder):
 
 
 def test_a_node_that_joins_is_used_and_until_then_the_user_is_told(cluster, expected, monkeypatch):
-    monkeypatch.setattr("hebbevo.executors.ray._PATIENCE", 0.5)
+    monkeypatch.setattr("hebbevo.executors.crew._PATIENCE", 0.5)
     told = []
 
     def going_on():  # which is asked while nobody is there
@@ -78,7 +77,9 @@ def test_a_node_that_joins_is_used_and_until_then_the_user_is_told(cluster, expe
 
     with closing(RayExecutor(JOB, address=cluster.address, workers=1, tell=told.append)) as executor:
         assert without_times(run(executor, BATCHES, going_on=going_on)) == expected
-    assert told == ["waiting for Ray to give room to a worker; free in the cluster: nothing"]
+    [line] = told
+    assert line.startswith("waiting for Ray to give room to a worker; free in the cluster: ")
+    assert "CPU" not in line
 
 
 def test_each_worker_sees_its_own_gpu_and_two_may_share_one(folder):
@@ -92,7 +93,7 @@ def test_each_worker_sees_its_own_gpu_and_two_may_share_one(folder):
     for gpus, workers in ((1, ["0", "1"]), (0.5, ["0", "0", "1", "1"])):
         with closing(RayExecutor(job, gpus=gpus)) as executor:
             list(run(executor, [single(n) for n in range(12)]))
-            name = next(name for _, name in executor._idle)
+            name = executor._idle[0].name
         assert sorted(seen(folder).values()) == workers
         assert ", GPU " in name
         for path in folder.glob("seen*"):
@@ -100,9 +101,12 @@ def test_each_worker_sees_its_own_gpu_and_two_may_share_one(folder):
 
 
 def test_a_worker_that_this_machine_has_no_room_for_is_one_line():
-    with pytest.raises(UsageError, match="a worker wants 1 CPU and 7 GPU, and this machine has ") as caught:
-        RayExecutor(JOB, gpus=7)
-    assert len(str(caught.value).splitlines()) == 1
+    for gpus, memory, wants in ((7, None, "1 CPU, 7 GPU"), (0, 10**15, "1 CPU, 1e+06 GB")):
+        with pytest.raises(UsageError) as caught:
+            RayExecutor(replace(JOB, memory=memory), gpus=gpus)
+        told = str(caught.value)
+        assert told.startswith(f"--executor ray: a worker wants {wants}, and this machine has ")
+        assert len(told.splitlines()) == 1
     assert not ray.is_initialized()
 
 
@@ -160,8 +164,10 @@ def test_ray_that_was_started_here_ends():
 
 
 def test_nothing_is_reported_home_and_there_is_no_dashboard():
+    from ray._common.usage import usage_lib
+
     with closing(RayExecutor(JOB, workers=1)):
-        assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+        assert not usage_lib.usage_stats_enabled()
         assert not ray._private.worker._global_node.address_info["webui_url"]
 
 
