@@ -9,10 +9,10 @@ First a small cluster really sleeps, in threads. It must find the same trials as
 busy within a few per cent.
 
 Then a line is a search in a fresh process: milliseconds of CPU a trial (in all, over the last full tenth of
-what was asked for, and of sampler, record, progress and the rest), the MB that it takes beyond those at its start and of
-its file, and how the workers' time goes: training, waiting for the last of a generation, and waiting for the
-search. On the same study: CPU seconds until a resumed search goes on, CPU seconds and MB of ``hebbevo front``
-and ``hebbevo report``, and the MB of the page.
+the trials, and of sampler, record, progress and the rest), the MB that it takes beyond those at its start and
+those of its file, and how the workers' time goes: training, waiting for the last of a generation, and waiting
+for the search. On the same study: CPU seconds until a resumed search goes on, CPU seconds and MB of ``hebbevo
+front`` and ``hebbevo report``, and the MB of the page.
 
     python benchmarks/simulated_cluster.py [--trials 10000] [--samplers ga surrogate]
         [--populations 200 1000] [--widths 1 5] [--workers 200] [--limit 60]

@@ -91,6 +91,7 @@ class Ledger:
             self._storage.engine.dispose()
             raise
         self._genes: dict[str, Gene] = {gene.name: gene for gene in self.spec.space.genes}
+        self._ids: dict[int, int] = {}  # of trials in the tables, by number, which has no index
 
     @classmethod
     def create(cls, store: Store | Path, spec: Spec, facts: Mapping[str, Any]) -> Self:
@@ -152,6 +153,7 @@ class Ledger:
     ) -> list[Record]:
         """Write down, in one transaction, what was asked: running trials, numbered in the order of asking."""
         records: list[Record] = []
+        ids: dict[int, int] = {}
 
         def write(session: Session) -> None:
             first = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
@@ -174,6 +176,8 @@ class Ledger:
             ]
             session.add_all(trials)
             session.flush()
+            ids.clear()  # of an attempt to write that came to nothing
+            ids.update((trial.number, trial.trial_id) for trial in trials)
             for trial, genome in zip(trials, genomes, strict=True):
                 session.add(
                     models.TrialSystemAttributeModel(
@@ -183,6 +187,7 @@ class Ledger:
                 session.add_all(self._params(trial.trial_id, genome))
 
         self._write(write)
+        self._ids |= ids
         return records
 
     def close_cohort(self, results: Sequence[Result]) -> None:
@@ -238,10 +243,12 @@ class Ledger:
             self.store.write(self._storage.engine, self._study_id, work)
 
     def _trials(self, session: Session, numbers: Sequence[int]) -> dict[int, Any]:
-        found = session.query(models.TrialModel).filter(
-            models.TrialModel.study_id == self._study_id, models.TrialModel.number.in_(numbers)
-        )
-        return {trial.number: trial for trial in found}
+        model = models.TrialModel
+        if unknown := [number for number in numbers if number not in self._ids]:
+            of_study = session.query(model.number, model.trial_id).filter(model.study_id == self._study_id)
+            self._ids.update(tuple(row) for row in of_study.filter(model.number.in_(unknown)))
+        ids = [self._ids[number] for number in numbers]
+        return {trial.number: trial for trial in session.query(model).filter(model.trial_id.in_(ids))}
 
     def _params(self, trial_id: int, genome: Genome) -> Iterator[models.TrialParamModel]:
         for name, value in genome.items():
