@@ -1,10 +1,13 @@
 """A small real job that every part of the outer loop can be tried on."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from hebbevo import cli
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: more threads only wait for each other
 
@@ -52,3 +55,20 @@ def space(tmp_path: Path, blobs: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(SPACE.format(data=blobs))
     return path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Call the command line in an empty folder: (exit code, stdout, stderr)."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return call

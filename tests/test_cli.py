@@ -16,23 +16,6 @@ import hebbevo
 from hebbevo import cli
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Call the command line in an empty folder: (exit code, stdout, stderr)."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
-
-
 def test_a_search_prints_its_progress_the_front_and_where_everything_is(run, space: Path) -> None:
     code, out, err = run("search", "--space", space, "--trials", 16)
     assert code == 0

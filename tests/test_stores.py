@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from test_ledger import DETAILS, FACTS, GENOMES, SPEC, another_process, forks, refused, typed, write_for_ever
 
 import hebbevo
-from hebbevo import cli, loop
+from hebbevo import loop
 from hebbevo.attempts import Attempt, Fault, Then
 from hebbevo.errors import StudyError
 from hebbevo.ledger import Ledger, Result
@@ -616,23 +616,6 @@ def test_a_database_has_room_for_many_studies_and_each_keeps_to_its_settings(url
 
 
 # --- the command line ---
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    """Call the command line in an empty folder: (exit code, stdout, stderr)."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return call
 
 
 def password(url: str) -> str:

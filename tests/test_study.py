@@ -1,6 +1,7 @@
 """The tables of a study against the records they come from."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,15 @@ def test_genes_have_their_own_types_where_they_are_always_active(path):
         if not gene.when and not isinstance(gene, ChoiceGene):
             assert str(trials[f"genome.{gene.name}"].dtype) == kinds[type(gene)]
     assert str(trials["genome.bias"].dtype) == "bool"
+
+
+def test_a_copy_is_no_attempt_and_as_repeatable_as_its_original(path):
+    halved = replace(KILLED, then=Then.IN_HALVES)
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN, RICH])
+        ledger.add_attempt([0], halved)
+        ledger.close_cohort([Result(0, (0.5, 40.0), {}), Result(1, (0.5, 30.0), {})])
+        ledger.close_cohort([Result(2, (0.5, 40.0), {"copy_of": 0}), Result(3, (0.5, 30.0), {"copy_of": 1})])
+    trials = open_study(path).trials()
+    assert trials.attempts.tolist() == [2, 1, 0, 0]
+    assert trials.repeatable.tolist() == [False, True, False, True]
