@@ -32,7 +32,9 @@ TIMEOUT = click.option(
 )
 _POOL = (
     click.option(
-        "--executor", metavar="auto|local|ray", help="Who trains: processes of this machine, or Ray."
+        "--executor",
+        metavar="auto|local|ray",
+        help="Who trains: processes of this machine, or Ray.  [default: auto]",
     ),
     click.option(
         "--workers",
