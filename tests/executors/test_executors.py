@@ -240,7 +240,7 @@ def test_a_training_that_hangs_with_processes_of_its_own_is_stopped_too(make_out
     own = (
         "def build(place):\n"
         "    if place == 1:\n"
-        "        if not os.fork(): time.sleep(1000)\n"
+        "        if not os.fork(): time.sleep(15); os._exit(0)\n"
         f"        time.sleep(1000)\n{NET}"
     )
     losses = Losses()
