@@ -164,7 +164,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
     torch.set_num_threads(1)
     spec = spacefile.read(space_name).override(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        split, facts = _prepare(spec)
+        split, facts = _prepare(spec, "cpu")
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
             recipe, split = recipe_of(book), split_of(book)
 
