@@ -74,7 +74,10 @@ class _Process:
             self._begun = True
             return self._threads.submit(self._answer, self._job)
         still_there: Future[str] = Future()
-        still_there.set_result("" if self.alive else "it has ended")
+        if self.alive:
+            still_there.set_result("")
+        else:
+            still_there.set_exception(EOFError())
         return still_there
 
     def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:

@@ -47,3 +47,13 @@ def test_a_worker_whose_driver_is_killed_in_the_middle_of_a_word_is_gone(part):
         it.stdin.write(pickle.dumps(JOB)[:part])
         it.stdin.close()
         it.wait(timeout=60)
+
+
+def test_a_worker_that_died_unseen_says_so_when_asked_and_is_replaced(expected):
+    with closing(ProcessExecutor(JOB, workers=1)) as executor:
+        list(run(executor, BATCHES[:1]))
+        worker = executor._idle.pop()
+        worker._process.kill()
+        worker._process.wait()
+        executor._starting[worker.begin()] = worker
+        assert without_times(run(executor, BATCHES)) == expected
