@@ -173,7 +173,7 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
             given = cohort.outputs(rows.x_val[:1]).shape[-1]
             if given != len(split.classes):
                 raise ValueError(f"it gives {given} numbers a row for {len(split.classes)} classes")
-            cohort.scores()
+            cohort.measure()
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # of the user's code, or because of it

@@ -22,10 +22,14 @@ def uniform(seed: Tensor, step: Tensor, shape: tuple[int, ...], stream: int) -> 
 
     ``seed`` and ``step`` are int64 scalars; different ``stream`` numbers give independent draws.
     """
+    return at(seed, step, torch.arange(math.prod(shape), device=seed.device).reshape(shape), stream)
+
+
+def at(seed: Tensor, step: Tensor, index: Tensor, stream: int) -> Tensor:
+    """Draw the numbers at some places: ``seed``, ``step`` and the int64 ``index`` are broadcast together."""
     key = _mix(_mix(_mix(seed) + stream) + step * _GOLDEN_64)
     low, high = key.to(torch.int32), (key >> 32).to(torch.int32)
-    index = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device).reshape(shape)
-    bits = index * _GOLDEN_32 + low
+    bits = index.to(torch.int32) * _GOLDEN_32 + low
     bits = (bits ^ ((bits >> 16) & 0xFFFF)) * _LOW_1
     bits = (bits ^ ((bits >> 15) & 0x1FFFF) ^ high) * _LOW_2
     bits = bits ^ ((bits >> 16) & 0xFFFF)

@@ -151,6 +151,13 @@ class Plan:
         """Neurons of each hidden layer, in the order in which they are first called."""
         return {site.name: site.units for site in self.sites if site.hidden}
 
+    def counted(self, count: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """Names of the layers of which `COUNTS` counts neurons or connections, and how many they have."""
+        if count == "neurons":
+            return tuple(self.neurons), tuple(self.neurons.values())
+        totals = {site.name: math.prod(site.weight) for site in self.sites if site.positions}
+        return tuple(totals), tuple(totals.values())
+
     def survivors(self, call: Caller, nets: int) -> Survivors:
         """Count the neurons that are alive in each of ``nets`` nets, which ``call`` evaluates.
 

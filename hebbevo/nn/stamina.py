@@ -19,14 +19,14 @@ from torch import Tensor
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.nn import counter
+from hebbevo.nn.accounting import MEAN_OUTPUT_RATE
 from hebbevo.nn.plastic import InjectedLoss, Neighbourhood, PlasticUnits
 
 _ACTIVATION, _FREQUENCY, _CONTRIBUTION = ACTIVITIES = ("activation", "frequency", "contribution")
 _MEAN, _RATIO, _ZERO_SUM, _CONSTANT = PENALTY_FORMS = ("mean", "ratio", "zero_sum", "constant")
 _AUTO, _FRESH, _OLD = REBIRTHS = ("auto", "fresh", "old")
 _BY_CONTRIBUTION, _HANDOVER, _REBORN_FRESH = f"activity={_CONTRIBUTION}", "handover", f"rebirth={_FRESH}"
-_BIRTH_STREAM, _WEIGHT_STREAM = 1, 2  # the weights of further feeders have the streams after it
-_MEAN_OUTPUT_RATE = 0.1
+BIRTH_STREAM, WEIGHT_STREAM = 1, 2  # the weights of further feeders have the streams after it
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
@@ -256,8 +256,10 @@ class _StaminaUnits(PlasticUnits):
 
     @torch.no_grad()
     def connect(self, around: Neighbourhood) -> None:
-        """Learn the outgoing weights' norms."""
+        """Take the weights of who is out from the start, and learn the norms of the outgoing ones."""
         self.attached = True
+        nobody = torch.zeros_like(self.alive)
+        self._vacate(around, ~self.alive & around.exclusive, nobody)
         self._learn_outgoing(around, torch.ones_like(self.steps, dtype=torch.bool))
 
     @torch.no_grad()
@@ -312,48 +314,57 @@ class _StaminaUnits(PlasticUnits):
 
     def _live_and_die(self, around: Neighbourhood | None, due: Tensor | None = None) -> None:
         due = self.due(self.steps) if due is None else due
-        stamina = self.stamina
-        living = self.alive.sum()
-
-        doomed = self.alive & (self.age >= self.grace) & (stamina <= self.hebbian_threshold)
-        cap = (self.max_deaths * living).floor().clamp(min=1) * (self.max_deaths > 0)
-        allowed = torch.minimum(cap, (living - self.min_neurons).clamp(min=0))
-        weakest_first = torch.where(doomed, stamina, torch.inf).argsort(stable=True)
-        dies = due & doomed & (weakest_first.argsort() < allowed)
-
-        chance = self.regrowth_rate + self.growth_rate * self._has_stalled(due, around)
-        draw = counter.uniform(self.seed, self.steps, (self.num_neurons,), _BIRTH_STREAM)
+        dies = self.deaths(due)
+        chance = self.chance(due, None if around is None else around.loss)
+        draw = counter.uniform(self.seed, self.steps, (self.num_neurons,), BIRTH_STREAM)
         born = due & ~self.alive & (draw < chance)
-
         if around is not None:
             self._rewire(around, due, dies, born)
         self.alive.copy_((self.alive & ~dies) | born)
+        self.begin_anew(born)
+
+    def deaths(self, due: Tensor) -> Tensor:
+        """Who dies at this event, (..., num_neurons) bool, where it is ``due``, (...)."""
+        stamina = self.stamina
+        living = self.alive.sum(-1, keepdim=True)
+        doomed = self.alive & (self.age >= _column(self.grace)) & (stamina <= _column(self.hebbian_threshold))
+        cap = (_column(self.max_deaths) * living).floor().clamp(min=1) * _column(self.max_deaths > 0)
+        allowed = torch.minimum(cap, (living - _column(self.min_neurons)).clamp(min=0))
+        weakest_first = torch.where(doomed, stamina, torch.inf).argsort(stable=True)
+        return _column(due) & doomed & (weakest_first.argsort() < allowed)
+
+    def chance(self, due: Tensor, loss: Tensor | None) -> Tensor:
+        """Probability, (...), with which who is out returns at this event; ``loss`` (...) may have stalled."""
+        if loss is not None:
+            better = loss < self.best_loss
+            self.best_loss.copy_(torch.where(due & better, loss, self.best_loss))
+            self.stalled.copy_(torch.where(due, torch.where(better, 0, self.stalled + 1), self.stalled))
+        return self.regrowth_rate + self.growth_rate * (self.stalled >= self.patience)
+
+    @property
+    def keeps_weights(self) -> Tensor:
+        """Whether a returning neuron has its old weights whoever listens, (...) bool."""
+        return self.rebirth == REBIRTHS.index(_OLD)
+
+    def gone(self, dies: Tensor) -> Tensor:
+        """Mean outputs, (..., num_neurons), that who dies hands over to its listeners' biases; 0 elsewhere."""
+        # a running mean that began at zero has this much of its weight
+        weight = 1 - (1 - MEAN_OUTPUT_RATE) ** torch.minimum(self.age, _column(self.steps))
+        return torch.where(dies & _column(self.handover), self.mean_output / weight, 0)
+
+    def begin_anew(self, born: Tensor) -> None:
+        """Forget what was known of ``born`` neurons, (..., num_neurons) bool."""
         for statistic in (self.age, self.gain, self.reference, self.mean_output):
             statistic.masked_fill_(born, 0)
 
-    def _has_stalled(self, due: Tensor, around: Neighbourhood | None) -> Tensor:
-        if around is None or around.loss is None:
-            return self.stalled >= self.patience
-        better = around.loss < self.best_loss
-        self.best_loss.copy_(torch.where(due & better, around.loss, self.best_loss))
-        self.stalled.copy_(torch.where(due, torch.where(better, 0, self.stalled + 1), self.stalled))
-        return self.stalled >= self.patience
-
     def _rewire(self, around: Neighbourhood, due: Tensor, dies: Tensor, born: Tensor) -> None:
-        # a running mean that began at zero has this much of its weight
-        weight = 1 - (1 - _MEAN_OUTPUT_RATE) ** torch.minimum(self.age, self.steps)
-        gone = self.mean_output / weight * (dies & self.handover)
-        fresh = born & (self.rebirth != REBIRTHS.index(_OLD)) & around.exclusive
+        gone = self.gone(dies)
+        fresh = born & ~self.keeps_weights & around.exclusive
         for listener in around.listeners:
             listener.hand_over(gone)
-            if around.exclusive:
-                listener.silence(fresh)
-                listener.reset_moments(born)
+        self._vacate(around, (dies | born) & around.exclusive, born)
         for number, feeder in enumerate(around.feeders):
-            self._redraw(feeder.weight, fresh, _WEIGHT_STREAM + number)
-            if feeder.bias is not None:
-                feeder.bias.masked_fill_(fresh, 0)
-            _forget(feeder.moments, born)
+            self._redraw(feeder.weight, fresh, WEIGHT_STREAM + number)
         for norm in around.norms:
             for own, value in ((norm.weight, 1), (norm.bias, 0), (norm.mean, 0), (norm.var, 1)):
                 if own is not None:
@@ -361,12 +372,23 @@ class _StaminaUnits(PlasticUnits):
             _forget(norm.moments, born)
         self._learn_outgoing(around, due)
 
+    def _vacate(self, around: Neighbourhood, leaving: Tensor, born: Tensor) -> None:
+        """Take the weights of who leaves or is about to return, and the optimiser's memory of them."""
+        emptied = leaving & ~self.keeps_weights
+        for listener in around.listeners:
+            if around.exclusive:
+                listener.silence(emptied)
+                listener.reset_moments(emptied | born)
+        for feeder in around.feeders:
+            feeder.weight.masked_fill_(_rows_of(feeder.weight, emptied), 0)
+            if feeder.bias is not None:
+                feeder.bias.masked_fill_(emptied, 0)
+            _forget(feeder.moments, emptied | born)
+
     def _redraw(self, weight: Tensor, fresh: Tensor, stream: int) -> None:
         """Draw the in-weights, (num_neurons, ...), of ``fresh`` neurons anew (He et al., 2015)."""
-        drawn = counter.uniform(self.seed, self.steps, tuple(weight.shape), stream)
-        drawn = (2 * drawn - 1) * (6.0 / weight[0].numel()) ** 0.5
-        rows = fresh.reshape(-1, *(1,) * (weight.dim() - 1))
-        weight.copy_(torch.where(rows, drawn.to(weight.dtype), weight))
+        drawn = he(counter.uniform(self.seed, self.steps, tuple(weight.shape), stream), weight[0].numel())
+        weight.copy_(torch.where(_rows_of(weight, fresh), drawn.to(weight.dtype), weight))
 
     def _learn_outgoing(self, around: Neighbourhood, due: Tensor) -> None:
         """Norm of the weights to all who listen; ones where nobody is known to."""
@@ -459,7 +481,7 @@ def _account(
     v = 2 * (1 - prior) * by_neuron - 2 * prior * penalty * unused
     gain.mul_(decay).add_(v * alive)
     reference.mul_(decay).add_(by_sample.mean(-1, keepdim=True) * alive)
-    mean_output.lerp_(mean, _MEAN_OUTPUT_RATE)
+    mean_output.lerp_(mean, MEAN_OUTPUT_RATE)
     age.add_(1)
     steps.add_(1)
 
@@ -520,10 +542,25 @@ def _exactly(device: str) -> AbstractContextManager[None]:
     return torch.autocast(device, enabled=False) if is_on else nullcontext()
 
 
+def he(drawn: Tensor, inputs: int) -> Tensor:
+    """Weights of neurons with so many inputs (He et al., 2015), from numbers of (0, 1)."""
+    return (2 * drawn - 1) * (6.0 / inputs) ** 0.5
+
+
+def _column(knob: Tensor) -> Tensor:
+    """Lay a value a net along the axis of its neurons."""
+    return knob.unsqueeze(-1)
+
+
 def _forget(moments: tuple[Tensor, ...], neurons: Tensor) -> None:
     """Set to zero what the optimiser knows of ``neurons``, the first axis."""
     for moment in moments:
-        moment.masked_fill_(neurons.reshape(-1, *(1,) * (moment.dim() - 1)), 0)
+        moment.masked_fill_(_rows_of(moment, neurons), 0)
+
+
+def _rows_of(weight: Tensor, neurons: Tensor) -> Tensor:
+    """Lay ``neurons``, the first axis, along the axes of ``weight``."""
+    return neurons.reshape(-1, *(1,) * (weight.dim() - 1))
 
 
 def _numbers(prior: object) -> list[float]:

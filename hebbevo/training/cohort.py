@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,13 +16,14 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo import references
 from hebbevo.data import Split
 from hebbevo.knobs import Value
-from hebbevo.nn import plastic_modules, plastic_units, wire
+from hebbevo.nn import plastic_modules, wire
 from hebbevo.nn.attach import settling_factor
-from hebbevo.nn.neighbours import Moments, connect
-from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
+from hebbevo.nn.neighbours import connect
+from hebbevo.training.chain import Chain
 from hebbevo.training.optimizers import OPTIMIZERS
+from hebbevo.training.parts import Part, restructured
 from hebbevo.training.recipe import Measurement, Recipe
-from hebbevo.training.stack import Alone, Nets
+from hebbevo.training.stack import Called, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
@@ -51,7 +52,10 @@ class Rows:
 
 
 class Cohort:
-    """Nets of one structure in training; between epochs some may be dropped with `keep`.
+    """Nets of one structure in training; between epochs some may be dropped with `stop`.
+
+    Attributes:
+        losses: of every step and net, (steps, size); zero where none was taken.
 
     Args:
         recipe: what the trainings of the study share.
@@ -68,33 +72,32 @@ class Cohort:
     def __init__(
         self,
         recipe: Recipe,
-        nets: Nets,
+        nets: Called,
         values: Sequence[Mapping[str, Value]],
         model: nn.Module,
         rows: Rows,
     ) -> None:
         self._started = time.perf_counter()
-        if not nets.parameters:
+        if not nets.trained:
             raise ValueError("the network has no parameter that is trained; give it one that requires_grad")
         self._recipe = recipe
-        self._nets = nets
+        self._size = nets.size
         self._rows = rows
         self._loss_of: Function = references.called(recipe.loss) if recipe.loss else F.cross_entropy
         self._score_of = references.called(recipe.score) if recipe.score else accuracy
         self._neighbours, note = wire(model)
-        self._notes = [note] if note else []
-        # a net alone may call other layers tomorrow: it is followed anew every time
-        self._plan = None if isinstance(nets, Alone) else Plan.of(model, rows.x[:1].clone())
-        self._optimizer = OPTIMIZERS[str(values[0]["optimizer"])](nets.parameters, values)
-        self._step = 0
-        self._loss = torch.zeros(nets.size, device=rows.x.device)
+        self._notes: list[str] = [note] if note else []
+        self._step = self._seen = 0
+        self._loss = torch.zeros(nets.size, dtype=torch.float64, device=rows.x.device)
         # first bad step, 0: none
         self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
-        self._history: list[tuple[Tensor, Survivors]] = []
+        self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
+        self._history: list[_State] = []
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
             nets.call(lambda net: self._connect(net, total))
         settles = nets.call(_settle).tolist()
+        self.losses = torch.zeros(total, nets.size, dtype=torch.float64, device=rows.x.device)
         self._factors = torch.tensor(
             [[settling_factor(step, total, settle) for settle in settles] for step in range(1, total + 1)],
             device=rows.x.device,
@@ -102,6 +105,14 @@ class Cohort:
         steps = torch.arange(1, total + 1, device=rows.x.device)
         due = nets.call(partial(_due, steps=steps))
         self._due = due.any(dim=0).cpu().numpy()
+        row = rows.x[:1].clone()
+        # a net of the user's alone is trained as in an ordinary loop, bit for bit
+        whole = None if recipe.own and nets.size == 1 else Chain.of(nets, model, row)
+        if whole is None:
+            nets.follow(model, row)
+        optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((whole or nets).trained, values)
+        everyone = torch.arange(nets.size, device=rows.x.device)
+        self._parts = [Part(everyone, whole or nets, optimizer)]
 
     def train(self) -> list[Measurement]:
         """Train every net for all epochs and measure it after each."""
@@ -113,43 +124,32 @@ class Cohort:
         """Train every net for one epoch, then measure it."""
         for rows in self.minibatches(epoch=len(self._history)):
             self.train_batch(self._rows.x[rows], self._rows.y[rows])
-        self._history.append((self.scores(), self._survivors()))
+        self.measure()
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with the nets at ``rows`` only, (k,) int64."""
-        self._nets.keep(rows)
-        self._optimizer.keep(rows)
-        self._factors = self._factors[:, rows]
-        self._loss, self._diverged = self._loss[rows], self._diverged[rows]
-        self._history = [
-            (scores[rows], replace(counted, alive=counted.alive[rows], inputs=counted.inputs[rows]))
-            for scores, counted in self._history
-        ]
+    def stop(self, rows: Tensor) -> None:
+        """Go on without the nets at ``rows``, (k,) int64."""
+        self._parts = [part for part in (part.without(rows) for part in self._parts) if part]
 
     def measurements(self) -> list[Measurement]:
         """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
-        scores = torch.stack([scores for scores, _ in self._history], dim=1).tolist()
-        alive = torch.stack([counted.alive.sum(1) for _, counted in self._history], dim=1).tolist()
-        last = self._history[-1][1]
-        seconds = (time.perf_counter() - self._started) / self._nets.size
+        seconds = (time.perf_counter() - self._started) / self._size
+        accuracy, survivors, layers, inputs = (
+            torch.stack([getattr(each, name) for each in self._history], dim=1).tolist()
+            for name in ("scores", "survivors", "layers", "inputs")
+        )
         return [
             Measurement(
-                accuracy=tuple(own_scores),
-                survivors=tuple(own_alive),
-                layers=tuple(layers),
-                inputs=inputs,
+                accuracy=tuple(accuracy[row][:epochs]),
+                survivors=tuple(survivors[row][:epochs]),
+                layers=tuple(layers[row][epochs - 1]),
+                inputs=inputs[row][epochs - 1],
                 seconds=seconds,
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
-                neurons=sum(last.neurons),
-                notes=tuple(dict.fromkeys((*self._notes, *last.notes))),
+                neurons=self._neurons,
+                notes=tuple(dict.fromkeys(self._notes)),
             )
-            for own_scores, own_alive, layers, inputs, step in zip(
-                scores,
-                alive,
-                last.alive.tolist(),
-                last.inputs.tolist(),
-                self._diverged.tolist(),
-                strict=True,
+            for row, (epochs, step) in enumerate(
+                zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
             )
         ]
 
@@ -158,60 +158,93 @@ class Cohort:
         order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
         return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
 
-    def train_batch(self, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Take one step; gives every net's loss, (size,), and gradients."""
-        losses = self._nets.call(lambda net: self._loss_of(net(x), y), training=True)
-        if not isinstance(losses, Tensor) or losses.dim() != 1:
-            raise ValueError(f"the loss of a minibatch {_is(losses)}; return a tensor with one number")
-        gradients = self._nets.gradients(losses)
-        self._optimizer.step(self._nets.parameters, gradients, self._factors[self._step])
+    def train_batch(self, x: Tensor, y: Tensor) -> list[tuple[Nets, list[Tensor]]]:
+        """Take one step; gives the nets of every part and their gradients."""
+        found: list[tuple[Nets, list[Tensor]]] = []
+        factors = self._factors[self._step]
         self._step += 1
-        losses = losses.detach()
-        self._note_divergence(losses.isfinite())
-        self._loss = losses if self._step == 1 else self._loss.lerp(losses, _LOSS_RATE)
+        for part in self._parts:
+            losses, gradients = part.nets.losses(self._loss_of, x, y)
+            self.losses[self._step - 1, part.rows] = losses.to(self.losses.dtype)
+            part.optimizer.step(part.nets.trained, gradients, factors[part.rows])
+            found.append((part.nets, gradients))
         if self._due[self._step - 1]:
+            self._catch_up()
             with torch.no_grad():
-                self._nets.call(self._restructure, self._optimizer.moments, self._loss, stacked=True)
-        return losses, gradients
+                self._parts = restructured(self._parts, self._neighbours, self._loss)
+        return found
+
+    def _catch_up(self) -> None:
+        """Look at the losses of the steps since the last time."""
+        if self._seen == self._step:
+            return
+        for step in range(self._seen, self._step):
+            losses = self.losses[step]
+            self._loss = losses if step == 0 else self._loss.lerp(losses, _LOSS_RATE)
+        bad = ~self.losses[self._seen : self._step].isfinite()
+        first = self._seen + 1 + bad.long().argmax(0)
+        self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)
+        self._seen = self._step
 
     @property
-    def buffers(self) -> dict[str, Tensor]:
-        """Buffers of the nets by dotted name, (size, *shape)."""
-        return self._nets.buffers
+    def state(self) -> dict[str, Tensor]:
+        """All parameters and buffers by dotted name, (size, *shape); of nets that were stopped zeros."""
+        return self._gathered([part.nets.state for part in self._parts])
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """What every net says of some rows, (size, rows, classes), in evaluation mode."""
-        outputs = self._nets.call(lambda net: net(x))
-        if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
-            what = f"the output of the network for {len(x)} rows {_is(outputs)}"
-            raise ValueError(f"{what}; return a tensor of (rows, classes)")
-        return outputs
+        return self._gathered([{"": part.nets.outputs(x)} for part in self._parts])[""]
 
-    def _note_divergence(self, finite: Tensor) -> None:
-        self._diverged.masked_fill_((self._diverged == 0) & ~finite, self._step)
+    def _gathered(self, found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """What every part says, in the order of the cohort; zeros of nets that were stopped."""
+        [first, *_] = found
+        whole = {}
+        for name, tensor in first.items():
+            whole[name] = tensor.new_zeros(self._size, *tensor.shape[1:])
+            for part, own in zip(self._parts, found, strict=True):
+                whole[name][part.rows] = own[name].detach()
+        return whole
+
+    def _note_divergence(self, finite: Tensor, rows: Tensor) -> None:
+        first = self._diverged[rows]
+        self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
 
     def _connect(self, net: nn.Module, total: int) -> Tensor:
         connect(net, self._neighbours, total)
         return torch.zeros(())  # `vmap` wants a result
 
-    def _restructure(self, net: nn.Module, moments: Moments, loss: Tensor) -> Tensor:
-        for name, units in plastic_units(net).items():
-            units.restructure(self._neighbours[name].around(net, len(units.alive), moments, loss))
-        return loss
+    def measure(self) -> None:
+        """Measure every net that is left."""
+        self._catch_up()
+        scores = torch.full((self._size,), math.nan, dtype=torch.float64)
+        counted = []
+        for part in self._parts:
+            rows = part.rows.cpu()
+            scores[rows] = self._scores(part)
+            counted.append(part.nets.survivors(self._recipe.count))
+        self._neurons = sum(counted[0].neurons)
+        self._notes += counted[0].notes
+        own = self._gathered([{"layers": each.alive, "inputs": each.inputs} for each in counted])
+        self._history.append(_State(scores, own["layers"].sum(1), **own))
+        for part in self._parts:
+            self._epochs[part.rows] += 1
 
-    def scores(self) -> Tensor:
-        """Every net's score on the validation rows, (size,) float64."""
+    def _scores(self, part: Part) -> Tensor:
+        """The scores of the nets of a part on the validation rows, (k,) float64."""
         # clones, for a network may write into its input, which others have still to see
         chunks = (x.clone() for x in torch.split(self._rows.x_val, _EVALUATION_ROWS))
-        outputs = torch.cat([self.outputs(x) for x in chunks], dim=1)
+        outputs = torch.cat([part.nets.outputs(x) for x in chunks], dim=1)
         # the last update may have been too much
-        self._note_divergence(outputs.isfinite().all(dim=(1, 2)))
-        scores = [
-            math.nan if diverged else self._score(own)
-            for own, diverged in zip(outputs, self._diverged.tolist(), strict=True)
+        self._note_divergence(outputs.isfinite().all(dim=(1, 2)), part.rows)
+        diverged = self._diverged[part.rows] > 0
+        if self._score_of is accuracy:
+            scores = (outputs.argmax(-1) == self._rows.y_val).double().mean(1)
+            return scores.masked_fill(diverged, math.nan).cpu()
+        found = [
+            math.nan if bad else self._score(own) for own, bad in zip(outputs, diverged.tolist(), strict=True)
         ]
-        return torch.tensor(scores, dtype=torch.float64)
+        return torch.tensor(found, dtype=torch.float64)
 
     def _score(self, outputs: Tensor) -> float:
         score = float(self._score_of(outputs, self._rows.y_val.clone()))
@@ -219,20 +252,15 @@ class Cohort:
             raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
         return score
 
-    def _survivors(self) -> Survivors:
-        with self._nets.untouched():
-            count = COUNTS[self._recipe.count]
-            if self._plan:
-                return count.of(self._plan, partial(self._nets.call, stacked=True), self._nets.size)
-            assert isinstance(self._nets, Alone)
-            return survivors(self._nets.module, self._rows.x[:1].clone(), count)
 
+@dataclass(frozen=True)
+class _State:
+    """What the nets of a cohort had reached: (size,), and ``layers`` (size, layers)."""
 
-def _is(value: object) -> str:
-    """What the nets gave in place of what they should have."""
-    if isinstance(value, Tensor):
-        return f"has shape {tuple(value.shape[1:])}"
-    return f"is of type {type(value).__name__}"
+    scores: Tensor
+    survivors: Tensor
+    layers: Tensor
+    inputs: Tensor
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

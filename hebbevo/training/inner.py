@@ -147,12 +147,12 @@ def _first_steps(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> dict
         batches = cohort.minibatches(epoch=0)
         for step, batch in zip(range(1, _CHECKED_STEPS + 1), batches, strict=False):
             x, y = rows.x[batch], rows.y[batch]
-            seen[f"loss at step {step}"], gradients = cohort.train_batch(x, y)
-            seen[f"gradient at step {step}"] = torch.cat(
-                [each.reshape(len(each), -1) for each in gradients], dim=1
-            )
+            [(nets, gradients)] = cohort.train_batch(x, y)
+            seen[f"loss at step {step}"] = cohort.losses[step - 1]
+            for name, gradient in nets.named(gradients).items():
+                seen[f"gradient of {name} at step {step}"] = gradient.clone()
             seen[f"output after step {step}"] = cohort.outputs(x)
-        seen |= {f"buffer {name}": value.clone() for name, value in cohort.buffers.items()}
+        seen |= {f"{name} afterwards": value.clone() for name, value in cohort.state.items()}
     return seen
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -28,12 +30,14 @@ KNOBS: dict[str, Knob] = {
 
 
 class StackedOptimizer(ABC):
-    """Updates stacked parameters in place; each net has its own row of hyperparameters.
+    """Updates stacked parameters in place; each net has its own row of hyperparameters, `columns`.
 
     Args:
         parameters: by name, (n, *shape).
         knobs: one mapping of knob values a net.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
 
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         device = next(iter(parameters.values())).device
@@ -53,11 +57,28 @@ class StackedOptimizer(ABC):
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
-        self.learning_rate = self.learning_rate[rows]
-        self.weight_decay = self.weight_decay[rows]
-        self.moments = {
-            name: tuple(moment[rows] for moment in moments) for name, moments in self.moments.items()
+        moments = {name: tuple(each[rows] for each in own) for name, own in self.moments.items()}
+        vars(self).update(vars(self.of(rows, moments)))
+
+    def of(self, rows: Tensor, moments: dict[str, tuple[Tensor, ...]]) -> Self:
+        """The optimiser of the nets at ``rows``, (k,) int64, with ``moments`` of (k, *shape)."""
+        own = copy.copy(self)
+        for name in self.columns:
+            setattr(own, name, getattr(self, name)[rows])
+        own.moments = moments
+        return own
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The optimiser of the nets of all parts, which have taken the same steps."""
+        whole = copy.copy(parts[0])
+        for name in cls.columns:
+            setattr(whole, name, torch.cat([getattr(part, name) for part in parts]))
+        whole.moments = {
+            name: tuple(map(torch.cat, zip(*(part.moments[name] for part in parts), strict=True)))
+            for name in whole.moments
         }
+        return whole
 
 
 class AdamW(StackedOptimizer):
@@ -69,6 +90,7 @@ class AdamW(StackedOptimizer):
         super().__init__(parameters, knobs)
         self._steps = torch.zeros((), device=self.learning_rate.device)
         self._views_of: Mapping[str, Tensor] = {}
+        self._moments_of: Mapping[str, tuple[Tensor, ...]] = {}
         self._by_net: list[tuple[tuple[Tensor, ...], ...]] = []
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
@@ -82,10 +104,12 @@ class AdamW(StackedOptimizer):
         PyTorch's fused kernel passes once over the memory where separate operations pass seven times; its
         public front end costs as much again as the kernel on nets of this size.
         """
-        self._steps += 1
+        self._steps = self._steps + 1  # parts that came of one optimiser count for themselves
         weights = [weight.detach() for weight in parameters.values()]
-        if self._views_of is not parameters:  # views that stay the same from step to step
-            self._views_of = parameters
+        if (
+            self._views_of is not parameters or self._moments_of is not self.moments
+        ):  # views that stay the same from step to step
+            self._views_of, self._moments_of = parameters, self.moments
             first, second = zip(*(self.moments[name] for name in parameters), strict=True)
             self._by_net = [_by_net(stack) for stack in (weights, first, second)]
         rates = (self.learning_rate * factor).tolist()
@@ -107,6 +131,8 @@ class AdamW(StackedOptimizer):
 class SGD(StackedOptimizer):
     """Stochastic gradient descent with heavy-ball momentum and decoupled weight decay."""
 
+    columns = (*StackedOptimizer.columns, "momentum")
+
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         super().__init__(parameters, knobs)
         self.momentum = _column(knobs, "momentum", self.learning_rate.device)
@@ -114,11 +140,6 @@ class SGD(StackedOptimizer):
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """Velocity."""
         return (torch.zeros_like(parameter),)
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with the nets at ``rows`` only, (k,) int64."""
-        super().keep(rows)
-        self.momentum = self.momentum[rows]
 
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:

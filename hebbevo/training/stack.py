@@ -7,6 +7,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -17,23 +18,61 @@ from torch.func import stack_module_state, vmap
 from torch.utils._pytree import tree_map_only
 
 from hebbevo.nn import Plastic
+from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of a net's outputs for some rows, and these rows' labels."""
 
 
 class Nets(ABC):
     """``size`` networks in training.
 
     Attributes:
-        parameters: those that are trained, by dotted name, (size, *shape).
-        module: whose forward pass is called.
+        trained: what the optimiser changes, in place; by name, (size, *shape).
     """
 
-    parameters: dict[str, Tensor]
-    module: nn.Module
+    trained: dict[str, Tensor]
 
     @property
     def size(self) -> int:
         """Number of networks."""
-        return len(next(iter(self.parameters.values())))
+        return len(next(iter(self.trained.values())))
+
+    @property
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """All parameters and buffers by dotted name, (size, *shape)."""
+
+    @abstractmethod
+    def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Every net's loss on a minibatch, (size,), and the gradients, in the order of ``trained``."""
+
+    @abstractmethod
+    def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Gradients, or what else there is of ``trained``, by the parameters' dotted names, (size, *shape)."""
+
+    @abstractmethod
+    def outputs(self, x: Tensor) -> Tensor:
+        """What every net says of some rows, (size, rows, classes), in evaluation mode."""
+
+    @abstractmethod
+    def survivors(self, count: str) -> Survivors:
+        """Count who is alive in every net: what `COUNTS` has under the name of ``count``."""
+
+    @abstractmethod
+    def keep(self, rows: Tensor) -> None:
+        """Go on with the nets at ``rows`` only, (k,) int64."""
+
+
+class Called(Nets):
+    """Networks whose own forward pass is called.
+
+    Attributes:
+        module: whose forward pass it is.
+    """
+
+    module: nn.Module
 
     @property
     @abstractmethod
@@ -69,22 +108,49 @@ class Nets(ABC):
                 store.clear()
                 store.update(before)
 
+    def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See `Nets.losses`."""
+        losses = self.call(lambda net: loss_of(net(x), y), training=True)
+        if not isinstance(losses, Tensor) or losses.dim() != 1:
+            raise ValueError(f"the loss of a minibatch {described(losses)}; return a tensor with one number")
+        return losses.detach(), self.gradients(losses)
+
+    def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """See `Nets.named`."""
+        return dict(zip(self.trained, gradients, strict=True))
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """See `Nets.outputs`."""
+        outputs = self.call(lambda net: net(x))
+        if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
+            what = f"the output of the network for {len(x)} rows {described(outputs)}"
+            raise ValueError(f"{what}; return a tensor of (rows, classes)")
+        return outputs
+
+    @abstractmethod
+    def follow(self, model: nn.Module, row: Tensor) -> None:
+        """Prepare for `survivors`, with another net of the same structure and an input (1, *shape)."""
+
     @abstractmethod
     def gradients(self, losses: Tensor) -> list[Tensor]:
-        """Gradients of every net's loss, ``losses`` (size,), in the order of ``parameters``."""
-
-    @abstractmethod
-    def keep(self, rows: Tensor) -> None:
-        """Go on with the nets at ``rows`` only, (k,) int64."""
+        """Gradients of every net's loss, ``losses`` (size,), in the order of ``trained``."""
 
 
-class Stack(Nets):
+def described(value: object) -> str:
+    """What nets gave in place of what they should have."""
+    if isinstance(value, Tensor):
+        return f"has shape {tuple(value.shape[1:])}"
+    return f"is of type {type(value).__name__}"
+
+
+class Stack(Called):
     """Networks of one structure, trained together by `torch.func.vmap`."""
 
     def __init__(self, nets: Sequence[nn.Module], device: torch.device) -> None:
         parameters, buffers = stack_module_state(list(nets))
         fixed = {name for name, parameter in nets[0].named_parameters() if not parameter.requires_grad}
-        self.parameters = {
+        self.trained = {
             name: _like_its_gradient(value.detach().to(device)).requires_grad_()
             for name, value in parameters.items()
             if name not in fixed
@@ -111,7 +177,7 @@ class Stack(Nets):
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
-        """See `Nets.call`."""
+        """See `Called.call`."""
         if self.module.training is not training:
             self.module.train(training)
 
@@ -124,14 +190,14 @@ class Stack(Nets):
             return result, {name: each.detach() for name, each in held.items() if each is not state[name]}
 
         in_dims = (0, *(0 if stacked else None for _ in args))
-        state = {**self.parameters, **self._fixed, **self._buffers}
+        state = {**self.trained, **self._fixed, **self._buffers}
         result, put = vmap(one, in_dims=in_dims)(state, *args)
         self._buffers |= {name: each.contiguous() for name, each in put.items()}  # put there by forward
         return result
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
-        """See `Nets.untouched`."""
+        """See `Called.untouched`."""
         kept, self._buffers = self._buffers, {name: value.clone() for name, value in self._buffers.items()}
         try:
             with super().untouched():
@@ -140,20 +206,34 @@ class Stack(Nets):
             self._buffers = kept
 
     def gradients(self, losses: Tensor) -> list[Tensor]:
-        """See `Nets.gradients`."""
-        return list(_gradients(losses, self.parameters.values()))
+        """See `Called.gradients`."""
+        return list(_gradients(losses, self.trained.values()))
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Nets.state`."""
+        return {**self.trained, **self._fixed, **self._buffers}
+
+    def follow(self, model: nn.Module, row: Tensor) -> None:
+        """See `Called.follow`."""
+        self._plan = Plan.of(model, row)
+
+    def survivors(self, count: str) -> Survivors:
+        """See `Nets.survivors`."""
+        with self.untouched():
+            return COUNTS[count].of(self._plan, partial(self.call, stacked=True), self.size)
 
     def keep(self, rows: Tensor) -> None:
         """See `Nets.keep`."""
-        self.parameters = {
+        self.trained = {
             name: _like_its_gradient(value.detach()[rows]).requires_grad_()
-            for name, value in self.parameters.items()
+            for name, value in self.trained.items()
         }
         self._fixed = {name: value[rows] for name, value in self._fixed.items()}
         self._buffers = {name: value[rows] for name, value in self._buffers.items()}
 
 
-class Alone(Nets):
+class Alone(Called):
     """One network, trained as in an ordinary loop; ``module`` is trained itself."""
 
     def __init__(self, net: nn.Module, device: torch.device) -> None:
@@ -161,7 +241,7 @@ class Alone(Nets):
         self._trained = {
             name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad
         }
-        self.parameters = {name: value.detach()[None] for name, value in self._trained.items()}
+        self.trained = {name: value.detach()[None] for name, value in self._trained.items()}
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -171,15 +251,30 @@ class Alone(Nets):
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
-        """See `Nets.call`."""
+        """See `Called.call`."""
         if self.module.training is not training:
             self.module.train(training)
         own = tree_map_only(Tensor, lambda arg: arg[0], args) if stacked else args
         return tree_map_only(Tensor, lambda result: result[None], function(self.module, *own))
 
     def gradients(self, losses: Tensor) -> list[Tensor]:
-        """See `Nets.gradients`."""
+        """See `Called.gradients`."""
         return [gradient[None] for gradient in _gradients(losses, self._trained.values())]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Nets.state`."""
+        named = chain(self.module.named_parameters(), self.module.named_buffers())
+        return {name: tensor.detach()[None] for name, tensor in named}
+
+    def follow(self, model: nn.Module, row: Tensor) -> None:
+        """See `Called.follow`; a net alone may call other layers tomorrow, so it is followed every time."""
+        self._row = row
+
+    def survivors(self, count: str) -> Survivors:
+        """See `Nets.survivors`."""
+        with self.untouched():
+            return survivors(self.module, self._row.clone(), COUNTS[count])
 
     def keep(self, rows: Tensor) -> None:
         """See `Nets.keep`."""

@@ -597,7 +597,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
     data = list(batches(20, dtype=torch.float64))
     stack = Stack(nets, CPU)
     stack.call(lambda net: [each.begin(20) for each in plastic_modules(net).values()] and torch.zeros(()))
-    optimizer = torch.optim.SGD(stack.parameters.values(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    optimizer = torch.optim.SGD(stack.trained.values(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for x, y in data:
         optimizer.zero_grad()
         losses = stack.call(lambda net, x=x, y=y: F.cross_entropy(net(x), y), training=True)
@@ -608,7 +608,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
         net.begin(20)
         changed.append(train(net, data)[1])
         for name, value in net.named_parameters():
-            torch.testing.assert_close(stack.parameters[name][row], value, rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(stack.trained[name][row], value, rtol=1e-8, atol=1e-10)
         for name, value in net.named_buffers():
             torch.testing.assert_close(stack.buffers[name][row], value, rtol=1e-8, atol=1e-10)
     assert min(changed) > 0

@@ -443,7 +443,7 @@ def test_stacked_channels_die_and_return_as_alone(knobs):
 
     targets = torch.arange(8) % 3
     losses = stack.call(lambda net: F.cross_entropy(net(x), targets), training=True)
-    stacked = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+    stacked = torch.autograd.grad(losses.sum(), list(stack.trained.values()))
     solo = zip(*(task_grads(net, x, targets) for net in nets), strict=True)
     for ours, theirs in zip(stacked, solo, strict=True):
         torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-4, atol=1e-5)

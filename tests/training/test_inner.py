@@ -588,7 +588,7 @@ def test_nets_of_one_structure_stack_beside_others_without_a_note(monkeypatch):
 
     class Recording(inner.Cohort):
         def train(self):
-            sizes.append(self._nets.size)
+            sizes.append(self._size)
             return super().train()
 
     monkeypatch.setattr(inner, "Cohort", Recording)

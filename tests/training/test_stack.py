@@ -52,7 +52,7 @@ def test_gradients_are_those_of_each_net():
     nets, stack = stacked()
     x = torch.randn(5, 4)
     losses = stack.call(lambda net: net(x).square().mean())
-    grads = torch.autograd.grad(losses.sum(), list(stack.parameters.values()))
+    grads = torch.autograd.grad(losses.sum(), list(stack.trained.values()))
     for row, net in enumerate(nets):
         alone = torch.autograd.grad(net(x).square().mean(), list(net.parameters()))
         for ours, theirs in zip(grads, alone, strict=True):
@@ -66,7 +66,7 @@ def test_changes_in_place_reach_the_stack_and_not_the_nets_it_was_made_of():
     assert stack.buffers["calls"].tolist() == [2, 12, 22]
     with torch.no_grad():
         stack.call(lambda net: net.layer.bias.fill_(7))
-    assert (stack.parameters["layer.bias"] == 7).all()
+    assert (stack.trained["layer.bias"] == 7).all()
     assert [net.calls.item() for net in nets] == [0, 10, 20]
     assert not any((net.layer.bias == 7).any() for net in nets)
 
@@ -119,7 +119,7 @@ def test_rows_that_are_kept_go_on_in_the_order_given():
     assert stack.size == 2
     torch.testing.assert_close(stack.call(run, x, training=True), torch.stack([nets[3](x), nets[1](x)]))
     assert stack.buffers["calls"].tolist() == [32, 12]
-    assert all(value.is_leaf and value.requires_grad for value in stack.parameters.values())
+    assert all(value.is_leaf and value.requires_grad for value in stack.trained.values())
 
 
 class Shared(nn.Module):
@@ -155,7 +155,7 @@ def gradients(net, x):
 def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
     nets = [Shared(seed) for seed in range(size)]
     many = Stack(copy.deepcopy(nets), CPU) if size > 1 else Alone(copy.deepcopy(nets[0]), CPU)
-    assert list(many.parameters) == ["first.weight", "first.bias", "second.bias"]
+    assert list(many.trained) == ["first.weight", "first.bias", "second.bias"]
     x = torch.randn(5, 4)
     for _ in range(2):
         ours = many.gradients(many.call(loss, x, training=True))
@@ -163,7 +163,7 @@ def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
         for row in range(size):
             for one, other in zip(ours, theirs[row], strict=True):
                 torch.testing.assert_close(one[row], other)
-        for parameter, gradient in zip(many.parameters.values(), ours, strict=True):
+        for parameter, gradient in zip(many.trained.values(), ours, strict=True):
             with torch.no_grad():
                 parameter -= 0.1 * gradient
         for net, each in zip(nets, theirs, strict=True):
@@ -212,7 +212,7 @@ def test_a_net_alone_is_trained_itself_and_takes_stacked_arguments_of_one_row():
     number, bias = alone.call(add, moments, torch.tensor([5.0]), stacked=True)
     assert (number.tolist(), moments["layer.bias"][0].tolist()) == ([5.0], [[5.0] * 3])
     assert torch.equal(bias, net.layer.bias[None])
-    alone.parameters["layer.bias"].fill_(7)
+    alone.trained["layer.bias"].fill_(7)
     assert (net.layer.bias == 7).all()
     alone.call(run, torch.ones(1, 4), training=True)
     assert (net.training, alone.buffers["calls"].tolist()) == (True, [21])

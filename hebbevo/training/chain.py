@@ -1,0 +1,558 @@
+"""A stack of fully connected networks that computes no neuron that is out.
+
+Forward and backward pass are written for all nets at once, where `torch.func.vmap` calls every operation
+through Python. Layers hold slots for the living neurons only: a net has as many as the lowest of its `levels`
+that its living neurons fit in, and nets of one level are one `Chain`. A neuron that returns takes the slot of
+one that is out: it comes with fresh weights, so that nothing of it had to be kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.func import vmap
+
+from hebbevo.networks.mlp import MLP
+from hebbevo.nn import Dense, InputStamina, PlasticUnits, Stamina, counter
+from hebbevo.nn.accounting import Stretch
+from hebbevo.nn.paths import Plan, Survivors
+from hebbevo.nn.stamina import BIRTH_STREAM, WEIGHT_STREAM, he
+from hebbevo.training.stack import Called, Loss, Nets, described
+
+_MULTIPLE = 8  # slots that matrix products like
+_SHARE, _WORTH = 1 / 3, 4000  # of the weights at most, and weights less at least, from a level to the next
+_KNOWN = {MLP, nn.Sequential, nn.ModuleList, nn.Linear, nn.Identity, nn.Flatten, nn.ReLU, Dense, Stamina}
+_PASSING = (nn.Identity, nn.Flatten)
+_INPUTS = -1  # the place of units before the first layer
+
+
+@dataclass(frozen=True)
+class Links:
+    """What a chain is made of, by dotted name, and its widths when nobody is out.
+
+    Attributes:
+        layers: the linear layers, in their order.
+        units: the units behind each of them, and those before the first at place -1: empty where are none.
+        widths: inputs, units of each hidden layer, outputs.
+        bias: whether each layer has one.
+    """
+
+    layers: tuple[str, ...]
+    units: dict[int, str]
+    widths: tuple[int, ...]
+    bias: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, net: nn.Module) -> Links | None:
+        """Find them, if ``net`` is a chain of layers and units that are known here."""
+        if type(net) not in (MLP, nn.Sequential) or any(map(_is_strange, net.modules())):
+            return None
+        layers: list[str] = []
+        units: dict[int, str] = {}
+        before, *calls, _ = _Tracer().trace(net).nodes
+        for node in calls:
+            if node.all_input_nodes != [before]:
+                return None
+            before, name = node, str(node.target)
+            if node.op == "call_method":
+                if (name, node.args[1:]) != ("flatten", (1,)) or layers:
+                    return None
+                continue
+            module = net.get_submodule(name)
+            if isinstance(module, nn.Linear):
+                layers.append(name)
+            elif not isinstance(module, _PASSING):
+                place = len(layers) - 1
+                if place in units or (place == _INPUTS) is not isinstance(module, InputStamina):
+                    return None
+                units[place] = name
+            elif isinstance(module, nn.Flatten) and (layers or (module.start_dim, module.end_dim) != (1, -1)):
+                return None
+        linear = [net.get_submodule(name) for name in layers]
+        called = [*layers, *units.values()]
+        if not layers or len(set(called)) < len(called) or len(layers) - 1 in units:
+            return None
+        parameters = [each for layer in linear for each in layer.parameters()]
+        if len({*map(id, parameters)}) < len(parameters) or not all(p.requires_grad for p in parameters):
+            return None
+        widths = (linear[0].in_features, *(layer.out_features for layer in linear))
+        return cls(tuple(layers), units, widths, tuple(layer.bias is not None for layer in linear))
+
+    def levels(self, mortal: Sequence[int]) -> list[tuple[int, ...]]:
+        """Widths with fewer and fewer slots in the ``mortal`` layers; the first have one for everybody."""
+        found = [self.widths]
+        most = max((self.widths[place + 1] for place in mortal), default=0)
+        for slots in range(most, 0, -1):
+            widths = list(self.widths)
+            for place in mortal:
+                width = self.widths[place + 1]
+                widths[place + 1] = min(width, -(-width * slots // (most * _MULTIPLE)) * _MULTIPLE)
+            before, after = (sum(a * b for a, b in pairwise(each)) for each in (found[-1], widths))
+            if after <= _SHARE * before and before - after >= _WORTH:
+                found.append(tuple(widths))
+        return found
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, PlasticUnits) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_strange(module: nn.Module) -> bool:
+    if type(module) not in {*_KNOWN, InputStamina} or module._forward_hooks or module._forward_pre_hooks:
+        return True
+    return isinstance(module, Stamina) and (module.dim != -1 or module.regularised)
+
+
+Layers = list[tuple[Tensor, Tensor | None]]
+"""Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
+
+
+class Chain(Nets):
+    """Fully connected networks of one structure; some of their neurons may have no slot.
+
+    Attributes:
+        trained: all weights and biases of a net in a row, (size, p).
+    """
+
+    def __init__(
+        self, links: Links, units: dict[int, Any], weights: Tensor, priors: dict[int, Tensor], plan: Plan
+    ) -> None:
+        self._plan = plan
+        self._links = links
+        self._units = units
+        self._mortal = sorted(
+            place for place, unit in units.items() if isinstance(unit, Stamina | InputStamina)
+        )
+        self._levels = links.levels([place for place in self._mortal if place != _INPUTS])
+        self._level = 0
+        self._priors = priors
+        self._ids = {place: _numbers(units[place].alive) for place in self._mortal}
+        self._born: dict[int, Tensor] = {}
+        self._inputs: list[Tensor] = []
+        self._step = 0
+        self._events = _last_events(units)
+        self._stretches: dict[int, tuple[Stretch, Tensor]] = {}
+        self._hold(weights)
+
+    @classmethod
+    def of(cls, nets: Called, model: nn.Module, row: Tensor) -> Chain | None:
+        """Make one of ``nets``, if they are chains; they must be connected by now.
+
+        ``model`` is another net of the same structure, ``row`` an input, (1, *shape).
+        """
+        links = Links.of(model)
+        if links is None:
+            return None
+        state, buffers = nets.state, nets.buffers
+        units = {
+            place: _stacked(model.get_submodule(name), name, buffers) for place, name in links.units.items()
+        }
+        rows = [
+            tensor.detach().flatten(1)
+            for name, bias in zip(links.layers, links.bias, strict=True)
+            for tensor in (state[f"{name}.weight"].mT, *([state[f"{name}.bias"]] if bias else []))
+        ]
+        priors = {place: unit.firing_prior for place, unit in units.items() if hasattr(unit, "firing_prior")}
+        return cls(links, units, torch.cat(rows, 1), priors, Plan.of(model, row))
+
+    def _hold(self, weights: Tensor) -> None:
+        self.trained = {"weights": weights}
+        self._last = int(self._events.max())
+        self._stretches = {}
+        self._layers = self._views(weights)
+        self._gradient = torch.empty_like(weights)
+        self._gradients = self._views(self._gradient)
+
+    @property
+    def _widths(self) -> tuple[int, ...]:
+        return self._levels[self._level]
+
+    @property
+    def size(self) -> int:
+        return len(self.trained["weights"])
+
+    def _views(self, row: Tensor) -> Layers:
+        """Weights (size, inputs, outputs) and biases (size, 1, outputs) of every layer."""
+        views: Layers = []
+        start = 0
+        for (inputs, outputs), bias in zip(pairwise(self._widths), self._links.bias, strict=True):
+            end = start + inputs * outputs
+            weight = row[:, start:end].unflatten(1, (inputs, outputs))
+            views.append((weight, row[:, None, end : end + outputs] if bias else None))
+            start = end + outputs * bias
+        return views
+
+    # the passes
+
+    def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See `Nets.losses`."""
+        with torch.no_grad():
+            self._inputs = []
+            logits = self._forward(x, training=True)
+            if loss_of is F.cross_entropy:
+                losses, gradient = _cross_entropy(logits, y)
+            else:
+                losses, gradient = self._loss(loss_of, logits.mT.contiguous(), y)
+            self._backward(gradient)
+            self._step += 1
+        return losses, [self._gradient]
+
+    def _loss(self, loss_of: Loss, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Any loss of one net, and its gradient."""
+        with torch.enable_grad():
+            logits.requires_grad_()
+            losses = vmap(loss_of, (0, None))(logits, y) if self.size > 1 else loss_of(logits[0], y)
+        if not isinstance(losses, Tensor) or losses.dim() != (self.size > 1):
+            raise ValueError(f"the loss of a minibatch {described(losses)}; return a tensor with one number")
+        [gradient] = torch.autograd.grad(losses.sum(), logits)
+        return losses.detach().reshape(-1), gradient.mT
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """See `Nets.outputs`."""
+        return self._forward(x, training=False).mT
+
+    def _forward(self, x: Tensor, training: bool) -> Tensor:
+        """The logits, (size, classes, rows): a softmax over the last axis of few classes is slow."""
+        h = self._pass(_INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
+        for place, (weight, bias) in enumerate(self._layers):
+            if training:
+                self._inputs.append(h)
+            if place == len(self._layers) - 1:
+                h, weight = weight.mT, h.mT
+                bias = None if bias is None else bias.mT
+            h = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
+            h = self._pass(place, h, training)
+        return h
+
+    def _pass(self, place: int, h: Tensor, training: bool) -> Tensor:
+        """Through the units behind a layer, which count if anybody may still die or return."""
+        if place not in self._units:
+            return h
+        if place != _INPUTS:
+            h.clamp_(min=0)
+        if place in self._mortal:
+            unit = self._units[place]
+            if place not in self._stretches:
+                self._stretches[place] = Stretch(unit), unit.alive.unsqueeze(-2).to(h.dtype)
+            stretch, mask = self._stretches[place]
+            h = h * mask if place == _INPUTS else h.mul_(mask)
+            if training and self._step < self._last:
+                stretch.add(h, h.abs() if place == _INPUTS else h)
+                unit.age.add_(1)
+        if training and hasattr(self._units[place], "steps"):
+            self._units[place].steps.add_(1)
+        return h
+
+    def _backward(self, gradient: Tensor) -> None:
+        """From the gradient of the logits to that of everything."""
+        gradient = gradient.mT
+        for place in reversed(range(len(self._layers))):
+            h, (weight, _), (into, into_bias) = (
+                self._inputs[place],
+                self._layers[place],
+                self._gradients[place],
+            )
+            torch.bmm(h.mT, gradient, out=into)
+            if into_bias is not None:
+                torch.sum(gradient, 1, keepdim=True, out=into_bias)
+            if place:
+                gradient = torch.bmm(gradient, weight.mT)
+                if place - 1 in self._units:  # all are rectifiers
+                    gradient = torch.ops.aten.threshold_backward(gradient, h, 0)
+
+    # life and death
+
+    @torch.no_grad()
+    def die(self, loss: Tensor, moments: Sequence[Tensor]) -> Tensor:
+        """Let neurons die, and find who is to return; gives the level that each net then needs, (size,).
+
+        ``loss``, (size,), is a running mean; ``moments``, (size, p), are the optimiser's.
+        """
+        self._stretches = {}
+        views = [self._views(moment) for moment in moments]
+        fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=loss.device)
+        for place in self._mortal:
+            unit, ids = self._units[place], self._ids[place]
+            due = unit.due(unit.steps)
+            dies, chance = unit.deaths(due), unit.chance(due, loss)
+            weight, bias = self._layers[place + 1]
+            norm = torch.linalg.vector_norm(weight, dim=2)
+            unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
+            if bias is not None:
+                bias.add_(unit.gone(dies).unsqueeze(1) @ weight)
+            everyone = torch.arange(self._links.widths[place + 1], device=loss.device)
+            draw = counter.at(unit.seed[:, None], unit.steps[:, None], everyone, BIRTH_STREAM)
+            out = torch.ones_like(draw, dtype=torch.bool).scatter_(1, ids, ~unit.alive)
+            born = due[:, None] & out & (draw < chance[:, None])
+            self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
+            unit.alive.logical_and_(~dies)
+            self._born[place] = born
+            if place != _INPUTS:
+                slots = torch.tensor([level[place + 1] for level in self._levels], device=loss.device)
+                need = unit.alive.sum(1) + born.sum(1)
+                fits &= need[:, None] <= slots
+                fits[:, 1:] &= ~unit.keeps_weights[:, None]
+        return fits.sum(1) - 1
+
+    @torch.no_grad()
+    def live(self, moments: Sequence[Tensor]) -> None:
+        """Let those return whom `die` has found; ``moments``, (size, p), are the optimiser's."""
+        views = [self._views(moment) for moment in moments]
+        for place in self._mortal:
+            unit, born = self._units[place], self._born[place]
+            if born.any():
+                self._take_slots(place, born)
+                slots = born.gather(1, self._ids[place])
+                fresh = slots & ~unit.keeps_weights[:, None]
+                self._vacate(place, slots, views)
+                self._vacate(place, fresh, [self._layers])
+                if place != _INPUTS:
+                    self._draw(place, fresh)
+                unit.outgoing.masked_fill_(fresh, 0)
+                unit.alive.logical_or_(slots)
+                unit.begin_anew(slots)
+
+    def _take_slots(self, place: int, born: Tensor) -> None:
+        """Give a slot of one that is out to each of the ``born``, (size, neurons), that has none."""
+        ids, unit = self._ids[place], self._units[place]
+        homeless = born.clone().scatter_(1, ids, False)
+        most = int(homeless.sum(1).max())
+        if not most:
+            return
+        taken = unit.alive | born.gather(1, ids)
+        free = taken.long().argsort(dim=1, stable=True)[:, :most]
+        newcomers = (~homeless).long().argsort(dim=1, stable=True)[:, :most]
+        who = torch.where(homeless.gather(1, newcomers), newcomers, ids.gather(1, free))
+        ids.scatter_(1, free, who)
+        unit.firing_prior.copy_(self._priors[place].gather(1, ids))
+
+    def _vacate(self, place: int, left: Tensor, layers: Sequence[Layers]) -> None:
+        """Set to zero what ``layers`` have to and from slots, (size, slots) bool."""
+        nets, slots = left.nonzero(as_tuple=True)
+        for each in layers:
+            each[place + 1][0][nets, slots] = 0
+            if place != _INPUTS:
+                weight, bias = each[place]
+                weight[nets, :, slots] = 0
+                if bias is not None:
+                    bias[nets, 0, slots] = 0
+
+    def _draw(self, place: int, fresh: Tensor) -> None:
+        """Draw the weights to slots, (size, slots) bool, as they are drawn for whole layers."""
+        unit, inputs = self._units[place], self._links.widths[place]
+        nets, slots = fresh.nonzero(as_tuple=True)
+        seen = self._ids.get(place - 1)
+        columns = torch.arange(inputs, device=nets.device)[None] if seen is None else seen[nets]
+        places = self._ids[place][nets, slots][:, None] * inputs + columns
+        drawn = counter.at(unit.seed[nets][:, None], unit.steps[nets][:, None], places, WEIGHT_STREAM)
+        weight, _ = self._layers[place]
+        weight[nets, :, slots] = he(drawn, inputs).to(weight.dtype)
+
+    # coming and going
+
+    def keep(self, rows: Tensor) -> None:
+        """See `Nets.keep`."""
+        self._choose(rows)
+        self._hold(self.trained["weights"][rows])
+
+    def _choose(self, rows: Tensor) -> None:
+        for unit in self._units.values():
+            unit._buffers.update({name: tensor[rows] for name, tensor in unit._buffers.items()})
+        self._events = self._events[rows]
+        for kept in (self._priors, self._ids, self._born):
+            kept.update({place: tensor[rows] for place, tensor in kept.items()})
+
+    def at_level(self, level: int, rows: Tensor, moments: Sequence[Tensor]) -> tuple[Chain, list[Tensor]]:
+        """The nets at ``rows`` with the slots of another level, and their ``moments``."""
+        other = copy.copy(self)
+        for name in ("_ids", "_born", "_priors"):
+            setattr(other, name, dict(getattr(self, name)))
+        other._units = {place: _bare(unit) for place, unit in self._units.items()}
+        other._choose(rows)
+        other._level = level
+        slots = {
+            place: other._resize(place, other._widths[place + 1])
+            for place in self._mortal
+            if place != _INPUTS
+        }
+        weights, *moments = (
+            self._moved(tensor, rows, slots) for tensor in (self.trained["weights"], *moments)
+        )
+        other._hold(weights)
+        return other, moments
+
+    def _resize(self, place: int, slots: int) -> Tensor:
+        """Have so many slots, the living first; gives which of the old ones they are, -1: new."""
+        unit, ids = self._units[place], self._ids[place]
+        before = ids.shape[1]
+        if slots <= before:
+            chosen = (~unit.alive).long().argsort(dim=1, stable=True)[:, :slots].sort(1).values
+            self._ids[place] = ids.gather(1, chosen)
+        else:
+            housed = torch.zeros(len(ids), self._links.widths[place + 1], dtype=torch.long, device=ids.device)
+            housed.scatter_(1, ids, 1)
+            new = housed.argsort(dim=1, stable=True)[:, : slots - before]
+            self._ids[place] = torch.cat([ids, new], 1)
+            chosen = torch.cat([_numbers(ids), torch.full_like(new, -1)], 1)
+        for name, tensor in unit._buffers.items():
+            if tensor.dim() > 1:
+                unit._buffers[name] = tensor.gather(1, chosen.clamp(min=0)).masked_fill(chosen < 0, 0)
+        unit.firing_prior.copy_(self._priors[place].gather(1, self._ids[place]))
+        return chosen
+
+    def _moved(self, row: Tensor, rows: Tensor, slots: dict[int, Tensor]) -> Tensor:
+        """Weights, or what else is laid out like them, in other slots."""
+        parts = []
+        for place, (weight, bias) in enumerate(self._views(row)):
+            weight = weight[rows]
+            for axis, chosen in ((1, slots.get(place - 1)), (2, slots.get(place))):
+                if chosen is not None:
+                    lying = chosen.unsqueeze(3 - axis)
+                    shape = [*weight.shape]
+                    shape[axis] = chosen.shape[1]
+                    weight = weight.gather(axis, lying.clamp(min=0).expand(shape)).masked_fill(lying < 0, 0)
+            parts.append(weight.flatten(1))
+            if bias is not None:
+                bias, chosen = bias[rows, 0], slots.get(place)
+                if chosen is not None:
+                    bias = bias.gather(1, chosen.clamp(min=0)).masked_fill(chosen < 0, 0)
+                parts.append(bias)
+        return torch.cat(parts, 1)
+
+    @staticmethod
+    def joined(chains: Sequence[Chain]) -> Chain:
+        """Nets of one level as one chain."""
+        first, *_ = chains
+        if len(chains) > 1:
+            for place, unit in first._units.items():
+                for name in unit._buffers:
+                    unit._buffers[name] = torch.cat([each._units[place]._buffers[name] for each in chains])
+            for name in ("_ids", "_born", "_priors"):
+                held = getattr(first, name)
+                held.update(
+                    {place: torch.cat([getattr(each, name)[place] for each in chains]) for place in held}
+                )
+            first._events = torch.cat([each._events for each in chains])
+            first._hold(torch.cat([each.trained["weights"] for each in chains]))
+        return first
+
+    # looking
+
+    @property
+    def eventful(self) -> bool:
+        """Whether anybody may still die or return at this step or later."""
+        return self._step <= self._last
+
+    @property
+    def level(self) -> int:
+        """The lower, the fewer slots; 0: all have one."""
+        return self._level
+
+    def survivors(self, count: str) -> Survivors:
+        """See `Nets.survivors`: who is on a path of weights that are not zero."""
+        links = [(weight != 0).to(weight.dtype) for weight, _ in self._layers]
+        reached = [self._masked(_INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
+        for place, link in enumerate(links):
+            arrives = (reached[-1].unsqueeze(1) @ link).squeeze(1) > 0
+            reached.append(self._masked(place, arrives.to(link.dtype)))
+        heard = [torch.ones_like(reached[-1])]
+        for place, link in reversed([*enumerate(links)]):
+            leads_on = (link @ heard[0].unsqueeze(2)).squeeze(2) > 0
+            heard.insert(0, self._masked(place - 1, leads_on.to(link.dtype)))
+        inputs, *units = (a * b for a, b in zip(reached, heard, strict=True))
+        if count == "neurons":
+            alive = [each.sum(1) for each in units[:-1]]
+        else:
+            alive = [
+                (a.unsqueeze(1) @ link @ b.unsqueeze(2)).flatten()
+                for a, link, b in zip(reached, links, heard[1:], strict=False)
+            ]
+        layers, neurons = self._plan.counted(count)
+        none = inputs.new_zeros(self.size, 0)
+        totals = torch.stack(alive, 1) if alive else none
+        return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
+
+    def _masked(self, place: int, pattern: Tensor) -> Tensor:
+        unit = self._units.get(place)
+        return pattern * unit.alive if place in self._mortal else pattern
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """See `Nets.state`; who has no slot has weights of zero, and statistics of none."""
+        found = self.named([self.trained["weights"]])
+        for place, name in self._links.units.items():
+            for buffer, tensor in self._units[place]._buffers.items():
+                found[f"{name}.{buffer}"] = self._spread(place, tensor) if tensor.dim() > 1 else tensor
+            if place in self._priors:
+                found[f"{name}.firing_prior"] = self._priors[place]
+        return found
+
+    def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """See `Nets.named`; who has no slot has zeros."""
+        [row] = gradients
+        found = {}
+        for place, (name, (weight, bias)) in enumerate(
+            zip(self._links.layers, self._views(row), strict=True)
+        ):
+            for axis, at in ((1, place - 1), (2, place)):
+                if at in self._ids and at != _INPUTS:
+                    shape = [*weight.shape]
+                    shape[axis] = self._links.widths[at + 1]
+                    index = self._ids[at].unsqueeze(3 - axis).expand(weight.shape)
+                    weight = weight.new_zeros(shape).scatter(axis, index, weight)
+            found[f"{name}.weight"] = weight.mT
+            if bias is not None:
+                found[f"{name}.bias"] = self._spread(place, bias.squeeze(1))
+        return found
+
+    def _spread(self, place: int, values: Tensor) -> Tensor:
+        if place not in self._ids or place == _INPUTS:
+            return values
+        full = values.new_zeros(len(values), self._links.widths[place + 1])
+        return full.scatter(1, self._ids[place], values)
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross entropy of every net, (nets,), and its gradient, from logits (nets, classes, rows)."""
+    logs = logits.log_softmax(1)
+    hot = F.one_hot(y, logits.shape[1]).mT.to(logs.dtype)
+    losses = (logs * hot).sum((1, 2)).div_(-len(y))
+    return losses, logs.exp_().sub_(hot).div_(len(y))
+
+
+def _last_events(units: Mapping[int, Any]) -> Tensor:
+    """The last step of each net at which anybody may die or return, (nets,)."""
+    last = []
+    for unit in units.values():
+        if hasattr(unit, "total_steps"):
+            steps = torch.arange(int(unit.total_steps.max()) + 1, device=unit.steps.device)[:, None]
+            last.append((unit.due(steps) * steps).amax(0).expand(len(unit.steps)))
+    return torch.stack(last).amax(0) if last else torch.zeros(1, dtype=torch.int64)
+
+
+def _numbers(like: Tensor) -> Tensor:
+    """0, 1, 2, ... along the last axis."""
+    return torch.arange(like.shape[-1], device=like.device).expand(like.shape).contiguous()
+
+
+def _stacked(module: nn.Module, name: str, buffers: dict[str, Tensor]) -> nn.Module:
+    """A unit whose buffers are those of a stack."""
+    unit = _bare(module)
+    unit._buffers.update({key: buffers[f"{name}.{key}"].clone() for key in unit._buffers})
+    return unit
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """The same module with a table of buffers of its own."""
+    unit = copy.copy(module)
+    unit._buffers = dict(module._buffers)
+    return unit
