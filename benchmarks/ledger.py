@@ -1,6 +1,7 @@
-"""What it costs to write a trial down: Optuna's two public ways and hebbevo's ledger, side by side.
+"""What it costs to write a trial down, and to read it: Optuna's public ways and hebbevo's ledger.
 
-Optuna's ways run as they come and with the ledger's SQLite settings (WAL, synchronous=NORMAL).
+Optuna's ways of writing run as they come and with the ledger's SQLite settings (WAL, synchronous=NORMAL).
+What is read is the study of the ledger.
 
 Run ``python benchmarks/ledger.py [--trials 500] [--repeats 3]``; every way writes the same trials with the
 same attributes to a new SQLite file in the temporary folder.
@@ -125,6 +126,26 @@ WAYS: dict[str, Callable[[Path, list[Genome]], float]] = {
 }
 
 
+def read_by_optuna(path: Path) -> float:
+    study = optuna.load_study(study_name=None, storage=stock(path))
+    start = time.perf_counter()
+    study.get_trials(deepcopy=False)
+    return time.perf_counter() - start
+
+
+def read_by_ledger(path: Path) -> float:
+    with Ledger.open(path) as book:
+        start = time.perf_counter()
+        book.generations()
+        return time.perf_counter() - start
+
+
+READERS: dict[str, Callable[[Path], float]] = {
+    "study.get_trials": read_by_optuna,
+    "Ledger.generations": read_by_ledger,
+}
+
+
 def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -140,15 +161,24 @@ def main() -> None:
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     genomes = SPEC.space.sample(given.trials, np.random.default_rng(0))
     times: dict[str, list[float]] = {name: [] for name in WAYS}
-    for repeat in range(given.repeats):
-        for name, way in WAYS.items():
-            with tempfile.TemporaryDirectory() as folder:
-                times[name].append(1000 * way(Path(folder) / f"{repeat}.db", genomes) / given.trials)
+    reads: dict[str, list[float]] = {name: [] for name in READERS}
+    for _ in range(given.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            for place, (name, way) in enumerate(WAYS.items()):
+                path = Path(folder) / f"{place}.db"
+                times[name].append(1000 * way(path, genomes) / given.trials)
+            for name, read in READERS.items():  # the study of the ledger, which was the last
+                reads[name].append(1000 * read(path) / given.trials)
     print(f"{machine()}; load {os.getloadavg()[0]:.1f}; optuna {optuna.__version__}")
     print(f"{given.trials} trials, generations of {POPULATION}, cohorts of {COHORT}, {given.repeats} repeats")
-    print(f"{'ms a trial':42}{'median':>8}{'least':>8}{'most':>8}{'ratio':>8}")
-    ours = statistics.median(times["open_generation, close_cohort"])
-    for name, found in times.items():
+    show("ms a trial, written", times)
+    show("ms a trial, read", reads)
+
+
+def show(title: str, figures: dict[str, list[float]]) -> None:
+    print(f"{title:42}{'median':>8}{'least':>8}{'most':>8}{'ratio':>8}")
+    ours = statistics.median([*figures.values()][-1])
+    for name, found in figures.items():
         middle = statistics.median(found)
         print(f"{name:42}{middle:8.2f}{min(found):8.2f}{max(found):8.2f}{middle / ours:8.1f}")
 

@@ -1,25 +1,44 @@
-"""One training as one would write it without hebbevo: an ordinary PyTorch net with the rule by hand."""
+"""One training as one would write it without hebbevo: an ordinary PyTorch net with the rule by hand.
+
+It is what `search_spaces/stamina.yaml` trains: He's initial weights, and in the last 30 % of the training no
+deaths or births and a learning rate that falls to zero.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import torch
-from throughput import BATCH, EPOCHS, HIDDEN, SEED
 from torch import nn
 
 from hebbevo.data import load, split
+
+SETTLE = 0.3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every contestant trains; ``seed`` is that of the split and of the search."""
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (128, 128)
+    epochs: int = 20
+    batch: int = 64
+    seed: int = 0
 
 
 class Stamina(nn.Module):
     """The rule as one would write it for one net; the in-weights of the layer before are ``feeder``'s."""
 
-    def __init__(self, feeder, listener, penalty, form, threshold, regrowth):
+    def __init__(self, feeder, listener, last_event, penalty, form, threshold, regrowth):
         super().__init__()
         self.around = [feeder, listener]
+        self.last_event = last_event
         self.penalty, self.form, self.threshold, self.regrowth = penalty, form, threshold, regrowth
         width = feeder.out_features
-        self.alive = torch.ones(width)
+        self.alive, self.living = torch.ones(width), width
         self.gain, self.reference = torch.zeros(width), torch.zeros(width)
         self.age, self.steps = torch.full((width,), 1000), 0
 
@@ -31,7 +50,10 @@ class Stamina(nn.Module):
         return y
 
     def account(self, y):
-        living = self.alive.sum()
+        self.steps += 1
+        if self.steps > self.last_event:  # nobody will ask
+            return
+        living = self.living
         mean = y.sum(1) / living
         firing = (y > 0).float()
         active = firing.sum(1)
@@ -47,20 +69,20 @@ class Stamina(nn.Module):
         self.gain.mul_(0.98).add_(y.mean(0) - self.penalty * paid)
         self.reference.mul_(0.98).add_(mean.mean())
         self.age += 1
-        self.steps += 1
 
     @torch.no_grad()
     def live_and_die(self, optimizer):
-        if self.steps < 40 or self.steps % 10:
+        if self.steps < 40 or self.steps % 10 or self.steps > self.last_event:
             return
         stamina = self.gain / self.reference
-        living = int(self.alive.sum())
+        living = self.living
         doomed = (self.alive > 0) & (self.age >= 50) & (stamina <= self.threshold)
         allowed = min(max(1, living // 5), max(0, living - 2))
         dies = torch.where(doomed, stamina, torch.inf).argsort()[: min(allowed, int(doomed.sum()))]
         born = (self.alive == 0) & (torch.rand(len(self.alive)) < self.regrowth)
         self.alive[dies] = 0
         self.alive[born] = 1
+        self.living = int(self.alive.sum())
         for state in (self.age, self.gain, self.reference):
             state[born] = 0
         feeder, listener = self.around
@@ -86,29 +108,51 @@ def suggest(trial):
 
 
 @cache
-def data():
+def data(job: Job = Job()):
     """The rows and labels to train on and to validate with, loaded once a process."""
-    parts = split(load("digits"), SEED, BATCH)
+    parts = split(load(job.dataset), job.seed, job.batch)
     return tuple(map(torch.from_numpy, (parts.x_train, parts.y_train, parts.x_val, parts.y_val)))
 
 
-def train(config, threads: int = 1, dense: bool = False) -> tuple[float, int]:
+def get_ready(job: Job) -> None:
+    """Load the data, and what PyTorch loads with its first optimiser."""
+    data(job)
+    layer = nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.zeros(1, 1)).sum().backward()
+    optimizer.step()
+
+
+def he(layer: nn.Linear) -> nn.Linear:
+    """Draw the weights as He et al., 2015, do; no bias."""
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def train(config, job: Job = Job(), threads: int = 1, dense: bool = False) -> tuple[float, int]:
     """Train one net, without the rule if ``dense``: its validation accuracy, and the neurons left."""
     torch.set_num_threads(threads)
-    x, y, x_val, y_val = data()
+    x, y, x_val, y_val = data(job)
+    total = job.epochs * -(-len(x) // job.batch)
     knobs = [
         config[name]
         for name in ("unactivation_penalty", "penalty_form", "hebbian_threshold", "regrowth_rate")
     ]
-    rate, decay = config["learning_rate"], config["weight_decay"]
-    wide, deep = HIDDEN
-    one, two, head = nn.Linear(x.shape[1], wide), nn.Linear(wide, deep), nn.Linear(deep, 10)
-    units = [] if dense else [Stamina(one, two, *knobs), Stamina(two, head, *knobs)]
-    first, second = units or (nn.ReLU(), nn.ReLU())
-    net = nn.Sequential(one, first, two, second, head)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=decay, fused=True)
-    for _ in range(EPOCHS):
-        for rows in torch.randperm(len(x)).split(BATCH):
+    widths = (x.shape[1], *job.hidden, int(y.max()) + 1)
+    layers = [he(nn.Linear(*pair)) for pair in pairwise(widths)]
+    units = [] if dense else [Stamina(*pair, total * (1 - SETTLE), *knobs) for pair in pairwise(layers)]
+    parts = list(layers[:1])
+    for number, layer in enumerate(layers[1:]):
+        parts += [nn.ReLU() if dense else units[number], layer]
+    net = nn.Sequential(*parts)
+    rate = config["learning_rate"]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=config["weight_decay"], fused=True)
+    step = 0
+    for _ in range(job.epochs):
+        for rows in torch.randperm(len(x)).split(job.batch):
+            step += 1
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (total - step + 1) / (total * SETTLE))
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
             optimizer.step()
@@ -117,4 +161,4 @@ def train(config, threads: int = 1, dense: bool = False) -> tuple[float, int]:
     net.eval()
     with torch.no_grad():
         accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
-    return accuracy, int(sum(unit.alive.sum() for unit in units)) if units else sum(HIDDEN)
+    return accuracy, sum(unit.living for unit in units) if units else sum(job.hidden)

@@ -1,113 +1,410 @@
-"""Trials a second: hebbevo against the loop one would write without it, side by side in one run.
+"""The scoreboard: hebbevo beside the loop one would write without it and beside Ray Tune, in one run.
 
-The plain loop is Optuna's NSGA-II over one ordinary PyTorch net at a time: the same nets and rule (written by
-hand, with Python branches where a knob decides), data, epochs, batch size, optimiser (fused) and number of
-trials, and a shared SQLite study. It runs with every number of processes and threads that fills the machine,
-and the best counts. A loop over dense nets without any rule stands beside it: what the arithmetic alone costs
-one net at a time. Start-up (imports, data, processes) is taken apart: the plain loop's workers wait for each
-other before the clock starts, and hebbevo's clock starts when its first generation is done.
+Contestants, all on the same job, split and seed (``--only`` takes letters or names):
 
-    python benchmarks/throughput.py [--trials 100] [--repeats 3]
+    a  the plain loop: Optuna's NSGA-II over one ordinary PyTorch net at a time (`plain_net.py`: the rule by
+       hand, AdamW fused), with every number of processes x threads that fills the machine, and two ways to
+       keep the study: the SQLite file that its processes share, or in the memory of one process that asks,
+       tells and hands out. The fastest of them counts
+    b  Ray Tune at its best (`tune_peer.py`), a worker a core
+    c  hebbevo, every training at full length
+    d  hebbevo as it comes, everything on
+    e  d with bfloat16 (not run unless asked for)
+    f  the plain loop at its best over dense nets without any rule (not run unless asked for): what the
+       arithmetic alone costs one net at a time
+
+Every run is a fresh process, and a repeat is one run of each, in turn; repeat r has the seed r. Clocks start
+when the workers are ready: those of the plain loop wait for each other, Tune's have all reported a trial, and
+hebbevo's first one takes its first cohort. What goes before is start-up. Memory is the most that the process
+and all below it held together (PSS, looked at twice a second). Arithmetic is counted from the shapes of whole
+nets: 2 operations a weight and row forward, 4 backward (2 in the first layer), and validation, forward. Its
+floor is what it would take at the speed of large matrix products, one process a core, measured before every
+repeat.
+
+Hypervolumes are those of final values. The target is what the front of the best plain loop has after all its
+trials, and "times as soon" compares with the moment at which that loop itself first had it. "Trained again":
+every genome of a front is trained from three fresh seeds, by hebbevo at full length whoever found it, and the
+hypervolume is that of the means. This is done for the front after every generation of 50, when the clocks
+have stopped; the time is that of the first generation whose front then has the target, and the last column
+that of the first after which no later front falls below it.
+
+A second job is MNIST, 784-300-100, few trials of few epochs, for the pace alone. It needs HEBBEVO_DATA.
+
+    python benchmarks/throughput.py run --save FILE.json [--jobs digits,mnist] [--only a,b,c,d]
+        [--repeats 5] [--trials 500] [--mnist-trials 20] [--mnist-epochs 3]
+    python benchmarks/throughput.py retrain FILE.json
+    python benchmarks/throughput.py table FILE.json [FILE.json ...]
+
+``run`` leaves out what is in the file already, so that a stopped run goes on, and ends with ``retrain`` and
+``table``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-EPOCHS, BATCH, HIDDEN, SEED = 20, 64, (128, 128), 0
+if TYPE_CHECKING:  # a contestant's imports are its start-up
+    from plain_net import Job
+
+    from hebbevo.spacefile import Spec
+    from hebbevo.study import Study
+
+CORES = os.cpu_count() or 1
+GENERATION, FRESH_SEEDS, CHUNK = 50, 3, 25
+PEAK_SIZES, PEAK_SECONDS = (512, 1024, 2048), 0.5
+DTYPES = ("float32", "bfloat16")
+CONTEXT = multiprocessing.get_context("spawn")
+
+Row = dict[str, Any]
+"""A trial: its genome, accuracy and survivors, and the seconds ``at`` which these were known."""
 
 
-def plain_worker(storage: str, trials: int, threads: int, dense: bool, ready, go, seed: int) -> None:
-    """Run ``trials`` trials of the plain loop on a shared study."""
+# --- the plain loop ---
+
+
+def sampler(seed: int):
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.samplers.NSGAIISampler(seed=seed)
+
+
+def sqlite_worker(storage: str, job: Job, number: int, trials: int, way: tuple, ready, go) -> None:
+    """Take trials from a shared study until there are enough of them."""
     import optuna
     import plain_net
     import torch
 
+    processes, threads, dense = way
     torch.set_num_threads(threads)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    plain_net.data()
+    torch.manual_seed(CORES * job.seed + number)
+    plain_net.get_ready(job)
+    study = optuna.load_study(study_name="plain", storage=storage, sampler=sampler(CORES * job.seed + number))
 
     def objective(trial: optuna.Trial) -> tuple[float, int]:
-        return plain_net.train(plain_net.suggest(trial), threads, dense)
+        return plain_net.train(plain_net.suggest(trial), job, threads, dense)
 
-    study = optuna.load_study(
-        study_name="plain", storage=storage, sampler=optuna.samplers.NSGAIISampler(seed=seed)
-    )
+    def enough(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if trial.number >= trials - processes:  # each process has one of the last
+            study.stop()
+
     ready.release()
     go.wait()
-    study.optimize(objective, n_trials=trials)
+    study.optimize(objective, callbacks=[enough])
 
 
-def plain(trials: int, processes: int, threads: int, dense: bool = False) -> tuple[float, float]:
-    """Time the plain loop: (seconds of search, seconds of start-up)."""
+def plain_sqlite(job: Job, trials: int, processes: int, threads: int, dense: bool) -> tuple[float, list[Row]]:
+    """The plain loop in processes that share an SQLite study."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/plain.db"
-        started = time.perf_counter()
-        optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
-        ready, go = context.Semaphore(0), context.Event()
+        study = optuna.create_study(study_name="plain", storage=storage, directions=["maximize", "minimize"])
+        ready, go = CONTEXT.Semaphore(0), CONTEXT.Event()
+        way = (processes, threads, dense)
         workers = [
-            context.Process(
-                target=plain_worker, args=(storage, trials // processes, threads, dense, ready, go, seed)
-            )
-            for seed in range(processes)
+            CONTEXT.Process(target=sqlite_worker, args=(storage, job, number, trials, way, ready, go))
+            for number in range(processes)
         ]
         for worker in workers:
             worker.start()
         for _ in workers:
             ready.acquire()
-        begun = time.perf_counter()
+        begun, clock = time.monotonic(), time.time()
         go.set()
         for worker in workers:
             worker.join()
-        return time.perf_counter() - begun, begun - started
+        rows = [
+            {
+                "at": trial.datetime_complete.timestamp() - clock,
+                "accuracy": trial.values[0],
+                "survivors": trial.values[1],
+                "genome": trial.params,
+            }
+            for trial in study.get_trials(deepcopy=False)
+        ]
+    return begun, rows
 
 
-def ours_worker(trials: int, results) -> None:
-    """Run `hebbevo.search` in a fresh process and send the seconds of ``trials`` trials and of start-up."""
-    started = time.perf_counter()
+def memory_worker(job: Job, seeds, barrier) -> None:
+    """Get ready in a process of a pool."""
+    import plain_net
+    import torch
+
+    torch.manual_seed(seeds.get())
+    plain_net.get_ready(job)
+    barrier.wait()
+
+
+def plain_memory(job: Job, trials: int, processes: int, threads: int, dense: bool) -> tuple[float, list[Row]]:
+    """The plain loop over a study in memory: one process asks and tells, and others, if any, train."""
+    import optuna
+    import plain_net
+    import torch
+
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler(job.seed))
+    rows: list[Row] = []
+    if processes == 1:
+        torch.manual_seed(job.seed)
+        plain_net.get_ready(job)
+        begun = time.monotonic()
+        for _ in range(trials):
+            trial = study.ask()
+            values = plain_net.train(plain_net.suggest(trial), job, threads, dense)
+            study.tell(trial, values)
+            rows.append(row(time.monotonic() - begun, *values, trial.params))
+        return begun, rows
+
+    barrier, seeds = CONTEXT.Barrier(processes + 1), CONTEXT.Queue()
+    for number in range(processes):
+        seeds.put(CORES * job.seed + number)
+    with ProcessPoolExecutor(processes, CONTEXT, memory_worker, (job, seeds, barrier)) as pool:
+        for _ in range(processes):
+            pool.submit(os.getpid)  # which starts a process
+        barrier.wait(300)
+        begun = time.monotonic()
+        running = {}
+
+        def ask() -> None:
+            trial = study.ask()
+            config = plain_net.suggest(trial)
+            running[pool.submit(plain_net.train, config, job, threads, dense)] = trial
+
+        asked = min(trials, processes + 1)  # one waits, so that nobody waits for the sampler
+        for _ in range(asked):
+            ask()
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                trial = running.pop(each)
+                study.tell(trial, each.result())
+                rows.append(row(time.monotonic() - begun, *each.result(), trial.params))
+                if asked < trials:
+                    asked += 1
+                    ask()
+    return begun, rows
+
+
+def row(at: float, accuracy: float, survivors: float, genome: dict[str, Any]) -> Row:
+    return {"at": at, "accuracy": accuracy, "survivors": survivors, "genome": genome}
+
+
+# --- the others ---
+
+
+def tune(job: Job, trials: int) -> tuple[float, list[Row]]:
+    """Ray Tune, a worker a core."""
+    import tune_peer
+
+    return tune_peer.run(job, trials, CORES)
+
+
+def spec_of(job: Job) -> Spec:
+    """The space that hebbevo searches."""
+    from hebbevo import spacefile
+
+    plain = spacefile.read("stamina").override(seed=job.seed).to_json()
+    plain["task"] |= {"dataset": job.dataset, "epochs": job.epochs, "batch_size": job.batch}
+    plain["network"]["hidden"] = list(job.hidden)
+    return spacefile.Spec.from_json(plain)
+
+
+def noting_the_first_cohort() -> list[float]:
+    """When hebbevo hands out its first cohort: only then is a worker ready."""
+    from hebbevo import executors
+
+    first: list[float] = []
+
+    def watched(submit: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            first.append(time.monotonic())
+            return submit(*arguments)
+
+        return noting
+
+    for kind in (executors.ProcessExecutor, executors.SerialExecutor):
+        kind.submit = watched(kind.submit)
+    return first
+
+
+def search(spec: Spec, trials: int, **options: Any) -> tuple[float, list[tuple[int, float]], Any]:
+    """Search with hebbevo: when its clock starts, when so many trials were done, and the study."""
     import hebbevo
 
-    begun: list[float] = []
-    first = 50  # the generation that is not timed
-
-    def watch(progress: hebbevo.Progress) -> None:
-        if progress.trials >= first and not begun:
-            begun.append(time.perf_counter())
-
+    first = noting_the_first_cohort()
+    moments: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.db"
         hebbevo.search(
-            "stamina",
-            study=Path(folder) / "ours.db",
-            trials=first + trials,
-            seed=SEED,
-            epochs=EPOCHS,
-            population=first,
-            watch=watch,
+            spec,
+            study=path,
+            trials=trials,
+            watch=lambda progress: moments.append((progress.trials, time.monotonic())),
+            **options,
         )
-        seconds = time.perf_counter() - begun[0]
-        results.put((seconds, begun[0] - started - seconds * first / trials))
+        return first[0], moments, hebbevo.open_study(path)
 
 
-def ours(trials: int) -> tuple[float, float]:
-    """Time hebbevo: (seconds of search, seconds of start-up)."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    worker = context.Process(target=ours_worker, args=(trials, results))
-    worker.start()
-    measured = results.get()
-    worker.join()
-    return measured
+def ours(job: Job, trials: int, **options: Any) -> tuple[float, list[Row]]:
+    """hebbevo; a trial is known when its generation is done."""
+    begun, moments, study = search(spec_of(job), trials, **options)
+    table, trained = study.trials(), epochs(study)
+    ends = table.groupby("generation").trial.max() + 1
+    known = {
+        generation: next((when for done, when in moments if done >= end), moments[-1][1]) - begun
+        for generation, end in ends.items()
+    }
+    genes = [column for column in table if column.startswith("genome.")]
+    rows = []
+    for trial in table.to_dict("records"):
+        values = (trial["accuracy"], trial["survivors"])
+        genome = {gene.removeprefix("genome."): trial[gene] for gene in genes}
+        rows.append(row(known[trial["generation"]], *values, genome))
+        rows[-1] |= {"epochs": trained[trial["trial"]]} if trained else {}
+    return begun, rows
+
+
+def epochs(study: Study) -> dict[int, int]:
+    """How long each trial trained; nothing if the study does not say."""
+    if not hasattr(study, "points"):
+        return {}
+    trials, full = study.trials(), study.settings["task"]["epochs"]
+    last = study.points().groupby("trial").epoch.max()  # failed trials have no points
+    known = trials.set_index("trial").index.to_series().map(last).fillna(full)
+    known[trials.copy_of.notna().to_numpy()] = 0
+    return {int(trial): int(epoch) for trial, epoch in known.items()}
+
+
+def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float, list[Row]]]]]:
+    """Letter and function of each, by name."""
+    found = {}
+    ways = [(processes, CORES // processes) for processes in range(1, CORES + 1) if CORES % processes == 0]
+    for keep, loop in (("SQLite", plain_sqlite), ("in memory", plain_memory)):
+        for processes, threads in ways:
+            if dataset == "digits" or loop is plain_memory:  # of a long training the record is nothing
+                name = f"plain loop, {processes} x {threads}, {keep}"
+                found[name] = "a", partial(loop, processes=processes, threads=threads, dense=False)
+    found["Ray Tune"] = "b", tune
+    found["hebbevo, full length"] = "c", partial(ours, halving=False)
+    found["hebbevo"] = "d", ours
+    found["hebbevo, bfloat16"] = "e", partial(ours, precision="bfloat16")
+    found["dense nets, no rule"] = "f", partial(plain_memory, processes=CORES, threads=1, dense=True)
+    return found
+
+
+# --- one run ---
+
+
+def contest(name: str, job: Job, trials: int, path: Path) -> None:
+    """Run a contestant in this process, and write what it found."""
+    begun, rows = contestants(job.dataset)[name][1](job, trials)
+    rows.sort(key=lambda row: row["at"])
+    import plain_net
+
+    x, _, x_val, _ = plain_net.data(job)
+    shape = {"rows": len(x), "validation rows": len(x_val), "features": x.shape[1]}
+    path.write_text(json.dumps({"begun": begun, **shape, "trials": rows}, default=lambda value: value.item()))
+
+
+def run(name: str, job: Job, trials: int) -> dict[str, Any] | None:
+    """Run a contestant in a process of its own, and look at its memory; ``None`` if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "found.json"
+        started = time.monotonic()
+        child = CONTEXT.Process(target=contest, args=(name, job, trials, path))
+        child.start()
+        memory = 0.0
+        while child.is_alive():
+            memory = max(memory, held(child.pid))
+            child.join(0.5)
+        if child.exitcode:
+            return None
+        found = json.loads(path.read_text())
+    return {
+        "contestant": name,
+        "letter": contestants(job.dataset)[name][0],
+        "job": asdict(job),
+        "seconds": found["trials"][-1]["at"],
+        "start-up": found.pop("begun") - started,
+        "memory": memory,
+        **found,
+    }
+
+
+def held(root: int) -> float:
+    """MB of memory of a process and all below it; what several share counts once."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, IndexError):  # it has just ended
+                continue
+    family, found = {root}, [root]
+    while found:
+        found = [child for child, parent in parents.items() if parent in found and child not in family]
+        family.update(found)
+    total = 0.0
+    for process in family:
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def peak_worker(barrier) -> dict[str, list[float]]:
+    """Operations a second of large products on one thread, by the kind of number, for each size."""
+    import torch
+
+    torch.set_num_threads(1)
+    rates: dict[str, list[float]] = {}
+    for dtype in DTYPES:
+        for size in PEAK_SIZES:
+            left, right = (torch.randn(size, size).to(getattr(torch, dtype)) for _ in range(2))
+            left @ right
+            barrier.wait(300)
+            began, done = time.perf_counter(), 0
+            while time.perf_counter() - began < PEAK_SECONDS:
+                left @ right
+                done += 1
+            rates.setdefault(dtype, []).append(2 * size**3 * done / (time.perf_counter() - began))
+    return rates
+
+
+def _keep_barrier(barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _peak() -> dict[str, list[float]]:
+    return peak_worker(_barrier)
+
+
+def peak() -> dict[str, float]:
+    """Operations a second of the whole machine, one process a core: the best size."""
+    with ProcessPoolExecutor(CORES, CONTEXT, _keep_barrier, (CONTEXT.Barrier(CORES),)) as pool:
+        found = [each.result() for each in [pool.submit(_peak) for _ in range(CORES)]]
+    return {dtype: max(map(sum, zip(*(rates[dtype] for rates in found), strict=True))) for dtype in DTYPES}
 
 
 def processor() -> str:
@@ -119,46 +416,378 @@ def processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def machine() -> str:
+    """Name the machine and its PyTorch."""
+    return f"{processor()}, {CORES} cores, PyTorch {version('torch')}"
+
+
+# --- trained again ---
+
+
+def points(rows: Sequence[Row]):
+    """Accuracy and survivors of trials, (n, 2); NaN for failed ones."""
+    import numpy as np
+
+    return np.array([[row["accuracy"], row["survivors"]] for row in rows], float).reshape(-1, 2)
+
+
+def ends(rows: Sequence[Row]) -> list[int]:
+    """After how many trials there is a look at the front: generations."""
+    return [*range(GENERATION, len(rows), GENERATION), len(rows)]
+
+
+def fronts(rows: Sequence[Row]) -> list[list[str]]:
+    """The genomes of the front after each generation."""
+    from hebbevo import pareto
+
+    found = points(rows)
+    return [[key(rows[place]["genome"]) for place in pareto.front(found[:end])] for end in ends(rows)]
+
+
+def key(genome: dict[str, Any]) -> str:
+    return json.dumps(genome, sort_keys=True)
+
+
+def train_again(job: Job, genomes: list[str]) -> list[list[tuple[float, float] | None]]:
+    """Train genomes from fresh seeds, at full length: (accuracy, survivors) by genome and seed."""
+    import torch
+
+    from hebbevo import loop, rehearsal
+    from hebbevo.training import Candidate, train
+
+    torch.set_num_threads(1)
+    spec = spec_of(job)
+    split, facts = loop._prepare(spec, "cpu")
+    recipe = rehearsal.recipe(spec, facts["shape"], len(facts["classes"]), facts["alone"])
+    candidates = [Candidate(json.loads(genome)) for genome in genomes]
+    by_seed = [
+        train(replace(recipe, seed=1000 + job.seed + fresh), candidates, split, torch.device("cpu"))
+        for fresh in range(FRESH_SEEDS)
+    ]
+    return [
+        [None if each.failure else (each.accuracy[-1], float(each.survivors[-1])) for each in of_genome]
+        for of_genome in zip(*by_seed, strict=True)
+    ]
+
+
+def chance(job: Job) -> float:
+    """Validation accuracy of always answering the most frequent class."""
+    import plain_net
+
+    labels = plain_net.data(job)[3]
+    return labels.bincount().max().item() / len(labels)
+
+
+def retrain(record: Record) -> None:
+    """Train every genome again that was on a front after any generation."""
+    with ProcessPoolExecutor(CORES, CONTEXT) as pool:
+        for seed in sorted({run["job"]["seed"] for run in record.of("digits")}):
+            runs = [run for run in record.of("digits") if run["job"]["seed"] == seed and run["letter"] != "f"]
+            if not runs:
+                continue
+            job = job_of(runs[0])
+            again = record.again.setdefault(str(seed), {"chance": chance(job), "genomes": {}})["genomes"]
+            needed = dict.fromkeys(
+                genome for run in runs for front in fronts(run["trials"]) for genome in front
+            )
+            missing = [genome for genome in needed if genome not in again]
+            chunks = [missing[first : first + CHUNK] for first in range(0, len(missing), CHUNK)]
+            futures = {pool.submit(train_again, job, chunk): chunk for chunk in chunks}
+            for done in as_completed(futures):
+                again |= zip(futures[done], done.result(), strict=True)
+            record.write()
+
+
+# --- the record ---
+
+
+def job_of(run: dict[str, Any]) -> Job:
+    from plain_net import Job
+
+    return Job(**run["job"] | {"hidden": tuple(run["job"]["hidden"])})
+
+
+@dataclass
+class Record:
+    """What was measured, and the file that holds it.
+
+    Attributes:
+        runs: as `run` gives them.
+        peaks: operations a second of the machine, before each repeat.
+        again: by seed, ``chance`` and what genomes reached when trained again.
+    """
+
+    path: Path
+    machine: str
+    runs: list[dict[str, Any]]
+    peaks: list[dict[str, float]]
+    again: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        if path.exists():
+            return cls(path, **json.loads(path.read_text()))
+        return cls(path, machine(), [], [], {})
+
+    def write(self) -> None:
+        plain = {name: value for name, value in vars(self).items() if name != "path"}
+        beside = self.path.with_suffix(".tmp")
+        beside.write_text(json.dumps(plain))
+        beside.replace(self.path)
+
+    def add(self, other: Record) -> None:
+        """Take over what another file has; of the same run, the other's."""
+        self.put(other.runs)
+        self.peaks += other.peaks
+        for seed, again in other.again.items():
+            self.again.setdefault(seed, again)["genomes"] |= again["genomes"]
+
+    def put(self, runs: list[dict[str, Any]]) -> None:
+        """Add runs, in the place of earlier ones of the same."""
+        new = [(run["contestant"], job_of(run)) for run in runs]
+        self.runs = [run for run in self.runs if (run["contestant"], job_of(run)) not in new] + runs
+
+    def of(self, dataset: str) -> list[dict[str, Any]]:
+        return [run for run in self.runs if run["job"]["dataset"] == dataset]
+
+
+# --- tables ---
+
+
+def spread(values: Iterable[float], form: str = ".1f") -> str:
+    """Median, smallest and largest."""
+    found = sorted(values)
+    if not found:
+        return "-"
+    middle, low, high = (
+        "never" if math.isinf(value) else f"{value:{form}}"
+        for value in (statistics.median(found), found[0], found[-1])
+    )
+    return middle if len(found) == 1 else f"{middle} ({low} to {high})"
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def operations(run: dict[str, Any]) -> float:
+    """Operations of a trial, had all its neurons lived to the end."""
+    job = run["job"]
+    by_layer = [wide * deep for wide, deep in pairwise((run["features"], *job["hidden"], 10))]
+    length = statistics.fmean(row.get("epochs", job["epochs"]) for row in run["trials"])
+    looks = length if run["letter"] in "cde" else 1  # the plain net is validated at the end only
+    forward = 2 * sum(by_layer)
+    backward = 4 * sum(by_layer) - 2 * by_layer[0]
+    return length * run["rows"] * (forward + backward) + looks * run["validation rows"] * forward
+
+
+def reached(run: dict[str, Any], target: float, again: dict[str, Any]) -> float:
+    """Seconds to the hypervolume as found."""
+    from hebbevo import pareto
+
+    history = pareto.hypervolume_history(points(run["trials"]), again["chance"], sum(run["job"]["hidden"]))
+    places = (history >= target).nonzero()[0]
+    return run["trials"][places[0]]["at"] if len(places) else math.inf
+
+
+def volume(run: dict[str, Any], again: dict[str, Any]) -> float:
+    """Hypervolume of all trials as found."""
+    from hebbevo import pareto
+
+    return pareto.hypervolume(points(run["trials"]), again["chance"], sum(run["job"]["hidden"]))
+
+
+def volumes_again(run: dict[str, Any], again: dict[str, Any]) -> list[tuple[float, float]]:
+    """After each generation: seconds, and the hypervolume of the front trained again."""
+    import numpy as np
+
+    from hebbevo import pareto
+
+    rows, found = run["trials"], []
+    for end, front in zip(ends(rows), fronts(rows), strict=True):
+        results = [[each for each in again["genomes"][genome] if each] for genome in front]
+        means = np.array([np.mean(each, axis=0) for each in results if each]).reshape(-1, 2)
+        value = pareto.hypervolume(means, again["chance"], sum(run["job"]["hidden"]))
+        found.append((rows[end - 1]["at"], value))
+    return found
+
+
+def first(history: Sequence[tuple[float, float]], target: float) -> tuple[float, float]:
+    """When the target is first reached, and when for good."""
+    at, stays = math.inf, math.inf
+    for seconds, value in history:
+        at = min(at, seconds) if value >= target else at
+        stays = min(stays, seconds) if value >= target else math.inf
+    return at, stays
+
+
+def tables(record: Record) -> str:
+    jobs = [dataset for dataset in ("digits", "mnist") if record.of(dataset)]
+    return "\n\n".join([record.machine, *(job_table(record, dataset) for dataset in jobs)])
+
+
+def job_table(record: Record, dataset: str) -> str:
+    """All of one job as Markdown."""
+    by_name: dict[str, dict[int, dict[str, Any]]] = {}
+    for name in contestants(dataset):  # in this order
+        found = {run["job"]["seed"]: run for run in record.of(dataset) if run["contestant"] == name}
+        if found:
+            by_name[name] = found
+    some = record.of(dataset)[0]
+    trials = " or ".join(map(str, sorted({len(run["trials"]) for run in record.of(dataset)})))
+    widths = "-".join(map(str, (some["features"], *some["job"]["hidden"], 10)))
+    title = f"{dataset}, {widths}, {some['job']['epochs']} epochs of batch {some['job']['batch']}; {trials} "
+    title += f"trials, {max(map(len, by_name.values()))} repeats in turn: median (smallest to largest)"
+
+    def pace(name: str) -> float:
+        return statistics.median(run["seconds"] / len(run["trials"]) for run in by_name[name].values())
+
+    peers = [name for name in by_name if name.startswith("plain")]
+    best = min(peers, key=pace, default=None)
+    judged = dataset == "digits" and bool(best)
+    header = ["", "trials a second", "s a trial", "times the plain loop", "times Ray Tune"]
+    header += [
+        "memory, MB",
+        "start-up, s",
+        "GFLOP a trial",
+        "of the floor, float32",
+        "of the floor, bfloat16",
+    ]
+    lines, races = [], []
+    peaks = {dtype: statistics.median(peak[dtype] for peak in record.peaks) for dtype in DTYPES}
+    for name, runs in by_name.items():
+        letter = next(iter(runs.values()))["letter"]
+        paces = {seed: run["seconds"] / len(run["trials"]) for seed, run in runs.items()}
+        counted = [operations(run) for run in runs.values()]
+        # of a search that stops trainings, only if the record says how long they were
+        known = letter not in "de" or all("epochs" in row for run in runs.values() for row in run["trials"])
+        shares = {
+            dtype: [work / peaks[dtype] / paces[seed] for seed, work in zip(runs, counted, strict=True)]
+            for dtype in DTYPES
+        }
+        times = [
+            [
+                rivals[seed]["seconds"] / len(rivals[seed]["trials"]) / paces[seed]
+                for seed in paces
+                if seed in rivals
+            ]
+            for rivals in (by_name.get(best, {}), by_name.get("Ray Tune", {}))
+        ]
+        lines.append(
+            [
+                f"**{name}**" if name in (best, "hebbevo") else name,
+                spread((1 / each for each in paces.values()), ".2f"),
+                spread(paces.values(), ".4f"),
+                *(spread(each, ".2f") for each in times),
+                spread((run["memory"] for run in runs.values()), ".0f"),
+                spread(run["start-up"] for run in runs.values()),
+                f"{'' if known else 'at most '}{statistics.median(counted) / 1e9:.2f}",
+                *(f"{100 * statistics.median(shares[dtype]):.0f} %" if known else "-" for dtype in DTYPES),
+            ]
+        )
+        if judged and letter != "f":
+            races.append([name, *race(record, runs, by_name[best])])
+    speeds = ", ".join(f"{peaks[dtype] / 1e9:.0f} GFLOP/s in {dtype}" for dtype in DTYPES)
+    parts = [title, markdown(header, lines), f"Large matrix products on all cores: {speeds}."]
+    if judged:
+        whole = spread(run["seconds"] for run in by_name[best].values())
+        parts.append(f"The target is the hypervolume of: {best}, whose whole search took {whole} s.")
+        what = ["", "hypervolume found", "trained again", "s to the target", "times as soon"]
+        what += ["s to it, trained again", "times as soon", "s until it stays"]
+        parts.append(markdown(what, races))
+    return "\n\n".join(parts)
+
+
+def race(record: Record, runs: dict[int, Any], rivals: dict[int, Any]) -> list[str]:
+    """Hypervolumes, and seconds to the rivals', over the seeds that both have."""
+    columns: list[list[float]] = [[] for _ in range(7)]
+    for seed in sorted({*runs} & {*rivals}):
+        run, rival, again = runs[seed], rivals[seed], record.again.get(str(seed))
+        needed = {genome for each in (run, rival) for front in fronts(each["trials"]) for genome in front}
+        if again is None or not needed <= {*again["genomes"]}:
+            continue  # not yet trained again
+        target, theirs, own = volume(rival, again), volumes_again(rival, again), volumes_again(run, again)
+        found, target_again = reached(run, target, again), theirs[-1][1]
+        at, stays = first(own, target_again)
+        soon, soon_again = reached(rival, target, again) / found, first(theirs, target_again)[0] / at
+        values = (volume(run, again), own[-1][1], found, soon, at, soon_again, stays)
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    forms = (".4f", ".4f", ".1f", ".1f", ".1f", ".1f", ".1f")
+    return [spread(column, form) for column, form in zip(columns, forms, strict=True)]
+
+
+# --- the command ---
+
+
+def chosen(only: str, dataset: str) -> list[str]:
+    """Contestants by letter or by name."""
+    words = [word.strip() for word in only.split(",")]
+    names = {name: letter for name, (letter, _) in contestants(dataset).items()}
+    return [name for name, letter in names.items() if letter in words or name.replace(",", "") in words]
+
+
+def run_all(options: argparse.Namespace, record: Record) -> None:
+    """Run what the file has not yet."""
+    from plain_net import Job
+
+    jobs = {
+        "digits": (Job(), options.trials),
+        "mnist": (Job("mnist", (300, 100), options.mnist_epochs), options.mnist_trials),
+    }
+    wanted = options.jobs.split(",")
+    if "mnist" in wanted and not os.environ.get("HEBBEVO_DATA"):
+        print("mnist: LEFT OUT, for HEBBEVO_DATA does not say where it is\n", file=sys.stderr)
+        wanted.remove("mnist")
+    for dataset in wanted:
+        general, trials = jobs[dataset]
+        for seed in range(options.repeats):  # in turn, so that a slow minute of the machine meets everybody
+            job = replace(general, seed=seed)
+            done = [run for run in record.runs if job_of(run) == job and len(run["trials"]) == trials]
+            there = {run["contestant"] for run in done}
+            missing = [name for name in chosen(options.only, dataset) if name not in there]
+            if missing:
+                record.peaks.append(peak())
+            for name in missing:
+                found = run(name, job, trials)
+                if found is None:
+                    print(f"{dataset}, {seed}, {name}: FAILED", file=sys.stderr, flush=True)
+                    continue
+                record.put([found])
+                record.write()
+                a_trial = found["seconds"] / trials
+                print(f"{dataset}, {seed}, {name}: {a_trial:.4f} s a trial", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("run", help="run what FILE has not yet, train again, and print the tables")
+    command.add_argument("--save", type=Path, required=True, metavar="FILE")
+    command.add_argument("--jobs", default="digits,mnist")
+    command.add_argument("--only", default="a,b,c,d")
+    command.add_argument("--repeats", type=int, default=5)
+    command.add_argument("--trials", type=int, default=500)
+    command.add_argument("--mnist-trials", type=int, default=20)
+    command.add_argument("--mnist-epochs", type=int, default=3)
+    command = commands.add_parser("retrain", help="train the fronts in FILE again, and print the tables")
+    command.add_argument("save", type=Path, metavar="FILE")
+    command = commands.add_parser("table", help="print the tables of what is in the files together")
+    command.add_argument("files", type=Path, nargs="+", metavar="FILE")
     options = parser.parse_args()
-    cores = os.cpu_count() or 1
-    ways = {
-        f"plain loop, {processes} process{'es' * (processes > 1)} x {threads} thread{'s' * (threads > 1)}": (
-            lambda processes=processes, threads=threads: plain(options.trials, processes, threads)
-        )
-        for processes, threads in sorted({(1, 1), (1, cores), (cores, 1)})
-    }
-    dense = f"the same without the rule, {cores} x 1"
-    ways[dense] = lambda: plain(options.trials, cores, 1, dense=True)
-    ways["hebbevo search"] = lambda: ours(options.trials)
-
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    start_up: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(options.repeats):  # interleaved, so that a slow minute of the machine meets everybody
-        for name, way in ways.items():
-            searched, started = way()
-            seconds[name].append(searched / options.trials)
-            start_up[name].append(started)
-
-    print(f"{processor()}, {cores} cores")
-    print(f"digits, 64-{HIDDEN[0]}-{HIDDEN[1]}-10, {EPOCHS} epochs of batch {BATCH};")
-    print(f"{options.trials} trials, {options.repeats} repeats: median (smallest to largest)\n")
-    print(f"{'':38}{'s a trial':>24}  {'trials/s':>8}  {'start-up s':>10}")
-    for name, values in seconds.items():
-        middle = statistics.median(values)
-        spread = f"{middle:.3f} ({min(values):.3f} to {max(values):.3f})"
-        print(f"{name:38}{spread:>24}  {1 / middle:8.1f}  {statistics.median(start_up[name]):10.1f}")
-    best = min(
-        (name for name in ways if name.startswith("plain")), key=lambda n: statistics.median(seconds[n])
-    )
-    print()
-    for peer in (best, dense):
-        pairs = [theirs / own for theirs, own in zip(seconds[peer], seconds["hebbevo search"], strict=True)]
-        ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
-        print(f"hebbevo / {peer}: {ratio} times the trials a second")
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # each contestant says how many threads it wants
+        os.environ.pop(name, None)
+    if options.command == "table":
+        record, *others = map(Record.read, options.files)
+        for other in others:
+            record.add(other)
+    else:
+        record = Record.read(options.save)
+        if options.command == "run":
+            run_all(options, record)
+        retrain(record)
+    print(tables(record))
 
 
 if __name__ == "__main__":

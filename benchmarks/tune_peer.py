@@ -15,17 +15,26 @@ import argparse
 import os
 import tempfile
 import time
+from typing import Any
 
 
 def ray_tune(trials: int, workers: int) -> tuple[float, float]:
     """Time Tune: (seconds of search, seconds of start-up)."""
+    started = time.monotonic()
+    import plain_net
+
+    begun, rows = run(plain_net.Job(), trials, workers)
+    return rows[-1]["at"], begun - started
+
+
+def run(job, trials: int, workers: int) -> tuple[float, list[dict[str, Any]]]:
+    """Search: the moment at which its clock starts, and its trials with the seconds at which they ended."""
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     }
-    started = time.perf_counter()
     import optuna
     import plain_net
     import ray
@@ -34,21 +43,22 @@ def ray_tune(trials: int, workers: int) -> tuple[float, float]:
 
     class Net(tune.Trainable):
         def setup(self, config):
-            plain_net.data()
+            plain_net.get_ready(job)
 
         def reset_config(self, new_config):
             return True
 
         def step(self):
-            accuracy, survivors = plain_net.train(self.config)
+            accuracy, survivors = plain_net.train(self.config, job)
             return {"accuracy": accuracy, "survivors": survivors, "done": True}
 
     class Clock(tune.Callback):
         def __init__(self):
-            self.reports: list[tuple[float, int]] = []
+            self.reports: list[tuple[float, int, dict[str, Any]]] = []
 
         def on_trial_result(self, iteration, trials, trial, result, **info):
-            self.reports.append((time.perf_counter(), result["pid"]))
+            found = {name: result[name] for name in ("accuracy", "survivors")}
+            self.reports.append((time.monotonic(), result["pid"], found | {"genome": dict(trial.config)}))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     clock = Clock()
@@ -69,7 +79,7 @@ def ray_tune(trials: int, workers: int) -> tuple[float, float]:
                         plain_net.suggest,
                         metric=["accuracy", "survivors"],
                         mode=["max", "min"],
-                        sampler=optuna.samplers.NSGAIISampler(seed=plain_net.SEED),
+                        sampler=optuna.samplers.NSGAIISampler(seed=job.seed),
                     ),
                     num_samples=trials + 2 * workers,
                     max_concurrent_trials=workers,
@@ -84,10 +94,12 @@ def ray_tune(trials: int, workers: int) -> tuple[float, float]:
             ).fit()
         finally:
             ray.shutdown()
-    times, processes = zip(*clock.reports, strict=True)
+    times, processes, found = zip(*clock.reports, strict=True)
     first = next(n for n in range(1, len(times) + 1) if len(set(processes[:n])) == workers)
     a_trial = (times[-1] - times[first - 1]) / (len(times) - first)
-    return a_trial * trials, times[first - 1] - started - a_trial * first
+    begun = times[first - 1] - a_trial * first
+    rows = [{"at": when - begun, **each} for when, each in zip(times, found, strict=True)]
+    return begun, rows[:trials]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hebbevo.loop import Progress, resume, search
     from hebbevo.nn.count import count
+    from hebbevo.rebuild import network
     from hebbevo.study import Study, open_study
 
 # imported on first use: `hebbevo --help` must not wait for PyTorch
@@ -15,12 +16,13 @@ _HOME = {
     "Progress": "hebbevo.loop",
     "Study": "hebbevo.study",
     "count": "hebbevo.nn.count",
+    "network": "hebbevo.rebuild",
     "open_study": "hebbevo.study",
     "resume": "hebbevo.loop",
     "search": "hebbevo.loop",
 }
 
-__all__ = ["Progress", "Study", "count", "open_study", "resume", "search"]
+__all__ = ["Progress", "Study", "count", "network", "open_study", "resume", "search"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +93,10 @@ def cli() -> None:
     "--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file."
 )
 @click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
+@click.option(
+    "--halving/--no-halving", default=None, help="Stop trainings early that are not worth to go on with."
+)
+@click.option("--precision", metavar="float32|bfloat16", help="Of matrix products.")
 @pool
 @QUIET
 def search(space: str, study: str | None, storage: str | None, quiet: bool, **overrides: Any) -> None:
@@ -199,7 +205,15 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     from rich.console import Console
 
     from hebbevo.report import write
-    from hebbevo.terminal import failure_line, front_table, nearest_line, output, repeat_line, watching
+    from hebbevo.terminal import (
+        failure_line,
+        front_table,
+        nearest_line,
+        output,
+        repeat_line,
+        stopped_line,
+        watching,
+    )
 
     with watching(Console(stderr=True, quiet=quiet)) as watch:
         study = run(watch)
@@ -211,6 +225,8 @@ def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
             click.echo(line, err=True)
         if line := repeat_line(study):
             click.echo(line, err=True)
+        if line := stopped_line(study):
+            click.echo(line)
         click.echo(f"study   {study.store}")
         click.echo(f"report  {folder / 'report.html'}")
         click.echo(f"more    hebbevo resume {study.store.command}{_further(study)}")
@@ -233,6 +249,7 @@ def _database(study: str | None, storage: str | None) -> str | None:
 
 def main() -> None:
     """Run the command line; every error on purpose is one line on stderr."""
+    atexit.register(gc.freeze)  # the end of a process looks for garbage among all that was imported
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +21,7 @@ from optuna.distributions import (
     distribution_to_json,
 )
 from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from hebbevo.attempts import Attempt
@@ -30,10 +29,12 @@ from hebbevo.errors import SpaceError, StudyError
 from hebbevo.knobs import Value
 from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.spacefile import Spec
-from hebbevo.stores import Store, StudyFile
+from hebbevo.stores import Store, StudyFile, trials
 from hebbevo.stores.tables import FACTS, SPEC
+from hebbevo.stores.trials import TrialRow
 
 COPY = "copy_of"  # among the details of a trial: the earlier one whose score it took
+STOPPED = "stopped"  # among the details of a trial that was ended early, and so has no values
 _GENERATION = "hebbevo:generation"
 _ATTEMPTS = "attempts"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
@@ -41,7 +42,12 @@ _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashb
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a trial; ``values`` (accuracy, survivors) is ``None`` where the training failed."""
+    """What became of a trial.
+
+    Attributes:
+        values: accuracy and survivors; ``None`` where the training failed, or was stopped early and has
+            `STOPPED` among its details.
+    """
 
     number: int
     values: tuple[float, float] | None
@@ -91,6 +97,9 @@ class Ledger:
             self._storage.engine.dispose()
             raise
         self._genes: dict[str, Gene] = {gene.name: gene for gene in self.spec.space.genes}
+        self._distributions = {
+            name: distribution_to_json(_distribution(gene)) for name, gene in self._genes.items()
+        }
         self._ids: dict[int, int] = {}  # of trials in the tables, by number, which has no index
 
     @classmethod
@@ -131,13 +140,12 @@ class Ledger:
     def generations(self) -> list[Generation]:
         """Read every generation, in the order of asking, without trials that others added to the study."""
         with self.store.reported():  # trials first: a generation is written with its attribute
-            trials = self._storage.get_all_trials(self._study_id, deepcopy=False)
+            with self._storage.engine.connect() as connection:
+                rows = trials.read(connection, self._study_id, _GENERATION)
             attrs = self._storage.get_study_user_attrs(self._study_id)
         grouped: dict[int, list[Record]] = {}
-        for trial in trials:
-            if _GENERATION not in trial.system_attrs:
-                continue
-            grouped.setdefault(trial.system_attrs[_GENERATION], []).append(_record(trial))
+        for row in rows:
+            grouped.setdefault(row.mark, []).append(self._record(row))
         found: list[Generation] = []
         asked = 0
         for number, records in sorted(grouped.items()):
@@ -165,26 +173,13 @@ class Ledger:
                     value_json=json.dumps({"total": total, "progress": progress, "size": len(genomes)}),
                 )
             )
-            trials = [
-                models.TrialModel(
-                    study_id=self._study_id,
-                    number=record.number,
-                    state=TrialState.RUNNING,
-                    datetime_start=datetime.now(),
-                )
-                for record in records
-            ]
-            session.add_all(trials)
-            session.flush()
             ids.clear()  # of an attempt to write that came to nothing
-            ids.update((trial.number, trial.trial_id) for trial in trials)
-            for trial, genome in zip(trials, genomes, strict=True):
-                session.add(
-                    models.TrialSystemAttributeModel(
-                        trial_id=trial.trial_id, key=_GENERATION, value_json=json.dumps(number)
-                    )
-                )
-                session.add_all(self._params(trial.trial_id, genome))
+            ids.update(trials.begin(session, self._study_id, [record.number for record in records]))
+            mark = {"key": _GENERATION, "value_json": json.dumps(number)}
+            marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
+            trials.add(session, models.TrialSystemAttributeModel, marks)
+            params = [row for record in records for row in self._params(ids[record.number], record.genome)]
+            trials.add(session, models.TrialParamModel, params)
 
         self._write(write)
         self._ids |= ids
@@ -195,31 +190,22 @@ class Ledger:
         goal = self.spec.goal
 
         def write(session: Session) -> None:
-            running = self._trials(session, [result.number for result in results])
+            ids = self._trial_ids(session, [result.number for result in results])
+            trials.end(session, {ids[result.number]: _state(result) for result in results})
+            values, constraints, details = [], [], []
             for result in results:
-                trial = running[result.number]
-                trial.state = TrialState.FAIL if result.values is None else TrialState.COMPLETE
-                trial.datetime_complete = datetime.now()
+                trial = {"trial_id": ids[result.number]}
                 for objective, value in enumerate(result.values or ()):
                     stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-                    session.add(
-                        models.TrialValueModel(
-                            trial_id=trial.trial_id, objective=objective, value=stored, value_type=kind
-                        )
-                    )
+                    values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
                 if result.values is not None and goal.constraints:
                     excesses = list(goal.excesses(result.values).values())
-                    session.add(
-                        models.TrialSystemAttributeModel(
-                            trial_id=trial.trial_id, key=_CONSTRAINTS, value_json=json.dumps(excesses)
-                        )
-                    )
-                session.add_all(
-                    models.TrialUserAttributeModel(
-                        trial_id=trial.trial_id, key=key, value_json=json.dumps(value)
-                    )
-                    for key, value in result.details.items()
-                )
+                    constraints.append({**trial, "key": _CONSTRAINTS, "value_json": json.dumps(excesses)})
+                for key, detail in result.details.items():
+                    details.append({**trial, "key": key, "value_json": json.dumps(detail)})
+            trials.add(session, models.TrialValueModel, values)
+            trials.add(session, models.TrialSystemAttributeModel, constraints)
+            trials.add(session, models.TrialUserAttributeModel, details)
 
         self._write(write)
 
@@ -227,14 +213,14 @@ class Ledger:
         """Add, in one transaction, an attempt that came to nothing to these running trials of its cohort."""
 
         def write(session: Session) -> None:
-            for trial in self._trials(session, numbers).values():
-                row = models.TrialUserAttributeModel.find_by_trial_and_key(trial, _ATTEMPTS, session)
-                if row is None:
-                    row = models.TrialUserAttributeModel(
-                        trial_id=trial.trial_id, key=_ATTEMPTS, value_json="[]"
-                    )
-                    session.add(row)
+            model = models.TrialUserAttributeModel
+            ids = [*self._trial_ids(session, numbers).values()]
+            rows = session.query(model).filter(model.trial_id.in_(ids), model.key == _ATTEMPTS)
+            known = {row.trial_id: row for row in rows}
+            for trial_id in ids:
+                row = known.get(trial_id) or model(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
                 row.value_json = json.dumps([*json.loads(row.value_json), attempt.to_json()])
+                session.add(row)
 
         self._write(write)
 
@@ -242,36 +228,40 @@ class Ledger:
         with self.store.reported():
             self.store.write(self._storage.engine, self._study_id, work)
 
-    def _trials(self, session: Session, numbers: Sequence[int]) -> dict[int, Any]:
+    def _trial_ids(self, session: Session, numbers: Sequence[int]) -> dict[int, int]:
         model = models.TrialModel
         if unknown := [number for number in numbers if number not in self._ids]:
             of_study = session.query(model.number, model.trial_id).filter(model.study_id == self._study_id)
             self._ids.update(tuple(row) for row in of_study.filter(model.number.in_(unknown)))
-        ids = [self._ids[number] for number in numbers]
-        return {trial.number: trial for trial in session.query(model).filter(model.trial_id.in_(ids))}
+        return {number: self._ids[number] for number in numbers}
 
-    def _params(self, trial_id: int, genome: Genome) -> Iterator[models.TrialParamModel]:
+    def _params(self, trial_id: int, genome: Genome) -> Iterator[dict[str, Any]]:
         for name, value in genome.items():
-            gene = self._genes[name]
-            yield models.TrialParamModel(
-                trial_id=trial_id,
-                param_name=name,
-                param_value=_stored(gene, value),
-                distribution_json=distribution_to_json(_distribution(gene)),
-            )
+            yield {
+                "trial_id": trial_id,
+                "param_name": name,
+                "param_value": _stored(self._genes[name], value),
+                "distribution_json": self._distributions[name],
+            }
+
+    def _record(self, row: TrialRow) -> Record:
+        genome = {name: _value(self._genes[name], stored) for name, stored in row.params.items()}
+        details = row.user_attrs
+        attempts = tuple(map(Attempt.from_json, details.pop(_ATTEMPTS, ())))
+        if not row.state.is_finished():
+            return Record(row.number, genome, None, attempts)
+        values = (row.values[0], row.values[1]) if row.state is TrialState.COMPLETE else None
+        return Record(row.number, genome, Result(row.number, values, details), attempts)
 
 
 def _store(store: Store | Path) -> Store:
     return StudyFile(store) if isinstance(store, Path) else store
 
 
-def _record(trial: FrozenTrial) -> Record:
-    details = dict(trial.user_attrs)
-    attempts = tuple(map(Attempt.from_json, details.pop(_ATTEMPTS, ())))
-    if not trial.state.is_finished():
-        return Record(trial.number, trial.params, None, attempts)
-    values = (trial.values[0], trial.values[1]) if trial.state is TrialState.COMPLETE else None
-    return Record(trial.number, trial.params, Result(trial.number, values, details), attempts)
+def _state(result: Result) -> TrialState:
+    if result.values is not None:
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if STOPPED in result.details else TrialState.FAIL
 
 
 def _stored(gene: Gene, value: Value) -> float:
@@ -279,6 +269,13 @@ def _stored(gene: Gene, value: Value) -> float:
     if isinstance(gene, ChoiceGene):
         return next(place for place, choice in enumerate(gene.choices) if same(choice, value))
     return float(value)
+
+
+def _value(gene: Gene, stored: float) -> Value:
+    """The value for which a number stands in Optuna's table."""
+    if isinstance(gene, ChoiceGene):
+        return gene.choices[int(stored)]
+    return int(stored) if isinstance(gene, IntGene) else stored
 
 
 def _distribution(gene: Gene) -> BaseDistribution:

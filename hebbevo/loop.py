@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from hebbevo import data, duration, pareto, references, rehearsal, spacefile, stores
+from hebbevo import data, duration, pareto, references, rehearsal, spacefile, spares, stores
 from hebbevo.attempts import Attempt, Then
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
 from hebbevo.goal import Goal
-from hebbevo.ledger import COPY, Generation, Ledger, Record, Result
+from hebbevo.ledger import COPY, STOPPED, Generation, Ledger, Record, Result
+from hebbevo.points import points
 from hebbevo.pool import Pool, PoolOptions
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.space import canonical
@@ -32,7 +33,7 @@ from hebbevo.study import Study
 
 if TYPE_CHECKING:
     from hebbevo.executors import Batch, Executor
-    from hebbevo.training import Measurement, Recipe
+    from hebbevo.training import Measurement, Recipe, Standard
 
 _THEN = {
     Then.AGAIN: "trained again",
@@ -49,9 +50,10 @@ class Progress:
     Attributes:
         trials: finished so far, failed ones and copies among them.
         copies: trials that took the score of an earlier one with the same genome.
+        stopped: trials that were stopped early.
         total: trials to reach.
         generation: the present one, 0 is the first.
-        front: number of trials on the front.
+        front: number of points on the front.
         hypervolume: see `Study.hypervolume`.
         fresh: trials finished since this process started.
         seconds_left: until the timeout; infinite without one.
@@ -60,6 +62,7 @@ class Progress:
 
     trials: int
     copies: int
+    stopped: int
     total: int
     generation: int
     front: int
@@ -72,6 +75,7 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
+@spares.none_left()
 def search(
     space: str | Path | Spec,
     *,
@@ -86,6 +90,8 @@ def search(
     epochs: int | None = None,
     dataset: str | None = None,
     target: str | None = None,
+    halving: bool | None = None,
+    precision: str | None = None,
     watch: Watcher = lambda _: None,
     **pool: Unpack[PoolOptions],
 ) -> Study:
@@ -107,6 +113,8 @@ def search(
         epochs: length of a training.
         dataset: built-in name, or path of an .npz, .csv or .parquet file.
         target: label column of a .csv or .parquet file.
+        halving: whether trainings that are not worth to go on with are stopped early.
+        precision: of matrix products, ``float32`` or ``bfloat16``.
         watch: called with the progress after every cohort.
         pool: who trains, and with what, as for `hebbevo.pool.Pool`: ``workers=4``, ``executor="ray"``. The
             study does not depend on it, but for the device that a new one is fixed to.
@@ -118,6 +126,7 @@ def search(
         WorkerError: no worker can be started.
     """
     workers = Pool(**pool)
+    workers.warm_up()
     spec = (space if isinstance(space, Spec) else spacefile.read(space)).override(
         trials=trials,
         seed=seed,
@@ -127,6 +136,8 @@ def search(
         epochs=epochs,
         dataset=dataset,
         target=target,
+        halving=halving,
+        precision=precision,
     )
     budget = spec.override(timeout=timeout).search
     if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
@@ -180,6 +191,7 @@ def resume(
     return _continue(store, None, trials=trials, timeout=budget.timeout, workers=workers, watch=watch)
 
 
+@spares.none_left()
 def _continue(
     store: Store,
     split: Split | None,
@@ -198,6 +210,7 @@ def _continue(
         total = in_force if trials is None else trials
         records = [record for generation in recorded for record in generation.records]
         if len(records) < total or any(record.result is None for record in records):
+            workers.warm_up()
             loop = _Loop(book, total, timeout, workers.limit, watch)
             loop.replay(recorded)
             with (
@@ -220,6 +233,7 @@ class _Loop:
         self._watch = watch
         self._population = search.population
         self._replicates = search.replicates
+        self._epochs = book.spec.task.epochs
         self._goal = book.spec.goal
         self._sampler: Sampler = SAMPLERS[search.sampler](
             book.spec.space, search.seed, search.settings, self._goal.dimension
@@ -231,7 +245,7 @@ class _Loop:
         self._in_force = search.trials
         self._began = monotonic()
         self._done = 0
-        self._copies = 0
+        self._copies = self._stopped = 0
         self._front = np.empty((0, 2))
         self._fresh = 0
         self._interrupts = 0
@@ -303,9 +317,11 @@ class _Loop:
             [result for number in copies.values() if (result := self._records[number].result)], copies
         )
         trained = [record for record in generation.records if record.number not in copies]
+        earlier = [self._records[number] for number in range(generation.records[0].number)]
+        standard = standard_of(self._book, earlier)
         batches = [
             batch
-            for batch in pack(trained, self._replicates, self._book.facts["cohort_width"])
+            for batch in pack(trained, self._replicates, self._book.facts["cohort_width"], standard)
             if any(self._records[number].result is None for number in batch.trials)
         ]
         results = dispatch(
@@ -366,9 +382,11 @@ class _Loop:
         """Keep what the progress tells, at a cost that does not grow with the study."""
         self._done += len(results)
         self._copies += sum(COPY in result.details for result in results)
-        points = np.array([self._judged(result.values) for result in results]).reshape(-1, 2)
-        points = np.vstack([self._front, points])
-        self._front = points[pareto.front(points)]
+        self._stopped += sum(STOPPED in result.details for result in results)
+        passed = [point.values for result in results for point in points(result, self._epochs)]
+        counting = [values for values in passed if self._goal.excess(values) <= 0]
+        candidates = np.vstack([self._front, *counting])
+        self._front = candidates[pareto.front(candidates)]
 
     def _tell_if_complete(self) -> None:
         assert self._open is not None
@@ -402,6 +420,7 @@ class _Loop:
         return Progress(
             trials=self._done,
             copies=self._copies,
+            stopped=self._stopped,
             total=max(self._total, len(self._records)),
             generation=self._sampler.generation,
             front=len(self._front),
@@ -410,10 +429,6 @@ class _Loop:
             seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
         )
-
-    def _judged(self, values: tuple[float, float] | None) -> tuple[float, float]:
-        """The values of a trial that counts: it has some, and meets the constraints."""
-        return (np.nan, np.nan) if values is None or self._goal.excess(values) > 0 else values
 
     def _mismatch(self, generation: Generation) -> str:
         then, now = self._book.facts["versions"], _versions()
@@ -425,10 +440,31 @@ class _Loop:
         )
 
 
-def pack(records: Sequence[Record], replicates: int, cohort_width: int) -> list[Batch]:
+def standard_of(book: Ledger, earlier: Sequence[Record]) -> Standard | None:
+    """What a generation is judged by on the way, from the trials of all ``earlier`` ones."""
+    from threadpoolctl import threadpool_limits
+
+    from hebbevo.training import Standard, Trajectory
+
+    spec, facts = book.spec, book.facts
+    if not spec.search.halving:
+        return None
+    history = [
+        Trajectory(tuple(details["accuracy_per_epoch"]), tuple(details["survivors_per_epoch"]))
+        for details in (record.result.details for record in earlier if record.result)
+        if "accuracy_per_epoch" in details and COPY not in details
+    ]
+    with threadpool_limits(1, "blas"):  # the same on any number of cores
+        return Standard.of(history, spec.task.epochs, facts["neurons"], facts["chance"], spec.goal)
+
+
+def pack(
+    records: Sequence[Record], replicates: int, cohort_width: int, standard: Standard | None = None
+) -> list[Batch]:
     """Cut the trials to train of a generation into cohorts of at most ``cohort_width`` nets, in their order.
 
-    The replicates of a genome stay together. This depends on the study alone, never on the machine.
+    The replicates of a genome stay together. This depends on the study alone, never on the machine; all are
+    judged by ``standard`` on the way.
     """
     from hebbevo.executors import Batch
     from hebbevo.training import Candidate
@@ -442,6 +478,7 @@ def pack(records: Sequence[Record], replicates: int, cohort_width: int) -> list[
                 for record in records[start : start + size]
                 for replicate in range(replicates)
             ),
+            standard=standard,
         )
         for start in range(0, len(records), size)
     ]
@@ -460,6 +497,10 @@ def _copy(result: Result, number: int) -> Result:
 def _outcome(record: Record, goal: Goal) -> Outcome:
     assert record.result is not None
     values = record.result.values
+    stopped = record.result.details.get(STOPPED)
+    if stopped and stopped["heading"]:  # others have reached better, so it is never taken for the best
+        accuracy, survivors = stopped["heading"]
+        values = accuracy, survivors
     if values is None:
         return Outcome(record.genome, None)
     return Outcome(record.genome, goal.losses(values), goal.excess(values))

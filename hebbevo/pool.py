@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from hebbevo import duration
+from hebbevo import duration, spares
 from hebbevo.data import Split
 from hebbevo.errors import UsageError
 from hebbevo.knobs import listed
@@ -84,6 +84,17 @@ class Pool:
         object.__setattr__(self, "limit", _seconds(self.trial_timeout))
         object.__setattr__(self, "memory", _bytes(self.memory_per_worker))
 
+    def warm_up(self) -> None:
+        """Start a worker process if one will be of use: it imports PyTorch while the search gets ready."""
+        ray = self.executor == "ray" or self.ray_address is not None or self.gpus_per_worker is not None
+        if not ray and ((self.workers or _cores()) > 1 or self._outside):
+            spares.start_one()
+
+    @property
+    def _outside(self) -> bool:
+        """Whether even a single worker has to be a process of its own."""
+        return bool(self.trial_timeout or self.nice or self.memory_per_worker)
+
     def on_ray(self, device: str) -> bool:
         """Whether Ray runs the trainings of a study on such devices."""
         if self.executor in ("local", "ray"):
@@ -101,6 +112,7 @@ class Pool:
 
         return "cuda" if torch.cuda.is_available() or self.gpus_per_worker is not None else "cpu"
 
+    @spares.none_left()
     def start(
         self,
         recipe: Recipe,
@@ -142,8 +154,7 @@ class Pool:
                 tell=tell,
             )
         workers = min(self._local_workers(job), cohorts)
-        outside = self.trial_timeout or self.nice or self.memory_per_worker
-        if workers == 1 and not outside:
+        if workers == 1 and not self._outside:
             return SerialExecutor(job)
         return ProcessExecutor(job, workers=workers, tell=tell)
 

@@ -40,6 +40,7 @@ def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe
         count=spec.network.count,
         loss=spec.task.loss,
         score=spec.task.score,
+        precision=spec.task.precision,
     )
 
 

@@ -65,6 +65,8 @@ OPTIONS = {
     "--epochs": ("task", "epochs"),
     "--data": ("task", "dataset"),
     "--target": ("task", "target"),
+    "--no-halving": ("search", "halving"),
+    "--precision": ("task", "precision"),
 }
 """Where each command-line option that overrides the file stands in it."""
 
@@ -156,6 +158,7 @@ class Task(_Model):
     target: str | None = Field(default=None, description="the name of the column to predict")
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
     batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", description="float32 or bfloat16")
     loss: Code | None = Field(default=None, description=f"{_CODE} of a function (outputs, labels)")
     score: Code | None = Field(default=None, description=f"{_CODE} of a function (outputs, labels)")
 
@@ -198,6 +201,7 @@ class Search(_Model):
     replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     cohort_width: Whole | None = Field(default=None, ge=1, description="a whole number of 1 or more")
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
+    halving: bool = Field(default=True, description="true or false")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"
@@ -458,13 +462,15 @@ class Spec(_Model):
         epochs: int | None = None,
         dataset: str | None = None,
         target: str | None = None,
+        halving: bool | None = None,
+        precision: str | None = None,
     ) -> Spec:
         """Replace what is given and keep what is ``None``; another sampler starts from its own settings.
 
         Raises:
             SpaceError: for a value the file could not hold either; it names the option.
         """
-        values: dict[str, float | str | None] = {
+        values: dict[str, float | str | bool | None] = {
             "--trials": trials,
             "--timeout": timeout,
             "--seed": seed,
@@ -474,6 +480,8 @@ class Spec(_Model):
             "--epochs": epochs,
             "--data": dataset,
             "--target": target,
+            "--no-halving": halving,
+            "--precision": precision,
         }
         raw = self.to_json()
         if sampler not in (None, self.search.sampler):

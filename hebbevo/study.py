@@ -1,7 +1,8 @@
-"""A study to look at: its trials and its front as tables."""
+"""A study to look at: its trials, the points that they passed through and its front, as tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from hebbevo import pareto, stores
 from hebbevo.attempts import Then
 from hebbevo.goal import Goal
-from hebbevo.ledger import COPY, Ledger, Record
+from hebbevo.ledger import COPY, STOPPED, Ledger, Record, Result
+from hebbevo.points import points
 from hebbevo.space import Gene, IntGene
 from hebbevo.stores import Store, StudyFile
 
@@ -52,6 +54,9 @@ class Study:
             if any(attempt.then is not Then.AGAIN for attempt in record.attempts)
         }
         self.total: int = generations[-1].total if generations else ledger.spec.search.trials
+        results = (record.result for generation in generations for record in generation.records)
+        judged = self._judged(filter(None, results), ledger.spec.task.epochs)
+        self._points = pd.DataFrame(np.fromiter(judged, _POINT))
         rows = [
             self._row(record, generation.number, list(genes))
             for generation in generations
@@ -76,68 +81,99 @@ class Study:
     def trials(self) -> pd.DataFrame:
         """One row a trial, in the order of asking.
 
-        Columns: ``trial``, ``state`` (complete, failed, running), ``accuracy`` (0..1), ``accuracy_sd`` and
-        ``survivors_sd`` (over replicates; NaN for one), ``survivors``, ``neurons`` (how many there were, or
-        connections where these are counted), ``collapsed``,
-        ``feasible`` (complete and within every constraint), ``generation``, ``seconds``, ``copy_of`` (the
-        earlier trial of the same genome whose score it took, or NA), ``failure`` (why, or ``None``),
-        ``notes`` (what of its network could not be followed or stacked, or ``None``), ``attempts`` (how often
-        its training was begun; of a running trial only those that came to nothing), ``repeatable`` (not where
-        want of time or memory, or what kept killing its worker, changed its cohort or made it fail: the same
-        search need not find it again, nor what was asked after it), and ``genome.<gene>``
-        for every gene (NaN, NA or ``None`` where it is inactive).
+        Columns: ``trial``, ``state`` (complete, stopped, which is before the last epoch, failed, running),
+        ``accuracy`` (0..1), ``survivors``, ``accuracy_sd`` and ``survivors_sd`` (of complete trials, at the
+        last epoch, else NaN; a spread is over replicates, and NaN for one), ``neurons`` (how many there were,
+        or connections where these are counted), ``collapsed``, ``feasible`` (complete and within every
+        constraint), ``generation``, ``seconds``, ``copy_of`` (the earlier trial of the same genome whose
+        score it took, or NA), ``failure`` (why, or ``None``), ``notes`` (what of its network could not be
+        followed or stacked, or ``None``), ``attempts`` (how often its training was begun; of a running trial
+        only those that came to nothing), ``repeatable`` (not where want of time or memory, or what kept
+        killing its worker, changed its cohort or made it fail: the same search need not find it again, nor
+        what was asked after it), and ``genome.<gene>`` for every gene (NaN, NA or ``None`` where it is
+        inactive).
         """
         return self._trials.copy()
 
+    def points(self) -> pd.DataFrame:
+        """One row a state that counts: of every training, and every number of survivors it had, the last.
+
+        By trial and epoch. Columns: ``trial``, ``epoch`` (how many the training had had, 1 or more),
+        ``accuracy``, ``survivors``, ``feasible`` (within every constraint) and ``finished`` (the end of a
+        complete trial). A trial that was stopped early has points as well.
+        """
+        return self._points.copy()
+
     def front(self) -> pd.DataFrame:
-        """The trials that no other feasible one beats in accuracy and survivors, by survivors ascending."""
-        feasible = self._shown(self._trials.feasible)
-        return feasible.iloc[pareto.front(_points(feasible))].reset_index(drop=True)
+        """The feasible points that no other one beats in accuracy and survivors, by survivors ascending.
+
+        Of equals, the end of a training goes before an earlier epoch, then the first trial. Columns are
+        ``epoch`` and those of `trials` that say how good the network is and what its genome was; spreads over
+        replicates are recorded, and not NaN, at the end only.
+        """
+        candidates = self._candidates(self._points.feasible)
+        return self._shown(candidates.iloc[pareto.front(_values(candidates))])
 
     def best(self) -> pd.Series[Any] | None:
-        """The feasible trial of the least loss; ``None`` if there is none, or the goal has two objectives.
+        """The feasible point of the least loss; ``None`` if there is none, or the goal has two objectives.
 
-        Of equals the more accurate, then the one with fewer survivors, then the first.
+        Of equals the more accurate, then the one with fewer survivors, then as for `front`, whose columns it
+        has.
         """
-        feasible = self._shown(self._trials.feasible)
-        if self.goal.dimension > 1 or feasible.empty:
+        candidates = self._candidates(self._points.feasible)
+        if self.goal.dimension > 1 or candidates.empty:
             return None
-        ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _points(feasible)]
-        return feasible.iloc[ranks.index(min(ranks))]
+        ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _values(candidates)]
+        return self._shown(candidates.iloc[[ranks.index(min(ranks))]]).iloc[0]
 
     def nearest(self) -> pd.Series[Any] | None:
-        """The trial that misses the constraints by least; ``None`` if any meets them, or none is complete."""
-        complete = self._shown(self._trials.state == "complete")
-        if self._trials.feasible.any() or complete.empty:
+        """The point that misses the constraints by least; ``None`` if any meets them, or there is none."""
+        if self._points.feasible.any() or self._points.empty:
             return None
-        excesses = [self.goal.excess((a, s)) for a, s in _points(complete)]
-        return complete.iloc[excesses.index(min(excesses))]
+        candidates = self._candidates(~self._points.feasible)
+        excesses = [self.goal.excess((a, s)) for a, s in _values(candidates)]
+        return self._shown(candidates.iloc[[excesses.index(min(excesses))]]).iloc[0]
 
     def hypervolume(self) -> float:
         """Part of the square from chance accuracy to 1, and from all neurons to none, that is dominated.
 
-        By feasible trials only.
+        By feasible points: it is that of the front.
         """
-        points = _points(self._trials[self._trials.feasible])
-        return pareto.hypervolume(points, self.chance, self.neurons)
+        return pareto.hypervolume(_values(self._candidates(self._points.feasible)), self.chance, self.neurons)
 
-    def _shown(self, rows: pd.Series[bool]) -> pd.DataFrame:
-        """These rows, in the columns of a front."""
+    def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
+        """These points, the ends of trainings first: of equals the first is taken."""
+        return self._points[which].sort_values("finished", ascending=False, kind="stable")
+
+    def _shown(self, chosen: pd.DataFrame) -> pd.DataFrame:
+        """These points, in the columns of a front."""
         columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
-        return self._trials.loc[rows, columns]
+        places = pd.Index(self._trials.trial).get_indexer(chosen.trial)
+        shown: pd.DataFrame = self._trials[columns].iloc[places].reset_index(drop=True)
+        shown[["accuracy", "survivors"]] = _values(chosen)
+        shown.loc[~chosen.finished.to_numpy(), ["accuracy_sd", "survivors_sd"]] = np.nan
+        shown.insert(1, "epoch", chosen.epoch.to_numpy())
+        return shown
+
+    def _judged(self, results: Iterable[Result], epochs: int) -> Iterator[tuple[Any, ...]]:
+        for result in results:
+            for point in points(result, epochs):
+                feasible = self.goal.excess(point.values) <= 0
+                yield result.number, *point, feasible, point.epoch == epochs
 
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
         details = result.details if result else {}
         values = result.values if result else None
         accuracy, survivors = values or (None, None)
+        spreads = details if values else {}
         return [
             record.number,
             _state(record),
             accuracy,
-            details.get("accuracy_sd"),
+            spreads.get("accuracy_sd"),
             survivors,
-            details.get("survivors_sd"),
+            spreads.get("survivors_sd"),
             details.get("neurons") or self.neurons,
             details.get("collapsed", False),
             values is not None and self.goal.excess(values) <= 0,
@@ -170,6 +206,16 @@ _COLUMNS: dict[str, Any] = {
     "attempts": int,
     "repeatable": bool,
 }
+_POINT = np.dtype(
+    [
+        ("trial", int),
+        ("epoch", int),
+        ("accuracy", float),
+        ("survivors", float),
+        ("feasible", bool),
+        ("finished", bool),
+    ]
+)
 _NOT_IN_FRONT = {
     "state",
     "collapsed",
@@ -184,8 +230,8 @@ _NOT_IN_FRONT = {
 }
 
 
-def _points(trials: pd.DataFrame) -> NDArray[np.float64]:
-    return trials[["accuracy", "survivors"]].to_numpy(float)
+def _values(points: pd.DataFrame) -> NDArray[np.float64]:
+    return points[["accuracy", "survivors"]].to_numpy(float)
 
 
 def _kind(gene: Gene) -> str | None:
@@ -202,6 +248,8 @@ def _ended_by_a_training(record: Record) -> bool:
 def _state(record: Record) -> str:
     if record.result is None:
         return "running"
+    if STOPPED in record.result.details:
+        return "stopped"
     return "failed" if record.result.values is None else "complete"
 
 

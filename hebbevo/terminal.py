@@ -79,12 +79,24 @@ def nearest_line(study: Study) -> str | None:
 
 
 def failure_line(study: Study) -> str | None:
-    """Say that every trial failed, and why the first did; ``None`` if any is complete."""
+    """Say that every trial failed, and why the first did; ``None`` if any came to something."""
     trials = study.trials()
     failed = trials[trials.state == "failed"]
-    if failed.empty or (trials.state == "complete").any():
+    if failed.empty or not study.points().empty:
         return None
     return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
+
+
+def stopped_line(study: Study) -> str | None:
+    """Say how many trials were stopped early, and what that spared; ``None`` if none was."""
+    trials = study.trials()
+    stopped = (trials.state == "stopped").sum()
+    if not stopped:
+        return None
+    own = trials[trials.copy_of.isna() & trials.state.isin(["complete", "stopped"])].trial
+    trained = study.points().groupby("trial").epoch.max().loc[own]
+    part = trained.mean() / study.settings["task"]["epochs"]
+    return f"stopped {stopped} of {len(trials)} trials early: {part:.0%} of all epochs were trained"
 
 
 def repeat_line(study: Study) -> str | None:
@@ -99,16 +111,18 @@ def repeat_line(study: Study) -> str | None:
 
 
 def _trial(row: pd.Series[Any]) -> str:
-    return f"trial {int(row.trial)}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
+    where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
+    return f"{where}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
 
 
 def _front_table(study: Study, shown: list[str]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("trial", "accuracy", "survivors", "of all", *shown):
+    for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
         table.add_column(title, justify="right", no_wrap=True)
     for _, row in study.front().iterrows():
         table.add_row(
             str(int(row.trial)),
+            str(int(row.epoch)),
             _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
             _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
             f"{row.survivors / row.neurons:.1%}",
@@ -154,6 +168,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
     return [
         {
             "trial": int(row["trial"]),
+            "epoch": int(row["epoch"]),
             "accuracy": row["accuracy"],
             "accuracy_sd": row["accuracy_sd"],
             "survivors": row["survivors"],
@@ -174,8 +189,12 @@ FORMATS: dict[str, Callable[[Study, Console], None]] = {
 
 def _state(state: State, started: float) -> str:
     parts = [
-        # both together are too much for 80 columns
-        f"copies {state.copies}" if state.copies else f"generation {state.generation}",
+        # all together are too much for 80 columns
+        f"stopped {state.stopped}"
+        if state.stopped
+        else f"copies {state.copies}"
+        if state.copies
+        else f"generation {state.generation}",
         f"front {state.front}",
         f"hypervolume {state.hypervolume:.4f}",
     ]

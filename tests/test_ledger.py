@@ -23,8 +23,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from hebbevo.attempts import Attempt, Fault, Then
 from hebbevo.errors import StudyError
-from hebbevo.ledger import Generation, Ledger, Record, Result
+from hebbevo.ledger import STOPPED, Generation, Ledger, Record, Result
 from hebbevo.spacefile import Spec
 from hebbevo.stores import StudyFile
 from hebbevo.study import open_study
@@ -91,6 +92,10 @@ def reread(path: Path) -> list[Generation]:
         return ledger.generations()
 
 
+def records(generations: list[Generation]) -> list[Record]:
+    return [record for generation in generations for record in generation.records]
+
+
 def optuna_study(path: Path) -> optuna.Study:
     return optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
 
@@ -149,6 +154,47 @@ def test_what_open_generation_returns_is_what_the_file_holds(book, path):
     records = book.open_generation(0, 500, 0.0, GENOMES)
     assert reread(path) == [Generation(0, 500, 0.0, tuple(records))]
     assert all(record.result is None for record in records)
+
+
+def test_every_number_comes_back_as_optuna_itself_reads_it(book, path):
+    odd = {"inf": [math.inf, -math.inf], "zero": -0.0, "tiny": 5e-324, "long": 2**70, "ints": {"a": 1}}
+    values = [(math.inf, -math.inf), (1 / 3, 5e-324), (1, 2)]
+    book.open_generation(0, 500, 0.0, GENOMES)
+    book.close_cohort([Result(number, value, odd) for number, value in enumerate(values)])
+    found = records(reread(path))
+    for record, trial in zip(found, optuna_study(path).trials, strict=True):
+        assert (record.number, repr(record.genome)) == (trial.number, repr(trial.params))
+        assert (record.result is None) == (trial.state is TrialState.RUNNING)
+        if record.result:
+            assert repr(list(record.result.values)) == repr(trial.values)
+            assert repr(sorted(record.result.details.items())) == repr(sorted(trial.user_attrs.items()))
+    assert [repr(record.result.values) for record in found[:3]] == [
+        "(inf, -inf)",
+        "(0.3333333333333333, 5e-324)",
+        "(1.0, 2.0)",
+    ]
+
+
+def test_a_trial_that_was_stopped_is_pruned_for_optuna_and_comes_back_as_it_was(book, path):
+    stopped = Result(0, None, {STOPPED: 3, "accuracy_by_epoch": [0.1, 0.2, 0.3]})
+    failed = Result(1, None, {"failure": "diverged"})
+    done = Result(2, (0.5, 1.0), {STOPPED: 20})
+    book.open_generation(0, 500, 0.0, GENOMES)
+    book.close_cohort([stopped, failed, done])
+    assert [record.result for record in records(reread(path))[:4]] == [stopped, failed, done, None]
+    study = optuna_study(path)
+    states = [TrialState.PRUNED, TrialState.FAIL, TrialState.COMPLETE, TrialState.RUNNING]
+    assert [trial.state for trial in study.trials[:4]] == states
+    assert (study.trials[0].values, study.trials[0].user_attrs) == (None, stopped.details)
+    assert study.trials[0].datetime_complete is not None
+    assert [trial.number for trial in study.best_trials] == [2]
+
+
+def test_a_cohort_of_nobody_changes_nothing(book, path):
+    book.open_generation(0, 500, 0.0, GENOMES)
+    before = reread(path)
+    book.close_cohort([])
+    assert reread(path) == before
 
 
 def test_the_first_studies_did_not_record_the_progress_which_is_then_by_trials(book, path):
@@ -352,20 +398,28 @@ def test_half_a_cohort_is_never_written(book, path):
     assert [record.result for record in reread(path)[0].records[:4]] == [*good, None]
 
 
-def test_what_happens_while_reading_is_seen_whole_or_not_at_all(book, path, monkeypatch):
+@pytest.mark.parametrize("statement", range(1, 7))
+def test_what_happens_while_reading_is_seen_whole_or_not_at_all(book, path, statement):
     book.open_generation(0, 500, 0.0, GENOMES)
+    book.close_cohort([Result(0, (0.5, 3.0), DETAILS)])
+    left = [statement]
+
+    def write_after(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            book.add_attempt([1], Attempt((1,), Fault.CRASH, "killed", "process 7", 1.0, Then.AGAIN))
+            book.close_cohort([Result(1, (0.25, 2.0), DETAILS)])
+            book.open_generation(1, 500, 0.0, GENOMES[:2])
+
     with Ledger.open(path) as reader:
-        for name in ("get_all_trials", "get_study_user_attrs"):
-            real = getattr(reader._storage, name)
-
-            def then_write(*args, real=real, **settings):
-                found = real(*args, **settings)
-                book.open_generation(len(reread(path)), 500, 0.0, GENOMES[:2])
-                return found
-
-            monkeypatch.setattr(reader._storage, name, then_write)
-        assert [len(generation.records) for generation in reader.generations()] == [7]
-        assert [len(generation.records) for generation in reread(path)] == [7, 2, 2]
+        before = reader.generations()
+        event.listen(reader._storage.engine, "before_cursor_execute", write_after)
+        seen = reader.generations()
+    assert left[0] <= 0
+    after = reread(path)
+    results = [[record.result for record in records(found)] for found in (before, seen, after)]
+    assert results[1] in (results[0], results[2])
+    assert [record.genome for record in records(seen)] == GENOMES + GENOMES[:2] * (len(seen) - 1)
 
 
 def test_a_reader_is_not_kept_waiting_by_a_writer(book, path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 import hebbevo
+from hebbevo import spares
 from hebbevo.attempts import Fault, Then
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.ledger import Ledger
@@ -112,6 +114,23 @@ class Command:
             time.sleep(0.05)
         return int(done)
 
+    def started(self) -> list[int]:
+        return [pid for path in self.folder.glob("pid*") if (pid := int(path.name[3:])) != self.process.pid]
+
+    def go_on(self) -> None:
+        """Let the search itself go on, and not yet its workers."""
+        self.folder.joinpath("search_held").unlink()
+
+    def asked(self) -> None:
+        """Wait until there is a generation to train."""
+        deadline = time.monotonic() + 60
+        while True:
+            assert time.monotonic() < deadline and self.process.poll() is None
+            with suppress(UsageError):
+                if len(hebbevo.open_study("s.db").trials()):
+                    return
+            time.sleep(0.05)
+
     def press_ctrl_c(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
 
@@ -147,6 +166,30 @@ def slow(
     Path(f"{code}.py").write_text(f"FOLDER = {str(tmp_path)!r}\nSECONDS = 0.5\n" + SLOW)
     Path("slow.yaml").write_text(SLOW_SPACE.format(data=blobs, code=code))
     return Path("slow.yaml")
+
+
+HELD_WORKER = """\
+import os, pathlib, sys, time
+if "hebbevo.executors.worker" in sys.orig_argv:
+    pathlib.Path(f"{FOLDER}/pid{os.getpid()}").touch()
+    while os.path.exists(f"{FOLDER}/held"):
+        time.sleep(0.02)
+"""
+HELD_SEARCH = """\
+    while "worker" not in sys.argv[0] and os.path.exists(f"{FOLDER}/search_held"):
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def held(slow: Path, tmp_path: Path) -> Path:
+    """That space; worker processes begin once a file is gone, and a search gets ready once another is."""
+    code = next(Path().glob("slow_*.py"))
+    code.write_text(code.read_text().replace("    return nn.Seq", f"{HELD_SEARCH}    return nn.Seq"))
+    Path("sitecustomize.py").write_text(f"FOLDER = {str(tmp_path)!r}\n" + HELD_WORKER)
+    for name in ("slow", "held", "search_held"):
+        Path(name).touch()
+    return slow
 
 
 @pytest.fixture
@@ -223,20 +266,35 @@ def test_after_a_kill_the_workers_are_gone_and_only_what_is_missing_is_trained(
 
 
 @pytest.mark.parametrize("executor", ["local", "ray"])
-def test_ctrl_c_while_the_workers_start_ends_well(slow: Path, tmp_path: Path, executor: str) -> None:
+def test_ctrl_c_while_the_workers_start_ends_well(held: Path, tmp_path: Path, executor: str) -> None:
     command = Command(
-        tmp_path, "search", "--space", slow, "--study", "s.db", "--executor", executor, "--workers", 2
+        tmp_path, "search", "--space", held, "--study", "s.db", "--executor", executor, "--workers", 2
     )
-    deadline = time.monotonic() + 60
-    while not Path("s.db").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(0.7)
+    command.go_on()
+    command.asked()
     command.press_ctrl_c()
     told = command.end()
     assert command.process.returncode == 130
     assert "Traceback" not in told
     assert "continue with 'hebbevo resume s.db'" in told.splitlines()[-1]
+    assert all_gone(command.started())
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGKILL])
+def test_a_worker_that_started_before_the_study_is_gone_with_the_search(
+    held: Path, tmp_path: Path, signal_: int
+) -> None:
+    command = Command(tmp_path, "search", "--space", held, "--study", "s.db", "--workers", 2)
+    pids = command.workers(2)
+    assert len(pids) == 1
+    os.killpg(command.process.pid, signal_)
+    told = command.end()
+    if signal_ == signal.SIGINT:
+        assert (command.process.returncode, told) == (130, "stopped\n")
+    else:
+        Path("held").unlink()  # it sees that it is alone once it has begun
+    assert all_gone(pids)
+    assert not Path("s.db").exists()
 
 
 # --- what is lost ---
@@ -373,3 +431,93 @@ def test_a_trial_timeout_needs_a_worker_that_can_be_stopped(slow: Path) -> None:
     assert (trials.state == culprits.map({True: "failed", False: "complete"})).all()
     assert trials.failure[culprits].str.startswith("took longer than 1 s").all()
     assert not trials.repeatable[culprits].any()
+
+
+# --- a worker before its job is known ---
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Every process that was started before its job was known."""
+    started: list[subprocess.Popen[bytes]] = []
+    start_one = spares.start_one
+
+    def noted() -> None:
+        start_one()
+        started.extend(process for process in spares._waiting if process not in started)
+
+    monkeypatch.setattr(spares, "start_one", noted)
+    return started
+
+
+def ended(early: list[subprocess.Popen[bytes]]) -> bool:
+    return not spares._waiting and all(process.returncode is not None for process in early)
+
+
+def test_of_several_workers_one_starts_before_its_job_is_known(
+    space: Path, tmp_path: Path, early: list[subprocess.Popen[bytes]]
+) -> None:
+    space.write_text(space.read_text().replace("population: 8", "population: 8, cohort_width: 4"))
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8, workers=2)
+    assert len(early) == 1
+    early[0].wait(timeout=60)
+    assert not spares._waiting
+
+
+def test_it_is_gone_before_a_search_that_needs_no_worker_trains(
+    space: Path, tmp_path: Path, early: list[subprocess.Popen[bytes]]
+) -> None:
+    gone: list[bool] = []
+    hebbevo.search(
+        space, study=tmp_path / "s.db", trials=8, workers=2, watch=lambda _: gone.append(ended(early))
+    )
+    assert len(early) == 1
+    assert gone and all(gone)
+
+
+@pytest.mark.parametrize("options", [{"sampler": "nope"}, {"dataset": "nope.npz"}])
+def test_it_is_gone_after_an_error(
+    options: dict, space: Path, tmp_path: Path, early: list[subprocess.Popen[bytes]]
+) -> None:
+    with pytest.raises(UsageError):
+        hebbevo.search(space, study=tmp_path / "s.db", workers=2, **options)
+    assert ended(early)
+
+
+def test_it_is_gone_when_the_study_is_finished(
+    space: Path, tmp_path: Path, early: list[subprocess.Popen[bytes]]
+) -> None:
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8)
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8, workers=2)
+    assert ended(early)
+
+
+def test_none_starts_for_a_resume_with_nothing_to_do(
+    space: Path, tmp_path: Path, early: list[subprocess.Popen[bytes]]
+) -> None:
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8)
+    hebbevo.resume(tmp_path / "s.db", trials=8, workers=2)
+    with pytest.raises(UsageError):
+        hebbevo.resume(tmp_path / "none.db", workers=2)
+    assert not early
+
+
+@pytest.mark.parametrize(
+    ("pool", "starts"),
+    [
+        (Pool(workers=2), True),
+        (Pool(workers=1, trial_timeout=60), True),
+        (Pool(workers=1), False),
+        (Pool(), False),  # on one core
+        (Pool(workers=2, executor="ray"), False),
+        (Pool(workers=2, ray_address="auto"), False),
+        (Pool(workers=2, gpus_per_worker=0.5), False),
+    ],
+)
+def test_one_starts_where_processes_of_this_machine_are_likely(
+    pool: Pool, starts: bool, early: list[subprocess.Popen[bytes]]
+) -> None:
+    with spares.none_left():
+        pool.warm_up()
+    assert (len(early) == 1) == starts
+    assert ended(early)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hebbevo.attempts import Attempt, Fault, Then
-from hebbevo.ledger import Ledger, Result
+from hebbevo.ledger import STOPPED, Ledger, Result
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
 from hebbevo.spacefile import Spec
 from hebbevo.study import Study, open_study
@@ -132,7 +132,9 @@ def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials)
     assert len(table) == trials
     assert list(table.columns[len(COLUMNS) + 1 :]) == [f"genome.{gene.name}" for gene in SPEC.space.genes]
     assert {name: str(table[name].dtype) for name in COLUMNS} == COLUMNS
+    assert study.points().empty
     assert study.front().empty
+    assert study.best() is None and study.nearest() is None
     assert study.hypervolume() == 0.0
     assert repr(study) == f"Study({str(path)!r}, trials={trials}, front=0)"
 
@@ -157,7 +159,7 @@ def test_the_front_is_what_no_other_trial_beats(path, seed):
     front = study.front()
     assert list(zip(front.survivors, front.trial, front.accuracy, strict=True)) == sorted(unbeaten)
     assert list(front.index) == list(range(len(front)))
-    named = ["trial", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "neurons"]
+    named = ["trial", "epoch", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "neurons"]
     assert list(front.columns) == named + [f"genome.{gene.name}" for gene in SPEC.space.genes]
 
 
@@ -231,9 +233,10 @@ def test_the_hypervolume_is_the_dominated_share_of_the_square_above_chance(path)
 
 def test_a_table_is_the_callers_own(path):
     study = written(path, [(0.5, 3.0), (0.75, 4.0)])
-    for table in (study.trials(), study.front()):
+    for table in (study.trials(), study.points(), study.front()):
         table.loc[0, "accuracy"] = 9.0
     assert study.trials().accuracy.tolist() == [0.5, 0.75]
+    assert study.points().accuracy.tolist() == [0.5, 0.75]
     assert study.front().accuracy.tolist() == [0.5, 0.75]
 
 
@@ -256,3 +259,110 @@ def test_a_copy_is_no_attempt_and_as_repeatable_as_its_original(path):
     trials = open_study(path).trials()
     assert trials.attempts.tolist() == [2, 1, 0, 0]
     assert trials.repeatable.tolist() == [False, True, False, True]
+
+
+# --- one training, many points ---
+
+EPOCHS = SPEC.task.epochs
+
+
+def passed(number: int, states: list[tuple[float, float]], **details: object) -> Result:
+    """A trial of these states, one an epoch; of as many as a training has, it is complete."""
+    accuracies, survivors = zip(*states, strict=True)
+    course = {"accuracy_per_epoch": list(accuracies), "survivors_per_epoch": list(survivors)}
+    complete = len(states) == EPOCHS
+    return Result(
+        number, states[-1] if complete else None, course | details | ({} if complete else {STOPPED: 1})
+    )
+
+
+def to_the_end(*states: tuple[float, float]) -> list[tuple[float, float]]:
+    """States of a complete training: these, the last one until the end."""
+    return [*states, *[states[-1]] * (EPOCHS - len(states))]
+
+
+def recorded(path: Path, *results: Result, **goal: dict) -> Study:
+    """A study with this goal and these trials."""
+    path.unlink()
+    spec = Spec.model_validate(SPEC.to_json() | goal)
+    with Ledger.create(path, spec, FACTS) as ledger:
+        ledger.open_generation(0, len(results), 0.0, [PLAIN, RICH, *[PLAIN] * len(results)][: len(results)])
+        ledger.close_cohort(results)
+    return open_study(path)
+
+
+def test_points_are_every_state_that_counts_with_the_trial_and_the_epoch(path):
+    sds = {"accuracy_sd": 0.01, "survivors_sd": 2.0}
+    study = recorded(
+        path,
+        passed(0, to_the_end((0.5, 40.0), (0.9, 20.0), (0.8, 20.0), (0.7, 4.0)), **sds),
+        passed(1, [(0.4, 40.0), (0.3, 30.0)], seconds=1.0, **sds),
+        Result(2, None, {"failure": "diverged"}),
+        constraints={"survivors": {"max": 30}},
+    )
+    expected = {
+        "trial": [0, 0, 0, 1, 1],
+        "epoch": [1, 3, EPOCHS, 1, 2],
+        "accuracy": [0.5, 0.8, 0.7, 0.4, 0.3],
+        "survivors": [40.0, 20.0, 4.0, 40.0, 30.0],
+        "feasible": [False, True, True, False, True],
+        "finished": [False, False, True, False, False],
+    }
+    pd.testing.assert_frame_equal(study.points(), pd.DataFrame(expected))
+    trials = study.trials()
+    assert trials.state.tolist() == ["complete", "stopped", "failed"]
+    assert trials.accuracy.tolist()[:1] == [0.7] and trials.accuracy.isna().tolist() == [False, True, True]
+    assert trials.accuracy_sd.isna().tolist() == [False, True, True]
+    assert trials.feasible.tolist() == [True, False, False]
+    front = study.front()
+    assert front[["trial", "epoch", "accuracy", "survivors"]].to_numpy().tolist() == [
+        [0, EPOCHS, 0.7, 4.0],
+        [0, 3, 0.8, 20.0],
+    ]
+    assert front.accuracy_sd.tolist()[0] == 0.01 and front.survivors_sd.isna().tolist() == [False, True]
+    assert front["genome.rate"].tolist() == [0.5, 0.5]
+    assert study.hypervolume() == pytest.approx((0.45 * 36 / 40 + 0.1 * 20 / 40) / 0.75)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_front_is_of_all_points_and_of_equals_the_end_of_a_training_then_the_first(path, seed):
+    rng = np.random.default_rng(seed)
+    lengths = np.where(rng.random(30) < 0.6, EPOCHS, rng.integers(1, EPOCHS, 30))
+    courses = [
+        [(float(a) / 8, float(s)) for a, s in rng.integers([8, 12], size=(length, 2))] for length in lengths
+    ]
+    study = recorded(path, *(passed(number, states) for number, states in enumerate(courses)))
+    candidates = [
+        (epoch < EPOCHS, number, epoch, *state)
+        for number, states in enumerate(courses)
+        for epoch, state in enumerate(states, start=1)
+        if state[1] not in [survivors for _, survivors in states[epoch:]]
+    ]
+    unbeaten = [
+        (survivors, *place[1:], accuracy)
+        for *place, accuracy, survivors in candidates
+        if not any(
+            a >= accuracy and s <= survivors and ((a, s) != (accuracy, survivors) or other < place)
+            for *other, a, s in candidates
+        )
+    ]
+    front = study.front()
+    found = list(zip(front.survivors, front.trial, front.epoch, front.accuracy, strict=True))
+    assert found == sorted(unbeaten)
+    assert (front.epoch < EPOCHS).any()
+
+
+def test_the_best_by_one_objective_may_be_an_earlier_epoch_and_of_equals_is_an_end(path):
+    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+    aim = {"objectives": {"accuracy": "maximize"}}
+    best = recorded(path, early, **aim).best()
+    assert (best.trial, best.epoch, best.accuracy, best.survivors) == (0, 1, 0.9, 20.0)
+    best = recorded(path, early, passed(1, to_the_end((0.9, 20.0))), **aim).best()
+    assert (best.trial, best.epoch) == (1, EPOCHS)
+
+
+def test_the_nearest_to_the_constraints_may_be_an_earlier_epoch(path):
+    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+    nearest = recorded(path, early, constraints={"accuracy": {"min": 0.95}}).nearest()
+    assert (nearest.trial, nearest.epoch) == (0, 1)
+    assert recorded(path, early, constraints={"accuracy": {"min": 0.9}}).nearest() is None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hebbevo.attempts import Fault
-from hebbevo.training import Candidate, Measurement
+from hebbevo.training import Candidate, Measurement, Standard
 
 
 @dataclass(frozen=True)
@@ -17,18 +17,20 @@ class Batch:
     Attributes:
         trials: numbers of the trials.
         candidates: the replicates of the first trial, then those of the second, and so on.
+        standard: what they are judged by on the way, or ``None``: all go on to the end.
     """
 
     trials: tuple[int, ...]
     candidates: tuple[Candidate, ...]
+    standard: Standard | None = None
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two batches of half the trials each; there must be two trials at least."""
         cut = len(self.trials) // 2
         row = len(self.candidates) // len(self.trials) * cut
         return (
-            Batch(self.trials[:cut], self.candidates[:row]),
-            Batch(self.trials[cut:], self.candidates[row:]),
+            replace(self, trials=self.trials[:cut], candidates=self.candidates[:row]),
+            replace(self, trials=self.trials[cut:], candidates=self.candidates[row:]),
         )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from time import monotonic
 from typing import Any, Protocol
 
 from hebbevo.errors import WorkerError
 from hebbevo.executors.batch import Batch, Lost, Outcome
-from hebbevo.training import Candidate, Measurement
+from hebbevo.training import Measurement
 
 _STARTS = 3  # in a row that fail before no other is tried
 _PATIENCE = 20.0  # seconds without any worker, until the user is told
@@ -28,7 +28,7 @@ class Worker(Protocol):
     def begin(self) -> Future[str]:
         """Get ready, or show that it still is; gives what is in the way of that, or nothing."""
 
-    def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:
+    def train(self, batch: Batch) -> Future[list[Measurement] | Lost]:
         """Train a cohort."""
 
     def lost(self, error: BaseException) -> Lost:
@@ -74,7 +74,7 @@ class Crew(ABC):
     def submit(self, batch: Batch) -> None:
         """See `Executor.submit`."""
         worker = self._idle.pop()
-        self._running[worker.train(batch.candidates)] = batch, worker
+        self._running[worker.train(batch)] = batch, worker
 
     def wait(self, seconds: float) -> tuple[Batch, Outcome] | None:
         """See `Executor.wait`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import torch
 from hebbevo.attempts import Fault
 from hebbevo.data import Split
 from hebbevo.errors import WorkerError
-from hebbevo.executors.batch import Lost
-from hebbevo.training import Candidate, Measurement, Recipe, ran_out_of_memory, told, train
+from hebbevo.executors.batch import Batch, Lost
+from hebbevo.training import Measurement, Recipe, ran_out_of_memory, told, train
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,11 @@ class Job:
         if self.memory is not None:
             _hold_to(self.memory)
 
-    def train(self, candidates: Sequence[Candidate], worker: str) -> list[Measurement] | Lost:
+    def train(self, batch: Batch, worker: str) -> list[Measurement] | Lost:
         """Train a cohort; one that takes more memory than there is, or raises, is lost."""
         try:
-            return train(self.recipe, candidates, self.split, torch.device(self.device))
+            device = torch.device(self.device)
+            return train(self.recipe, batch.candidates, self.split, device, batch.standard)
         except Exception as error:
             lost = Lost(Fault.MEMORY if ran_out_of_memory(error) else Fault.CRASH, told(error), worker)
         if self.device == "cuda":

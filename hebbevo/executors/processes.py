@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from hebbevo import spares
 from hebbevo.attempts import Fault
-from hebbevo.executors.batch import Lost
+from hebbevo.executors.batch import Batch, Lost
 from hebbevo.executors.crew import Crew
 from hebbevo.executors.job import Job
-from hebbevo.training import Candidate, Measurement
+from hebbevo.training import Measurement
 
 
 class ProcessExecutor(Crew):
@@ -56,13 +55,7 @@ class _Process:
         self._job = job
         self._threads = threads
         self._begun = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "hebbevo.executors.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the search, which lets its workers finish
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        self._process = spares.take()
         self.name = f"process {self._process.pid}"
 
     @property
@@ -80,8 +73,8 @@ class _Process:
             still_there.set_exception(EOFError())
         return still_there
 
-    def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:
-        return self._threads.submit(self._answer, candidates)
+    def train(self, batch: Batch) -> Future[list[Measurement] | Lost]:
+        return self._threads.submit(self._answer, batch)
 
     def lost(self, error: BaseException) -> Lost:
         code = self._process.wait()

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +23,10 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from hebbevo.attempts import Fault
 from hebbevo.errors import UsageError, WorkerError
-from hebbevo.executors.batch import Lost
+from hebbevo.executors.batch import Batch, Lost
 from hebbevo.executors.crew import Crew
 from hebbevo.executors.job import Job
-from hebbevo.training import Candidate, Measurement, told
+from hebbevo.training import Measurement, told
 
 _KNOCK = 10.0  # seconds to wait for an answer from a cluster's address
 
@@ -115,8 +115,8 @@ class _Actor:
         started.add_done_callback(take)
         return begun
 
-    def train(self, candidates: Sequence[Candidate]) -> Future[list[Measurement] | Lost]:
-        training: Future[list[Measurement] | Lost] = self._handle.train.remote(candidates).future()
+    def train(self, batch: Batch) -> Future[list[Measurement] | Lost]:
+        training: Future[list[Measurement] | Lost] = self._handle.train.remote(batch).future()
         return training
 
     def lost(self, error: BaseException) -> Lost:
@@ -150,8 +150,8 @@ class _Trainer:
             return self._name, str(error) if isinstance(error, WorkerError) else told(error)
         return self._name, ""
 
-    def train(self, candidates: Sequence[Candidate]) -> list[Measurement] | Lost:
-        return self._job.train(candidates, self._name)
+    def train(self, batch: Batch) -> list[Measurement] | Lost:
+        return self._job.train(batch, self._name)
 
 
 @dataclass(frozen=True)

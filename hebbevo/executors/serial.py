@@ -37,7 +37,7 @@ class SerialExecutor:
         torch.set_num_threads(self._job.threads)
         try:
             self._training = True
-            return batch, self._job.train(batch.candidates, _HERE)
+            return batch, self._job.train(batch, _HERE)
         except _Interrupted:
             return None
         finally:

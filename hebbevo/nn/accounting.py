@@ -5,6 +5,7 @@ Says the same as `hebbevo.nn.stamina` does for one net.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,12 +69,11 @@ class _Choice:
     """What the nets have chosen, of which only what is chosen is computed."""
 
     def __init__(self, chosen: Tensor) -> None:
-        first, *others = chosen.unique().tolist()
-        self._first = first
+        self._first, *others = sorted({*chosen.tolist()})
         self._others = [(other, (chosen == other).unsqueeze(-1)) for other in others]
 
-    def of(self, *options: object) -> Tensor:
-        value: Tensor = options[self._first]()  # type: ignore[operator]
+    def of(self, *options: Callable[[], Tensor]) -> Tensor:
+        value: Tensor = options[self._first]()
         for other, nets in self._others:
-            value = torch.where(nets, options[other](), value)  # type: ignore[operator]
+            value = torch.where(nets, options[other](), value)
         return value

@@ -8,6 +8,7 @@ returning neuron is recycled as in ReDo (Sokar et al., 2023, arXiv:2302.12902).
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -334,7 +335,7 @@ class _StaminaUnits(PlasticUnits):
         return _column(due) & doomed & (weakest_first.argsort() < allowed)
 
     def chance(self, due: Tensor, loss: Tensor | None) -> Tensor:
-        """Probability, (...), with which who is out returns at this event; ``loss`` (...) may have stalled."""
+        """Probability, (...), with which who is out returns now; ``loss``, (...), may have stalled."""
         if loss is not None:
             better = loss < self.best_loss
             self.best_loss.copy_(torch.where(due & better, loss, self.best_loss))
@@ -347,7 +348,7 @@ class _StaminaUnits(PlasticUnits):
         return self.rebirth == REBIRTHS.index(_OLD)
 
     def gone(self, dies: Tensor) -> Tensor:
-        """Mean outputs, (..., num_neurons), that who dies hands over to its listeners' biases; 0 elsewhere."""
+        """Mean outputs, (..., num_neurons), that who dies hands to its listeners' biases; else 0."""
         # a running mean that began at zero has this much of its weight
         weight = 1 - (1 - MEAN_OUTPUT_RATE) ** torch.minimum(self.age, _column(self.steps))
         return torch.where(dies & _column(self.handover), self.mean_output / weight, 0)
@@ -544,7 +545,7 @@ def _exactly(device: str) -> AbstractContextManager[None]:
 
 def he(drawn: Tensor, inputs: int) -> Tensor:
     """Weights of neurons with so many inputs (He et al., 2015), from numbers of (0, 1)."""
-    return (2 * drawn - 1) * (6.0 / inputs) ** 0.5
+    return (2 * drawn - 1) * math.sqrt(6 / inputs)
 
 
 def _column(knob: Tensor) -> Tensor:

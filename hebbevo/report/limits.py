@@ -11,10 +11,11 @@ ACCURACY = Scale(False, -0.04, 1.04)
 
 
 def survivors_axis(study: Study) -> Scale:
-    """The axis of survivors: every trial, all neurons, and the limits that are below them."""
+    """The axis of survivors: every trial, the front, all neurons, and the limits that are below them."""
     limits = study.goal.constraints.get("survivors", ())
     below = [bound for bound in limits if bound is not None and bound < study.neurons]
-    return scale([*complete(study)["survivors"], study.neurons, *below])
+    shown = (*complete(study)["survivors"], *study.front()["survivors"])
+    return scale([*shown, study.neurons, *below])
 
 
 def missed(study: Study, measure: str, axis: Scale) -> list[tuple[float, float]]:

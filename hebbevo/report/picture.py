@@ -16,7 +16,8 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
 from hebbevo.report.scale import Scale
-from hebbevo.report.source import Study, complete, sizes_differ
+from hebbevo.report.source import Study, complete, earlier, on_front, sizes_differ
+from hebbevo.report.words import EARLIER
 
 LONGEST_NAME = 30
 BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
@@ -29,7 +30,7 @@ def picture(study: Study) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
         _draw(figure.add_subplot(), study)
-        figure.legend(loc="outside lower center", ncols=4, frameon=False, reverse=True)
+        figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, frameon=False, reverse=True)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
     return buffer.getvalue()
@@ -38,9 +39,14 @@ def picture(study: Study) -> bytes:
 def _draw(axes: Axes, study: Study) -> None:
     trials, best = complete(study), study.front()
     x = survivors_axis(study)
-    others = trials[~trials["trial"].isin(best["trial"])]
+    early = earlier(study, best)
+    others = trials[~on_front(study, trials)]
     if not best.empty:
-        _draw_front(axes, best, x)
+        _draw_line(axes, best, x)
+    if early.any():
+        _draw_marks(axes, best[early], x, fmt="D", label=EARLIER, fillstyle="none")
+    if not early.all():
+        _draw_marks(axes, best[~early], x, fmt="o", label="front")
     axes.scatter(
         x.place(others["survivors"]),
         others["accuracy"],
@@ -57,7 +63,7 @@ def _draw(axes: Axes, study: Study) -> None:
     axes.set_axisbelow(True)
     axes.spines[["right"]].set_visible(False)
     axes.tick_params(which="both", length=3, colors=INK)
-    how_many = f"{len(trials)} trials, {len(best)} on the front"
+    how_many = f"{len(trials)} trials, {len(best)} points on the front"
     name = " ".join(str(study.settings["task"]["dataset"]).split())
     if len(name) > LONGEST_NAME:  # of a path the end tells most
         name = "..." + name[-LONGEST_NAME:]
@@ -72,20 +78,22 @@ def _shade(axes: Axes, study: Study, x: Scale) -> None:
         patch.set_label(LABEL)
 
 
-def _draw_front(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
+def _draw_line(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
     places = x.place(best["survivors"])
     axes.plot(places, best["accuracy"], drawstyle="steps-post", color=BLUE, linewidth=1.6, zorder=3)
+
+
+def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, **look: Any) -> None:
     axes.errorbar(
-        places,
-        best["accuracy"],
-        xerr=x.bars(best["survivors"], best["survivors_sd"]),
-        yerr=best["accuracy_sd"].fillna(0.0),
-        fmt="o",
+        x.place(points["survivors"]),
+        points["accuracy"],
+        xerr=x.bars(points["survivors"], points["survivors_sd"]),
+        yerr=points["accuracy_sd"].fillna(0.0),
         color=BLUE,
         markersize=5,
         elinewidth=1,
-        label="front",
         zorder=4,
+        **look,
     )
 
 

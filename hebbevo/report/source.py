@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hebbevo.goal import Goal
 
@@ -52,14 +54,17 @@ class Study(Protocol):
     def trials(self) -> pd.DataFrame:
         """One row a trial in order; scores are NaN unless complete, one ``genome.<gene>`` column a gene."""
 
+    def points(self) -> pd.DataFrame:
+        """One row a state of a training that counts, by trial and epoch."""
+
     def front(self) -> pd.DataFrame:
-        """The trials on the front, by survivors ascending."""
+        """The points on the front, by survivors ascending, with their trials' genomes."""
 
     def best(self) -> pd.Series[Any] | None:
-        """The best trial by a single objective."""
+        """The best point by a single objective."""
 
     def nearest(self) -> pd.Series[Any] | None:
-        """The trial that misses the constraints by least, where none meets them."""
+        """The point that misses the constraints by least, where none meets them."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +81,30 @@ class Snapshot:
     neurons: int
     chance: float
     all_trials: pd.DataFrame
-    best_trials: pd.DataFrame
-    best_trial: pd.Series[Any] | None
-    nearest_trial: pd.Series[Any] | None
+    all_points: pd.DataFrame
+    best_points: pd.DataFrame
+    best_point: pd.Series[Any] | None
+    nearest_point: pd.Series[Any] | None
 
     def trials(self) -> pd.DataFrame:
         """One row a trial in order."""
         return self.all_trials
 
+    def points(self) -> pd.DataFrame:
+        """One row a state of a training that counts, by trial and epoch."""
+        return self.all_points
+
     def front(self) -> pd.DataFrame:
-        """The trials on the front, by survivors ascending."""
-        return self.best_trials
+        """The points on the front, by survivors ascending, with their trials' genomes."""
+        return self.best_points
 
     def best(self) -> pd.Series[Any] | None:
-        """The best trial by a single objective."""
-        return self.best_trial
+        """The best point by a single objective."""
+        return self.best_point
 
     def nearest(self) -> pd.Series[Any] | None:
-        """The trial that misses the constraints by least, where none meets them."""
-        return self.nearest_trial
+        """The point that misses the constraints by least, where none meets them."""
+        return self.nearest_point
 
 
 def snapshot(study: Study) -> Snapshot:
@@ -110,6 +120,7 @@ def snapshot(study: Study) -> Snapshot:
         study.neurons,
         study.chance,
         study.trials(),
+        study.points(),
         study.front(),
         study.best(),
         study.nearest(),
@@ -117,15 +128,22 @@ def snapshot(study: Study) -> Snapshot:
 
 
 def complete(study: Study) -> pd.DataFrame:
-    """The trials that ended with a score, in order."""
+    """The trials that ended with a score, in order, with the ``epoch`` that they ended at."""
     trials = study.trials()
-    return trials[trials["state"] == "complete"]
+    return trials[trials["state"] == "complete"].assign(epoch=study.settings["task"]["epochs"])
 
 
-def feasible(study: Study) -> pd.DataFrame:
-    """The trials that ended with a score and meet the constraints, in order."""
-    trials = study.trials()
-    return trials[trials["feasible"]]
+def on_front(study: Study, points: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which of these points, by ``trial`` and ``epoch``, are on the front."""
+    one, other = (pd.MultiIndex.from_frame(each[["trial", "epoch"]]) for each in (points, study.front()))
+    found: NDArray[np.bool_] = one.isin(other)
+    return found
+
+
+def earlier(study: Study, points: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which of these points are states that a training has passed through."""
+    early: NDArray[np.bool_] = points["epoch"].to_numpy() < study.settings["task"]["epochs"]
+    return early
 
 
 def genes(study: Study) -> list[str]:

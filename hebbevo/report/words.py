@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from hebbevo.report.source import Study, genes
 
 NONE = "\N{EN DASH}"
+EARLIER = "front, at an earlier epoch"
 
 
 def number(value: Any) -> str:
@@ -45,6 +47,13 @@ def count(mean: float) -> str:
     return f"{mean:.1f}".removesuffix(".0")
 
 
+def named(study: Study, row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """Which trial it is, and after which epoch if that is before the end."""
+    epoch, epochs = int(row["epoch"]), study.settings["task"]["epochs"]
+    when = f" after {epoch} of {epochs} epochs" if epoch < epochs else ""
+    return f"trial {int(row['trial'])}{when}"
+
+
 def gene_value(value: Any) -> str:
     """A gene's value as the space file would write it; a dash where the gene is inactive."""
     if pd.isna(value):
@@ -57,7 +66,7 @@ def gene_value(value: Any) -> str:
 
 
 def hover(study: Study, row: dict[str, Any]) -> str:
-    """What a chart shows beside a trial under the pointer."""
+    """What a chart shows beside a trial, or a point of one, under the pointer."""
     genome = [f"{gene}: {gene_value(row['genome.' + gene])}" for gene in genes(study)]
     lines = [
         f"accuracy {accuracy(row)}",
@@ -66,7 +75,7 @@ def hover(study: Study, row: dict[str, Any]) -> str:
         "",
         *(label(line) for line in genome),
     ]
-    return "<br>".join([f"<b>trial {row['trial']}</b>", *lines])
+    return "<br>".join([f"<b>{named(study, row)}</b>", *lines])
 
 
 def label(text: str) -> str:

@@ -28,7 +28,8 @@ class Outcome:
     """What became of a genome.
 
     Attributes:
-        losses: all to be minimised; ``None`` where the training failed.
+        losses: all to be minimised, measured or, of a training that was stopped early, expected; ``None``
+            where it failed, or was stopped too early to tell.
         violation: how far the worst of the constraints is from being met; 0 or less where all are met.
     """
 

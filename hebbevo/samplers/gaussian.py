@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # whose parts are imported on first use
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.linalg.lapack import dpotri
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -47,7 +45,7 @@ class GaussianProcess:
         self._mean, self._sd = y.mean(), y.std() or 1.0
         self._x, self._y = x, (y - self._mean) / self._sd
         self._trends = [trend @ trend.T for trend in _trends(x)]
-        found = minimize(
+        found = scipy.optimize.minimize(
             self._misfit,
             self._parameters,
             jac=True,
@@ -57,8 +55,8 @@ class GaussianProcess:
         )
         self._parameters = found.x
         self._scaled = x / self._scales(found.x)
-        self._factor = cholesky(self._covariance(self._scaled, found.x)[0], lower=True)
-        self._weights = cho_solve((self._factor, True), self._y)
+        self._factor = scipy.linalg.cholesky(self._covariance(self._scaled, found.x)[0], lower=True)
+        self._weights = scipy.linalg.cho_solve((self._factor, True), self._y)
         self._variance = self._y @ self._weights / len(x)
         self._trend = np.hstack(self._weighed(x))
 
@@ -68,7 +66,7 @@ class GaussianProcess:
         kernel = _matern(x / self._scales(self._parameters), self._scaled)[0] + trend @ self._trend.T
         expected = hopeful = kernel @ self._weights
         if optimism:
-            explained = solve_triangular(self._factor, kernel.T, lower=True)
+            explained = scipy.linalg.solve_triangular(self._factor, kernel.T, lower=True)
             left = np.maximum(1 + (trend * trend).sum(axis=1) - (explained * explained).sum(axis=0), 0.0)
             hopeful = expected - optimism * np.sqrt(self._variance * left)
         return self._mean + self._sd * expected, self._mean + self._sd * hopeful
@@ -93,10 +91,10 @@ class GaussianProcess:
         scaled = self._x / self._scales(parameters)
         covariance, slope = self._covariance(scaled, parameters)
         try:
-            factor = cholesky(covariance, lower=True)
+            factor = scipy.linalg.cholesky(covariance, lower=True)
         except np.linalg.LinAlgError:
             return 1e10, np.zeros_like(parameters)
-        half, _ = dpotri(factor, lower=1)
+        half, _ = scipy.linalg.lapack.dpotri(factor, lower=1)
         inverse = np.tril(half) + np.tril(half, -1).T
         weights = inverse @ self._y
         variance = max(self._y @ weights / len(scaled), _JITTER)

@@ -10,9 +10,8 @@ from typing import ClassVar
 
 import moocore
 import numpy as np
+import scipy  # whose parts are imported on first use: the first generation needs none of them
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.stats import yeojohnson, yeojohnson_llf
 from threadpoolctl import threadpool_limits
 
 from hebbevo.knobs import Knob, Value
@@ -86,6 +85,8 @@ class Surrogate(Sampler):
         if len(self._outcomes) < _FEWEST:
             points = self._first(n, rng)
         else:
+            import scipy.linalg  # noqa: F401  whose BLAS has to be there to be limited
+
             with threadpool_limits(1, "blas"):  # faster at this size, and the same on any number of cores
                 self._learn()
                 promising = self._promising(n - int(_HEDGE * n), rng)
@@ -197,10 +198,13 @@ class _Loss:
         mean, sd = losses.mean(), losses.std() or 1.0
         standard = (losses - mean) / sd
         power = _straightening(standard) if np.ptp(losses) else 1.0
-        bent = yeojohnson(standard, power)
+        bent = scipy.stats.yeojohnson(standard, power)
         best, extent = bent.min(), np.ptp(bent) or 1.0
         places = np.linspace(standard.min() - _BEYOND, standard.max(), _PLACES)
-        self._bent, self._straight = (yeojohnson(places, power) - best) / extent, mean + sd * places
+        self._bent, self._straight = (
+            (scipy.stats.yeojohnson(places, power) - best) / extent,
+            mean + sd * places,
+        )
         learned: Array = (bent - best) / extent
         self._process.fit(x, learned)
         return learned
@@ -217,7 +221,9 @@ class _Loss:
 
 def _straightening(standard: Array) -> float:
     """The power of the transformation after which (n,) values are closest to normal: of most likelihood."""
-    found = minimize_scalar(lambda power: -yeojohnson_llf(power, standard), bounds=_POWERS, method="bounded")
+    found = scipy.optimize.minimize_scalar(
+        lambda power: -scipy.stats.yeojohnson_llf(power, standard), bounds=_POWERS, method="bounded"
+    )
     return float(found.x)
 
 

@@ -2,7 +2,8 @@
 
 from hebbevo.nn.paths import COUNTS
 from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
-from hebbevo.training.inner import ran_out_of_memory, told, train
+from hebbevo.training.halving import Standard, Trajectory, Verdict
+from hebbevo.training.inner import network_of, ran_out_of_memory, told, train
 from hebbevo.training.optimizers import KNOBS
 from hebbevo.training.recipe import Candidate, Measurement, Recipe, knobs
 from hebbevo.training.scoring import Score, score
@@ -16,9 +17,13 @@ __all__ = [
     "Recipe",
     "Rows",
     "Score",
+    "Standard",
+    "Trajectory",
+    "Verdict",
     "accuracy",
     "ever_due",
     "knobs",
+    "network_of",
     "ran_out_of_memory",
     "score",
     "told",

@@ -10,106 +10,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn import functional as F  # noqa: N812
+from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn import functional as F  # noqa: N812
 
-from hebbevo.networks.mlp import MLP
-from hebbevo.nn import Dense, InputStamina, PlasticUnits, Stamina, counter
+from hebbevo.nn import InputStamina, Stamina, counter
 from hebbevo.nn.accounting import Stretch
 from hebbevo.nn.paths import Plan, Survivors
 from hebbevo.nn.stamina import BIRTH_STREAM, WEIGHT_STREAM, he
+from hebbevo.training.links import INPUTS, Links
 from hebbevo.training.stack import Called, Loss, Nets, described
-
-_MULTIPLE = 8  # slots that matrix products like
-_SHARE, _WORTH = 1 / 3, 4000  # of the weights at most, and weights less at least, from a level to the next
-_KNOWN = {MLP, nn.Sequential, nn.ModuleList, nn.Linear, nn.Identity, nn.Flatten, nn.ReLU, Dense, Stamina}
-_PASSING = (nn.Identity, nn.Flatten)
-_INPUTS = -1  # the place of units before the first layer
-
-
-@dataclass(frozen=True)
-class Links:
-    """What a chain is made of, by dotted name, and its widths when nobody is out.
-
-    Attributes:
-        layers: the linear layers, in their order.
-        units: the units behind each of them, and those before the first at place -1: empty where are none.
-        widths: inputs, units of each hidden layer, outputs.
-        bias: whether each layer has one.
-    """
-
-    layers: tuple[str, ...]
-    units: dict[int, str]
-    widths: tuple[int, ...]
-    bias: tuple[bool, ...]
-
-    @classmethod
-    def of(cls, net: nn.Module) -> Links | None:
-        """Find them, if ``net`` is a chain of layers and units that are known here."""
-        if type(net) not in (MLP, nn.Sequential) or any(map(_is_strange, net.modules())):
-            return None
-        layers: list[str] = []
-        units: dict[int, str] = {}
-        before, *calls, _ = _Tracer().trace(net).nodes
-        for node in calls:
-            if node.all_input_nodes != [before]:
-                return None
-            before, name = node, str(node.target)
-            if node.op == "call_method":
-                if (name, node.args[1:]) != ("flatten", (1,)) or layers:
-                    return None
-                continue
-            module = net.get_submodule(name)
-            if isinstance(module, nn.Linear):
-                layers.append(name)
-            elif not isinstance(module, _PASSING):
-                place = len(layers) - 1
-                if place in units or (place == _INPUTS) is not isinstance(module, InputStamina):
-                    return None
-                units[place] = name
-            elif isinstance(module, nn.Flatten) and (layers or (module.start_dim, module.end_dim) != (1, -1)):
-                return None
-        linear = [net.get_submodule(name) for name in layers]
-        called = [*layers, *units.values()]
-        if not layers or len(set(called)) < len(called) or len(layers) - 1 in units:
-            return None
-        parameters = [each for layer in linear for each in layer.parameters()]
-        if len({*map(id, parameters)}) < len(parameters) or not all(p.requires_grad for p in parameters):
-            return None
-        widths = (linear[0].in_features, *(layer.out_features for layer in linear))
-        return cls(tuple(layers), units, widths, tuple(layer.bias is not None for layer in linear))
-
-    def levels(self, mortal: Sequence[int]) -> list[tuple[int, ...]]:
-        """Widths with fewer and fewer slots in the ``mortal`` layers; the first have one for everybody."""
-        found = [self.widths]
-        most = max((self.widths[place + 1] for place in mortal), default=0)
-        for slots in range(most, 0, -1):
-            widths = list(self.widths)
-            for place in mortal:
-                width = self.widths[place + 1]
-                widths[place + 1] = min(width, -(-width * slots // (most * _MULTIPLE)) * _MULTIPLE)
-            before, after = (sum(a * b for a, b in pairwise(each)) for each in (found[-1], widths))
-            if after <= _SHARE * before and before - after >= _WORTH:
-                found.append(tuple(widths))
-        return found
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, PlasticUnits) or super().is_leaf_module(m, module_qualified_name)
-
-
-def _is_strange(module: nn.Module) -> bool:
-    if type(module) not in {*_KNOWN, InputStamina} or module._forward_hooks or module._forward_pre_hooks:
-        return True
-    return isinstance(module, Stamina) and (module.dim != -1 or module.regularised)
-
 
 Layers = list[tuple[Tensor, Tensor | None]]
 """Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
@@ -131,7 +45,7 @@ class Chain(Nets):
         self._mortal = sorted(
             place for place, unit in units.items() if isinstance(unit, Stamina | InputStamina)
         )
-        self._levels = links.levels([place for place in self._mortal if place != _INPUTS])
+        self._levels = links.levels([place for place in self._mortal if place != INPUTS])
         self._level = 0
         self._priors = priors
         self._ids = {place: _numbers(units[place].alive) for place in self._mortal}
@@ -160,8 +74,14 @@ class Chain(Nets):
             for name, bias in zip(links.layers, links.bias, strict=True)
             for tensor in (state[f"{name}.weight"].mT, *([state[f"{name}.bias"]] if bias else []))
         ]
-        priors = {place: unit.firing_prior for place, unit in units.items() if hasattr(unit, "firing_prior")}
-        return cls(links, units, torch.cat(rows, 1), priors, Plan.of(model, row))
+        priors = {
+            place: unit.firing_prior
+            for place, unit in units.items()
+            if isinstance(unit, Stamina | InputStamina)
+        }
+        chain = cls(links, units, torch.cat(rows, 1), priors, Plan.of(model, row))
+        chain.products = nets.products
+        return chain
 
     def _hold(self, weights: Tensor) -> None:
         self.trained = {"weights": weights}
@@ -177,6 +97,7 @@ class Chain(Nets):
 
     @property
     def size(self) -> int:
+        """See `Nets.size`."""
         return len(self.trained["weights"])
 
     def _views(self, row: Tensor) -> Layers:
@@ -185,7 +106,7 @@ class Chain(Nets):
         start = 0
         for (inputs, outputs), bias in zip(pairwise(self._widths), self._links.bias, strict=True):
             end = start + inputs * outputs
-            weight = row[:, start:end].unflatten(1, (inputs, outputs))
+            weight = row[:, start:end].view(-1, inputs, outputs)
             views.append((weight, row[:, None, end : end + outputs] if bias else None))
             start = end + outputs * bias
         return views
@@ -195,7 +116,6 @@ class Chain(Nets):
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `Nets.losses`."""
         with torch.no_grad():
-            self._inputs = []
             logits = self._forward(x, training=True)
             if loss_of is F.cross_entropy:
                 losses, gradient = _cross_entropy(logits, y)
@@ -222,31 +142,38 @@ class Chain(Nets):
 
     def _forward(self, x: Tensor, training: bool) -> Tensor:
         """The logits, (size, classes, rows): a softmax over the last axis of few classes is slow."""
-        h = self._pass(_INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
-        for place, (weight, bias) in enumerate(self._layers):
+        h = self._pass(INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
+        layers = self._layers
+        if training:
+            self._inputs = []
+            if self.products is not torch.float32:
+                layers = self._views(self.trained["weights"].to(self.products))
+            self._weights = [weight for weight, _ in layers]
+        for place, (weight, bias) in enumerate(layers):
             if training:
+                h = h.to(weight.dtype)
                 self._inputs.append(h)
-            if place == len(self._layers) - 1:
+            if place == len(layers) - 1:
                 h, weight = weight.mT, h.mT
                 bias = None if bias is None else bias.mT
             h = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
-            h = self._pass(place, h, training)
+            h = self._pass(place, h.to(self._layers[0][0].dtype), training)
         return h
 
     def _pass(self, place: int, h: Tensor, training: bool) -> Tensor:
         """Through the units behind a layer, which count if anybody may still die or return."""
         if place not in self._units:
             return h
-        if place != _INPUTS:
+        if place != INPUTS:
             h.clamp_(min=0)
         if place in self._mortal:
             unit = self._units[place]
             if place not in self._stretches:
                 self._stretches[place] = Stretch(unit), unit.alive.unsqueeze(-2).to(h.dtype)
             stretch, mask = self._stretches[place]
-            h = h * mask if place == _INPUTS else h.mul_(mask)
+            h = h * mask if place == INPUTS else h.mul_(mask)
             if training and self._step < self._last:
-                stretch.add(h, h.abs() if place == _INPUTS else h)
+                stretch.add(h, h.abs() if place == INPUTS else h)
                 unit.age.add_(1)
         if training and hasattr(self._units[place], "steps"):
             self._units[place].steps.add_(1)
@@ -256,18 +183,20 @@ class Chain(Nets):
         """From the gradient of the logits to that of everything."""
         gradient = gradient.mT
         for place in reversed(range(len(self._layers))):
-            h, (weight, _), (into, into_bias) = (
-                self._inputs[place],
-                self._layers[place],
-                self._gradients[place],
-            )
-            torch.bmm(h.mT, gradient, out=into)
+            h, weight = self._inputs[place], self._weights[place]
+            into, into_bias = self._gradients[place]
             if into_bias is not None:
                 torch.sum(gradient, 1, keepdim=True, out=into_bias)
+            gradient = gradient.to(h.dtype)
+            if into.dtype == h.dtype:
+                torch.bmm(h.mT, gradient, out=into)
+            else:
+                into.copy_(torch.bmm(h.mT, gradient))
             if place:
                 gradient = torch.bmm(gradient, weight.mT)
                 if place - 1 in self._units:  # all are rectifiers
                     gradient = torch.ops.aten.threshold_backward(gradient, h, 0)
+                gradient = gradient.to(into.dtype)
 
     # life and death
 
@@ -296,7 +225,7 @@ class Chain(Nets):
             self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
             unit.alive.logical_and_(~dies)
             self._born[place] = born
-            if place != _INPUTS:
+            if place != INPUTS:
                 slots = torch.tensor([level[place + 1] for level in self._levels], device=loss.device)
                 need = unit.alive.sum(1) + born.sum(1)
                 fits &= need[:, None] <= slots
@@ -315,7 +244,7 @@ class Chain(Nets):
                 fresh = slots & ~unit.keeps_weights[:, None]
                 self._vacate(place, slots, views)
                 self._vacate(place, fresh, [self._layers])
-                if place != _INPUTS:
+                if place != INPUTS:
                     self._draw(place, fresh)
                 unit.outgoing.masked_fill_(fresh, 0)
                 unit.alive.logical_or_(slots)
@@ -340,7 +269,7 @@ class Chain(Nets):
         nets, slots = left.nonzero(as_tuple=True)
         for each in layers:
             each[place + 1][0][nets, slots] = 0
-            if place != _INPUTS:
+            if place != INPUTS:
                 weight, bias = each[place]
                 weight[nets, :, slots] = 0
                 if bias is not None:
@@ -380,9 +309,7 @@ class Chain(Nets):
         other._choose(rows)
         other._level = level
         slots = {
-            place: other._resize(place, other._widths[place + 1])
-            for place in self._mortal
-            if place != _INPUTS
+            place: other._resize(place, other._widths[place + 1]) for place in self._mortal if place != INPUTS
         }
         weights, *moments = (
             self._moved(tensor, rows, slots) for tensor in (self.trained["weights"], *moments)
@@ -394,6 +321,7 @@ class Chain(Nets):
         """Have so many slots, the living first; gives which of the old ones they are, -1: new."""
         unit, ids = self._units[place], self._ids[place]
         before = ids.shape[1]
+        chosen: Tensor
         if slots <= before:
             chosen = (~unit.alive).long().argsort(dim=1, stable=True)[:, :slots].sort(1).values
             self._ids[place] = ids.gather(1, chosen)
@@ -453,6 +381,11 @@ class Chain(Nets):
         return self._step <= self._last
 
     @property
+    def slots(self) -> tuple[int, ...]:
+        """Slots of each hidden layer."""
+        return self._widths[1:-1]
+
+    @property
     def level(self) -> int:
         """The lower, the fewer slots; 0: all have one."""
         return self._level
@@ -460,7 +393,7 @@ class Chain(Nets):
     def survivors(self, count: str) -> Survivors:
         """See `Nets.survivors`: who is on a path of weights that are not zero."""
         links = [(weight != 0).to(weight.dtype) for weight, _ in self._layers]
-        reached = [self._masked(_INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
+        reached = [self._masked(INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
         for place, link in enumerate(links):
             arrives = (reached[-1].unsqueeze(1) @ link).squeeze(1) > 0
             reached.append(self._masked(place, arrives.to(link.dtype)))
@@ -482,8 +415,7 @@ class Chain(Nets):
         return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
 
     def _masked(self, place: int, pattern: Tensor) -> Tensor:
-        unit = self._units.get(place)
-        return pattern * unit.alive if place in self._mortal else pattern
+        return pattern * self._units[place].alive if place in self._mortal else pattern
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -504,7 +436,7 @@ class Chain(Nets):
             zip(self._links.layers, self._views(row), strict=True)
         ):
             for axis, at in ((1, place - 1), (2, place)):
-                if at in self._ids and at != _INPUTS:
+                if at in self._ids and at != INPUTS:
                     shape = [*weight.shape]
                     shape[axis] = self._links.widths[at + 1]
                     index = self._ids[at].unsqueeze(3 - axis).expand(weight.shape)
@@ -515,7 +447,7 @@ class Chain(Nets):
         return found
 
     def _spread(self, place: int, values: Tensor) -> Tensor:
-        if place not in self._ids or place == _INPUTS:
+        if place not in self._ids or place == INPUTS:
             return values
         full = values.new_zeros(len(values), self._links.widths[place + 1])
         return full.scatter(1, self._ids[place], values)

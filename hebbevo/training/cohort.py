@@ -20,6 +20,7 @@ from hebbevo.nn import plastic_modules, wire
 from hebbevo.nn.attach import settling_factor
 from hebbevo.nn.neighbours import connect
 from hebbevo.training.chain import Chain
+from hebbevo.training.halving import Standard
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.parts import Part, restructured
 from hebbevo.training.recipe import Measurement, Recipe
@@ -27,6 +28,7 @@ from hebbevo.training.stack import Called, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
+_TELLING = 0.5  # part of the variance of the ends that headings have to explain, or they say nothing
 
 Function = Callable[[Tensor, Tensor], Tensor]
 """Of a net's outputs for some rows, and these rows' labels."""
@@ -93,6 +95,7 @@ class Cohort:
         self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
         self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
         self._history: list[_State] = []
+        self._headings: dict[int, tuple[float, float] | None] = {}  # of who was stopped
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
             nets.call(lambda net: self._connect(net, total))
@@ -105,6 +108,7 @@ class Cohort:
         steps = torch.arange(1, total + 1, device=rows.x.device)
         due = nets.call(partial(_due, steps=steps))
         self._due = due.any(dim=0).cpu().numpy()
+        nets.products = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
         # a net of the user's alone is trained as in an ordinary loop, bit for bit
         whole = None if recipe.own and nets.size == 1 else Chain.of(nets, model, row)
@@ -114,11 +118,43 @@ class Cohort:
         everyone = torch.arange(nets.size, device=rows.x.device)
         self._parts = [Part(everyone, whole or nets, optimizer)]
 
-    def train(self) -> list[Measurement]:
-        """Train every net for all epochs and measure it after each."""
-        for _ in range(self._recipe.epochs):
+    def train(self, standard: Standard | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
+        """Train every net for all epochs and measure it after each.
+
+        Args:
+            standard: says at its rungs who is stopped; by default nobody is.
+            trials: which trial each net is of, for replicates are judged by their means.
+        """
+        for epoch in range(1, self._recipe.epochs + 1):
             self.train_epoch()
+            if standard and epoch in standard.rungs:
+                self._judge(standard, trials)
+                if not self._parts:
+                    break
         return self.measurements()
+
+    def _judge(self, standard: Standard, trials: Sequence[object]) -> None:
+        """Stop the nets of trials that are not worth to go on with."""
+        rows: dict[object, list[int]] = {}
+        for row in sorted(torch.cat([part.rows for part in self._parts]).tolist()):
+            rows.setdefault(trials[row], []).append(row)
+        accuracy = torch.stack([each.scores for each in self._history], 1)
+        survivors = torch.stack([each.survivors for each in self._history], 1).cpu().double()
+        judged = [own for own in rows.values() if accuracy[own].isfinite().all()]
+        if not judged:
+            return
+        verdicts = standard.judge(
+            *(torch.stack([each[own].mean(0) for own in judged]).numpy() for each in (accuracy, survivors))
+        )
+        telling = standard.known[len(self._history)] >= _TELLING
+        stopped = {
+            row: v.heading if telling else None
+            for own, v in zip(judged, verdicts, strict=True)
+            if v.stopped
+            for row in own
+        }
+        self._headings |= stopped
+        self.stop(torch.tensor(list(stopped), dtype=torch.int64, device=self._rows.x.device))
 
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
@@ -147,6 +183,8 @@ class Cohort:
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
                 neurons=self._neurons,
                 notes=tuple(dict.fromkeys(self._notes)),
+                stopped=row in self._headings,
+                heading=self._headings.get(row),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from hebbevo.data import Split
 from hebbevo.knobs import Value
+from hebbevo.space import canonical
 from hebbevo.training.cohort import Cohort, Rows
+from hebbevo.training.halving import Standard
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
-from hebbevo.training.stack import Alone, Nets, Stack, difference, structure
+from hebbevo.training.stack import Alone, Called, Stack, difference, structure
 
 _CHECKED_STEPS = 2
 _NO_MEMORY = (  # as PyTorch, oneDNN, C++, CUDA and the loader of libraries say it
@@ -33,13 +35,17 @@ _TOLERANCE = 1e-2  # of rounding; a wrong net is off by about as much as it is l
 
 @dataclass(frozen=True)
 class _Member:
-    """A net to train, the values of its training's knobs, and its seed; ``kind`` says who goes with whom."""
+    """A net to train, the values of its training's knobs, its seed, and of which genome it is.
+
+    ``kind`` says who goes with whom.
+    """
 
     build: Callable[[], nn.Module]
     net: nn.Module
     values: Mapping[str, Value]
     seed: int
     kind: object
+    genome: str
 
     @classmethod
     def of(cls, recipe: Recipe, candidate: Candidate) -> _Member:
@@ -47,7 +53,8 @@ class _Member:
         seed, values = candidate.seed(recipe.seed), recipe.values(candidate.genome)
         build = partial(recipe.network.build, recipe.given(candidate.genome), seed)
         net = build()
-        return cls(build, net, values, seed, (values["optimizer"], structure(net)))
+        kind = values["optimizer"], structure(net)
+        return cls(build, net, values, seed, kind, canonical(candidate.genome))
 
     def again(self) -> _Member:
         """The same with the net built anew: a forward pass may leave traces in what is no tensor."""
@@ -55,9 +62,15 @@ class _Member:
 
 
 def train(
-    recipe: Recipe, candidates: Sequence[Candidate], split: Split, device: torch.device
+    recipe: Recipe,
+    candidates: Sequence[Candidate],
+    split: Split,
+    device: torch.device,
+    standard: Standard | None = None,
 ) -> list[Measurement]:
     """Train every candidate; what each reaches does not depend on the others, up to float rounding.
+
+    A ``standard`` stops candidates on the way whose genomes are not worth to go on with.
 
     Nets of one structure are stacked, unless a trial of two steps shows that a net in a stack is not what it
     is alone. A training that diverges is a measurement with a ``failure``, and so is one that raises.
@@ -66,20 +79,81 @@ def train(
         MemoryError: or what PyTorch raises in its place (`ran_out_of_memory`), for that is not about a
             training but about all that are here at once.
     """
-    measured: dict[int, Measurement] = {}
+    members, measured = _built(recipe, candidates)
+    rows = Rows.of(split, recipe.network.shape, device)
+    for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
+        measured.update(
+            zip(group, _measured(recipe, [members[row] for row in group], rows, note, standard), strict=True)
+        )
+    return [measured[row] for row in range(len(candidates))]
+
+
+def _built(
+    recipe: Recipe, candidates: Sequence[Candidate]
+) -> tuple[dict[int, _Member], dict[int, Measurement]]:
+    """The members by row, and a failed training in the place of each that cannot be built."""
     members: dict[int, _Member] = {}
+    failed: dict[int, Measurement] = {}
     for row, candidate in enumerate(candidates):
         try:
             members[row] = _Member.of(recipe, candidate)
         except (Exception, SystemExit) as error:  # a failed training is a recorded value
             _raise_if_out_of_memory(error)
-            measured[row] = Measurement.failed(told(error))
+            failed[row] = Measurement.failed(told(error))
+    return members, failed
+
+
+def network_of(
+    recipe: Recipe,
+    candidates: Sequence[Candidate],
+    split: Split,
+    device: torch.device,
+    row: int,
+    epoch: int,
+    stops: Sequence[int | None],
+) -> tuple[nn.Module, Measurement]:
+    """Train a cohort again and give the network of the candidate at ``row`` as it was after ``epoch``.
+
+    Args:
+        recipe: what the trainings share; this, the cohort, the data and the device must be those of then.
+        candidates: of the cohort.
+        split: the data.
+        device: what to train on.
+        row: of the candidate.
+        epoch: 1 is the first.
+        stops: after how many epochs each candidate was stopped, or ``None``.
+
+    Returns:
+        The network, and what was measured up to that epoch.
+    """
+    members, _ = _built(recipe, candidates)
     rows = Rows.of(split, recipe.network.shape, device)
-    for group, note in list(_groups(recipe, members, rows)):  # all before any net is trained
-        measured.update(
-            zip(group, _measured(recipe, [members[row] for row in group], rows, note), strict=True)
+    [group] = [group for group, _ in _groups(recipe, members, rows) if row in group]
+    try:
+        cohort = _trained_to(
+            recipe, [members[place] for place in group], rows, epoch, [stops[i] for i in group]
         )
-    return [measured[row] for row in range(len(candidates))]
+    except (Exception, SystemExit) as error:  # then each of them was trained alone, too
+        _raise_if_out_of_memory(error)
+        group = [row]
+        cohort = _trained_to(recipe, [members[row].again()], rows, epoch, [None])
+    place = group.index(row)
+    net = members[row].build().to(device)
+    # names of tied weights but the first are missing
+    net.load_state_dict({name: tensor[place] for name, tensor in cohort.state.items()}, strict=False)
+    return net, cohort.measurements()[place]
+
+
+def _trained_to(
+    recipe: Recipe, members: Sequence[_Member], rows: Rows, epoch: int, stops: Sequence[int | None]
+) -> Cohort:
+    with _drawing_from(members[0].seed, rows.x.device):
+        cohort = _cohort(recipe, members, rows)
+        for done in range(1, epoch + 1):
+            cohort.train_epoch()
+            stopped = [place for place, stop in enumerate(stops) if stop == done < epoch]
+            cohort.stop(torch.tensor(stopped, dtype=torch.int64, device=rows.x.device))
+    return cohort
 
 
 def _groups(recipe: Recipe, members: Mapping[int, _Member], rows: Rows) -> Iterator[tuple[list[int], str]]:
@@ -101,22 +175,25 @@ def _groups(recipe: Recipe, members: Mapping[int, _Member], rows: Rows) -> Itera
             yield from (([row], note) for row in group)
 
 
-def _measured(recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str) -> list[Measurement]:
+def _measured(
+    recipe: Recipe, members: Sequence[_Member], rows: Rows, note: str, standard: Standard | None
+) -> list[Measurement]:
     try:
         with _drawing_from(members[0].seed, rows.x.device):
-            measured = _cohort(recipe, members, rows).train()
+            trials = [each.genome for each in members]
+            measured = _cohort(recipe, members, rows).train(standard, trials)
     except (Exception, SystemExit) as error:  # a failed training is a recorded value
         _raise_if_out_of_memory(error)
         if len(members) == 1:
             return [Measurement.failed(told(error))]
         why = f"trained alone: its stack failed ({told(error)})"  # perhaps only one net in it did
-        return [own for each in members for own in _measured(recipe, [each], rows, why)]
+        return [own for each in members for own in _measured(recipe, [each], rows, why, standard)]
     return [replace(each, notes=(*each.notes, note)) for each in measured] if note else measured
 
 
 def _cohort(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> Cohort:
     modules, device = [each.net for each in members], rows.x.device
-    nets: Nets = Stack(modules, device) if len(members) > 1 else Alone(modules[0], device)
+    nets: Called = Stack(modules, device) if len(members) > 1 else Alone(modules[0], device)
     return Cohort(recipe, nets, [each.values for each in members], members[0].build(), rows)
 
 

@@ -89,9 +89,6 @@ class AdamW(StackedOptimizer):
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         super().__init__(parameters, knobs)
         self._steps = torch.zeros((), device=self.learning_rate.device)
-        self._views_of: Mapping[str, Tensor] = {}
-        self._moments_of: Mapping[str, tuple[Tensor, ...]] = {}
-        self._by_net: list[tuple[tuple[Tensor, ...], ...]] = []
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """First and second moment."""
@@ -99,33 +96,60 @@ class AdamW(StackedOptimizer):
 
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
-        """Take one step: w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps).
-
-        PyTorch's fused kernel passes once over the memory where separate operations pass seven times; its
-        public front end costs as much again as the kernel on nets of this size.
-        """
+        """Take one step: w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps)."""
         self._steps = self._steps + 1  # parts that came of one optimiser count for themselves
         weights = [weight.detach() for weight in parameters.values()]
-        if (
-            self._views_of is not parameters or self._moments_of is not self.moments
-        ):  # views that stay the same from step to step
-            self._views_of, self._moments_of = parameters, self.moments
-            first, second = zip(*(self.moments[name] for name in parameters), strict=True)
-            self._by_net = [_by_net(stack) for stack in (weights, first, second)]
-        rates = (self.learning_rate * factor).tolist()
-        decays = self.weight_decay.tolist()
+        moments = [self.moments[name] for name in parameters]
+        if self._steps.is_cpu:
+            self._by_net(weights, grads, moments, factor)
+        else:
+            self._at_once(weights, grads, moments, factor)
+
+    def _by_net(
+        self,
+        weights: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        moments: Sequence[tuple[Tensor, ...]],
+        factor: Tensor,
+    ) -> None:
+        """Net by net, for PyTorch's fused kernel takes one rate for all.
+
+        It passes once over the memory where separate operations pass seven times; its public front end costs
+        as much again as the kernel on nets of this size.
+        """
         # the kernel walks through memory and looks at no strides
         grads = [
             grad if grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
             for weight, grad in zip(weights, grads, strict=True)
         ]
-        rows = zip(*self._by_net, _by_net(grads), rates, decays, strict=True)
-        for weight, m, v, grad, rate, decay in rows:
+        stacks = weights, grads, *zip(*moments, strict=True)
+        rates = (self.learning_rate * factor).tolist(), self.weight_decay.tolist()
+        for weight, grad, m, v, rate, decay in zip(*map(_nets, stacks), *rates, strict=True):
             torch._fused_adamw_(
                 weight, grad, m, v, [], [self._steps] * len(weight),
                 lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=self.eps,
                 amsgrad=False, maximize=False,
             )  # fmt: skip
+
+    def _at_once(
+        self,
+        weights: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        moments: Sequence[tuple[Tensor, ...]],
+        factor: Tensor,
+    ) -> None:
+        """All nets by separate operations, which the host does not wait for on a GPU."""
+        rate = self.learning_rate * factor
+        shrink = 1 - rate * self.weight_decay
+        steps = self._steps.double()  # 1 - 0.999 has few digits left in float32
+        size = rate / (1 - self.beta1**steps).to(rate.dtype)
+        root = (1 - self.beta2**steps).sqrt().to(rate.dtype)
+        for weight, grad, (m, v) in zip(weights, grads, moments, strict=True):
+            rows = (-1, *(1,) * (weight.dim() - 1))
+            m.lerp_(grad, 1 - self.beta1)
+            v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
+            update = m / (v.sqrt() / root + self.eps)
+            weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)
 
 
 class SGD(StackedOptimizer):
@@ -156,9 +180,9 @@ class SGD(StackedOptimizer):
 OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
-def _by_net(stacks: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+def _nets(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Views of stacked tensors, net by net."""
-    return tuple(zip(*(stack.unbind() for stack in stacks), strict=True))
+    return list(zip(*(stack.unbind() for stack in stacks), strict=True))
 
 
 def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,9 +44,13 @@ def restructured(parts: Sequence[Part], neighbours: Mapping[str, Neighbours], lo
 
     ``loss`` is a running mean of every net of the cohort. A net's level depends on that net alone.
     """
-    chains = [part for part in parts if isinstance(part.nets, Chain) and part.nets.eventful]
-    others = [part for part in parts if part not in chains]
+    quiet: list[Part] = []
+    chains: list[tuple[Part, Chain]] = []
     for part in parts:
+        if isinstance(part.nets, Chain) and part.nets.eventful:
+            chains.append((part, part.nets))
+            continue
+        quiet.append(part)
         if isinstance(part.nets, Called):
             part.nets.call(
                 lambda net, moments, loss: _restructure(net, neighbours, moments, loss),
@@ -54,15 +58,12 @@ def restructured(parts: Sequence[Part], neighbours: Mapping[str, Neighbours], lo
                 loss[part.rows],
                 stacked=True,
             )
-    if not chains:
-        return list(parts)
-    levels = [part.nets.die(loss[part.rows], *part.optimizer.moments.values()) for part in chains]
-    if any((level != part.nets.level).any() for part, level in zip(chains, levels, strict=True)):
+    levels = [nets.die(loss[part.rows], *part.optimizer.moments.values()) for part, nets in chains]
+    if any((wanted != nets.level).any() for (_, nets), wanted in zip(chains, levels, strict=True)):
         chains = _by_level(chains, levels)
-    for part in chains:
-        [moments] = part.optimizer.moments.values()
-        part.nets.live(moments)
-    return [*others, *chains]
+    for part, nets in chains:
+        nets.live(*part.optimizer.moments.values())
+    return [*quiet, *(part for part, _ in chains)]
 
 
 def _restructure(
@@ -73,25 +74,25 @@ def _restructure(
     return loss  # `vmap` wants a result
 
 
-def _by_level(parts: Sequence[Part], levels: Sequence[Tensor]) -> list[Part]:
+def _by_level(chains: Sequence[tuple[Part, Chain]], levels: Sequence[Tensor]) -> list[tuple[Part, Chain]]:
     """Nets of one level together, whatever part they were in."""
-    pieces: dict[int, list[Part]] = {}
-    for part, wanted in zip(parts, levels, strict=True):
-        for level in wanted.unique().tolist():
+    pieces: dict[int, list[tuple[Part, Chain]]] = {}
+    for (part, nets), wanted in zip(chains, levels, strict=True):
+        for level in sorted({*wanted.tolist()}):
             rows = (wanted == level).nonzero().flatten()
-            if level == part.nets.level and len(rows) == len(part.rows):
-                pieces.setdefault(level, []).append(part)
-                continue
-            [(name, moments)] = part.optimizer.moments.items()
-            nets, moments = part.nets.at_level(level, rows, moments)
-            optimizer = part.optimizer.of(rows, {name: tuple(moments)})
-            pieces.setdefault(level, []).append(Part(part.rows[rows], nets, optimizer))
+            piece = part, nets
+            if level != nets.level or len(rows) < len(part.rows):
+                [(name, moments)] = part.optimizer.moments.items()
+                own, moved = nets.at_level(level, rows, moments)
+                piece = Part(part.rows[rows], own, part.optimizer.of(rows, {name: tuple(moved)})), own
+            pieces.setdefault(level, []).append(piece)
     return [_joined(pieces[level]) for level in sorted(pieces)]
 
 
-def _joined(parts: Sequence[Part]) -> Part:
-    if len(parts) == 1:
-        return parts[0]
-    nets = Chain.joined([part.nets for part in parts])
-    optimizer = type(parts[0].optimizer).joined([part.optimizer for part in parts])
-    return Part(torch.cat([part.rows for part in parts]), nets, optimizer)
+def _joined(pieces: Sequence[tuple[Part, Chain]]) -> tuple[Part, Chain]:
+    if len(pieces) == 1:
+        return pieces[0]
+    nets = Chain.joined([nets for _, nets in pieces])
+    optimizers = [part.optimizer for part, _ in pieces]
+    rows = torch.cat([part.rows for part, _ in pieces])
+    return Part(rows, nets, type(optimizers[0]).joined(optimizers)), nets

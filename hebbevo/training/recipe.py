@@ -26,6 +26,7 @@ class Recipe:
         count: what survivors are: ``neurons`` or ``connections``.
         loss: the user's function (outputs, labels) -> loss as ``package.module:name``, else cross entropy.
         score: the user's function (outputs, labels) -> 0..1, likewise, else accuracy.
+        precision: of matrix products while nets train, ``float32`` or ``bfloat16``; all else is float32.
     """
 
     network: Blueprint
@@ -37,6 +38,7 @@ class Recipe:
     count: str = "neurons"
     loss: str | None = None
     score: str | None = None
+    precision: str = "float32"
 
     @property
     def own(self) -> bool:
@@ -81,6 +83,8 @@ class Measurement:
         failure: why the training failed, or ``None``.
         neurons: hidden neurons, or connections, at the start; 0 if not known, for the training never began.
         notes: what could not be followed or stacked.
+        stopped: whether it was stopped early.
+        heading: the (accuracy, survivors) that it was then expected to reach; ``None``: not known.
     """
 
     accuracy: tuple[float, ...]
@@ -91,6 +95,8 @@ class Measurement:
     failure: str | None = None
     neurons: int = 0
     notes: tuple[str, ...] = ()
+    stopped: bool = False
+    heading: tuple[float, float] | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

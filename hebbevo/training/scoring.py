@@ -17,7 +17,7 @@ class Score:
     """What a trial has reached, over its replicates.
 
     Attributes:
-        values: mean (accuracy, survivors), or ``None`` if a replicate failed.
+        values: mean (accuracy, survivors), or ``None`` if a replicate failed or was stopped.
         details: JSON-able, kept with the trial.
     """
 
@@ -41,8 +41,10 @@ def score(measurements: Sequence[Measurement]) -> Score:
         return Score(None, {"failure": failures[0], **known, "seconds": seconds})
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
+    epochs = min(len(each.accuracy) for each in measurements)  # replicates that train alone stop alone
+    stopped = [each for each in measurements if each.stopped]
     return Score(
-        (fmean(accuracies), fmean(survivors)),
+        None if stopped else (fmean(accuracies), fmean(survivors)),
         {
             "accuracy_sd": _sd(accuracies),
             "survivors_sd": _sd(survivors),
@@ -57,10 +59,22 @@ def score(measurements: Sequence[Measurement]) -> Score:
                 for accuracy, survived in zip(accuracies, survivors, strict=True)
             ],
             **({"notes": notes} if (notes := _union(each.notes for each in measurements)) else {}),
-            "epochs": len(measurements[0].accuracy),
+            "epochs": epochs,
             "seconds": seconds,
+            **({"stopped": _stopped(stopped, epochs)} if stopped else {}),
         },
     )
+
+
+def _stopped(measurements: Sequence[Measurement], epochs: int) -> dict[str, Any]:
+    """After how many epochs replicates were stopped, where they were heading, if that is known, and why."""
+    headings = [each.heading for each in measurements if each.heading]
+    if not headings:
+        reason = f"after {epochs} epochs it promised less than others at that age"
+        return {"epoch": epochs, "heading": None, "reason": reason}
+    accuracy, survivors = _means(headings)
+    reason = f"after {epochs} epochs it was heading for {accuracy:.3f} with {survivors:.4g}, which is beaten"
+    return {"epoch": epochs, "heading": [accuracy, survivors], "reason": reason}
 
 
 def _sd(values: Sequence[float]) -> float | None:
@@ -68,7 +82,7 @@ def _sd(values: Sequence[float]) -> float | None:
 
 
 def _means(rows: Any) -> list[float]:
-    return [math.fsum(column) / len(column) for column in zip(*rows, strict=True)]
+    return [math.fsum(column) / len(column) for column in zip(*rows, strict=False)]
 
 
 def _union(rows: Iterable[Sequence[str]]) -> list[str]:

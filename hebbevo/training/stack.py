@@ -20,7 +20,6 @@ from torch.utils._pytree import tree_map_only
 from hebbevo.nn import Plastic
 from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
 
-
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of a net's outputs for some rows, and these rows' labels."""
 
@@ -30,9 +29,11 @@ class Nets(ABC):
 
     Attributes:
         trained: what the optimiser changes, in place; by name, (size, *shape).
+        products: type of matrix products in training.
     """
 
     trained: dict[str, Tensor]
+    products: torch.dtype = torch.float32
 
     @property
     def size(self) -> int:
@@ -50,7 +51,7 @@ class Nets(ABC):
 
     @abstractmethod
     def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Gradients, or what else there is of ``trained``, by the parameters' dotted names, (size, *shape)."""
+        """Gradients, or what else there is of ``trained``, by the parameters' names, (size, *shape)."""
 
     @abstractmethod
     def outputs(self, x: Tensor) -> Tensor:
@@ -110,7 +111,8 @@ class Called(Nets):
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `Nets.losses`."""
-        losses = self.call(lambda net: loss_of(net(x), y), training=True)
+        with torch.autocast(x.device.type, self.products, enabled=self.products is not torch.float32):
+            losses = self.call(lambda net: loss_of(net(x), y), training=True)
         if not isinstance(losses, Tensor) or losses.dim() != 1:
             raise ValueError(f"the loss of a minibatch {described(losses)}; return a tensor with one number")
         return losses.detach(), self.gradients(losses)

@@ -32,8 +32,8 @@ class Puppet:
     def begin(self):
         return done(ConnectionError("gone") if self.gone else self._crew.starts(self))
 
-    def train(self, candidates):
-        return done(ConnectionError("gone") if self.gone else self._crew.trains(self, candidates))
+    def train(self, batch):
+        return done(ConnectionError("gone") if self.gone else self._crew.trains(self, batch))
 
     def lost(self, error):
         fault = Fault.MEMORY if "memory" in str(error) else Fault.CRASH
@@ -46,7 +46,7 @@ class Puppet:
 class Puppets(Crew):
     """``starts`` and ``trains`` say what comes of it: a result, or an exception if the worker is gone."""
 
-    def __init__(self, workers, starts=lambda _: "", trains=lambda _, candidates: [FINE] * len(candidates)):
+    def __init__(self, workers, starts=lambda _: "", trains=lambda _, batch: [FINE] * len(batch.candidates)):
         self.told = []
         super().__init__(workers, self.told.append)
         self.starts, self.trains = starts, trains
@@ -91,7 +91,7 @@ def test_where_nobody_can_tell_that_they_died_together_one_attempt_tells():
 
 @pytest.mark.parametrize("fault", ["killed for its memory", "crashed"])
 def test_a_worker_that_is_gone_is_replaced_whatever_it_died_of(fault):
-    def trains(worker, candidates):
+    def trains(worker, batch):
         return RuntimeError(fault) if worker is crew.hired[0] else [FINE]
 
     crew = settled(Puppets(1, trains=trains))
@@ -104,7 +104,7 @@ def test_a_worker_that_is_gone_is_replaced_whatever_it_died_of(fault):
 def test_a_worker_that_says_that_it_had_no_room_stays():
     attempts = []
 
-    def trains(worker, candidates):
+    def trains(worker, batch):
         attempts.append(worker.name)
         return Lost(Fault.MEMORY, "no room", worker.name) if len(attempts) == 1 else [FINE]
 
@@ -118,7 +118,7 @@ def test_replacements_that_cannot_begin_do_not_stop_those_who_train():
     def starts(worker):
         return "" if worker in crew.hired[:2] else ConnectionError("a bad node")
 
-    def trains(worker, candidates):
+    def trains(worker, batch):
         return RuntimeError("crashed") if worker is crew.hired[1] else [FINE]
 
     crew = Puppets(2, starts, trains)

@@ -10,6 +10,8 @@ import pytest
 from hebbevo.goal import Goal
 from hebbevo.pareto import front
 
+EPOCHS = 20
+POINT = ["trial", "epoch", "accuracy", "survivors"]
 SCORES = ["accuracy", "accuracy_sd", "survivors", "survivors_sd"]
 GENOME = {
     "unactivation_penalty": {"low": 1e-2, "high": 100, "log": True},
@@ -28,6 +30,7 @@ class FakeStudy:
     goal: Goal = field(default_factory=Goal)
     count: str = "neurons"
     alone: str = ""
+    passed: tuple = ()  # (trial, epoch, accuracy, survivors) of earlier epochs
     name: str = "stamina"
     dataset: str = "digits"
     store: Path = Path("studies/stamina.db")
@@ -40,7 +43,7 @@ class FakeStudy:
         return {
             "version": 1,
             "name": self.name,
-            "task": {"dataset": self.dataset, "epochs": 20, "batch_size": 64, "target": None},
+            "task": {"dataset": self.dataset, "epochs": EPOCHS, "batch_size": 64, "target": None},
             "network": {
                 "family": "mlp",
                 "hidden": [128, 128],
@@ -62,31 +65,47 @@ class FakeStudy:
     def trials(self):
         return self.judged()
 
+    def points(self):
+        return self.states()
+
+    def states(self):
+        ends = self.frame.query("state == 'complete'").assign(epoch=EPOCHS)[POINT]
+        frame = pd.DataFrame([*self.passed, *ends.itertuples(index=False)], columns=POINT)
+        frame = frame.astype(dict(zip(POINT, [int, int, float, float], strict=True)))
+        frame = frame.sort_values(["trial", "epoch"], ignore_index=True)
+        met = np.array([self.goal.excess(point) <= 0 for point in self.values(frame)], dtype=bool)
+        return frame.assign(feasible=met, finished=frame["epoch"] == EPOCHS)
+
     def front(self):
-        feasible = self.shown("feasible")
-        return feasible.iloc[front(self.points(feasible))].reset_index(drop=True)
+        feasible = self.states().query("feasible")
+        return self.shown(feasible.iloc[front(self.values(feasible))])
 
     def best(self):
-        feasible = self.shown("feasible")
+        feasible = self.states().query("feasible")
         if self.goal.dimension > 1 or feasible.empty:
             return None
-        return feasible.iloc[np.argmin([self.goal.losses(point) for point in self.points(feasible)])]
+        losses = [self.goal.losses(point) for point in self.values(feasible)]
+        return self.shown(feasible.iloc[[np.argmin(losses)]]).iloc[0]
 
     def nearest(self):
-        complete = self.shown("state == 'complete'")
-        if complete.empty or not self.shown("feasible").empty:
+        points = self.states()
+        if points.empty or points["feasible"].any():
             return None
-        return complete.iloc[np.argmin([self.goal.excess(point) for point in self.points(complete)])]
+        excesses = [self.goal.excess(point) for point in self.values(points)]
+        return self.shown(points.iloc[[np.argmin(excesses)]]).iloc[0]
 
-    def points(self, frame):
+    def values(self, frame):
         return frame[["accuracy", "survivors"]].to_numpy(dtype=float)
 
-    def shown(self, which):
+    def shown(self, points):
         genes = [f"genome.{gene}" for gene in self.genome]
-        return self.judged().query(which)[["trial", *SCORES, "neurons", *genes]]
+        known = self.judged().drop(columns=["accuracy", "survivors", "feasible"])
+        rows = points.merge(known, on="trial")
+        rows.loc[~rows["finished"], ["accuracy_sd", "survivors_sd"]] = np.nan
+        return rows[["trial", "epoch", *SCORES, "neurons", *genes]]
 
     def judged(self):
-        met = np.array([self.goal.excess(point) <= 0 for point in self.points(self.frame)], dtype=bool)
+        met = np.array([self.goal.excess(point) <= 0 for point in self.values(self.frame)], dtype=bool)
         return self.frame.assign(feasible=(self.frame["state"] == "complete") & met)
 
 

@@ -125,12 +125,16 @@ def test_a_study_is_read_once_so_that_a_running_search_cannot_contradict_itself(
             calls.append("trials")
             return super().trials()
 
+        def points(self):
+            calls.append("points")
+            return super().points()
+
         def front(self):
             calls.append("front")
             return super().front()
 
     write(Counted(small.frame), tmp_path)
-    assert calls == ["trials", "front"]
+    assert calls == ["trials", "points", "front"]
 
 
 def test_the_summary_says_the_best_and_the_smallest_within_a_point(small):
@@ -168,7 +172,7 @@ def test_the_table_of_the_front_holds_every_genome_in_order(small):
     rows = small.front()
     first = rows.iloc[1]
     cells = (
-        f"{first['trial']}{100 * first['accuracy']:.1f} ± {100 * first['accuracy_sd']:.1f} %"
+        f"{first['trial']}20{100 * first['accuracy']:.1f} ± {100 * first['accuracy_sd']:.1f} %"
         f"{first['survivors']:.0f} ± "
     )
     assert cells in document.text
@@ -487,3 +491,84 @@ def test_copies_are_counted_in_the_summary(small):
     frame = small.frame.assign(copy_of=pd.array([None] * 9 + [0, 0, 1], dtype="Int64"))
     assert "of them copies3" in Document(summary(replace(small, frame=frame)).body).text
     assert "copies" not in Document(summary(small).body).text
+
+
+# --- earlier epochs ---
+
+
+@pytest.fixture
+def passing(small):
+    """Two trials, the second of which had a point of the front 14 epochs before its end."""
+    frame = small.frame.iloc[:2].assign(
+        state="complete",
+        accuracy=[0.98, 0.5],
+        survivors=[200.0, 60.0],
+        **{"genome.unactivation_penalty": [0.5, 4.0]},
+    )
+    return replace(small, frame=frame, chance=0.0, passed=((1, 2, 0.6, 256.0), (1, 6, 0.975, 128.0)))
+
+
+def test_points_of_earlier_epochs_have_a_symbol_a_legend_and_an_epoch_of_their_own(passing):
+    body = front(passing).body
+    drawn = {trace.get("name"): trace for trace in traces(body)[0]}
+    early = drawn["front, at an earlier epoch"]
+    assert (early["x"], early["y"], early["marker"]["symbol"]) == ([128.0], [0.975], "diamond-open")
+    assert early["hovertext"][0].startswith("<b>trial 1 after 6 of 20 epochs</b><br>accuracy 97.5 %<br>")
+    assert (drawn["front"]["x"], drawn["front"]["marker"]["symbol"]) == ([60.0, 200.0], "circle")
+    assert drawn["front"]["hovertext"][0].startswith("<b>trial 1</b>")
+    assert drawn["other trials"]["x"] == []
+    text = Document(body).text
+    assert "1 of them, the open diamonds, are networks at an earlier epoch of their training" in text
+    assert "16" + "97.5 %128" in text  # trial, epoch and no spread
+
+
+def test_a_trial_that_is_on_the_front_only_at_an_earlier_epoch_is_still_among_the_others(passing):
+    frame = passing.frame.assign(accuracy=[0.98, 0.4], survivors=[60.0, 60.0])
+    drawn = {trace.get("name"): trace for trace in traces(front(replace(passing, frame=frame)).body)[0]}
+    assert drawn["other trials"]["y"] == [0.4]
+
+
+def test_without_points_of_earlier_epochs_nothing_is_said_of_them(small):
+    text = page(small)
+    assert "earlier epoch" not in text[text.index("</script>") :] and "diamond" not in front(small).body
+
+
+def test_the_summary_says_after_which_epoch_a_network_is_that_small_and_counts_such_points(passing):
+    text = Document(summary(passing).body).text
+    assert (
+        "The best network reaches 98.0 % with 200 of 256 neurons (78.1 %, trial 0); within one point of it, "
+        "at 97.5 %, the smallest gets by with 128 of 256 neurons (50.0 %, trial 1 after 6 of 20 epochs)."
+    ) in text
+    assert "on the front3" in text and "of them at an earlier epoch1" in text
+    area = 0.5 * (256 - 60) + 0.475 * (256 - 128) + 0.005 * (256 - 200)
+    assert f"hypervolume{area / 256:.4f}" in text
+
+
+def test_two_points_of_one_trial_can_be_the_best_and_the_smallest_within_a_point(passing):
+    text = Document(summary(replace(passing, frame=passing.frame.assign(accuracy=0.97))).body).text
+    best = "The best network reaches 97.5 % with 128 of 256 neurons (50.0 %, trial 1 after 6 of 20 epochs)"
+    assert f"{best}; within one point of it, at 97.0 %, the smallest gets by with 60 of" in text
+
+
+def test_the_progress_counts_a_trials_earlier_epochs_with_it(passing):
+    text = Document(progress(passing).body).text
+    area = 0.5 * (256 - 60) + 0.475 * (256 - 128) + 0.005 * (256 - 200)
+    assert f"Trial 1 brought it within 1 % of its last value, {area / 256:.4f}." in text
+
+
+def test_the_window_shows_points_of_earlier_epochs_where_they_were(passing):
+    body = window(passing).body
+    assert "open diamonds are networks at an earlier epoch" in Document(body).text
+    assert "from 0.5 to 4 (shaded)" in Document(body).text
+    symbols = re.findall(r'"symbol":\[(.*?)\]', body)
+    assert sorted(",".join(symbols).split(",")) == sorted(2 * ['"circle"', '"circle"', '"diamond-open"'])
+
+
+def test_trials_that_were_stopped_are_counted_and_their_points_shown(passing, tmp_path):
+    scores = ["accuracy", "accuracy_sd", "survivors", "survivors_sd"]
+    frame = passing.frame.assign(state="stopped", **dict.fromkeys(scores, np.nan))
+    write(replace(passing, frame=frame), tmp_path)
+    text = Document((tmp_path / "report.html").read_text(encoding="utf-8")).text
+    assert "trials done0stopped early2failed0" in text
+    assert "on the front1of them at an earlier epoch1" in text and "The best network reaches 97.5 %" in text
+    assert png_size((tmp_path / "front.png").read_bytes()) == (1600, 1000)

@@ -587,9 +587,9 @@ def test_nets_of_one_structure_stack_beside_others_without_a_note(monkeypatch):
     sizes = []
 
     class Recording(inner.Cohort):
-        def train(self):
+        def train(self, *args):
             sizes.append(self._size)
-            return super().train()
+            return super().train(*args)
 
     monkeypatch.setattr(inner, "Cohort", Recording)
     genomes = [{"act": act, **rate} for act in ("relu", "tanh") for rate in RATES]

@@ -91,6 +91,38 @@ def test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters(
                 assert_close(ours[row], theirs)
 
 
+def test_all_nets_at_once_are_updated_like_net_by_net(monkeypatch):
+    monkeypatch.setattr(AdamW, "_by_net", AdamW._at_once)
+    test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters("adamw")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_nets_that_part_and_come_together_again_go_on_with_their_own_state(name):
+    parameters, whole = start(), start()
+    optimizer, straight = OPTIMIZERS[name](parameters, HYPER), OPTIMIZERS[name](whole, HYPER)
+    order = torch.tensor([2, 0, 3, 1])
+    for step, grads in gradients():
+        straight.step(whole, grads, factors(step))
+        if step < 20:
+            optimizer.step(parameters, grads, factors(step))
+            continue
+        halves = []
+        for rows in (order[:2], order[2:]):
+            moments = {key: tuple(each[rows] for each in own) for key, own in optimizer.moments.items()}
+            part = optimizer.of(rows, moments)
+            own = {key: value[rows] for key, value in parameters.items()}
+            part.step(own, [grad[rows] for grad in grads], factors(step)[rows])
+            halves.append((own, part))
+        back = order.argsort()
+        together = type(optimizer).joined([part for _, part in halves])
+        optimizer = together.of(
+            back, {key: tuple(each[back] for each in own) for key, own in together.moments.items()}
+        )
+        parameters = {key: torch.cat([own[key] for own, _ in halves])[back] for key in parameters}
+    for key in SHAPES:
+        assert torch.equal(parameters[key], whole[key])
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_nets_that_are_kept_go_on_with_their_own_state(name):
     kept = torch.tensor([3, 0])

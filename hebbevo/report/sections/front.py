@@ -11,19 +11,28 @@ from hebbevo.report.charts import BLUE, GREY, SHADE, axis, chart, log_range
 from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
 from hebbevo.report.scale import Scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, genes, rows, sizes_differ
+from hebbevo.report.source import Study, complete, earlier, genes, on_front, rows, sizes_differ
 from hebbevo.report.tables import table
-from hebbevo.report.words import accuracy, count, gene_value, hover, percent, survivors
+from hebbevo.report.words import EARLIER, accuracy, count, gene_value, hover, percent, survivors
 
 
 def front(study: Study) -> Section | None:
     """The front as a chart, all trials behind it, and as a table."""
-    trials, best = complete(study), study.front()
-    if trials.empty:
+    if study.points().empty:
         return None
+    trials, best = complete(study), study.front()
+    early = earlier(study, best)
     x = survivors_axis(study)
-    others = trials[~trials["trial"].isin(best["trial"])]
-    figure = go.Figure([_others(study, others, x), _front(study, best, x), _upper_axis_holder()])
+    others = trials[~on_front(study, trials)]
+    figure = go.Figure(
+        [
+            _others(study, others, x),
+            _line(best, x),
+            _marks(study, best[~early], x, name="front"),
+            *([_marks(study, best[early], x, name=EARLIER, symbol="diamond-open")] if early.any() else []),
+            _upper_axis_holder(),
+        ]
+    )
     _shade(figure, study, x)
     figure.update_layout(
         xaxis=axis(x, f"surviving {study.count}"),
@@ -47,7 +56,7 @@ def _told(study: Study, trials: pd.DataFrame, best: pd.DataFrame) -> str:
     if study.goal.constraints:
         told.append(
             f"{trials['feasible'].sum()} of {len(trials)} trials meet the constraints "
-            f"({study.goal.limits}); the shaded part lies outside them."
+            f"({study.goal.limits}) at the end; the shaded part lies outside them."
         )
     if best.empty:
         return " ".join([*told, "Point at a trial for its genome."])
@@ -56,8 +65,13 @@ def _told(study: Study, trials: pd.DataFrame, best: pd.DataFrame) -> str:
         f"Each point of the front is a {kind} that no other one beats in accuracy with as few {study.count}. "
         "Point at one for its genome."
     )
+    if early := earlier(study, best).sum():
+        told.append(
+            f"{early} of them, the open diamonds, are networks at an earlier epoch of their training, "
+            f"the last that left them so many {study.count}."
+        )
     if best["accuracy_sd"].notna().any():
-        told.append("Error bars are one standard deviation over replicates.")
+        told.append("Error bars are one standard deviation over replicates, at the end.")
     return " ".join(told)
 
 
@@ -85,19 +99,29 @@ def _others(study: Study, others: pd.DataFrame, x: Scale) -> go.Scatter:
     )
 
 
-def _front(study: Study, best: pd.DataFrame, x: Scale) -> go.Scatter:
-    left, right = x.bars(best["survivors"], best["survivors_sd"]).tolist()
-    bars = {"thickness": 1.2, "width": 3, "color": BLUE}
+def _line(best: pd.DataFrame, x: Scale) -> go.Scatter:
     return go.Scatter(
         x=x.place(best["survivors"]).tolist(),
         y=best["accuracy"].to_list(),
-        error_x={"array": right, "arrayminus": left, **bars},
-        error_y={"array": best["accuracy_sd"].fillna(0.0).to_list(), **bars},
-        mode="lines+markers",
-        name="front",
+        mode="lines",
         line={"shape": "hv", "width": 2, "color": BLUE},
-        marker={"size": 9, "color": BLUE},
-        hovertext=[hover(study, row) for row in rows(best)],
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _marks(study: Study, points: pd.DataFrame, x: Scale, name: str, symbol: str = "circle") -> go.Scatter:
+    left, right = x.bars(points["survivors"], points["survivors_sd"]).tolist()
+    bars = {"thickness": 1.2, "width": 3, "color": BLUE}
+    return go.Scatter(
+        x=x.place(points["survivors"]).tolist(),
+        y=points["accuracy"].to_list(),
+        error_x={"array": right, "arrayminus": left, **bars},
+        error_y={"array": points["accuracy_sd"].fillna(0.0).to_list(), **bars},
+        mode="markers",
+        name=name,
+        marker={"size": 9, "color": BLUE, "symbol": symbol},
+        hovertext=[hover(study, row) for row in rows(points)],
         hoverinfo="text",
     )
 
@@ -126,12 +150,13 @@ def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
 
 
 def _table(study: Study, best: pd.DataFrame) -> str:
-    header = ("trial", "accuracy", "survivors", f"of its {study.count}", *genes(study))
+    header = ("trial", "epoch", "accuracy", "survivors", f"of its {study.count}", *genes(study))
     return table(
         header,
         (
             (
                 count(row["trial"]),
+                count(row["epoch"]),
                 accuracy(row),
                 survivors(row),
                 percent(row["survivors"] / row["neurons"]),

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from hebbevo.pareto import hypervolume_history
 from hebbevo.report.charts import BLUE, chart
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, feasible
+from hebbevo.report.source import Study
 
 
 def progress(study: Study) -> Section | None:
     """The hypervolume after each trial."""
-    trials = feasible(study)
-    if trials.empty:
+    points = study.points()
+    points = points[points["feasible"]]
+    if points.empty:
         return None
-    points = trials[["accuracy", "survivors"]].to_numpy(dtype=float)
-    history = hypervolume_history(points, study.chance, study.neurons)
-    settled = int(trials["trial"].iloc[int(np.argmax(history >= 0.99 * history[-1]))])
+    values = points[["accuracy", "survivors"]].to_numpy(dtype=float)
+    reached = hypervolume_history(values, study.chance, study.neurons)
+    history = pd.Series(reached).groupby(points["trial"].to_numpy()).last()
+    last = history.iloc[-1]
+    settled = history.index[int(np.argmax(history >= 0.99 * last))]
     figure = go.Figure(
         go.Scatter(
-            x=trials["trial"].to_list(),
-            y=history.tolist(),
+            x=history.index.to_list(),
+            y=history.to_list(),
             mode="lines",
             line={"shape": "hv", "width": 2.5, "color": BLUE},
             hovertemplate="trial %{x}<br>hypervolume %{y:.4f}<extra></extra>",
@@ -35,5 +39,5 @@ def progress(study: Study) -> Section | None:
         "Progress",
         "<p>The hypervolume is the share of the region above chance accuracy that the front covers: 1 would "
         f"be full accuracy with nothing left. Trial {settled} brought it within 1 % of its last value, "
-        f"{history[-1]:.4f}.</p>\n" + chart(figure, "progress", 320),
+        f"{last:.4f}.</p>\n" + chart(figure, "progress", 320),
     )

@@ -11,8 +11,8 @@ import pandas as pd
 from hebbevo import duration
 from hebbevo.pareto import hypervolume
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, feasible, rows, sizes_differ
-from hebbevo.report.words import count, percent
+from hebbevo.report.source import Study, complete, earlier, rows, sizes_differ
+from hebbevo.report.words import count, named, percent
 
 Row = dict[str, Any] | pd.Series
 
@@ -52,7 +52,7 @@ def _answer(study: Study) -> str:
 def _trade_off(study: Study) -> str:
     best, small = _landmarks(study.front())
     text = f"The best network{_within(study)} reaches {_score(study, best)}"
-    if small["trial"] == best["trial"]:
+    if small is best:
         return f"{text}; no smaller one comes within one point of it."
     return (
         f"{text}; within one point of it, at {percent(small['accuracy'])}, the smallest gets by "
@@ -65,7 +65,7 @@ def _within(study: Study) -> str:
 
 
 def _landmarks(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The most accurate trial, and the smallest within a point of it."""
+    """The most accurate network, and the smallest within a point of it."""
     ordered = rows(front)  # by survivors ascending
     best = max(ordered, key=lambda row: float(row["accuracy"]))
     return best, next(row for row in ordered if row["accuracy"] >= best["accuracy"] - POINT)
@@ -77,21 +77,25 @@ def _score(study: Study, row: Row) -> str:
 
 def _size(study: Study, row: Row) -> str:
     alive, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
-    trial = int(row["trial"])
-    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, trial {trial})"
+    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, {named(study, row)})"
 
 
 def _tiles(study: Study) -> str:
     trials, front = study.trials(), study.front()
-    points = feasible(study)[["accuracy", "survivors"]].to_numpy(dtype=float)
-    copies, running = trials["copy_of"].notna().sum(), (trials["state"] == "running").sum()
+    points = front[["accuracy", "survivors"]].to_numpy(dtype=float)
+    copies, early = trials["copy_of"].notna().sum(), earlier(study, front).sum()
+    failed, stopped, running = (
+        (trials["state"] == state).sum() for state in ("failed", "stopped", "running")
+    )
     tiles = {
         "trials done": count(len(complete(study))),
-        **({"within the constraints": count(len(points))} if study.goal.constraints else {}),
+        **({"within the constraints": count(trials["feasible"].sum())} if study.goal.constraints else {}),
         **({"of them copies": count(copies)} if copies else {}),
-        "failed": count((trials["state"] == "failed").sum()),
+        **({"stopped early": count(stopped)} if stopped else {}),
+        "failed": count(failed),
         **({"running": count(running)} if running else {}),
         "on the front": count(len(front)),
+        **({"of them at an earlier epoch": count(early)} if early else {}),
         "hypervolume": f"{hypervolume(points, study.chance, study.neurons):.4f}",
         f"{study.count} at first": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
 from hebbevo.report.scale import scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, genes, rows, written
+from hebbevo.report.source import Study, complete, earlier, genes, on_front, rows, written
 from hebbevo.report.words import gene_value, hover, label, number
 
 PENALTY = "unactivation_penalty"
@@ -42,20 +42,23 @@ def window(study: Study) -> Section | None:
             f"On the front, networks that lost {study.count} and still beat chance have {label(gene)} "
             f"from {low} to {high} (shaded): its usable window in this study."
         )
-    told.append("Trials on the front are drawn larger.")
-    figure = _figure(study, trials[_values(trials, gene).notna()], gene, span)
+    best = study.front()
+    early = best[earlier(study, best)]
+    diamonds = "" if early.empty else "; open diamonds are networks at an earlier epoch"
+    told.append(f"What is on the front is drawn larger{diamonds}.")
+    shown = pd.concat([trials[best.columns], early])
+    figure = _figure(study, shown[_values(shown, gene).notna()], gene, span)
     return Section(f"The window of {gene}", f"<p>{' '.join(told)}</p>\n{chart(figure, 'window', 660)}")
 
 
 def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, float] | None) -> go.Figure:
     x, y = scale(_values(trials, gene)), scale([*trials["survivors"], study.neurons])
-    on_front = set(study.front()["trial"])
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.05)
     for (form, group), colour in zip(_groups(study, trials), cycle(PALETTE)):
         look: dict[str, Any] = {
             "x": x.place(_values(group, gene)).tolist(),
             "mode": "markers",
-            "marker": _marker(group["trial"].isin(on_front).to_numpy(), colour),
+            "marker": _marker(on_front(study, group), earlier(study, group), colour),
             "hovertext": [hover(study, row) for row in rows(group)],
             "hoverinfo": "text",
             "legendgroup": label(form),
@@ -84,12 +87,13 @@ def _groups(study: Study, trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]
     return [(form, trials[forms == form]) for form in sorted(set(forms))]
 
 
-def _marker(on_front: NDArray[np.bool_], colour: str) -> dict[str, Any]:
+def _marker(best: NDArray[np.bool_], early: NDArray[np.bool_], colour: str) -> dict[str, Any]:
     return {
         "color": colour,
-        "size": np.where(on_front, 11, 6).tolist(),
-        "opacity": np.where(on_front, 1.0, 0.42).tolist(),
-        "line": {"width": 0},
+        "symbol": np.where(early, "diamond-open", "circle").tolist(),
+        "size": np.where(best, 11, 6).tolist(),
+        "opacity": np.where(best, 1.0, 0.42).tolist(),
+        "line": {"width": np.where(early, 2, 0).tolist()},
     }
 
 

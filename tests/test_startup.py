@@ -1,0 +1,73 @@
+"""What a command imports before it does something: a short command must not wait for large libraries."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hebbevo import spacefile
+from hebbevo.ledger import Ledger, Result
+
+LARGE = {
+    "deap",
+    "matplotlib",
+    "moocore",
+    "numpy",
+    "optuna",
+    "pandas",
+    "plotly",
+    "pydantic",
+    "ray",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "torch",
+}
+
+
+def imported(*arguments: object) -> set[str]:
+    """The large libraries that a command line imports in a process of its own."""
+    script = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        "from hebbevo.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout
+    return LARGE & set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    spec = spacefile.read("stamina")
+    path = tmp_path / "s.db"
+    with Ledger.create(path, spec, {"versions": {}, "neurons": 256, "chance": 0.1}) as book:
+        records = book.open_generation(0, 4, 0.0, spec.space.sample(4, np.random.default_rng(0)))
+        book.close_cohort([Result(record.number, (0.5, 10.0 - record.number), {}) for record in records])
+    return path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["search", "--help"], ["front", "--help"]])
+def test_help_needs_no_large_library(arguments) -> None:
+    assert imported(*arguments) == set()
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_front_needs_nothing_to_train_or_to_draw_with(study, form) -> None:
+    needed = {"moocore", "numpy", "optuna", "pandas", "pydantic", "sqlalchemy"}
+    assert imported("front", study, "--format", form) == needed
+
+
+def test_a_list_of_spaces_needs_no_network() -> None:
+    assert not imported("spaces") & {"torch", "optuna", "scipy", "sklearn"}
+
+
+def test_a_search_begins_without_what_only_its_later_generations_need() -> None:
+    script = "import sys, hebbevo.loop; hebbevo.loop.data.load('digits'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    later = {"torch", "sklearn", "scipy.linalg", "scipy.optimize", "scipy.stats", "matplotlib", "plotly"}
+    assert not later & set(done.stdout.split())

@@ -1,0 +1,271 @@
+"""Chains: the nets that `torch.func` would train, without the neurons that are out."""
+
+from dataclasses import replace
+from itertools import pairwise, product
+
+import pytest
+import torch
+from test_cohort import (
+    ALIKE,
+    CPU,
+    FORMS,
+    MIXED,
+    made,
+    nets,
+    of_the_living,
+    problem,
+    reached,
+    recipe,
+    state,
+)
+from torch import nn
+
+from hebbevo.networks import Architecture
+from hebbevo.nn import HebbMask, InputStamina, Stamina, stamina
+from hebbevo.nn.accounting import Stretch
+from hebbevo.nn.paths import COUNTS, survivors
+from hebbevo.training import Cohort, Rows, links
+from hebbevo.training.chain import Chain
+from hebbevo.training.links import Links
+from hebbevo.training.stack import Stack
+
+APART = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
+CHAINED = [genome for genome in MIXED if not APART & {*genome}]
+
+
+@pytest.fixture(autouse=True)
+def many_levels(monkeypatch):
+    """Slots go and come with every few neurons, even in nets as small as these."""
+    monkeypatch.setattr(links, "_MULTIPLE", 3)
+    monkeypatch.setattr(links, "_SHARE", 0.95)
+    monkeypatch.setattr(links, "_WORTH", 1)
+
+
+def double(the_recipe, genomes, split, monkeypatch, chained):
+    """A cohort in float64, in which two ways of adding up hardly differ."""
+    built = [net.double() for net in nets(the_recipe, genomes)]
+    model, *_ = nets(the_recipe, genomes)
+    rows = Rows.of(split, the_recipe.network.shape, CPU)
+    rows = replace(rows, x=rows.x.double(), x_val=rows.x_val.double())
+    with monkeypatch.context() as patch:
+        if not chained:
+            patch.setattr(Chain, "of", lambda *_: None)
+        values = [the_recipe.values(genome) for genome in genomes]
+        return Cohort(the_recipe, Stack(built, CPU), values, model.double(), rows)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "inputs", "genomes"),
+    [
+        ((37, 53), False, ALIKE),
+        ((37, 53), True, CHAINED),
+        ((300, 100), False, CHAINED),
+        ((7,), True, ALIKE),
+        ((19, 31, 11), False, [*ALIKE, {"rebirth": "old", "regrowth_rate": 0.5}]),
+    ],
+)
+def test_a_chain_trains_the_nets_that_torch_func_trains(monkeypatch, hidden, inputs, genomes):
+    the_recipe, split = recipe(hidden, inputs, epochs=4), problem()
+    ours, theirs = (double(the_recipe, genomes, split, monkeypatch, chained) for chained in (True, False))
+    levels = set()
+    for _ in range(4):
+        ours.train_epoch()
+        theirs.train_epoch()
+        assert all(isinstance(part.nets, Chain) for part in ours._parts)
+        levels |= {part.nets.level for part in ours._parts}
+        for row in range(len(genomes)):
+            one, other = of_the_living(state(ours, row)), of_the_living(state(theirs, row))
+            for name in one:
+                if name.startswith("layers.") and name != "layers.0.weight" and name.endswith("weight"):
+                    # who returns draws weights from the dead too, which nobody hears
+                    unit = int(name.split(".")[1]) - 1
+                    other[name][:, ~one[f"units.{unit}.alive"]] = 0
+            torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+    assert len(levels) > 2 or hidden == (7,)
+    for one, other in zip(ours.measurements(), theirs.measurements(), strict=True):
+        assert repr(reached(one)) == repr(reached(other))
+
+
+def test_slots_go_with_the_dead_and_come_back_with_the_born(monkeypatch):
+    the_recipe, split = recipe((60, 40), epochs=3, settle=0.0), problem()
+    genome = {"unactivation_penalty": 3.0, "regrowth_rate": 0.05, "max_deaths": 0.9, "grace": 0}
+    cohort = made(the_recipe, [genome, {"unactivation_penalty": 0.0, "regrowth_rate": 0.0}], split)
+    slots = []
+    for rows in [rows for epoch in range(3) for rows in cohort.minibatches(epoch)]:
+        cohort.train_batch(cohort._rows.x[rows], cohort._rows.y[rows])
+        [(part, row)] = [(part, part.rows.tolist().index(0)) for part in cohort._parts if 0 in part.rows]
+        slots.append(part.nets.slots)
+        alive = [state(cohort, 0)[f"units.{layer}.alive"].sum() for layer in (0, 1)]
+        assert all(0 <= living <= width for living, width in zip(alive, part.nets.slots, strict=True))
+        assert sum(part.nets._units[layer].alive[row].sum() for layer in (0, 1)) == sum(alive)
+    assert slots[0] == (60, 40)
+    assert min(slots) < (30, 20)
+    assert any(one < other for one, other in pairwise(slots))
+    full = [part for part in cohort._parts if 1 in part.rows]
+    assert full[0].nets.slots == (60, 40)
+
+
+def test_who_may_return_with_old_weights_keeps_all_slots():
+    the_recipe, split = recipe((60, 40), epochs=2, rebirth="old", unactivation_penalty=3.0), problem()
+    cohort = made(the_recipe, [{}, {"learning_rate": 1e-2}], split)
+    cohort.train()
+    assert [part.nets.slots for part in cohort._parts] == [(60, 40)]
+    assert not state(cohort, 0)["units.0.alive"].all()
+
+
+def test_a_net_with_a_tenth_of_its_neurons_has_less_than_a_third_of_the_weights_to_compute(monkeypatch):
+    monkeypatch.undo()
+    levels = Links(("a", "b", "c"), {0: "d", 1: "e"}, (784, 300, 100, 10), (True,) * 3).levels([0, 1])
+    weights = [sum(a * b for a, b in pairwise(widths)) for widths in levels]
+    assert levels[0] == (784, 300, 100, 10)
+    fitting = [
+        each for each, widths in zip(weights, levels, strict=True) if widths[1] >= 30 and widths[2] >= 10
+    ]
+    assert min(fitting) < weights[0] / 3
+
+
+@pytest.mark.parametrize("widths", [(11, 37, 53, 4), (64, 128, 128, 10), (5, 7, 3), (3, 1000, 2)])
+def test_levels_have_fewer_and_fewer_slots_and_never_more_than_neurons(widths):
+    levels = Links((), {}, widths, ()).levels(range(len(widths) - 2))
+    assert levels[0] == widths
+    for before, after in pairwise(levels):
+        assert after != before
+        assert all(a <= b for a, b in zip(after, before, strict=True))
+        assert (after[0], after[-1]) == (widths[0], widths[-1])
+        assert all(width > 0 for width in after)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("inputs", [False, True])
+def test_survivors_of_a_chain_are_those_on_live_paths(count, inputs):
+    the_recipe, split = replace(recipe((19, 13), inputs, epochs=2), count=count), problem()
+    cohort = made(the_recipe, CHAINED, split)
+    measured = cohort.train()
+    for row, own in enumerate(measured):
+        [net] = nets(the_recipe, [CHAINED[row]])
+        net.load_state_dict(state(cohort, row))
+        left = survivors(net, torch.ones(1, 11), COUNTS[count])
+        assert (list(own.layers), own.inputs) == (left.alive[0].tolist(), left.inputs.item())
+
+
+def test_what_is_a_chain_and_what_is_none():
+    one, other = nn.Linear(4, 5), nn.Linear(5, 2)
+    stamina_net = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), Stamina(5), nn.Sequential(nn.Linear(5, 2)))
+    assert Links.of(stamina_net) == Links(("1", "3.0"), {0: "2"}, (4, 5, 2), (True, True))
+    assert Links.of(nn.Sequential(InputStamina(4), one, nn.ReLU(), other)).units == {-1: "0", 0: "2"}
+    assert Links.of(nn.Sequential(one, other)).units == {}
+
+    class Mine(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    hooked = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), other)
+    hooked[0].register_forward_hook(lambda *_: None)
+    frozen = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2).requires_grad_(False))
+    replaced = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), other)
+    replaced[1].forward = torch.tanh
+    square, twice = nn.Linear(5, 5), Stamina(5)
+    for none in (
+        Mine(one, nn.ReLU(), other),
+        hooked,
+        frozen,
+        replaced,
+        nn.Sequential(one, nn.Tanh(), other),
+        nn.Sequential(one, nn.Dropout(), other),
+        nn.Sequential(HebbMask(nn.Linear(4, 5), ["weight"]), nn.ReLU(), other),
+        nn.Sequential(one, Stamina(5, dim=1), other),
+        nn.Sequential(one, Stamina(5, entropy_bonus=0.1), other),
+        nn.Sequential(one, square, nn.ReLU(), square, other),
+        nn.Sequential(one, twice, nn.Linear(5, 5), twice, other),
+        nn.Sequential(one, nn.ReLU(), Stamina(5), other),
+        nn.Sequential(one, nn.ReLU(), other, nn.ReLU()),
+        nn.Sequential(one, nn.Flatten(0), other),
+        nn.Sequential(nn.ReLU(), one),
+        one,
+    ):
+        assert Links.of(none) is None, none
+
+
+def units(**knobs):
+    """Two nets' worth of units as one stack."""
+    both = [stamina.Stamina(6, **{name: value[row] for name, value in knobs.items()}) for row in (0, 1)]
+    stack = Stamina(6)
+    for name in stack._buffers:
+        stack._buffers[name] = torch.stack([getattr(each, name) for each in both])
+        if stack._buffers[name].is_floating_point():
+            stack._buffers[name] = stack._buffers[name].double()
+    return stack
+
+
+@pytest.mark.parametrize("forms", [("mean", form) for form in FORMS] + [("zero_sum", "constant")])
+@pytest.mark.parametrize("activities", [*product(stamina.ACTIVITIES, stamina.ACTIVITIES[::2])])
+def test_a_stretch_counts_as_the_rule_for_one_net_does(forms, activities):
+    knobs = dict(
+        penalty_form=forms, activity=activities, firing_prior=(0.3, 0.6), unactivation_penalty=(0.5, 2.0)
+    )
+    ours, theirs = units(**knobs), units(**knobs)
+    alive = torch.tensor([[True, True, False, True, True, False], [True] * 6])
+    for stack in (ours, theirs):
+        stack.alive.copy_(alive)
+        stack.outgoing.copy_(torch.linspace(0.5, 2.0, 12).view(2, 6))
+    stretch = Stretch(ours)
+    for _ in range(3):
+        y = torch.randn(2, 9, 6, dtype=torch.float64).relu() * alive.unsqueeze(1)
+        stretch.add(y, y)
+        stamina._account(y, y, theirs.alive, *(getattr(theirs, name) for name in stamina._ACCOUNTS))
+    for name in ("gain", "reference", "mean_output"):
+        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-12, atol=1e-12)
+        assert (getattr(ours, name)[1] != 0).all()
+
+
+def test_products_in_bfloat16_move_the_losses_by_their_rounding_and_no_more():
+    the_recipe, split = recipe((37, 53), epochs=1, regrowth_rate=0.0, settle=0.9), problem()
+    single, half = (
+        made(replace(the_recipe, precision=precision), ALIKE, split) for precision in ("float32", "bfloat16")
+    )
+    single.train_epoch()
+    half.train_epoch()
+    assert not torch.equal(single.losses, half.losses)
+    torch.testing.assert_close(single.losses, half.losses, rtol=0.03, atol=0.03)
+    assert {tensor.dtype for tensor in half.state.values() if tensor.is_floating_point()} == {torch.float32}
+
+
+def test_other_families_have_products_in_bfloat16_too():
+    network = Architecture("conv", (8,), "stamina", False, (1, 8, 8), 4, (4,))
+    the_recipe = replace(recipe(), network=network, precision="bfloat16")
+    genomes = [{}, {"learning_rate": 1e-2}]
+    x = torch.randn(32, 1, 8, 8)
+    rows = Rows(x, torch.arange(32) % 4, x[:8], torch.arange(8) % 4)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        own = replace(the_recipe, precision=precision)
+        values = [own.values(genome) for genome in genomes]
+        model, *_ = nets(own, genomes)
+        cohort = Cohort(own, Stack(nets(own, genomes), CPU), values, model, rows)
+        cohort.train_epoch()
+        found.append(cohort.losses.clone())
+    assert not torch.equal(*found)
+    torch.testing.assert_close(*found, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_step_on_a_gpu_waits_for_nothing(optimizer):
+    """A tensor without values cannot be waited for: whoever looks at one raises."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    the_recipe, split = recipe((37, 53), optimizer=optimizer), problem()
+    cohort = made(the_recipe, ALIKE, split)
+    [part] = cohort._parts
+    x, y = cohort._rows.x[:32], cohort._rows.y[:32]
+    part.nets.losses(cohort._loss_of, x, y)  # constants of a stretch are looked at once
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = mode.from_tensor
+        losses, gradients = part.nets.losses(cohort._loss_of, fake(x), fake(y))
+        optimizer = part.optimizer
+        if hasattr(optimizer, "_at_once"):
+            moments = [tuple(map(fake, each)) for each in optimizer.moments.values()]
+            weights = [*map(fake, part.nets.trained.values())]
+            optimizer._at_once(weights, gradients, moments, torch.ones(12))
+        else:
+            optimizer.step({k: fake(v) for k, v in part.nets.trained.items()}, gradients, torch.ones(12))
+    assert losses.shape == (12,)
