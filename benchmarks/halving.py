@@ -1,7 +1,7 @@
 """What halving costs in front quality, and what it spares: the same searches with it and without.
 
 Searches of `stamina.yaml` on digits, a seed at a time: every training at full length, with halving, and at
-full length but with a third of the trials, which takes about the epochs that halving does. The fronts are over
+full length but with a third of the trials, which takes about the epochs that halving does. Fronts are over
 trials that went on to the end. Each is measured as found and trained again from three fresh seeds, for the
 best of many noisy scores flatters, and more so the more there are.
 

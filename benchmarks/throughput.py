@@ -7,9 +7,9 @@ Contestants, all on the same job, split and seed (``--only`` takes letters or na
        keep the study: the SQLite file that its processes share, or in the memory of one process that asks,
        tells and hands out. The fastest of them counts
     b  Ray Tune at its best (`tune_peer.py`), a worker a core
-    c  hebbevo, every training at full length
-    d  hebbevo as it comes, everything on
-    e  d with bfloat16 (not run unless asked for)
+    c  hebbevo as it comes: every training at full length
+    d  the same with halving
+    e  c with bfloat16 (not run unless asked for)
     f  the plain loop at its best over dense nets without any rule (not run unless asked for): what the
        arithmetic alone costs one net at a time
 
@@ -303,8 +303,8 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
                 name = f"plain loop, {processes} x {threads}, {keep}"
                 found[name] = "a", partial(loop, processes=processes, threads=threads, dense=False)
     found["Ray Tune"] = "b", tune
-    found["hebbevo, full length"] = "c", partial(ours, halving=False)
-    found["hebbevo"] = "d", ours
+    found["hebbevo"] = "c", ours
+    found["hebbevo, halving"] = "d", partial(ours, halving=True)
     found["hebbevo, bfloat16"] = "e", partial(ours, precision="bfloat16")
     found["dense nets, no rule"] = "f", partial(plain_memory, processes=CORES, threads=1, dense=True)
     return found

@@ -94,7 +94,7 @@ def cli() -> None:
 )
 @click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
 @click.option(
-    "--halving/--no-halving", default=None, help="Stop trainings early that are not worth to go on with."
+    "--halving/--no-halving", default=None, help="Stop trainings early that promise little.  [default: no]"
 )
 @click.option("--precision", metavar="float32|bfloat16", help="Of matrix products.")
 @pool

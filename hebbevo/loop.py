@@ -40,6 +40,7 @@ _THEN = {
     Then.IN_HALVES: "trained again in halves",
     Then.FAILED: "recorded as failed",
 }
+_ENGINE = 2  # by which trainings come out the same; another does not continue a study
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
 
 
@@ -113,7 +114,7 @@ def search(
         epochs: length of a training.
         dataset: built-in name, or path of an .npz, .csv or .parquet file.
         target: label column of a .csv or .parquet file.
-        halving: whether trainings that are not worth to go on with are stopped early.
+        halving: whether trainings that promise little are stopped early.
         precision: of matrix products, ``float32`` or ``bfloat16``.
         watch: called with the progress after every cohort.
         pool: who trains, and with what, as for `hebbevo.pool.Pool`: ``workers=4``, ``executor="ray"``. The
@@ -202,7 +203,7 @@ def _continue(
     watch: Watcher,
 ) -> Study:
     with store.held(), Ledger.open(store) as book:
-        if "short" not in book.facts:
+        if book.facts.get("engine") != _ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
             raise StudyError(f"{store}: {what}; write another --study")
         recorded = book.generations()
@@ -317,7 +318,8 @@ class _Loop:
             [result for number in copies.values() if (result := self._records[number].result)], copies
         )
         trained = [record for record in generation.records if record.number not in copies]
-        earlier = [self._records[number] for number in range(generation.records[0].number)]
+        first = generation.records[0].number
+        earlier = [record for number, record in self._records.items() if number < first]
         standard = standard_of(self._book, earlier)
         batches = [
             batch
@@ -525,6 +527,7 @@ def _prepare(spec: Spec, device: str) -> tuple[Split, dict[str, Any]]:
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     facts: dict[str, Any] = {
         "versions": _versions(),
+        "engine": _ENGINE,
         "rows": {"train": len(split.y_train), "validation": len(split.y_val), "test": len(split.y_test)},
         "features": split.x_train.shape[1],
         "shape": list(data.input_shape(split.shape)),

@@ -1,6 +1,6 @@
 """One training, many points: the states that it passed through count as well as its last one.
 
-The best of twenty noisy epochs would flatter. So a training has no choice among them: of the epochs at which
+The best of twenty noisy epochs would flatter. So there is little choice among them: of the epochs at which
 it had so many survivors, only the last one counts.
 """
 

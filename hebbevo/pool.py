@@ -86,8 +86,7 @@ class Pool:
 
     def warm_up(self) -> None:
         """Start a worker process if one will be of use: it imports PyTorch while the search gets ready."""
-        ray = self.executor == "ray" or self.ray_address is not None or self.gpus_per_worker is not None
-        if not ray and ((self.workers or _cores()) > 1 or self._outside):
+        if not self._wants_ray and ((self.workers or _cores()) > 1 or self._outside):
             spares.start_one()
 
     @property
@@ -95,12 +94,14 @@ class Pool:
         """Whether even a single worker has to be a process of its own."""
         return bool(self.trial_timeout or self.nice or self.memory_per_worker)
 
+    @property
+    def _wants_ray(self) -> bool:
+        return self.executor == "ray" or self.ray_address is not None or self.gpus_per_worker is not None
+
     def on_ray(self, device: str) -> bool:
         """Whether Ray runs the trainings of a study on such devices."""
-        if self.executor in ("local", "ray"):
-            return self.executor == "ray"
-        if self.ray_address is not None or self.gpus_per_worker is not None:
-            return True
+        if self._wants_ray or self.executor == "local":
+            return self._wants_ray
         import torch
 
         return device == "cuda" and torch.cuda.device_count() > 1

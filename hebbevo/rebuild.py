@@ -134,13 +134,13 @@ def _check(book: Ledger, result: Result, epoch: int, measured: Sequence[Measurem
     if now != then:
         versions = ", ".join(f"{name} {version}" for name, version in book.facts["versions"].items())
         raise StudyError(
-            f"{book.store}: trial {result.number}, trained again, has after epoch {epoch} accuracy and "
-            f"survivors {now} and not {then}; the study was made on another kind of machine, or with other "
+            f"{book.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
+            f"and survivors {now} and not {then}; the study was made on another kind of machine, or with other "
             f"versions or code than here: {versions}"
         )
 
 
 def _state(details: Mapping[str, Any], epoch: int) -> tuple[float, ...]:
-    """Accuracy and survivors after an epoch; empty where the training did not come to it."""
+    """Accuracy and survivors after every epoch up to this one."""
     courses = (details.get(f"{measure}_per_epoch", ()) for measure in MEASURES)
-    return tuple(value for course in courses for value in course[epoch - 1 : epoch])
+    return tuple(value for course in courses for value in course[:epoch])

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from hebbevo.networks import Architecture, Blueprint
     from hebbevo.training import Recipe
 
-_STACK_BYTES = 48 * 2**20  # of weights, gradients and moments; keeps a cohort's tensors near the cache
-_WIDEST_COHORT = 32
+# bytes of weights, gradients and moments: a CPU's should lie near its cache, a GPU wants much to do at once
+_STACK_BYTES = {"cpu": 48 * 2**20, "cuda": 8 * 2**30}
+_WIDEST_COHORT = {"cpu": 32, "cuda": 1024}
 _SAMPLE = 16
 _SMALL_MAP = 100  # pixels up to which stacked convolutions are the faster ones on a CPU
 
@@ -88,7 +89,7 @@ def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dic
     alone = _why_alone(nets, shape, device)
     trainings = spec.search.population * spec.search.replicates
     width = spec.search.cohort_width
-    cohorts = -(-trainings // (1 if alone else _widest(nets)))
+    cohorts = -(-trainings // (1 if alone else _widest(nets, device)))
     return {
         "neurons": whole,
         "chance": _chance(plan, split),
@@ -208,7 +209,10 @@ def _chance(plan: Recipe, split: Split) -> float:
     return min(max(chance, 0.0), 0.99) if chance == chance else 0.0
 
 
-def _widest(nets: Sequence[nn.Module]) -> int:
-    """Nets of the widest cohort that is still fast: weights, gradients and two moments each."""
+def _widest(nets: Sequence[nn.Module], device: str) -> int:
+    """Nets of the widest cohort that is still fast: weights, gradients and two moments each.
+
+    A function of the networks and the kind of device, never of what is free at the moment.
+    """
     weights = max(sum(parameter.numel() for parameter in net.parameters()) for net in nets)
-    return max(1, min(_WIDEST_COHORT, _STACK_BYTES // (16 * max(weights, 1))))
+    return max(1, min(_WIDEST_COHORT[device], _STACK_BYTES[device] // (16 * max(weights, 1))))

@@ -65,7 +65,7 @@ OPTIONS = {
     "--epochs": ("task", "epochs"),
     "--data": ("task", "dataset"),
     "--target": ("task", "target"),
-    "--no-halving": ("search", "halving"),
+    "--halving": ("search", "halving"),
     "--precision": ("task", "precision"),
 }
 """Where each command-line option that overrides the file stands in it."""
@@ -201,7 +201,7 @@ class Search(_Model):
     replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     cohort_width: Whole | None = Field(default=None, ge=1, description="a whole number of 1 or more")
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
-    halving: bool = Field(default=True, description="true or false")
+    halving: bool = Field(default=False, description="true or false")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"
@@ -480,7 +480,7 @@ class Spec(_Model):
             "--epochs": epochs,
             "--data": dataset,
             "--target": target,
-            "--no-halving": halving,
+            "--halving": halving,
             "--precision": precision,
         }
         raw = self.to_json()

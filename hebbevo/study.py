@@ -115,12 +115,12 @@ class Study:
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
 
     def best(self) -> pd.Series[Any] | None:
-        """The feasible point of the least loss; ``None`` if there is none, or the goal has two objectives.
+        """The feasible end of a training of the least loss; ``None`` without any, or with two objectives.
 
-        Of equals the more accurate, then the one with fewer survivors, then as for `front`, whose columns it
-        has.
+        Ends only: one noisy number would find its luckiest epoch. Of equals the more
+        accurate, then the one with fewer survivors, then as for `front`, whose columns it has.
         """
-        candidates = self._candidates(self._points.feasible)
+        candidates = self._candidates(self._points.feasible & self._points.finished)
         if self.goal.dimension > 1 or candidates.empty:
             return None
         ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _values(candidates)]

@@ -1,6 +1,7 @@
 import contextlib
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import sqlite3
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -63,7 +65,7 @@ def test_the_same_search_gives_the_same_study(space: Path, straight: Path, tmp_p
 def test_the_study_does_not_depend_on_the_number_of_workers(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", 5)  # four cohorts a generation
+    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", {"cpu": 5})  # four cohorts a generation
     tables = []
     for workers in (1, 2, 3):
         path = hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path
@@ -352,7 +354,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts of two genomes, four of them a generation."""
-    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", 5)
+    monkeypatch.setattr(rehearsal, "_WIDEST_COHORT", {"cpu": 5})
 
 
 def progresses(path: Path) -> list[float]:
@@ -701,3 +703,113 @@ def test_killed_after_every_other_write_the_study_is_the_one_that_was_never_kill
     assert kills > 1
     pd.testing.assert_frame_equal(table(path), table(straight), check_exact=True)
     assert details(path) == details(straight)
+
+
+# halving
+
+HALVED = dict(trials=60, population=20, epochs=6, replicates=1, halving=True)
+
+
+@pytest.fixture
+def halved(space: Path, tmp_path: Path) -> Path:
+    """A study of 60 trials some of which were stopped early."""
+    return hebbevo.search(space, study=tmp_path / "halved.db", **HALVED).path
+
+
+def test_trials_are_stopped_once_others_have_finished_and_the_record_says_why(halved: Path) -> None:
+    trials = table(halved)
+    assert set(trials.state[:20]) == {"complete"}
+    stopped = trials[trials.state == "stopped"]
+    assert 5 <= len(stopped) <= 40
+    assert stopped.accuracy.isna().all()
+    assert not stopped.feasible.any()
+    for number, own in enumerate(details(halved)):
+        epochs = len(own["accuracy_per_epoch"])
+        assert len(own["survivors_per_epoch"]) == own["epochs"] == epochs
+        if trials.state[number] == "complete":
+            assert "stopped" not in own
+            assert epochs == 6
+            continue
+        assert own["stopped"]["epoch"] == epochs < 6
+        assert f"after {epochs} epochs" in own["stopped"]["reason"]
+        assert own["stopped"]["heading"] is None or 0 <= own["stopped"]["heading"][0] <= 1
+    with Ledger.open(halved) as book:
+        found = optuna.load_study(study_name=None, storage=book._storage).get_trials(deepcopy=False)
+    assert [trial.number for trial in found if trial.state is optuna.trial.TrialState.PRUNED] == [
+        *stopped.trial
+    ]
+
+
+def test_without_halving_every_training_goes_to_its_end(space: Path, tmp_path: Path) -> None:
+    study = hebbevo.search(space, study=tmp_path / "s.db", **{**HALVED, "halving": None})
+    assert set(study.trials().state) == {"complete"}
+    with pytest.raises(StudyError, match=r"search\.halving"):
+        hebbevo.search(space, study=tmp_path / "s.db", **HALVED)
+
+
+def test_who_is_stopped_does_not_depend_on_workers_nor_on_an_interruption(
+    space: Path, halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "interrupted.db"
+
+    def press_ctrl_c(progress: hebbevo.Progress) -> None:
+        if progress.trials == 40 and not progress.notice:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(SearchInterrupted):
+        hebbevo.search(space, study=path, workers=1, watch=press_ctrl_c, **HALVED)
+    hebbevo.resume(path, workers=2)
+    pd.testing.assert_frame_equal(table(path), table(halved), check_exact=True)
+    assert details(path) == details(halved)
+
+
+def test_the_standard_of_a_generation_knows_finished_and_stopped_trials_of_earlier_ones(
+    halved: Path,
+) -> None:
+    with Ledger.open(halved) as book:
+        *earlier, last = book.generations()
+        before = [record for generation in earlier for record in generation.records]
+        after = [*before, *last.records]
+        one, again, other = (loop.standard_of(book, records) for records in (before, before[:], after))
+    assert pickle.dumps(one) == pickle.dumps(again) != pickle.dumps(other)
+    assert one.rungs
+    with Ledger.open(halved) as book:
+        assert loop.standard_of(book, before[:10]).rungs == ()
+
+
+def test_samplers_are_told_where_a_stopped_trial_was_heading_and_nothing_where_that_is_not_known(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = []
+    real = Genetic._tell
+    monkeypatch.setattr(Genetic, "_tell", lambda self, told: (outcomes.extend(told), real(self, told)))
+    path = hebbevo.search(space, study=tmp_path / "s.db", sampler="ga", workers=1, **HALVED).path
+    finished = [o.losses for o, state in zip(outcomes, table(path).state, strict=True) if state == "complete"]
+    for outcome, own in zip(outcomes, details(path), strict=True):
+        if "stopped" not in own:
+            continue
+        if own["stopped"]["heading"] is None:
+            assert outcome.losses is None
+            continue
+        accuracy, survivors = own["stopped"]["heading"]
+        assert outcome.losses == (-accuracy, survivors)
+        assert any(a <= -accuracy and s <= survivors for a, s in finished)
+    assert any("stopped" in own for own in details(path))
+
+
+def test_replicates_are_stopped_together(space: Path, tmp_path: Path) -> None:
+    study = hebbevo.search(space, study=tmp_path / "s.db", **{**HALVED, "replicates": 2})
+    assert (study.trials().state == "stopped").any()
+    for own in details(study.path):
+        assert len(own["replicates"]) == 2
+        assert own["epochs"] == len(own["accuracy_per_epoch"])
+
+
+def test_a_trial_that_others_added_is_in_nobodys_way(space: Path, tmp_path: Path) -> None:
+    path = hebbevo.search(space, study=tmp_path / "s.db", trials=8, halving=True).path
+    storage = f"sqlite:///{path}"
+    [name] = optuna.get_all_study_names(storage)
+    optuna.load_study(study_name=name, storage=storage).add_trial(
+        optuna.trial.create_trial(values=[0.5, 3.0])
+    )
+    assert len(hebbevo.resume(path, trials=24).trials()) == 24

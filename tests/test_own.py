@@ -380,7 +380,7 @@ def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -
         key, facts = connection.execute(
             "SELECT key, value_json FROM study_user_attributes WHERE key = 'hebbevo:facts'"
         ).fetchone()
-        earlier = {name: value for name, value in json.loads(facts).items() if name != "short"}
+        earlier = {name: value for name, value in json.loads(facts).items() if name != "engine"}
         connection.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", (json.dumps(earlier), key)
         )

@@ -184,7 +184,7 @@ def test_absent_keys_have_their_defaults(written):
             "replicates": 1,
             "cohort_width": None,
             "threads": 1,
-            "halving": True,
+            "halving": False,
             "seed": 0,
             "settings": {},
         },

@@ -352,12 +352,12 @@ def test_the_front_is_of_all_points_and_of_equals_the_end_of_a_training_then_the
     assert (front.epoch < EPOCHS).any()
 
 
-def test_the_best_by_one_objective_may_be_an_earlier_epoch_and_of_equals_is_an_end(path):
+def test_the_best_by_one_objective_is_the_end_of_a_training_and_no_lucky_epoch_of_it(path):
     early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
     aim = {"objectives": {"accuracy": "maximize"}}
     best = recorded(path, early, **aim).best()
-    assert (best.trial, best.epoch, best.accuracy, best.survivors) == (0, 1, 0.9, 20.0)
-    best = recorded(path, early, passed(1, to_the_end((0.9, 20.0))), **aim).best()
+    assert (best.trial, best.epoch, best.accuracy, best.survivors) == (0, EPOCHS, 0.5, 10.0)
+    best = recorded(path, early, passed(1, to_the_end((0.6, 20.0))), **aim).best()
     assert (best.trial, best.epoch) == (1, EPOCHS)
 
 

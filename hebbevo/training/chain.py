@@ -23,7 +23,7 @@ from hebbevo.nn.accounting import Stretch
 from hebbevo.nn.paths import Plan, Survivors
 from hebbevo.nn.stamina import BIRTH_STREAM, WEIGHT_STREAM, he
 from hebbevo.training.links import INPUTS, Links
-from hebbevo.training.stack import Called, Loss, Nets, described
+from hebbevo.training.stack import CHECKED_STEPS, Called, Loss, Nets, described
 
 Layers = list[tuple[Tensor, Tensor | None]]
 """Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
@@ -52,7 +52,7 @@ class Chain(Nets):
         self._born: dict[int, Tensor] = {}
         self._inputs: list[Tensor] = []
         self._step = 0
-        self._events = _last_events(units)
+        self._events = _last_events(units, weights[:, 0])
         self._stretches: dict[int, tuple[Stretch, Tensor]] = {}
         self._hold(weights)
 
@@ -85,7 +85,8 @@ class Chain(Nets):
 
     def _hold(self, weights: Tensor) -> None:
         self.trained = {"weights": weights}
-        self._last = int(self._events.max())
+        # whoever compares the first steps with a net alone looks at everything
+        self._last = max(int(self._events.max()), CHECKED_STEPS)
         self._stretches = {}
         self._layers = self._views(weights)
         self._gradient = torch.empty_like(weights)
@@ -129,7 +130,8 @@ class Chain(Nets):
         """Any loss of one net, and its gradient."""
         with torch.enable_grad():
             logits.requires_grad_()
-            losses = vmap(loss_of, (0, None))(logits, y) if self.size > 1 else loss_of(logits[0], y)
+            given = logits.clone()  # which a loss may change
+            losses = vmap(loss_of, (0, None))(given, y) if self.size > 1 else loss_of(given[0], y)
         if not isinstance(losses, Tensor) or losses.dim() != (self.size > 1):
             raise ValueError(f"the loss of a minibatch {described(losses)}; return a tensor with one number")
         [gradient] = torch.autograd.grad(losses.sum(), logits)
@@ -214,8 +216,6 @@ class Chain(Nets):
             due = unit.due(unit.steps)
             dies, chance = unit.deaths(due), unit.chance(due, loss)
             weight, bias = self._layers[place + 1]
-            norm = torch.linalg.vector_norm(weight, dim=2)
-            unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
             if bias is not None:
                 bias.add_(unit.gone(dies).unsqueeze(1) @ weight)
             everyone = torch.arange(self._links.widths[place + 1], device=loss.device)
@@ -223,6 +223,8 @@ class Chain(Nets):
             out = torch.ones_like(draw, dtype=torch.bool).scatter_(1, ids, ~unit.alive)
             born = due[:, None] & out & (draw < chance[:, None])
             self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
+            norm = torch.linalg.vector_norm(weight, dim=2)
+            unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
             unit.alive.logical_and_(~dies)
             self._born[place] = born
             if place != INPUTS:
@@ -461,14 +463,14 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return losses, logs.exp_().sub_(hot).div_(len(y))
 
 
-def _last_events(units: Mapping[int, Any]) -> Tensor:
+def _last_events(units: Mapping[int, Any], like: Tensor) -> Tensor:
     """The last step of each net at which anybody may die or return, (nets,)."""
     last = []
     for unit in units.values():
         if hasattr(unit, "total_steps"):
             steps = torch.arange(int(unit.total_steps.max()) + 1, device=unit.steps.device)[:, None]
             last.append((unit.due(steps) * steps).amax(0).expand(len(unit.steps)))
-    return torch.stack(last).amax(0) if last else torch.zeros(1, dtype=torch.int64)
+    return torch.stack(last).amax(0) if last else torch.zeros_like(like, dtype=torch.int64)
 
 
 def _numbers(like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from hebbevo.training.halving import Standard
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.parts import Part, restructured
 from hebbevo.training.recipe import Measurement, Recipe
-from hebbevo.training.stack import Called, Nets
+from hebbevo.training.stack import Alone, Called, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
@@ -90,7 +91,7 @@ class Cohort:
         self._neighbours, note = wire(model)
         self._notes: list[str] = [note] if note else []
         self._step = self._seen = 0
-        self._loss = torch.zeros(nets.size, dtype=torch.float64, device=rows.x.device)
+        self._loss = torch.zeros(nets.size, dtype=_exact(nets), device=rows.x.device)
         # first bad step, 0: none
         self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
         self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
@@ -100,11 +101,11 @@ class Cohort:
         with torch.no_grad():
             nets.call(lambda net: self._connect(net, total))
         settles = nets.call(_settle).tolist()
-        self.losses = torch.zeros(total, nets.size, dtype=torch.float64, device=rows.x.device)
-        self._factors = torch.tensor(
-            [[settling_factor(step, total, settle) for settle in settles] for step in range(1, total + 1)],
-            device=rows.x.device,
-        )
+        self.losses = torch.zeros(total, nets.size, dtype=_exact(nets), device=rows.x.device)
+        different = sorted({*settles})
+        factors = [[settling_factor(step, total, each) for each in different] for step in range(1, total + 1)]
+        columns = [different.index(settle) for settle in settles]
+        self._factors = torch.tensor(factors, device=rows.x.device)[:, columns]
         steps = torch.arange(1, total + 1, device=rows.x.device)
         due = nets.call(partial(_due, steps=steps))
         self._due = due.any(dim=0).cpu().numpy()
@@ -229,6 +230,17 @@ class Cohort:
         """All parameters and buffers by dotted name, (size, *shape); of nets that were stopped zeros."""
         return self._gathered([part.nets.state for part in self._parts])
 
+    def network(self, row: int, net: nn.Module) -> nn.Module:
+        """Give the net at ``row``, in evaluation mode; ``net`` is of its structure and takes its state."""
+        [nets] = [part.nets for part in self._parts if row in part.rows]
+        if isinstance(nets, Alone):
+            return nets.module.eval()
+        state = {name: tensor[row] for name, tensor in self.state.items()}
+        with torch.no_grad():
+            for name, tensor in chain(net.named_parameters(), net.named_buffers()):
+                tensor.copy_(state[name])
+        return net.to(self._rows.x.device).eval()
+
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """What every net says of some rows, (size, rows, classes), in evaluation mode."""
@@ -299,6 +311,12 @@ class _State:
     survivors: Tensor
     layers: Tensor
     inputs: Tensor
+
+
+def _exact(nets: Nets) -> torch.dtype:
+    """What losses of these nets are kept in: single precision, or double where the weights are."""
+    double = any(weight.dtype is torch.float64 for weight in nets.trained.values())
+    return torch.float64 if double else torch.float32
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,9 +18,8 @@ from hebbevo.space import canonical
 from hebbevo.training.cohort import Cohort, Rows
 from hebbevo.training.halving import Standard
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
-from hebbevo.training.stack import Alone, Called, Stack, difference, structure
+from hebbevo.training.stack import CHECKED_STEPS, Alone, Called, Stack, difference, structure
 
-_CHECKED_STEPS = 2
 _NO_MEMORY = (  # as PyTorch, oneDNN, C++, CUDA and the loader of libraries say it
     "DefaultCPUAllocator",
     "could not create a primitive",
@@ -35,9 +35,9 @@ _TOLERANCE = 1e-2  # of rounding; a wrong net is off by about as much as it is l
 
 @dataclass(frozen=True)
 class _Member:
-    """A net to train, the values of its training's knobs, its seed, and of which genome it is.
+    """A net to train, the values of its training's knobs, and its seed.
 
-    ``kind`` says who goes with whom.
+    ``kind`` says who goes with whom, ``genome`` whose it is, of which so many ``replicates`` are trained.
     """
 
     build: Callable[[], nn.Module]
@@ -46,15 +46,16 @@ class _Member:
     seed: int
     kind: object
     genome: str
+    replicates: int
 
     @classmethod
-    def of(cls, recipe: Recipe, candidate: Candidate) -> _Member:
+    def of(cls, recipe: Recipe, candidate: Candidate, replicates: int) -> _Member:
         """Build the net of a candidate."""
         seed, values = candidate.seed(recipe.seed), recipe.values(candidate.genome)
         build = partial(recipe.network.build, recipe.given(candidate.genome), seed)
         net = build()
         kind = values["optimizer"], structure(net)
-        return cls(build, net, values, seed, kind, canonical(candidate.genome))
+        return cls(build, net, values, seed, kind, canonical(candidate.genome), replicates)
 
     def again(self) -> _Member:
         """The same with the net built anew: a forward pass may leave traces in what is no tensor."""
@@ -94,9 +95,10 @@ def _built(
     """The members by row, and a failed training in the place of each that cannot be built."""
     members: dict[int, _Member] = {}
     failed: dict[int, Measurement] = {}
+    genomes = Counter(canonical(candidate.genome) for candidate in candidates)
     for row, candidate in enumerate(candidates):
         try:
-            members[row] = _Member.of(recipe, candidate)
+            members[row] = _Member.of(recipe, candidate, genomes[canonical(candidate.genome)])
         except (Exception, SystemExit) as error:  # a failed training is a recorded value
             _raise_if_out_of_memory(error)
             failed[row] = Measurement.failed(told(error))
@@ -124,7 +126,7 @@ def network_of(
         stops: after how many epochs each candidate was stopped, or ``None``.
 
     Returns:
-        The network, and what was measured up to that epoch.
+        The network, in evaluation mode, and what was measured up to that epoch.
     """
     members, _ = _built(recipe, candidates)
     rows = Rows.of(split, recipe.network.shape, device)
@@ -138,9 +140,7 @@ def network_of(
         group = [row]
         cohort = _trained_to(recipe, [members[row].again()], rows, epoch, [None])
     place = group.index(row)
-    net = members[row].build().to(device)
-    # names of tied weights but the first are missing
-    net.load_state_dict({name: tensor[place] for name, tensor in cohort.state.items()}, strict=False)
+    net = cohort.network(place, members[row].build())
     return net, cohort.measurements()[place]
 
 
@@ -181,7 +181,9 @@ def _measured(
     try:
         with _drawing_from(members[0].seed, rows.x.device):
             trials = [each.genome for each in members]
-            measured = _cohort(recipe, members, rows).train(standard, trials)
+            # replicates that train alone would be judged by their luck
+            whole = all(trials.count(each.genome) == each.replicates for each in members)
+            measured = _cohort(recipe, members, rows).train(standard if whole else None, trials)
     except (Exception, SystemExit) as error:  # a failed training is a recorded value
         _raise_if_out_of_memory(error)
         if len(members) == 1:
@@ -222,7 +224,7 @@ def _first_steps(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> dict
     with _drawing_from(members[0].seed, rows.x.device):
         cohort = _cohort(recipe, members, rows)
         batches = cohort.minibatches(epoch=0)
-        for step, batch in zip(range(1, _CHECKED_STEPS + 1), batches, strict=False):
+        for step, batch in zip(range(1, CHECKED_STEPS + 1), batches, strict=False):
             x, y = rows.x[batch], rows.y[batch]
             [(nets, gradients)] = cohort.train_batch(x, y)
             seen[f"loss at step {step}"] = cohort.losses[step - 1]

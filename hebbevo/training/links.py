@@ -12,7 +12,8 @@ from hebbevo.networks.mlp import MLP
 from hebbevo.nn import Dense, InputStamina, PlasticUnits, Stamina
 
 _MULTIPLE = 8  # slots that matrix products like
-_SHARE, _WORTH = 1 / 3, 4000  # of the weights at most, and weights less at least, from a level to the next
+# from a level to the next: the share of the weights that is left at most, and weights less at least
+_STEPS = ((1 / 2, 32_000), (1 / 3, 4_000))
 _KNOWN = {
     MLP, nn.Sequential, nn.ModuleList, nn.Linear, nn.Identity, nn.Flatten,
     nn.ReLU, Dense, Stamina, InputStamina,
@@ -84,7 +85,7 @@ class Links:
                 width = self.widths[place + 1]
                 widths[place + 1] = min(width, -(-width * slots // (most * _MULTIPLE)) * _MULTIPLE)
             before, after = (sum(a * b for a, b in pairwise(each)) for each in (found[-1], widths))
-            if after <= _SHARE * before and before - after >= _WORTH:
+            if any(after <= share * before and before - after >= worth for share, worth in _STEPS):
                 found.append(tuple(widths))
         return found
 

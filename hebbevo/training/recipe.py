@@ -26,7 +26,7 @@ class Recipe:
         count: what survivors are: ``neurons`` or ``connections``.
         loss: the user's function (outputs, labels) -> loss as ``package.module:name``, else cross entropy.
         score: the user's function (outputs, labels) -> 0..1, likewise, else accuracy.
-        precision: of matrix products while nets train, ``float32`` or ``bfloat16``; all else is float32.
+        precision: of matrix products in training, ``float32`` or ``bfloat16``; what is no chain has autocast.
     """
 
     network: Blueprint

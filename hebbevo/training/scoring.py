@@ -41,7 +41,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
         return Score(None, {"failure": failures[0], **known, "seconds": seconds})
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
-    epochs = min(len(each.accuracy) for each in measurements)  # replicates that train alone stop alone
+    epochs = len(measurements[0].accuracy)
     stopped = [each for each in measurements if each.stopped]
     return Score(
         None if stopped else (fmean(accuracies), fmean(survivors)),
@@ -82,7 +82,7 @@ def _sd(values: Sequence[float]) -> float | None:
 
 
 def _means(rows: Any) -> list[float]:
-    return [math.fsum(column) / len(column) for column in zip(*rows, strict=False)]
+    return [math.fsum(column) / len(column) for column in zip(*rows, strict=True)]
 
 
 def _union(rows: Iterable[Sequence[str]]) -> list[str]:

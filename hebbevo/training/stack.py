@@ -20,6 +20,9 @@ from torch.utils._pytree import tree_map_only
 from hebbevo.nn import Plastic
 from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
 
+CHECKED_STEPS = 2
+"""Steps after which a stack is compared with nets alone."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of a net's outputs for some rows, and these rows' labels."""
 

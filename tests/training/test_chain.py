@@ -37,8 +37,7 @@ CHAINED = [genome for genome in MIXED if not APART & {*genome}]
 def many_levels(monkeypatch):
     """Slots go and come with every few neurons, even in nets as small as these."""
     monkeypatch.setattr(links, "_MULTIPLE", 3)
-    monkeypatch.setattr(links, "_SHARE", 0.95)
-    monkeypatch.setattr(links, "_WORTH", 1)
+    monkeypatch.setattr(links, "_STEPS", ((0.95, 1),))
 
 
 def double(the_recipe, genomes, split, monkeypatch, chained):
@@ -269,3 +268,27 @@ def test_a_step_on_a_gpu_waits_for_nothing(optimizer):
         else:
             optimizer.step({k: fake(v) for k, v in part.nets.trained.items()}, gradients, torch.ones(12))
     assert losses.shape == (12,)
+
+
+def test_chains_without_plastic_units_can_be_stopped_too():
+    torch.manual_seed(0)
+    plain = [nn.Sequential(nn.Linear(11, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in range(4)]
+    the_recipe = recipe(epochs=2)
+    values = [the_recipe.values({})] * 3
+    rows = Rows.of(problem(), (11,), CPU)
+    cohort = Cohort(the_recipe, Stack(plain[:3], CPU), values, plain[3], rows)
+    assert isinstance(cohort._parts[0].nets, Chain)
+    cohort.train_epoch()
+    cohort.stop(torch.tensor([0, 2]))
+    cohort.train_epoch()
+    assert [len(each.accuracy) for each in cohort.measurements()] == [1, 2, 1]
+
+
+def test_a_loss_may_change_the_outputs_it_is_given(monkeypatch):
+    def clamping(outputs, labels):
+        return nn.functional.cross_entropy(outputs.mul_(0.5), labels)
+
+    cohort = made(recipe(), ALIKE[:2], problem())
+    monkeypatch.setattr(cohort, "_loss_of", clamping)
+    cohort.train_epoch()
+    assert cohort.losses.isfinite().all()

@@ -18,9 +18,11 @@ from hebbevo.training import (
     Cohort,
     Recipe,
     Rows,
+    Verdict,
     cohort,
     ever_due,
     inner,
+    network_of,
     optimizers,
     ran_out_of_memory,
     score,
@@ -443,6 +445,91 @@ def test_nets_that_go_on_are_as_if_the_stopped_had_never_been_there(device, opti
         assert (ours.survivors, ours.layers) == (theirs.survivors, theirs.layers)
         assert ours.accuracy == pytest.approx(theirs.accuracy, abs=0.011)
         assert (ours.accuracy[0], ours.survivors[0]) == (first[row].accuracy[0], first[row].survivors[0])
+
+
+class Strict:
+    """Stops whoever has fewer survivors than this after the first epoch."""
+
+    rungs, known = (1,), {1: 0.9}
+
+    def __init__(self, fewest):
+        self.fewest, self.seen = fewest, []
+
+    def judge(self, accuracy, survivors):
+        self.seen.append((accuracy, survivors))
+        return [Verdict((0.25, 7.0), stopped=count < self.fewest) for count in survivors[:, -1]]
+
+
+def test_trials_are_judged_by_the_means_of_their_replicates_and_stopped_with_all_of_them():
+    the_recipe, split = recipe(epochs=3), problem()
+    pairs = [Candidate(genome, replicate) for genome in ALIKE for replicate in (0, 1)]
+    whole = train(the_recipe, pairs, split, CPU)
+    means = [(a.survivors[0] + b.survivors[0]) / 2 for a, b in zip(whole[::2], whole[1::2], strict=True)]
+    strict = Strict(np.median(means))
+    judged = train(the_recipe, pairs, split, CPU, strict)
+    [(accuracy, survivors)] = strict.seen
+    assert survivors.shape == (len(ALIKE), 1)
+    assert survivors[:, 0].tolist() == means
+    assert accuracy[0, 0] == (whole[0].accuracy[0] + whole[1].accuracy[0]) / 2
+    for number, (mean, ours) in enumerate(
+        zip(means, zip(judged[::2], judged[1::2], strict=True), strict=True)
+    ):
+        for replicate, one in enumerate(ours):
+            full = whole[2 * number + replicate]
+            assert one.stopped == (mean < strict.fewest)
+            assert one.heading == ((0.25, 7.0) if one.stopped else None)
+            epochs = 1 if one.stopped else 3
+            assert (one.survivors[0], one.accuracy[0]) == (full.survivors[0], full.accuracy[0])
+            assert len(one.survivors) == len(one.accuracy) == epochs
+            if one.stopped:
+                assert sum(one.layers) == one.survivors[-1] > 0
+    assert 0 < sum(one.stopped for one in judged) < len(pairs)
+
+
+def test_replicates_that_train_alone_are_not_judged_each_by_its_luck():
+    the_recipe = replace(recipe(epochs=2), stacked=False)
+    strict = Strict(10_000)
+    one, other, single = train(
+        the_recipe, [Candidate({}), Candidate({}, 1), Candidate(ALIKE[0])], problem(), CPU, strict
+    )
+    assert (one.stopped, other.stopped, single.stopped) == (False, False, True)
+    assert len(strict.seen) == 1
+
+
+def test_when_all_are_stopped_the_training_ends_and_headings_that_say_little_are_withheld(monkeypatch):
+    epochs = []
+    real = Cohort.train_epoch
+    monkeypatch.setattr(Cohort, "train_epoch", lambda self: (epochs.append(1), real(self)))
+    strict = Strict(10_000)
+    strict.known = {1: 0.4}
+    measured = train(recipe(epochs=3), candidates(ALIKE), problem(), CPU, strict)
+    assert len(epochs) == 1
+    assert all(one.stopped and one.heading is None for one in measured)
+
+
+def test_a_net_that_diverged_is_not_judged_but_fails():
+    strict = Strict(10_000)
+    fine, diverged = train(recipe(epochs=2), candidates([ALIKE[0], DIVERGING]), problem(), CPU, strict)
+    assert (fine.stopped, diverged.stopped) == (True, False)
+    assert diverged.failure
+    assert len(strict.seen[0][0]) == 1
+
+
+def test_a_network_is_built_again_as_it_was_at_any_epoch():
+    the_recipe, split, asked = recipe(epochs=3), problem(), candidates(ALIKE)
+    measured = train(the_recipe, asked, split, CPU, Strict(45))
+    stops = [len(one.accuracy) if one.stopped else None for one in measured]
+    assert {1, None} == {*stops}
+    for row, epoch in ((stops.index(1), 1), (stops.index(None), 3), (stops.index(None), 2)):
+        net, again = network_of(the_recipe, asked, split, CPU, row, epoch, stops)
+        assert (again.accuracy, again.survivors) == (
+            measured[row].accuracy[:epoch],
+            measured[row].survivors[:epoch],
+        )
+        assert survivors(net, torch.ones(1, FEATURES)).alive.sum() == measured[row].survivors[epoch - 1]
+        with torch.no_grad():
+            hits = net.eval()(torch.from_numpy(split.x_val)).argmax(1) == torch.from_numpy(split.y_val)
+        assert hits.double().mean() == measured[row].accuracy[epoch - 1]
 
 
 def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_order_asked(monkeypatch):

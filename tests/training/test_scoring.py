@@ -36,6 +36,26 @@ def test_a_score_is_the_mean_over_replicates_with_its_standard_deviation():
     }
 
 
+def test_a_trial_is_stopped_with_its_replicates_and_has_no_values():
+    one, other = (
+        Measurement((0.5, 0.75), (20, 12), (8, 4), 9, 1.0, neurons=30, stopped=True, heading=heading)
+        for heading in ((0.8, 6.0), (0.9, 10.0))
+    )
+    result = score([one, other])
+    assert result.values is None
+    assert result.details["accuracy_per_epoch"] == [0.5, 0.75]
+    assert result.details["stopped"] == {
+        "epoch": 2,
+        "heading": [pytest.approx(0.85), 8.0],
+        "reason": "after 2 epochs it was heading for 0.850 with 8, which is beaten",
+    }
+
+
+def test_a_replicate_that_failed_makes_a_failed_trial_of_a_stopped_one():
+    stopped = Measurement((0.5,), (20,), (10, 10), 9, 1.0, stopped=True)
+    assert "stopped" not in score([stopped, FAILED]).details
+
+
 def test_a_single_replicate_is_its_own_mean_and_has_no_standard_deviation():
     result = score([A])
     assert result.values == (0.75, 12)
