@@ -88,6 +88,9 @@ class Cluster:
     limit = math.inf
     device = "cpu"
 
+    def warm_up(self) -> None:
+        """Nothing to start early."""
+
     def __init__(self, workers: int, median: float, total: int) -> None:
         self.workers, self.median, self.total = workers, median, total
         self.trials, self.busy = 0, 0.0

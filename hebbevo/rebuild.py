@@ -135,8 +135,8 @@ def _check(book: Ledger, result: Result, epoch: int, measured: Sequence[Measurem
         versions = ", ".join(f"{name} {version}" for name, version in book.facts["versions"].items())
         raise StudyError(
             f"{book.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
-            f"and survivors {now} and not {then}; the study was made on another kind of machine, or with other "
-            f"versions or code than here: {versions}"
+            f"and survivors {now} and not {then}; the study was made on another kind of machine, or with "
+            f"other versions or code than here: {versions}"
         )
 
 

@@ -282,13 +282,3 @@ def test_chains_without_plastic_units_can_be_stopped_too():
     cohort.stop(torch.tensor([0, 2]))
     cohort.train_epoch()
     assert [len(each.accuracy) for each in cohort.measurements()] == [1, 2, 1]
-
-
-def test_a_loss_may_change_the_outputs_it_is_given(monkeypatch):
-    def clamping(outputs, labels):
-        return nn.functional.cross_entropy(outputs.mul_(0.5), labels)
-
-    cohort = made(recipe(), ALIKE[:2], problem())
-    monkeypatch.setattr(cohort, "_loss_of", clamping)
-    cohort.train_epoch()
-    assert cohort.losses.isfinite().all()
