@@ -6,7 +6,7 @@ import math
 import platform
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -319,7 +319,7 @@ class _Loop:
         )
         trained = [record for record in generation.records if record.number not in copies]
         first = generation.records[0].number
-        earlier = [record for number, record in self._records.items() if number < first]
+        earlier = (record for number, record in self._records.items() if number < first)
         standard = standard_of(self._book, earlier)
         batches = [
             batch
@@ -442,7 +442,7 @@ class _Loop:
         )
 
 
-def standard_of(book: Ledger, earlier: Sequence[Record]) -> Standard | None:
+def standard_of(book: Ledger, earlier: Iterable[Record]) -> Standard | None:
     """What a generation is judged by on the way, from the trials of all ``earlier`` ones."""
     from threadpoolctl import threadpool_limits
 

@@ -111,7 +111,7 @@ def _trained(
     """The networks at these rows of a cohort after an epoch, and what they have reached by then."""
     import torch
 
-    from hebbevo.training import network_of
+    from hebbevo.training import networks_of
 
     device = torch.device(book.facts["device"])
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -120,7 +120,7 @@ def _trained(
     threads = torch.get_num_threads()
     torch.set_num_threads(book.facts["threads"])
     try:
-        found = [network_of(recipe, cohort.candidates, split, device, row, epoch, stops) for row in rows]
+        found = networks_of(recipe, cohort.candidates, split, device, rows, epoch, stops)
     finally:
         torch.set_num_threads(threads)
     networks, measured = zip(*found, strict=True)

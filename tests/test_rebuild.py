@@ -33,15 +33,19 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in for the engine: it trains the whole cohort to the end, and has no network to give."""
     known: dict = {}
 
-    def network_of(recipe, candidates, split, device, row, epoch, stops):
+    def networks_of(recipe, candidates, split, device, wanted, epoch, stops):
         key = tuple(candidate.seed(recipe.seed) for candidate in candidates)
         if key not in known:
             known[key] = train(recipe, candidates, split, device)
-        measured = known[key][row]
-        measured = replace(measured, accuracy=measured.accuracy[:epoch], survivors=measured.survivors[:epoch])
-        return Stood(candidates, row, epoch, stops), measured
+        return [
+            (
+                Stood(candidates, row, epoch, stops),
+                replace(own, accuracy=own.accuracy[:epoch], survivors=own.survivors[:epoch]),
+            )
+            for row, own in ((row, known[key][row]) for row in wanted)
+        ]
 
-    monkeypatch.setattr("hebbevo.training.network_of", network_of, raising=False)
+    monkeypatch.setattr("hebbevo.training.networks_of", networks_of)
 
 
 def again(study: hebbevo.Study, path: Path, change: Callable[[Result], Result | None]) -> hebbevo.Study:

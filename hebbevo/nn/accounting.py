@@ -21,11 +21,14 @@ class Stretch:
     """A stretch of steps in which nobody dies or returns, for units that have a first axis of nets.
 
     Everything that does not change meanwhile is computed once, and nothing that no net here asks for.
+
+    Attributes:
+        alive: (nets, neurons), 1 or 0.
     """
 
     def __init__(self, units: _StaminaUnits) -> None:
         self._units = units
-        self._alive = alive = units.alive.to(units.gain.dtype)
+        self.alive = alive = units.alive.to(units.gain.dtype)
         self._living = alive.sum(-1, keepdim=True).clamp(min=1)
         prior, penalty = units.firing_prior, units.unactivation_penalty.unsqueeze(-1)
         self._gains = 2 * (1 - prior) * alive
@@ -61,7 +64,7 @@ class Stretch:
         )
         unused = level.mean(-1, keepdim=True) - used
         units.gain.mul_(self._decay).addcmul_(self._gains, by_neuron).addcmul_(self._pays, unused)
-        units.reference.mul_(self._decay).addcmul_(self._alive, by_sample.mean(-1, keepdim=True))
+        units.reference.mul_(self._decay).addcmul_(self.alive, by_sample.mean(-1, keepdim=True))
         units.mean_output.lerp_(mean, MEAN_OUTPUT_RATE)
 
 

@@ -170,7 +170,7 @@ class Plan:
         units = [
             _units(output, self.sites[place].axes) for place, output in zip(places, outputs, strict=True)
         ]
-        return self._counted(places, [site.units for site in self.sites], units, rows)
+        return self._counted("neurons", places, units, rows)
 
     def connections(self, call: Caller, nets: int) -> Survivors:
         """Count the connections that are alive; everything else as for neurons.
@@ -182,7 +182,7 @@ class Plan:
         shapes = [self.sites[place].weight for place in places]
         rows, weights = self._seen(call, partial(self._trace_weights, places), shapes, nets)
         alive = [weight.flatten(1) for weight in weights]
-        return self._counted(places, [math.prod(site.weight) for site in self.sites], alive, rows)
+        return self._counted("connections", places, alive, rows)
 
     def living(self, net: nn.Module) -> tuple[Living, ...]:
         """Find who is alive in ``net``, at every site."""
@@ -233,7 +233,7 @@ class Plan:
         return objective
 
     def _counted(
-        self, places: Sequence[int], sizes: Sequence[int], alive: Sequence[Tensor], inputs: Tensor
+        self, count: str, places: Sequence[int], alive: Sequence[Tensor], inputs: Tensor
     ) -> Survivors:
         """Sum up by layer, of which every call may keep something alive: each (nets, size)."""
         of_layer: dict[str, Tensor] = {}
@@ -241,10 +241,8 @@ class Plan:
             name = self.sites[place].name
             of_layer[name] = of_layer[name] | each if name in of_layer else each
         counts = [each.sum(1) for each in of_layer.values()]
-        totals = {self.sites[place].name: sizes[place] for place in places}
         return Survivors(
-            tuple(of_layer),
-            tuple(totals.values()),
+            *self.counted(count),
             torch.stack(counts, 1) if counts else inputs.new_zeros(len(inputs), 0, dtype=torch.int64),
             inputs.flatten(1).sum(1),
             self.notes,

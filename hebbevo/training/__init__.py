@@ -3,7 +3,7 @@
 from hebbevo.nn.paths import COUNTS
 from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
 from hebbevo.training.halving import Standard, Trajectory, Verdict
-from hebbevo.training.inner import network_of, ran_out_of_memory, told, train
+from hebbevo.training.inner import networks_of, ran_out_of_memory, told, train
 from hebbevo.training.optimizers import KNOBS
 from hebbevo.training.recipe import Candidate, Measurement, Recipe, knobs
 from hebbevo.training.scoring import Score, score
@@ -23,7 +23,7 @@ __all__ = [
     "accuracy",
     "ever_due",
     "knobs",
-    "network_of",
+    "networks_of",
     "ran_out_of_memory",
     "score",
     "told",

@@ -53,7 +53,7 @@ class Chain(Nets):
         self._inputs: list[Tensor] = []
         self._step = 0
         self._events = _last_events(units, weights[:, 0])
-        self._stretches: dict[int, tuple[Stretch, Tensor]] = {}
+        self._stretches: dict[int, Stretch] = {}
         self._hold(weights)
 
     @classmethod
@@ -65,9 +65,9 @@ class Chain(Nets):
         links = Links.of(model)
         if links is None:
             return None
-        state, buffers = nets.state, nets.buffers
+        state = nets.state
         units = {
-            place: _stacked(model.get_submodule(name), name, buffers) for place, name in links.units.items()
+            place: _stacked(model.get_submodule(name), name, state) for place, name in links.units.items()
         }
         rows = [
             tensor.detach().flatten(1)
@@ -95,11 +95,6 @@ class Chain(Nets):
     @property
     def _widths(self) -> tuple[int, ...]:
         return self._levels[self._level]
-
-    @property
-    def size(self) -> int:
-        """See `Nets.size`."""
-        return len(self.trained["weights"])
 
     def _views(self, row: Tensor) -> Layers:
         """Weights (size, inputs, outputs) and biases (size, 1, outputs) of every layer."""
@@ -171,8 +166,9 @@ class Chain(Nets):
         if place in self._mortal:
             unit = self._units[place]
             if place not in self._stretches:
-                self._stretches[place] = Stretch(unit), unit.alive.unsqueeze(-2).to(h.dtype)
-            stretch, mask = self._stretches[place]
+                self._stretches[place] = Stretch(unit)
+            stretch = self._stretches[place]
+            mask = stretch.alive.unsqueeze(-2)
             h = h * mask if place == INPUTS else h.mul_(mask)
             if training and self._step < self._last:
                 stretch.add(h, h.abs() if place == INPUTS else h)
@@ -478,10 +474,10 @@ def _numbers(like: Tensor) -> Tensor:
     return torch.arange(like.shape[-1], device=like.device).expand(like.shape).contiguous()
 
 
-def _stacked(module: nn.Module, name: str, buffers: dict[str, Tensor]) -> nn.Module:
+def _stacked(module: nn.Module, name: str, state: Mapping[str, Tensor]) -> nn.Module:
     """A unit whose buffers are those of a stack."""
     unit = _bare(module)
-    unit._buffers.update({key: buffers[f"{name}.{key}"].clone() for key in unit._buffers})
+    unit._buffers.update({key: state[f"{name}.{key}"].clone() for key in unit._buffers})
     return unit
 
 

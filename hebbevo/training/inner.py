@@ -105,43 +105,49 @@ def _built(
     return members, failed
 
 
-def network_of(
+def networks_of(
     recipe: Recipe,
     candidates: Sequence[Candidate],
     split: Split,
     device: torch.device,
-    row: int,
+    wanted: Sequence[int],
     epoch: int,
     stops: Sequence[int | None],
-) -> tuple[nn.Module, Measurement]:
-    """Train a cohort again and give the network of the candidate at ``row`` as it was after ``epoch``.
+) -> list[tuple[nn.Module, Measurement]]:
+    """Train a cohort again and give networks of it as they were after ``epoch``.
 
     Args:
         recipe: what the trainings share; this, the cohort, the data and the device must be those of then.
         candidates: of the cohort.
         split: the data.
         device: what to train on.
-        row: of the candidate.
+        wanted: places of the candidates whose networks are given.
         epoch: 1 is the first.
         stops: after how many epochs each candidate was stopped, or ``None``.
 
     Returns:
-        The network, in evaluation mode, and what was measured up to that epoch.
+        Each wanted network, in evaluation mode, and what was measured of it up to that epoch.
     """
     members, _ = _built(recipe, candidates)
     rows = Rows.of(split, recipe.network.shape, device)
-    [group] = [group for group, _ in _groups(recipe, members, rows) if row in group]
-    try:
-        cohort = _trained_to(
-            recipe, [members[place] for place in group], rows, epoch, [stops[i] for i in group]
-        )
-    except (Exception, SystemExit) as error:  # then each of them was trained alone, too
-        _raise_if_out_of_memory(error)
-        group = [row]
-        cohort = _trained_to(recipe, [members[row].again()], rows, epoch, [None])
-    place = group.index(row)
-    net = cohort.network(place, members[row].build())
-    return net, cohort.measurements()[place]
+    found: dict[int, tuple[nn.Module, Measurement]] = {}
+    for group, _ in list(_groups(recipe, members, rows)):
+        asked = [row for row in group if row in wanted]
+        if not asked:
+            continue
+        try:
+            cohort = _trained_to(
+                recipe, [members[row] for row in group], rows, epoch, [stops[i] for i in group]
+            )
+            parts = {row: (cohort, group.index(row)) for row in asked}
+        except (Exception, SystemExit) as error:  # then each of them was trained alone, too
+            _raise_if_out_of_memory(error)
+            parts = {
+                row: (_trained_to(recipe, [members[row].again()], rows, epoch, [None]), 0) for row in asked
+            }
+        for row, (cohort, place) in parts.items():
+            found[row] = cohort.network(place, members[row].build()), cohort.measurements()[place]
+    return [found[row] for row in wanted]
 
 
 def _trained_to(

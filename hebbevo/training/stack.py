@@ -78,11 +78,6 @@ class Called(Nets):
 
     module: nn.Module
 
-    @property
-    @abstractmethod
-    def buffers(self) -> dict[str, Tensor]:
-        """By dotted name, (size, *shape)."""
-
     @abstractmethod
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
@@ -174,11 +169,6 @@ class Stack(Called):
             for parted in [[alias.rpartition(".") for alias in aliases]]
         }
 
-    @property
-    def buffers(self) -> dict[str, Tensor]:
-        """By dotted name, (size, *shape)."""
-        return self._buffers
-
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
@@ -247,11 +237,6 @@ class Alone(Called):
             name: parameter for name, parameter in self.module.named_parameters() if parameter.requires_grad
         }
         self.trained = {name: value.detach()[None] for name, value in self._trained.items()}
-
-    @property
-    def buffers(self) -> dict[str, Tensor]:
-        """By dotted name, (1, *shape)."""
-        return {name: value[None] for name, value in self.module.named_buffers()}
 
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False

@@ -359,10 +359,10 @@ def test_stacked_channels_are_rewired_as_alone():
             for net in nets:
                 net(x)
                 rewire(net, torch.zeros(()))
-            for name, value in (stack.trained | stack.buffers).items():
+            for name, value in stack.state.items():
                 alone = torch.stack([net.state_dict()[name] for net in nets])
                 torch.testing.assert_close(value.detach(), alone, rtol=1e-4, atol=1e-5, msg=name)
-            patterns.add(tuple(stack.buffers["2.alive"].flatten().tolist()))
+            patterns.add(tuple(stack.state["2.alive"].flatten().tolist()))
     assert len(patterns) > 15
 
 

@@ -610,7 +610,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
         for name, value in net.named_parameters():
             torch.testing.assert_close(stack.trained[name][row], value, rtol=1e-8, atol=1e-10)
         for name, value in net.named_buffers():
-            torch.testing.assert_close(stack.buffers[name][row], value, rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(stack.state[name][row], value, rtol=1e-8, atol=1e-10)
     assert min(changed) > 0
     assert len(set(changed)) > 1
 

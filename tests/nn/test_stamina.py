@@ -435,9 +435,9 @@ def test_stacked_channels_die_and_return_as_alone(knobs):
     for x in torch.randn(20, 8, 2, 6, 6):
         stacked = stack.call(lambda net, x=x: net(x), training=True)
         torch.testing.assert_close(stacked, torch.stack([net(x) for net in nets]), rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(stack.buffers["2.gain"], torch.stack([net[2].gain for net in nets]))
+        torch.testing.assert_close(stack.state["2.gain"], torch.stack([net[2].gain for net in nets]))
         alive = torch.stack([net[2].alive for net in nets])
-        assert torch.equal(stack.buffers["2.alive"], alive)
+        assert torch.equal(stack.state["2.alive"], alive)
         patterns |= {tuple(row) for row in alive.tolist()}
     assert len(patterns) > 20
 

@@ -22,7 +22,7 @@ from hebbevo.training import (
     cohort,
     ever_due,
     inner,
-    network_of,
+    networks_of,
     optimizers,
     ran_out_of_memory,
     score,
@@ -521,7 +521,7 @@ def test_a_network_is_built_again_as_it_was_at_any_epoch():
     stops = [len(one.accuracy) if one.stopped else None for one in measured]
     assert {1, None} == {*stops}
     for row, epoch in ((stops.index(1), 1), (stops.index(None), 3), (stops.index(None), 2)):
-        net, again = network_of(the_recipe, asked, split, CPU, row, epoch, stops)
+        [(net, again)] = networks_of(the_recipe, asked, split, CPU, [row], epoch, stops)
         assert (again.accuracy, again.survivors) == (
             measured[row].accuracy[:epoch],
             measured[row].survivors[:epoch],

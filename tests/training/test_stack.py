@@ -63,7 +63,7 @@ def test_changes_in_place_reach_the_stack_and_not_the_nets_it_was_made_of():
     nets, stack = stacked()
     stack.call(run, torch.ones(1, 4), training=True)
     stack.call(run, torch.ones(1, 4), training=True)
-    assert stack.buffers["calls"].tolist() == [2, 12, 22]
+    assert stack.state["calls"].tolist() == [2, 12, 22]
     with torch.no_grad():
         stack.call(lambda net: net.layer.bias.fill_(7))
     assert (stack.trained["layer.bias"] == 7).all()
@@ -94,7 +94,7 @@ def test_the_training_mode_reaches_every_module_and_is_evaluation_by_default():
     assert stack.call(modes, training=True).all()
     assert not stack.call(modes).any()
     stack.call(run, torch.ones(1, 4))
-    assert stack.buffers["calls"].tolist() == [0, 10, 20]
+    assert stack.state["calls"].tolist() == [0, 10, 20]
 
 
 def test_stacking_and_calling_leave_the_nets_and_pytorchs_generator_as_they_were():
@@ -118,7 +118,7 @@ def test_rows_that_are_kept_go_on_in_the_order_given():
     stack.keep(torch.tensor([3, 1]))
     assert stack.size == 2
     torch.testing.assert_close(stack.call(run, x, training=True), torch.stack([nets[3](x), nets[1](x)]))
-    assert stack.buffers["calls"].tolist() == [32, 12]
+    assert stack.state["calls"].tolist() == [32, 12]
     assert all(value.is_leaf and value.requires_grad for value in stack.trained.values())
 
 
@@ -171,7 +171,7 @@ def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
             with torch.no_grad():
                 for parameter, gradient in zip(trained, each, strict=True):
                     parameter -= 0.1 * gradient
-    torch.testing.assert_close(many.buffers["mean"], torch.stack([net.mean for net in nets]))
+    torch.testing.assert_close(many.state["mean"], torch.stack([net.mean for net in nets]))
     torch.testing.assert_close(many.call(run, x), torch.stack([net(x) for net in nets]))
 
 
@@ -180,13 +180,13 @@ def test_looking_leaves_nets_untouched(size):
     nets = [Shared(seed) for seed in range(size)]
     many = Stack(nets, CPU) if size > 1 else Alone(nets[0], CPU)
     many.call(loss, torch.ones(2, 4), training=True)
-    before = {name: value.clone() for name, value in many.buffers.items()}
+    before = {name: value.clone() for name, value in many.state.items()}
     with pytest.raises(ZeroDivisionError), many.untouched():
         many.call(loss, torch.ones(2, 4))
         many.module.later, many.module.first.weight = 1, nn.Parameter(torch.zeros(4, 4))
         raise ZeroDivisionError
     assert (many.module.calls, many.module.training, hasattr(many.module, "later")) == (1, True, False)
-    assert all(torch.equal(many.buffers[name], value) for name, value in before.items())
+    assert all(torch.equal(many.state[name], value) for name, value in before.items())
     assert many.call(loss, torch.ones(2, 4)).all()
     assert many.module.calls == 2
 
@@ -215,9 +215,9 @@ def test_a_net_alone_is_trained_itself_and_takes_stacked_arguments_of_one_row():
     alone.trained["layer.bias"].fill_(7)
     assert (net.layer.bias == 7).all()
     alone.call(run, torch.ones(1, 4), training=True)
-    assert (net.training, alone.buffers["calls"].tolist()) == (True, [21])
+    assert (net.training, alone.state["calls"].tolist()) == (True, [21])
     alone.call(run, torch.ones(1, 4))
-    assert (net.training, alone.buffers["calls"].tolist()) == (False, [21])
+    assert (net.training, alone.state["calls"].tolist()) == (False, [21])
 
 
 def test_a_net_alone_can_be_kept_and_nothing_else():
