@@ -278,14 +278,12 @@ def ours(job: Job, trials: int, **options: Any) -> tuple[float, list[Row]]:
         values = (trial["accuracy"], trial["survivors"])
         genome = {gene.removeprefix("genome."): trial[gene] for gene in genes}
         rows.append(row(known[trial["generation"]], *values, genome))
-        rows[-1] |= {"epochs": trained[trial["trial"]]} if trained else {}
+        rows[-1] |= {"epochs": trained[trial["trial"]]}
     return begun, rows
 
 
 def epochs(study: Study) -> dict[int, int]:
-    """How long each trial trained; nothing if the study does not say."""
-    if not hasattr(study, "points"):
-        return {}
+    """How long each trial trained."""
     trials, full = study.trials(), study.settings["task"]["epochs"]
     last = study.points().groupby("trial").epoch.max()  # failed trials have no points
     known = trials.set_index("trial").index.to_series().map(last).fillna(full)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -25,14 +25,11 @@ from hebbevo.training.halving import Standard
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.parts import Part, restructured
 from hebbevo.training.recipe import Measurement, Recipe
-from hebbevo.training.stack import Alone, Called, Nets
+from hebbevo.training.stack import Alone, Called, Loss, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
 _TELLING = 0.5  # part of the variance of the ends that headings have to explain, or they say nothing
-
-Function = Callable[[Tensor, Tensor], Tensor]
-"""Of a net's outputs for some rows, and these rows' labels."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Cohort:
         self._recipe = recipe
         self._size = nets.size
         self._rows = rows
-        self._loss_of: Function = references.called(recipe.loss) if recipe.loss else F.cross_entropy
+        self._loss_of: Loss = references.called(recipe.loss) if recipe.loss else F.cross_entropy
         self._score_of = references.called(recipe.score) if recipe.score else accuracy
         self._neighbours, note = wire(model)
         self._notes: list[str] = [note] if note else []
