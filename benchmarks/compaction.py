@@ -28,7 +28,7 @@ STEPS, BATCH, CLASSES = 70, 64, 10
 FIRST = 10  # steps until the first event, at which slots go
 
 
-def cohort(options: argparse.Namespace, part: float, precision: str) -> tuple[Cohort, Rows]:
+def cohort(options: argparse.Namespace, part: float, precision: str) -> Cohort:
     """Nets that have only this part of their neurons, after the first event: nobody dies or returns."""
     settings = {"initial_neurons": part, "unactivation_penalty": 0.0, "hebbian_threshold": -1.0, "warmup": 0}
     features = options.features
@@ -44,18 +44,18 @@ def cohort(options: argparse.Namespace, part: float, precision: str) -> tuple[Co
     nets = [network.build(recipe.given(each.genome), each.seed(0)) for each in candidates]
     model = network.build(recipe.given({}), 0)
     values = [recipe.values({}) for _ in nets]
-    return Cohort(recipe, Stack(nets, rows.x.device), values, model, rows), rows
+    return Cohort(recipe, Stack(nets, rows.x.device), values, model, rows)
 
 
 def milliseconds(options: argparse.Namespace, part: float, precision: str) -> float:
     """Of a step and net, events among them."""
-    nets, rows = cohort(options, part, precision)
+    nets = cohort(options, part, precision)
     batches = [*nets.minibatches(epoch=0)]
     for batch in batches[:FIRST]:
-        nets.train_batch(rows.x[batch], rows.y[batch])
+        nets.train_batch(batch)
     started = time.perf_counter()
     for batch in batches[FIRST:]:
-        nets.train_batch(rows.x[batch], rows.y[batch])
+        nets.train_batch(batch)
     return 1000 * (time.perf_counter() - started) / (len(batches) - FIRST) / options.nets
 
 

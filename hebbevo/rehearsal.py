@@ -171,7 +171,7 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
         with seeded(0):
             cohort = Cohort(plan, Alone(net, torch.device("cpu")), [plan.values(genome)], net, rows)
             batch = next(cohort.minibatches(epoch=0))
-            cohort.train_batch(rows.x[batch], rows.y[batch])
+            cohort.train_batch(batch)
             given = cohort.outputs(rows.x_val[:1]).shape[-1]
             if given != len(split.classes):
                 raise ValueError(f"it gives {given} numbers a row for {len(split.classes)} classes")

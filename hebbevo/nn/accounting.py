@@ -28,14 +28,23 @@ class Stretch:
 
     def __init__(self, units: _StaminaUnits) -> None:
         self._units = units
-        self.alive = alive = units.alive.to(units.gain.dtype)
-        self._living = alive.sum(-1, keepdim=True).clamp(min=1)
-        prior, penalty = units.firing_prior, units.unactivation_penalty.unsqueeze(-1)
-        self._gains = 2 * (1 - prior) * alive
-        self._pays = -2 * prior * penalty * alive
         self._decay = units.stamina_decay.unsqueeze(-1)
         self._activity = _Choice(units.activity)
         self._form = _Choice(units.penalty_form)
+        self.alive, self._living, self._gains, self._pays = self._constants()
+
+    def renew(self) -> None:
+        """Begin the next stretch, when somebody may have died or returned."""
+        kept = self.alive, self._living, self._gains, self._pays
+        for constant, value in zip(kept, self._constants(), strict=True):
+            constant.copy_(value)
+
+    def _constants(self) -> tuple[Tensor, ...]:
+        units = self._units
+        alive = units.alive.to(units.gain.dtype)
+        living = alive.sum(-1, keepdim=True).clamp(min=1)
+        prior, penalty = units.firing_prior, units.unactivation_penalty.unsqueeze(-1)
+        return alive, living, 2 * (1 - prior) * alive, -2 * prior * penalty * alive
 
     def add(self, y: Tensor, size: Tensor) -> None:
         """Count a minibatch of outputs and their sizes, (nets, rows, neurons)."""

@@ -22,8 +22,9 @@ from hebbevo.nn import InputStamina, Stamina, counter
 from hebbevo.nn.accounting import Stretch
 from hebbevo.nn.paths import Plan, Survivors
 from hebbevo.nn.stamina import BIRTH_STREAM, WEIGHT_STREAM, he
+from hebbevo.training import capture
 from hebbevo.training.links import INPUTS, Links
-from hebbevo.training.stack import CHECKED_STEPS, Called, Loss, Nets, described
+from hebbevo.training.stack import Called, Loss, Nets, described
 
 Layers = list[tuple[Tensor, Tensor | None]]
 """Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
@@ -51,8 +52,7 @@ class Chain(Nets):
         self._ids = {place: _numbers(units[place].alive) for place in self._mortal}
         self._born: dict[int, Tensor] = {}
         self._inputs: list[Tensor] = []
-        self._step = 0
-        self._events = _last_events(units, weights[:, 0])
+        self._counts = True
         self._stretches: dict[int, Stretch] = {}
         self._hold(weights)
 
@@ -85,8 +85,7 @@ class Chain(Nets):
 
     def _hold(self, weights: Tensor) -> None:
         self.trained = {"weights": weights}
-        # whoever compares the first steps with a net alone looks at everything
-        self._last = max(int(self._events.max()), CHECKED_STEPS)
+        self._returns = any(bool(self._may_return(place).any()) for place in self._mortal)
         self._stretches = {}
         self._layers = self._views(weights)
         self._gradient = torch.empty_like(weights)
@@ -118,7 +117,6 @@ class Chain(Nets):
             else:
                 losses, gradient = self._loss(loss_of, logits.mT.contiguous(), y)
             self._backward(gradient)
-            self._step += 1
         return losses, [self._gradient]
 
     def _loss(self, loss_of: Loss, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +156,7 @@ class Chain(Nets):
         return h
 
     def _pass(self, place: int, h: Tensor, training: bool) -> Tensor:
-        """Through the units behind a layer, which count if anybody may still die or return."""
+        """Through the units behind a layer."""
         if place not in self._units:
             return h
         if place != INPUTS:
@@ -170,7 +168,7 @@ class Chain(Nets):
             stretch = self._stretches[place]
             mask = stretch.alive.unsqueeze(-2)
             h = h * mask if place == INPUTS else h.mul_(mask)
-            if training and self._step < self._last:
+            if training and self._counts:
                 stretch.add(h, h.abs() if place == INPUTS else h)
                 unit.age.add_(1)
         if training and hasattr(self._units[place], "steps"):
@@ -199,14 +197,12 @@ class Chain(Nets):
     # life and death
 
     @torch.no_grad()
-    def die(self, loss: Tensor, moments: Sequence[Tensor]) -> Tensor:
-        """Let neurons die, and find who is to return; gives the level that each net then needs, (size,).
+    def die(self, loss: Tensor, moments: Sequence[Tensor]) -> None:
+        """Let neurons die, and find who is to return.
 
         ``loss``, (size,), is a running mean; ``moments``, (size, p), are the optimiser's.
         """
-        self._stretches = {}
         views = [self._views(moment) for moment in moments]
-        fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=loss.device)
         for place in self._mortal:
             unit, ids = self._units[place], self._ids[place]
             due = unit.due(unit.steps)
@@ -214,30 +210,51 @@ class Chain(Nets):
             weight, bias = self._layers[place + 1]
             if bias is not None:
                 bias.add_(unit.gone(dies).unsqueeze(1) @ weight)
-            everyone = torch.arange(self._links.widths[place + 1], device=loss.device)
-            draw = counter.at(unit.seed[:, None], unit.steps[:, None], everyone, BIRTH_STREAM)
-            out = torch.ones_like(draw, dtype=torch.bool).scatter_(1, ids, ~unit.alive)
-            born = due[:, None] & out & (draw < chance[:, None])
+            if self._returns:
+                everyone = torch.arange(self._links.widths[place + 1], device=loss.device)
+                draw = counter.at(unit.seed[:, None], unit.steps[:, None], everyone, BIRTH_STREAM)
+                out = torch.ones_like(draw, dtype=torch.bool).scatter_(1, ids, ~unit.alive)
+                self._born[place] = due[:, None] & out & (draw < chance[:, None])
             self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
             norm = torch.linalg.vector_norm(weight, dim=2)
             unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
             unit.alive.logical_and_(~dies)
-            self._born[place] = born
+
+    @torch.no_grad()
+    def fitting(self) -> Tensor:
+        """The level that each net needs, (size,), by who lives and who is to return.
+
+        Before `die` has found them, these are all who may.
+        """
+        device = self._gradient.device
+        fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=device)
+        for place in self._mortal:
             if place != INPUTS:
-                slots = torch.tensor([level[place + 1] for level in self._levels], device=loss.device)
-                need = unit.alive.sum(1) + born.sum(1)
+                unit, width = self._units[place], self._links.widths[place + 1]
+                need = unit.alive.sum(1)
+                if place in self._born:
+                    need += self._born[place].sum(1)
+                elif self._counts:
+                    need = torch.where(self._may_return(place), width, need)
+                slots = torch.tensor([level[place + 1] for level in self._levels], device=device)
                 fits &= need[:, None] <= slots
                 fits[:, 1:] &= ~unit.keeps_weights[:, None]
         return fits.sum(1) - 1
+
+    def _may_return(self, place: int) -> Tensor:
+        unit = self._units[place]
+        may: Tensor = (unit.regrowth_rate > 0) | (unit.growth_rate > 0)
+        return may
 
     @torch.no_grad()
     def live(self, moments: Sequence[Tensor]) -> None:
         """Let those return whom `die` has found; ``moments``, (size, p), are the optimiser's."""
         views = [self._views(moment) for moment in moments]
-        for place in self._mortal:
-            unit, born = self._units[place], self._born[place]
-            if born.any():
-                self._take_slots(place, born)
+        for place, born in self._born.items():
+            unit = self._units[place]
+            if capture.runs_ahead(born) or born.any():
+                if self._level:
+                    self._take_slots(place, born)
                 slots = born.gather(1, self._ids[place])
                 fresh = slots & ~unit.keeps_weights[:, None]
                 self._vacate(place, slots, views)
@@ -247,6 +264,9 @@ class Chain(Nets):
                 unit.outgoing.masked_fill_(fresh, 0)
                 unit.alive.logical_or_(slots)
                 unit.begin_anew(slots)
+        self._born = {}
+        for stretch in self._stretches.values():
+            stretch.renew()
 
     def _take_slots(self, place: int, born: Tensor) -> None:
         """Give a slot of one that is out to each of the ``born``, (size, neurons), that has none."""
@@ -264,25 +284,42 @@ class Chain(Nets):
 
     def _vacate(self, place: int, left: Tensor, layers: Sequence[Layers]) -> None:
         """Set to zero what ``layers`` have to and from slots, (size, slots) bool."""
-        nets, slots = left.nonzero(as_tuple=True)
+        found = None if capture.runs_ahead(left) else left.nonzero(as_tuple=True)
+
+        def empty(values: Tensor) -> None:  # (size, slots, ...)
+            if found is None:
+                values.masked_fill_(left.view(*left.shape, *(1,) * (values.dim() - 2)), 0)
+            else:
+                values[found] = 0
+
         for each in layers:
-            each[place + 1][0][nets, slots] = 0
+            empty(each[place + 1][0])
             if place != INPUTS:
                 weight, bias = each[place]
-                weight[nets, :, slots] = 0
+                empty(weight.mT)
                 if bias is not None:
-                    bias[nets, 0, slots] = 0
+                    empty(bias.squeeze(1))
 
     def _draw(self, place: int, fresh: Tensor) -> None:
         """Draw the weights to slots, (size, slots) bool, as they are drawn for whole layers."""
-        unit, inputs = self._units[place], self._links.widths[place]
-        nets, slots = fresh.nonzero(as_tuple=True)
-        seen = self._ids.get(place - 1)
-        columns = torch.arange(inputs, device=nets.device)[None] if seen is None else seen[nets]
-        places = self._ids[place][nets, slots][:, None] * inputs + columns
-        drawn = counter.at(unit.seed[nets][:, None], unit.steps[nets][:, None], places, WEIGHT_STREAM)
-        weight, _ = self._layers[place]
-        weight[nets, :, slots] = he(drawn, inputs).to(weight.dtype)
+        unit, inputs, ids = self._units[place], self._links.widths[place], self._ids[place]
+        weight = self._layers[place][0].mT
+        feeding = self._ids.get(place - 1, torch.arange(inputs, device=ids.device).expand(len(ids), -1))
+
+        def drawn(seed: Tensor, step: Tensor, ids: Tensor, feeding: Tensor) -> Tensor:
+            places = ids.unsqueeze(-1) * inputs + feeding
+            return he(counter.at(seed, step, places, WEIGHT_STREAM), inputs).to(weight.dtype)
+
+        if capture.runs_ahead(fresh):
+            every = drawn(
+                unit.seed[:, None, None], unit.steps[:, None, None], ids.int(), feeding.int().unsqueeze(1)
+            )
+            weight.copy_(torch.where(fresh.unsqueeze(-1), every, weight))
+        else:
+            nets, slots = fresh.nonzero(as_tuple=True)
+            weight[nets, slots] = drawn(
+                unit.seed[nets, None], unit.steps[nets, None], ids[nets, slots], feeding[nets]
+            )
 
     # coming and going
 
@@ -294,7 +331,6 @@ class Chain(Nets):
     def _choose(self, rows: Tensor) -> None:
         for unit in self._units.values():
             unit._buffers.update({name: tensor[rows] for name, tensor in unit._buffers.items()})
-        self._events = self._events[rows]
         for kept in (self._priors, self._ids, self._born):
             kept.update({place: tensor[rows] for place, tensor in kept.items()})
 
@@ -367,16 +403,14 @@ class Chain(Nets):
                 held.update(
                     {place: torch.cat([getattr(each, name)[place] for each in chains]) for place in held}
                 )
-            first._events = torch.cat([each._events for each in chains])
             first._hold(torch.cat([each.trained["weights"] for each in chains]))
         return first
 
     # looking
 
-    @property
-    def eventful(self) -> bool:
-        """Whether anybody may still die or return at this step or later."""
-        return self._step <= self._last
+    def rest(self) -> None:
+        """See `Nets.rest`."""
+        self._counts = False
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -454,19 +488,10 @@ class Chain(Nets):
 def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Mean cross entropy of every net, (nets,), and its gradient, from logits (nets, classes, rows)."""
     logs = logits.log_softmax(1)
-    hot = F.one_hot(y, logits.shape[1]).mT.to(logs.dtype)
+    classes = torch.arange(logits.shape[1], device=y.device)
+    hot = (classes[:, None] == y).to(logs.dtype)  # `one_hot` looks at values
     losses = (logs * hot).sum((1, 2)).div_(-len(y))
     return losses, logs.exp_().sub_(hot).div_(len(y))
-
-
-def _last_events(units: Mapping[int, Any], like: Tensor) -> Tensor:
-    """The last step of each net at which anybody may die or return, (nets,)."""
-    last = []
-    for unit in units.values():
-        if hasattr(unit, "total_steps"):
-            steps = torch.arange(int(unit.total_steps.max()) + 1, device=unit.steps.device)[:, None]
-            last.append((unit.due(steps) * steps).amax(0).expand(len(unit.steps)))
-    return torch.stack(last).amax(0) if last else torch.zeros_like(like, dtype=torch.int64)
 
 
 def _numbers(like: Tensor) -> Tensor:

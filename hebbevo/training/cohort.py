@@ -20,12 +20,14 @@ from hebbevo.knobs import Value
 from hebbevo.nn import plastic_modules, wire
 from hebbevo.nn.attach import settling_factor
 from hebbevo.nn.neighbours import connect
+from hebbevo.training import capture
+from hebbevo.training.capture import Captured
 from hebbevo.training.chain import Chain
 from hebbevo.training.halving import Standard
 from hebbevo.training.optimizers import OPTIMIZERS
-from hebbevo.training.parts import Part, restructured
+from hebbevo.training.parts import Part, fitted, restructured
 from hebbevo.training.recipe import Measurement, Recipe
-from hebbevo.training.stack import Alone, Called, Loss, Nets
+from hebbevo.training.stack import CHECKED_STEPS, Alone, Called, Loss, Nets
 
 _EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
@@ -88,6 +90,7 @@ class Cohort:
         self._neighbours, note = wire(model)
         self._notes: list[str] = [note] if note else []
         self._step = self._seen = 0
+        self._now = torch.zeros(1, dtype=torch.int64, device=rows.x.device)  # the step, for the device
         self._loss = torch.zeros(nets.size, dtype=_exact(nets), device=rows.x.device)
         # first bad step, 0: none
         self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
@@ -99,6 +102,8 @@ class Cohort:
             nets.call(lambda net: self._connect(net, total))
         settles = nets.call(_settle).tolist()
         self.losses = torch.zeros(total, nets.size, dtype=_exact(nets), device=rows.x.device)
+        self._loss_rates = torch.full((total,), _LOSS_RATE, dtype=_exact(nets), device=rows.x.device)
+        self._loss_rates[:1] = 1
         different = sorted({*settles})
         factors = [[settling_factor(step, total, each) for each in different] for step in range(1, total + 1)]
         columns = [different.index(settle) for settle in settles]
@@ -106,6 +111,8 @@ class Cohort:
         steps = torch.arange(1, total + 1, device=rows.x.device)
         due = nets.call(partial(_due, steps=steps))
         self._due = due.any(dim=0).cpu().numpy()
+        # whoever compares the first steps with a net alone looks at everything
+        self._last = max([CHECKED_STEPS, *(np.flatnonzero(self._due) + 1)])
         nets.products = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
         # a net of the user's alone is trained as in an ordinary loop, bit for bit
@@ -114,7 +121,10 @@ class Cohort:
             nets.follow(model, row)
         optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((whole or nets).trained, values)
         everyone = torch.arange(nets.size, device=rows.x.device)
-        self._parts = [Part(everyone, whole or nets, optimizer)]
+        self._parts: Sequence[Part] = [Part(everyone, whole or nets, optimizer)]
+        # a step with code of the user's may do anything
+        alike = capture.runs_ahead(rows.x) and not (recipe.own or recipe.loss)
+        self._take = Captured(self._taken) if alike else self._taken
 
     def train(self, standard: Standard | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
         """Train every net for all epochs and measure it after each.
@@ -157,12 +167,14 @@ class Cohort:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         for rows in self.minibatches(epoch=len(self._history)):
-            self.train_batch(self._rows.x[rows], self._rows.y[rows])
+            self.train_batch(rows)
         self.measure()
+        if capture.runs_ahead(self._loss) and (parts := fitted(self._parts)) is not self._parts:
+            self._go_on_with(parts)
 
     def stop(self, rows: Tensor) -> None:
         """Go on without the nets at ``rows``, (k,) int64."""
-        self._parts = [part for part in (part.without(rows) for part in self._parts) if part]
+        self._go_on_with([part for part in (part.without(rows) for part in self._parts) if part])
 
     def measurements(self) -> list[Measurement]:
         """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
@@ -194,29 +206,39 @@ class Cohort:
         order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
         return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
 
-    def train_batch(self, x: Tensor, y: Tensor) -> list[tuple[Nets, list[Tensor]]]:
-        """Take one step; gives the nets of every part and their gradients."""
-        found: list[tuple[Nets, list[Tensor]]] = []
-        factors = self._factors[self._step]
+    def train_batch(self, rows: Tensor) -> list[tuple[Nets, list[Tensor]]]:
+        """Take one step with a minibatch, (b,) int64; gives the nets of every part and their gradients."""
+        if self._step == self._last:
+            for part in self._parts:
+                part.nets.rest()
+            self._go_on_with(self._parts)
         self._step += 1
+        return self._take(rows, bool(self._due[self._step - 1]))
+
+    def _taken(self, rows: Tensor, due: bool) -> list[tuple[Nets, list[Tensor]]]:
+        """Take a step; asks nothing of the device."""
+        x, y = self._rows.x[rows], self._rows.y[rows]
+        found: list[tuple[Nets, list[Tensor]]] = []
         for part in self._parts:
             losses, gradients = part.nets.losses(self._loss_of, x, y)
-            self.losses[self._step - 1, part.rows] = losses.to(self.losses.dtype)
-            part.optimizer.step(part.nets.trained, gradients, factors[part.rows])
+            self.losses[self._now, part.rows] = losses.to(self.losses.dtype)
+            part.optimizer.step(part.nets.trained, gradients, self._factors[self._now, part.rows])
             found.append((part.nets, gradients))
-        if self._due[self._step - 1]:
-            self._catch_up()
-            with torch.no_grad():
+        with torch.no_grad():
+            rate = self._loss_rates.index_select(0, self._now)
+            self._loss.lerp_(self.losses.index_select(0, self._now).squeeze(0), rate)
+            if due:
                 self._parts = restructured(self._parts, self._neighbours, self._loss)
+        self._now.add_(1)
         return found
 
-    def _catch_up(self) -> None:
+    def _go_on_with(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        if isinstance(self._take, Captured):
+            self._take.forget()
+
+    def _look_for_divergence(self) -> None:
         """Look at the losses of the steps since the last time."""
-        if self._seen == self._step:
-            return
-        for step in range(self._seen, self._step):
-            losses = self.losses[step]
-            self._loss = losses if step == 0 else self._loss.lerp(losses, _LOSS_RATE)
         bad = ~self.losses[self._seen : self._step].isfinite()
         first = self._seen + 1 + bad.long().argmax(0)
         self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)
@@ -263,7 +285,7 @@ class Cohort:
 
     def measure(self) -> None:
         """Measure every net that is left."""
-        self._catch_up()
+        self._look_for_divergence()
         scores = torch.full((self._size,), math.nan, dtype=torch.float64)
         counted = []
         for part in self._parts:

@@ -231,12 +231,11 @@ def _first_steps(recipe: Recipe, members: Sequence[_Member], rows: Rows) -> dict
         cohort = _cohort(recipe, members, rows)
         batches = cohort.minibatches(epoch=0)
         for step, batch in zip(range(1, CHECKED_STEPS + 1), batches, strict=False):
-            x, y = rows.x[batch], rows.y[batch]
-            [(nets, gradients)] = cohort.train_batch(x, y)
+            [(nets, gradients)] = cohort.train_batch(batch)
             seen[f"loss at step {step}"] = cohort.losses[step - 1]
             for name, gradient in nets.named(gradients).items():
                 seen[f"gradient of {name} at step {step}"] = gradient.clone()
-            seen[f"output after step {step}"] = cohort.outputs(x)
+            seen[f"output after step {step}"] = cohort.outputs(rows.x[batch])
         seen |= {f"{name} afterwards": value.clone() for name, value in cohort.state.items()}
     return seen
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hebbevo.knobs import Knob, Value
+from hebbevo.training import capture
 
 KNOBS: dict[str, Knob] = {
     knob.name: knob
@@ -84,11 +85,12 @@ class StackedOptimizer(ABC):
 class AdamW(StackedOptimizer):
     """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) with betas (0.9, 0.999) and eps 1e-8."""
 
+    columns = (*StackedOptimizer.columns, "steps")
     beta1, beta2, eps = 0.9, 0.999, 1e-8
 
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         super().__init__(parameters, knobs)
-        self._steps = torch.zeros((), device=self.learning_rate.device)
+        self.steps = torch.zeros_like(self.learning_rate)
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
         """First and second moment."""
@@ -97,13 +99,11 @@ class AdamW(StackedOptimizer):
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
         """Take one step: w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps)."""
-        self._steps = self._steps + 1  # parts that came of one optimiser count for themselves
+        self.steps.add_(1)
         weights = [weight.detach() for weight in parameters.values()]
         moments = [self.moments[name] for name in parameters]
-        if self._steps.is_cpu:
-            self._by_net(weights, grads, moments, factor)
-        else:
-            self._at_once(weights, grads, moments, factor)
+        update = self._at_once if capture.runs_ahead(factor) else self._by_net
+        update(weights, grads, moments, factor)
 
     def _by_net(
         self,
@@ -123,10 +123,10 @@ class AdamW(StackedOptimizer):
             for weight, grad in zip(weights, grads, strict=True)
         ]
         stacks = weights, grads, *zip(*moments, strict=True)
-        rates = (self.learning_rate * factor).tolist(), self.weight_decay.tolist()
-        for weight, grad, m, v, rate, decay in zip(*map(_nets, stacks), *rates, strict=True):
+        columns = (self.learning_rate * factor).tolist(), self.weight_decay.tolist(), self.steps.unbind()
+        for weight, grad, m, v, rate, decay, step in zip(*map(_nets, stacks), *columns, strict=True):
             torch._fused_adamw_(
-                weight, grad, m, v, [], [self._steps] * len(weight),
+                weight, grad, m, v, [], [step] * len(weight),
                 lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=self.eps,
                 amsgrad=False, maximize=False,
             )  # fmt: skip
@@ -138,17 +138,17 @@ class AdamW(StackedOptimizer):
         moments: Sequence[tuple[Tensor, ...]],
         factor: Tensor,
     ) -> None:
-        """All nets by separate operations, which the host does not wait for on a GPU."""
+        """All nets by separate operations, none of which needs a number of the host's."""
         rate = self.learning_rate * factor
         shrink = 1 - rate * self.weight_decay
-        steps = self._steps.double()  # 1 - 0.999 has few digits left in float32
+        steps = self.steps.double()  # 1 - 0.999 has few digits left in float32
         size = rate / (1 - self.beta1**steps).to(rate.dtype)
         root = (1 - self.beta2**steps).sqrt().to(rate.dtype)
         for weight, grad, (m, v) in zip(weights, grads, moments, strict=True):
             rows = (-1, *(1,) * (weight.dim() - 1))
             m.lerp_(grad, 1 - self.beta1)
             v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
-            update = m / (v.sqrt() / root + self.eps)
+            update = m / (v.sqrt() / root.view(rows) + self.eps)
             weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hebbevo.nn import Neighbours, plastic_units
 from hebbevo.nn.neighbours import Moments
+from hebbevo.training import capture
 from hebbevo.training.chain import Chain
 from hebbevo.training.optimizers import StackedOptimizer
 from hebbevo.training.stack import Called, Nets
@@ -39,31 +40,42 @@ class Part:
         return Part(self.rows[kept], self.nets, self.optimizer)
 
 
-def restructured(parts: Sequence[Part], neighbours: Mapping[str, Neighbours], loss: Tensor) -> list[Part]:
+def restructured(parts: Sequence[Part], neighbours: Mapping[str, Neighbours], loss: Tensor) -> Sequence[Part]:
     """Let neurons die and return; gives the parts in which nets then belong together.
 
-    ``loss`` is a running mean of every net of the cohort. A net's level depends on that net alone.
+    ``loss`` is a running mean of every net of the cohort. Where the host runs ahead of the device the parts
+    stay as they are, and only `fitted` between epochs finds others.
     """
-    quiet: list[Part] = []
-    chains: list[tuple[Part, Chain]] = []
     for part in parts:
-        if isinstance(part.nets, Chain) and part.nets.eventful:
-            chains.append((part, part.nets))
-            continue
-        quiet.append(part)
-        if isinstance(part.nets, Called):
+        if isinstance(part.nets, Chain):
+            part.nets.die(loss[part.rows], *part.optimizer.moments.values())
+        elif isinstance(part.nets, Called):
             part.nets.call(
                 lambda net, moments, loss: _restructure(net, neighbours, moments, loss),
                 part.optimizer.moments,
                 loss[part.rows],
                 stacked=True,
             )
-    levels = [nets.die(loss[part.rows], *part.optimizer.moments.values()) for part, nets in chains]
-    if any((wanted != nets.level).any() for (_, nets), wanted in zip(chains, levels, strict=True)):
-        chains = _by_level(chains, levels)
-    for part, nets in chains:
-        nets.live(*part.optimizer.moments.values())
-    return [*quiet, *(part for part, _ in chains)]
+    if not capture.runs_ahead(loss):
+        parts = fitted(parts)
+    for part in parts:
+        if isinstance(part.nets, Chain):
+            part.nets.live(*part.optimizer.moments.values())
+    return parts
+
+
+@torch.no_grad()
+def fitted(parts: Sequence[Part]) -> Sequence[Part]:
+    """The same nets, those together that need equally many slots: the same parts where nothing has changed.
+
+    What a net needs depends on that net alone.
+    """
+    chains = [(part, part.nets) for part in parts if isinstance(part.nets, Chain)]
+    levels = [nets.fitting() for _, nets in chains]
+    if all((wanted == nets.level).all() for (_, nets), wanted in zip(chains, levels, strict=True)):
+        return parts
+    others = [part for part in parts if not isinstance(part.nets, Chain)]
+    return [*others, *(part for part, _ in _by_level(chains, levels))]
 
 
 def _restructure(

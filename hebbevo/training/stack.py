@@ -68,6 +68,9 @@ class Nets(ABC):
     def keep(self, rows: Tensor) -> None:
         """Go on with the nets at ``rows`` only, (k,) int64."""
 
+    def rest(self) -> None:  # noqa: B027
+        """Learn that nobody dies or returns any more, for which statistics would be needed."""
+
 
 class Called(Nets):
     """Networks whose own forward pass is called.

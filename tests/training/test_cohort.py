@@ -28,6 +28,7 @@ from hebbevo.training import (
     score,
     train,
 )
+from hebbevo.training.chain import Chain
 from hebbevo.training.stack import Alone, Stack, structure
 
 CPU = torch.device("cpu")
@@ -623,16 +624,16 @@ def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeyp
 def minibatches(monkeypatch, the_recipe, genomes, split):
     """The training rows of every step, found by their values."""
     seen = []
-    step = Cohort.train_batch
+    losses = Chain.losses
 
-    def spy(self, x, y):
+    def spy(self, loss_of, x, y):
         rows = [np.flatnonzero((split.x_train == row).all(1)).item() for row in x.numpy()]
         assert split.y_train[rows].tolist() == y.tolist()
         seen.append(rows)
-        return step(self, x, y)
+        return losses(self, loss_of, x, y)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Cohort, "train_batch", spy)
+        patch.setattr(Chain, "losses", spy)
         assert all(m.failure is None for m in train(the_recipe, candidates(genomes), split, CPU))
     return seen
 
