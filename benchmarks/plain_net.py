@@ -111,7 +111,8 @@ def suggest(trial):
 def data(job: Job = Job()):
     """The rows and labels to train on and to validate with, loaded once a process."""
     parts = split(load(job.dataset), job.seed, job.batch)
-    return tuple(map(torch.from_numpy, (parts.x_train, parts.y_train, parts.x_val, parts.y_val)))
+    arrays = parts.x_train, parts.y_train, parts.x_val, parts.y_val
+    return tuple(torch.from_numpy(array).to(torch.get_default_device()) for array in arrays)
 
 
 def get_ready(job: Job) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hebbevo.training import Recipe
 
 EXECUTORS = ("auto", "local", "ray")
+_DRIVER = Path("/dev/nvidiactl")
 
 
 class PoolOptions(TypedDict, total=False):
@@ -86,7 +88,9 @@ class Pool:
 
     def warm_up(self) -> None:
         """Start a worker process if one will be of use: it imports PyTorch while the search gets ready."""
-        if not self._wants_ray and ((self.workers or _cores()) > 1 or self._outside):
+        # a GPU's one worker is the search itself; PyTorch, which knows better, is not imported yet
+        workers = self.workers or (1 if _DRIVER.exists() else _cores())
+        if not self._wants_ray and (workers > 1 or self._outside):
             spares.start_one()
 
     @property

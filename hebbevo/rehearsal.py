@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from hebbevo.networks import Architecture, Blueprint
     from hebbevo.training import Recipe
 
-# bytes of weights, gradients and moments: a CPU's should lie near its cache, a GPU wants much to do at once
-_STACK_BYTES = {"cpu": 48 * 2**20, "cuda": 8 * 2**30}
+# bytes of weights, gradients and moments: a CPU's should lie near its cache; a GPU wants much to do at once,
+# but has to hold what a step makes of them, too
+_STACK_BYTES = {"cpu": 48 * 2**20, "cuda": 2 * 2**30}
 _WIDEST_COHORT = {"cpu": 32, "cuda": 1024}
 _SAMPLE = 16
 _SMALL_MAP = 100  # pixels up to which stacked convolutions are the faster ones on a CPU

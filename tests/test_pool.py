@@ -524,3 +524,15 @@ def test_one_starts_where_processes_of_this_machine_are_likely(
         pool.warm_up()
     assert (len(early) == 1) == starts
     assert ended(early)
+
+
+@pytest.mark.parametrize(("driver", "starts"), [("nvidiactl", False), ("nothing", True)])
+def test_none_starts_on_a_gpu_which_the_search_itself_uses(
+    driver: str, starts: bool, tmp_path: Path, early: list[subprocess.Popen[bytes]], monkeypatch
+) -> None:
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.setattr("hebbevo.pool._DRIVER", tmp_path / driver)
+    monkeypatch.setattr("hebbevo.pool._cores", lambda: 2)
+    with spares.none_left():
+        Pool().warm_up()
+    assert (len(early) == 1) == starts

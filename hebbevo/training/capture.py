@@ -16,30 +16,29 @@ def runs_ahead(tensor: Tensor) -> bool:
     return not tensor.is_cpu
 
 
-class Captured(Generic[Result]):
-    """A function ``(rows, due)`` that is recorded and replayed.
+class Graphs(Generic[Result]):
+    """What has been recorded of one function.
 
     Its first call of a kind (a number of rows, and whether anything is due) is an ordinary one, at the second
     it is recorded, and from then on the same operations run in the same memory. So all it does must be done
     in place, must depend on ``rows``, on tensors and on the kind alone, and must not look at a value.
-
-    Args:
-        function: takes ``rows``, (b,) int64, and ``due``; what it returns is there anew after every call.
     """
 
-    def __init__(self, function: Callable[[Tensor, bool], Result]) -> None:
-        self._function = function
+    def __init__(self) -> None:
         self.forget()
 
-    def __call__(self, rows: Tensor, due: bool) -> Result:
-        """Call the function, or do again what it did."""
+    def run(self, function: Callable[[Tensor, bool], Result], rows: Tensor, due: bool) -> Result:
+        """Call the function with ``rows``, (b,) int64, and ``due``, or do again what it did.
+
+        What it returned at the recording is returned, and holds the new values.
+        """
         kind = len(rows), due
         if kind not in self._met:
             self._met.add(kind)
-            return _aside(lambda: self._function(rows, due))
+            return _aside(lambda: function(rows, due))
         if kind not in self._graphs:
             pool = next((graph.pool for graph in self._graphs.values()), None)
-            self._graphs[kind] = _Graph(lambda own: self._function(own, due), rows, pool)
+            self._graphs[kind] = _Graph(lambda own: function(own, due), rows, pool)
         return self._graphs[kind].launch(rows)
 
     def forget(self) -> None:

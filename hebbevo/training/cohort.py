@@ -21,7 +21,7 @@ from hebbevo.nn import plastic_modules, wire
 from hebbevo.nn.attach import settling_factor
 from hebbevo.nn.neighbours import connect
 from hebbevo.training import capture
-from hebbevo.training.capture import Captured
+from hebbevo.training.capture import Graphs
 from hebbevo.training.chain import Chain
 from hebbevo.training.halving import Standard
 from hebbevo.training.optimizers import OPTIMIZERS
@@ -124,7 +124,7 @@ class Cohort:
         self._parts: Sequence[Part] = [Part(everyone, whole or nets, optimizer)]
         # a step with code of the user's may do anything
         alike = capture.runs_ahead(rows.x) and not (recipe.own or recipe.loss)
-        self._take = Captured(self._taken) if alike else self._taken
+        self._graphs: Graphs[list[tuple[Nets, list[Tensor]]]] | None = Graphs() if alike else None
 
     def train(self, standard: Standard | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
         """Train every net for all epochs and measure it after each.
@@ -212,8 +212,9 @@ class Cohort:
             for part in self._parts:
                 part.nets.rest()
             self._go_on_with(self._parts)
+        due = bool(self._due[self._step])
         self._step += 1
-        return self._take(rows, bool(self._due[self._step - 1]))
+        return self._graphs.run(self._taken, rows, due) if self._graphs else self._taken(rows, due)
 
     def _taken(self, rows: Tensor, due: bool) -> list[tuple[Nets, list[Tensor]]]:
         """Take a step; asks nothing of the device."""
@@ -234,8 +235,8 @@ class Cohort:
 
     def _go_on_with(self, parts: Sequence[Part]) -> None:
         self._parts = parts
-        if isinstance(self._take, Captured):
-            self._take.forget()
+        if self._graphs:
+            self._graphs.forget()
 
     def _look_for_divergence(self) -> None:
         """Look at the losses of the steps since the last time."""

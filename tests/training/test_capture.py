@@ -27,7 +27,6 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from hebbevo.networks import RULES, Architecture
 from hebbevo.networks.architecture import FAMILIES
 from hebbevo.training import Cohort, Rows, capture
-from hebbevo.training.capture import Captured
 from hebbevo.training.chain import Chain
 from hebbevo.training.stack import Stack
 
@@ -138,7 +137,7 @@ def of_all(the_cohort, genomes):
 
 def called(the_cohort):
     """The same with steps that are not recorded."""
-    the_cohort._take = the_cohort._taken
+    the_cohort._graphs = None
     return the_cohort
 
 
@@ -228,8 +227,8 @@ def test_slots_go_between_epochs_where_nobody_can_return(gpu):
 
 def test_code_of_the_users_is_not_recorded(gpu):
     own_loss = replace(recipe(), loss="torch.nn.functional:cross_entropy")
-    assert not isinstance(made(own_loss, STACKED[:2], problem())._take, Captured)
-    assert isinstance(made(recipe(), STACKED[:2], problem())._take, Captured)
+    assert made(own_loss, STACKED[:2], problem())._graphs is None
+    assert made(recipe(), STACKED[:2], problem())._graphs
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -240,5 +239,5 @@ def test_a_gpu_trains_recorded_steps_as_a_cpu_trains(optimizer):
     stepped = trained(double(the_recipe, STACKED, rows), 4)
     moved = Rows(*(each.cuda() for each in (rows.x, rows.y, rows.x_val, rows.y_val)))
     recorded = trained(double(the_recipe, STACKED, moved), 4)
-    assert recorded._take._graphs
+    assert recorded._graphs._graphs
     torch.testing.assert_close(of_all(recorded, STACKED), of_all(stepped, STACKED), rtol=1e-5, atol=1e-6)
