@@ -40,7 +40,7 @@ _THEN = {
     Then.IN_HALVES: "trained again in halves",
     Then.FAILED: "recorded as failed",
 }
-_ENGINE = 2  # by which trainings come out the same; another does not continue a study
+_ENGINE = 3  # by which trainings come out the same; another does not continue a study
 _LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
 
 

@@ -19,19 +19,20 @@ def vary(parents: Array, n: int, is_choice: NDArray[np.bool_], rng: np.random.Ge
     and redrawn instead. One axis a point mutates on average.
     """
     shape = n, parents.shape[1]
-    one, two = (parents[rng.integers(len(parents), size=n)] for _ in range(2))
-    u = rng.random(shape)
+    one, two = parents[rng.integers(len(parents), size=(2, n))]
+    u, swap = rng.random((2, *shape))
     spread = np.where(u < 0.5, 2 * u, 1 / (2 * (1 - u))) ** (1 / (_ETA + 1))
     mixed = np.where(is_choice, two, ((1 + spread) * one + (1 - spread) * two) / 2)
-    crossed = (rng.random(shape) < 0.5) & (rng.random((n, 1)) < _CROSSOVER)
+    crossed = (swap < 0.5) & (rng.random((n, 1)) < _CROSSOVER)
     children = np.where(crossed, mixed, one)
 
-    u = rng.random(shape)
-    step = np.where(u < 0.5, (2 * u) ** (1 / (_ETA + 1)) - 1, 1 - (2 * (1 - u)) ** (1 / (_ETA + 1)))
-    mutated = np.where(is_choice, rng.random(shape), children + step)
-    children = np.where(rng.random(shape) < 1 / shape[1], mutated, children)
-    children = np.abs(children)
-    return np.clip(np.where(children > 1, 2 - children, children), 0.0, 1.0)
+    u, anew, chance = rng.random((3, *shape))
+    left = np.where(u < 0.5, 2 * u, 2 * (1 - u)) ** (1 / (_ETA + 1))
+    step = np.where(u < 0.5, left - 1, 1 - left)
+    mutated = np.where(is_choice, anew, children + step)
+    children = np.abs(np.where(chance < 1 / shape[1], mutated, children))
+    reflected: Array = np.maximum(np.minimum(children, 2 - children), 0.0)
+    return reflected
 
 
 def best_of(losses: Array, k: int) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -27,6 +27,8 @@ _LEARNED = 300  # outcomes that are learned from at most, which bounds the time 
 _POPULATION = 100  # of the search on the model
 _HEDGE = 0.1  # part of a generation that owes nothing to the model, which may be wrong
 _POWERS = -4.0, 6.0  # between which the bending of a loss is sought; 1 leaves it as it is
+_FLAT = 1e-15  # a power that is 0, where growth is that of the logarithm
+_LEAST = 1e-300  # variance, whose logarithm is taken
 _BEYOND = 3.0  # standard deviations better than the best that a loss can be predicted to be
 _PLACES = 4000  # between which bent losses are straightened linearly
 _MARGIN = 0.1  # of the reference point beyond the worst of the front, in parts of its extent
@@ -140,9 +142,9 @@ class Surrogate(Sampler):
             children = self.space.settled(vary(points, _POPULATION, self._is_choice, rng))
             points = np.concatenate([points, children])
             losses = np.concatenate([losses, self._predict(children, optimism)])
-            points, rows = np.unique(points, axis=0, return_index=True)
-            best = best_of(losses[rows], _POPULATION)
-            points, losses = points[best], losses[rows][best]
+            points, losses = _without_twins(points, losses)
+            best = best_of(losses, _POPULATION)
+            points, losses = points[best], losses[best]
         return points, losses
 
     def _predict(self, points: Array, optimism: float) -> Array:
@@ -198,11 +200,11 @@ class _Loss:
         mean, sd = losses.mean(), losses.std() or 1.0
         standard = (losses - mean) / sd
         power = _straightening(standard) if np.ptp(losses) else 1.0
-        bent = scipy.stats.yeojohnson(standard, power)
+        bent = _bent(standard, power)
         best, extent = bent.min(), np.ptp(bent) or 1.0
         places = np.linspace(standard.min() - _BEYOND, standard.max(), _PLACES)
         self._bent, self._straight = (
-            (scipy.stats.yeojohnson(places, power) - best) / extent,
+            (_bent(places, power) - best) / extent,
             mean + sd * places,
         )
         learned: Array = (bent - best) / extent
@@ -219,12 +221,32 @@ class _Loss:
         return straight
 
 
+def _bent(standard: Array, power: float) -> Array:
+    """The transformation of Yeo & Johnson of (n,) values."""
+    sizes = np.log1p(np.abs(standard))
+    powers = np.where(standard < 0, 2 - power, power)
+    grown = np.divide(np.expm1(powers * sizes), powers, out=sizes.copy(), where=np.abs(powers) > _FLAT)
+    bent: Array = np.copysign(grown, standard)
+    return bent
+
+
 def _straightening(standard: Array) -> float:
     """The power of the transformation after which (n,) values are closest to normal: of most likelihood."""
-    found = scipy.optimize.minimize_scalar(
-        lambda power: -scipy.stats.yeojohnson_llf(power, standard), bounds=_POWERS, method="bounded"
-    )
-    return float(found.x)
+    stretch = np.copysign(np.log1p(np.abs(standard)), standard).mean()
+
+    def misfit(power: float) -> float:
+        variance = max(_bent(standard, power).var(), _LEAST)
+        return math.log(variance) / 2 - (power - 1) * float(stretch)
+
+    return float(scipy.optimize.minimize_scalar(misfit, bounds=_POWERS, method="bounded").x)
+
+
+def _without_twins(points: Array, losses: Array) -> tuple[Array, Array]:
+    """Sort (n, dimension) points and their losses, and keep the first of those that are equal."""
+    order = np.lexsort(points.T[::-1])
+    points = points[order]
+    other = np.append(True, (points[1:] != points[:-1]).any(axis=1))
+    return points[other], losses[order[other]]
 
 
 def most_hypervolume(losses: Array, front: Array, reference: Array, k: int) -> list[int]:
@@ -233,26 +255,31 @@ def most_hypervolume(losses: Array, front: Array, reference: Array, k: int) -> l
     ``front`` is there from the start. Rows that add nothing are not chosen. What a row adds can only fall as
     others are chosen, so that a row is measured again only when it comes first (Minoux, 1978).
     """
+    volume_of = _volume(reference)
     chosen: list[int] = []
-    volume = _volume(front, reference)
+    known = np.vstack([front, losses])
+    there, volume = len(front), volume_of(front)
     waiting = [(-math.inf, row) for row in range(len(losses))]
     while waiting and len(chosen) < k:
         _, row = heapq.heappop(waiting)
-        gain = _volume(np.vstack([front, losses[row]]), reference) - volume
+        known[there] = losses[row]
+        gain = volume_of(known[: there + 1]) - volume
         if waiting and gain < -waiting[0][0]:
             heapq.heappush(waiting, (-gain, row))
         elif gain <= 0:
             break
         else:
             chosen.append(row)
-            front, volume = np.vstack([front, losses[row]]), volume + gain
+            there, volume = there + 1, volume + gain
     return chosen
 
 
-def _volume(losses: Array, reference: Array) -> float:
-    if losses.shape[1] == 1:
-        return float(max(reference[0] - losses.min(), 0.0))
-    return float(moocore.hypervolume(losses, ref=reference))
+def _volume(reference: Array) -> Callable[[Array], float]:
+    """How to measure the hypervolume of (n, objectives)."""
+    if len(reference) == 1:
+        return lambda losses: float(max(reference[0] - losses.min(), 0.0))
+    measure: Callable[[Array], float] = moocore.Hypervolume(reference)
+    return measure
 
 
 def _reference(losses: Array) -> Array:

@@ -3,11 +3,18 @@
 import moocore
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, yeojohnson, yeojohnson_normmax
 
 from hebbevo.samplers import SAMPLERS, Outcome
 from hebbevo.samplers.gaussian import GaussianProcess
-from hebbevo.samplers.surrogate import Surrogate, _Loss, most_hypervolume
+from hebbevo.samplers.surrogate import (
+    Surrogate,
+    _bent,
+    _Loss,
+    _straightening,
+    _without_twins,
+    most_hypervolume,
+)
 from hebbevo.space import ChoiceGene, FloatGene, Space
 
 CUBE = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(12)))
@@ -68,6 +75,32 @@ def test_a_loss_is_bent_and_straightened_again(bend):
     assert (bent.min(), bent.max()) == pytest.approx((0.0, 1.0))
     assert loss.as_loss(bent) == pytest.approx(losses, abs=1e-3 * losses.std())
     assert np.corrcoef(bent, normal)[0, 1] > 0.98  # what was bent from a normal distribution is normal again
+
+
+@pytest.mark.parametrize("power", [-4.0, 0.0, 0.3, 1.0, 2.0, 6.0])
+def test_the_bending_is_that_of_scipy(power):
+    values = np.random.default_rng(0).normal(size=50)
+    assert _bent(values, power) == pytest.approx(yeojohnson(values, power), rel=1e-12)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_power_is_the_likeliest(sign):
+    values = sign * np.random.default_rng(0).gamma(0.8, size=200)
+    standard = (values - values.mean()) / values.std()
+    assert _straightening(standard) == pytest.approx(yeojohnson_normmax(standard), abs=1e-4)
+
+
+def test_losses_that_hardly_differ_are_straightened():
+    assert np.isfinite(_straightening(np.array([0.0, 0.0, 1e-200])))
+
+
+def test_of_twins_the_first_stays():
+    points = np.random.default_rng(0).integers(3, size=(40, 3)) / 2.0
+    losses = np.arange(40.0)[:, None]
+    kept, rows = np.unique(points, axis=0, return_index=True)
+    others, left = _without_twins(points, losses)
+    assert others.tolist() == kept.tolist()
+    assert left[:, 0].tolist() == rows.tolist()
 
 
 def test_what_is_bent_is_told_apart_in_a_corner_of_the_range():
