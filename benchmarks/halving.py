@@ -5,7 +5,7 @@ full length but with a third of the trials, which takes about the epochs that ha
 trials that went on to the end. Each is measured as found and trained again from three fresh seeds, for the
 best of many noisy scores flatters, and more so the more there are.
 
-    python benchmarks/halving.py --folder FOLDER [--seeds 10] [--trials 500]
+    python benchmarks/halving.py --folder FOLDER [--seeds 10] [--trials 500] [--sampler surrogate]
 
 Studies that are in the folder already are used as they are.
 """
@@ -27,6 +27,7 @@ import hebbevo
 from hebbevo import pareto
 from hebbevo.ledger import Ledger
 from hebbevo.loop import recipe_of, split_of
+from hebbevo.samplers import SAMPLERS
 from hebbevo.training import Candidate, train
 
 AGAIN = 3  # fresh seeds
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--sampler", choices=SAMPLERS, default="surrogate")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -93,12 +95,14 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for seed in range(options.seeds):
         for way, (trials, halving) in ways.items():
-            path = options.folder / f"{'halving' if halving else 'full'}-{trials}-{seed}.db"
-            hebbevo.search("stamina", study=path, trials=trials, seed=seed, halving=halving)
+            path = options.folder / f"{options.sampler}-{'halving' if halving else 'full'}-{trials}-{seed}.db"
+            hebbevo.search(
+                "stamina", study=path, trials=trials, seed=seed, halving=halving, sampler=options.sampler
+            )
             found[way].append(measured(path))
             print(seed, way, {key: round(value, 4) for key, value in found[way][-1].items()}, flush=True)
     print(f"\n{processor()}, torch {torch.__version__}, Python {platform.python_version()}")
-    print(f"{options.seeds} seeds, {options.trials} trials; relative differences with 95 % intervals\n")
+    print(f"{options.sampler}, {options.seeds} seeds, {options.trials} trials; with 95 % intervals\n")
     print("| | found | trained again | found, % | trained again, % | trainings at full length | CPU s |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     whole = found["full length"]

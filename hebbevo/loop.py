@@ -592,7 +592,18 @@ def _notices(book: Ledger) -> list[str]:
             f"no neuron can die: {task.epochs} x {rows} rows end before the warm-up; "
             "raise task.epochs, or lower task.batch_size or network.settings.warmup"
         )
+    if book.facts["device"] == "cpu" and book.spec.task.precision == "bfloat16" and not _has_bfloat16():
+        notices.append(
+            "this CPU has no instructions for bfloat16, which is then several times slower than float32; "
+            "leave --precision out in a new study"
+        )
     return notices
+
+
+def _has_bfloat16() -> bool:
+    import torch
+
+    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
 
 
 def _versions() -> Mapping[str, str]:

@@ -310,6 +310,19 @@ def test_progress_tells_what_the_study_holds(space: Path, tmp_path: Path) -> Non
     assert seen[0].fresh == 0
 
 
+@pytest.mark.parametrize(
+    ("precision", "has", "told"),
+    [("bfloat16", False, True), ("bfloat16", True, False), ("float32", False, False)],
+)
+def test_bfloat16_is_warned_of_where_it_is_imitated(
+    precision: str, has: bool, told: bool, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hebbevo.loop._has_bfloat16", lambda: has)
+    seen: list[hebbevo.Progress] = []
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8, precision=precision, watch=seen.append)
+    assert seen[0].notice.startswith("this CPU has no instructions for bfloat16") is told
+
+
 def test_trainings_too_short_for_a_death_are_told_of_at_once(space: Path, tmp_path: Path) -> None:
     space.write_text(space.read_text().replace("warmup: 4", "warmup: 400"))
     seen: list[hebbevo.Progress] = []

@@ -20,7 +20,7 @@ from torch import Tensor
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.nn import counter
-from hebbevo.nn.accounting import MEAN_OUTPUT_RATE
+from hebbevo.nn.accounting import MEAN_OUTPUT_RATE, AnyChoice, used
 from hebbevo.nn.plastic import InjectedLoss, Neighbourhood, PlasticUnits
 
 _ACTIVATION, _FREQUENCY, _CONTRIBUTION = ACTIVITIES = ("activation", "frequency", "contribution")
@@ -454,44 +454,15 @@ def _account(
     v_bj = activity_bj - penalty * c_b * [silent], with c_b after the penalty form; the firing prior p weighs
     the two terms by 2(1 - p) and 2p, which for frequencies is the log-odds rule [fires] - p.
     """
-    batch = y.shape[-2]
-    activity, penalty_form, penalty, decay = (
-        knob.unsqueeze(-1) for knob in (activity, penalty_form, penalty, decay)
-    )
-    fires = size.sign()
-    firing = fires.sum(-1)  # (..., b)
+    penalty, decay = penalty.unsqueeze(-1), decay.unsqueeze(-1)
     living = alive.sum(-1, keepdim=True).clamp(min=1)
-    silent = living - firing
-    mean = y.mean(-2)
-    mean_size = mean if size is y else size.mean(-2)
-    spread = (y.square().mean(-2) - mean.square()).clamp(min=0).sqrt() * outgoing
-    spreads = spread.sum(-1, keepdim=True).expand_as(firing)
-
-    by_sample = _chosen(activity, size.sum(-1), firing, spreads) / living
-    level = _chosen(
-        penalty_form,
-        by_sample,
-        by_sample * silent / firing.clamp(min=1),
-        by_sample * living / silent.clamp(min=1),
-        torch.ones_like(by_sample),
-    )
-    fired, used = (torch.stack((torch.ones_like(level), level), -2) @ fires / batch).unbind(-2)
-    unused = level.mean(-1, keepdim=True) - used
-    by_neuron = _chosen(activity, mean_size, fired, spread)
-
-    v = 2 * (1 - prior) * by_neuron - 2 * prior * penalty * unused
+    use = used(y, size, living, outgoing, AnyChoice(activity), AnyChoice(penalty_form))
+    v = 2 * (1 - prior) * use.by_neuron - 2 * prior * penalty * use.unpaid
     gain.mul_(decay).add_(v * alive)
-    reference.mul_(decay).add_(by_sample.mean(-1, keepdim=True) * alive)
-    mean_output.lerp_(mean, MEAN_OUTPUT_RATE)
+    reference.mul_(decay).add_(use.mean * alive)
+    mean_output.lerp_(use.output, MEAN_OUTPUT_RATE)
     age.add_(1)
     steps.add_(1)
-
-
-def _chosen(index: Tensor, first: Tensor, *others: Tensor) -> Tensor:
-    """Take ``first`` where ``index`` is 0, the next where it is 1, and so on."""
-    for number, other in enumerate(others, start=1):
-        first = torch.where(index == number, other, first)
-    return first
 
 
 class Stamina(_StaminaUnits):
