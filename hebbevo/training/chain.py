@@ -210,11 +210,14 @@ class Chain(Nets):
             weight, bias = self._layers[place + 1]
             if bias is not None:
                 bias.add_(unit.gone(dies).unsqueeze(1) @ weight)
+            width = self._links.widths[place + 1]
+            out = torch.ones(self.size, width, dtype=torch.bool, device=ids.device)
+            born = out.scatter_(1, ids, ~unit.alive) & due[:, None] & self._returns
             if self._returns:
-                everyone = torch.arange(self._links.widths[place + 1], device=loss.device)
+                everyone = torch.arange(width, device=ids.device)
                 draw = counter.at(unit.seed[:, None], unit.steps[:, None], everyone, BIRTH_STREAM)
-                out = torch.ones_like(draw, dtype=torch.bool).scatter_(1, ids, ~unit.alive)
-                self._born[place] = due[:, None] & out & (draw < chance[:, None])
+                born &= draw < chance[:, None]
+            self._born[place] = born
             self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
             norm = torch.linalg.vector_norm(weight, dim=2)
             unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
@@ -252,7 +255,7 @@ class Chain(Nets):
         views = [self._views(moment) for moment in moments]
         for place, born in self._born.items():
             unit = self._units[place]
-            if capture.runs_ahead(born) or born.any():
+            if self._returns and (capture.runs_ahead(born) or born.any()):
                 if self._level:
                     self._take_slots(place, born)
                 slots = born.gather(1, self._ids[place])

@@ -61,6 +61,7 @@ def double(the_recipe, genomes, split, monkeypatch, chained):
         ((300, 100), False, CHAINED),
         ((7,), True, ALIKE),
         ((19, 31, 11), False, [*ALIKE, {"rebirth": "old", "regrowth_rate": 0.5}]),
+        ((37, 53), False, [*ALIKE, *({**genome, "regrowth_rate": 0.0} for genome in ALIKE)]),
     ],
 )
 def test_a_chain_trains_the_nets_that_torch_func_trains(monkeypatch, hidden, inputs, genomes):
