@@ -250,6 +250,7 @@ class _Loop:
         self._front = np.empty((0, 2))
         self._fresh = 0
         self._interrupts = 0
+        self._unsaid = ""
         self._executor: Executor | None = None
 
     @property
@@ -331,7 +332,7 @@ class _Loop:
             batches,
             limit=self._limit,
             going_on=lambda: not self._stopping(),
-            at_once=lambda: self._interrupts > 1,
+            at_once=self._gives_up,
             lost=self._lost,
         )
         with closing(results):
@@ -403,6 +404,12 @@ class _Loop:
     def _stopping(self) -> bool:
         return self._interrupts > 0 or self._elapsed() >= self._timeout
 
+    def _gives_up(self) -> bool:
+        if self._unsaid:
+            text, self._unsaid = self._unsaid, ""
+            self.notice(text)
+        return self._interrupts > 1
+
     def _resume(self) -> str:
         command = f"hebbevo resume {self._book.store.command}"
         return command if self._in_force == self._total else f"{command} --trials {self._total}"
@@ -411,7 +418,13 @@ class _Loop:
         """Finish what is under way; the second time give it up; the third, stop wherever it is."""
         self._interrupts += 1
         if self._interrupts == 1:
-            self.notice("finishing the trainings under way; Ctrl-C again stops at once")
+            text = "finishing the trainings under way; Ctrl-C again stops at once"
+            try:
+                self.notice(text)
+            except (
+                RuntimeError
+            ):  # the signal came in the midst of another line, and a stream is not reentrant
+                self._unsaid = text
         elif self._interrupts > 2:
             raise KeyboardInterrupt
         elif self._executor:

@@ -1,4 +1,5 @@
 import contextlib
+import io
 import multiprocessing
 import os
 import pickle
@@ -826,3 +827,30 @@ def test_a_trial_that_others_added_is_in_nobodys_way(space: Path, tmp_path: Path
         optuna.trial.create_trial(values=[0.5, 3.0])
     )
     assert len(hebbevo.resume(path, trials=24).trials()) == 24
+
+
+def test_a_ctrl_c_in_the_midst_of_a_line_is_told_of_after_it(space: Path, tmp_path: Path) -> None:
+    class Interrupting(io.RawIOBase):
+        """Writing takes so long that a signal comes meanwhile."""
+
+        told = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, line) -> int:
+            if self.told.count(b"\n") == 1:
+                signal.raise_signal(signal.SIGINT)
+            self.told += bytes(line)
+            return len(line)
+
+    raw = Interrupting()
+    stream = io.BufferedWriter(raw)
+
+    def watch(progress: hebbevo.Progress) -> None:
+        stream.write(progress.notice.encode() + b"\n")
+        stream.flush()
+
+    with pytest.raises(SearchInterrupted, match="continue with"):
+        hebbevo.search(space, study=tmp_path / "s.db", trials=16, watch=watch)
+    assert raw.told.count(b"finishing the trainings under way") == 1
