@@ -73,7 +73,8 @@ def main() -> None:
 
     square, other = (torch.randn(SIZE // (1 if on_gpu else 4), SIZE) for _ in range(2))
     products = rate(2 * SIZE * len(square) ** 2, lambda: square @ other.mT, wait)
-    traffic = rate(8 * square.numel(), lambda: other.copy_(square), wait)
+    block, copied = (torch.empty(2**28 if on_gpu else 2**26) for _ in range(2))  # larger than any cache
+    traffic = rate(8 * block.numel(), lambda: copied.copy_(block), wait)
 
     job = plain_net.Job(options.dataset, tuple(options.hidden), options.epochs)
     spec = spec_of(job)

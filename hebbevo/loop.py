@@ -405,6 +405,7 @@ class _Loop:
         return self._interrupts > 0 or self._elapsed() >= self._timeout
 
     def _gives_up(self) -> bool:
+        """Whether to give up what is under way; tells first what `interrupted` could not."""
         if self._unsaid:
             text, self._unsaid = self._unsaid, ""
             self.notice(text)
@@ -421,9 +422,7 @@ class _Loop:
             text = "finishing the trainings under way; Ctrl-C again stops at once"
             try:
                 self.notice(text)
-            except (
-                RuntimeError
-            ):  # the signal came in the midst of another line, and a stream is not reentrant
+            except RuntimeError:  # it came in the midst of another line, and streams are not reentrant
                 self._unsaid = text
         elif self._interrupts > 2:
             raise KeyboardInterrupt

@@ -169,8 +169,8 @@ class Cohort:
         for rows in self.minibatches(epoch=len(self._history)):
             self.train_batch(rows)
         self.measure()
-        if capture.runs_ahead(self._loss) and (parts := fitted(self._parts)) is not self._parts:
-            self._go_on_with(parts)
+        if capture.runs_ahead(self._loss):
+            self._go_on_with(fitted(self._parts))
 
     def stop(self, rows: Tensor) -> None:
         """Go on without the nets at ``rows``, (k,) int64."""
@@ -211,7 +211,7 @@ class Cohort:
         if self._step == self._last:
             for part in self._parts:
                 part.nets.rest()
-            self._go_on_with(self._parts)
+            self._forget_graphs()
         due = bool(self._due[self._step])
         self._step += 1
         return self._graphs.run(self._taken, rows, due) if self._graphs else self._taken(rows, due)
@@ -234,12 +234,18 @@ class Cohort:
         return found
 
     def _go_on_with(self, parts: Sequence[Part]) -> None:
+        if [*parts] != [*self._parts]:
+            self._forget_graphs()
         self._parts = parts
+
+    def _forget_graphs(self) -> None:
         if self._graphs:
             self._graphs.forget()
 
     def _look_for_divergence(self) -> None:
         """Look at the losses of the steps since the last time."""
+        if self._seen == self._step:
+            return
         bad = ~self.losses[self._seen : self._step].isfinite()
         first = self._seen + 1 + bad.long().argmax(0)
         self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)

@@ -13,8 +13,8 @@ from test_cohort import (
     FEATURES,
     MIXED,
     assert_identical,
+    double,
     made,
-    nets,
     of_the_living,
     problem,
     reached,
@@ -26,9 +26,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hebbevo.networks import RULES, Architecture
 from hebbevo.networks.architecture import FAMILIES
-from hebbevo.training import Cohort, Rows, capture
+from hebbevo.training import Rows, capture
 from hebbevo.training.chain import Chain
-from hebbevo.training.stack import Stack
 
 aten = torch.ops.aten
 LOOKS = {
@@ -118,15 +117,6 @@ def gpu(monkeypatch):
     monkeypatch.setattr(Graph, "replays", 0)
 
 
-def double(the_recipe, genomes, rows):
-    """A cohort in float64, in which two ways of adding up hardly differ."""
-    built = [net.double() for net in nets(the_recipe, genomes)]
-    model, *_ = nets(the_recipe, genomes)
-    rows = replace(rows, x=rows.x.double(), x_val=rows.x_val.double())
-    values = [the_recipe.values(genome) for genome in genomes]
-    return Cohort(the_recipe, Stack(built, rows.x.device), values, model.double(), rows)
-
-
 def of_all(the_cohort, genomes):
     return {
         f"{row}: {name}": value
@@ -204,6 +194,7 @@ def test_a_step_is_recorded_once_for_each_kind_and_anew_when_nets_leave(gpu):
     cohort.train_epoch()  # eight steps of one size, two of them events
     assert Graph.made == 2
     assert Graph.replays == 6
+    cohort.stop(torch.tensor([], dtype=torch.int64))
     cohort.train_epoch()
     assert Graph.replays == 14
     cohort.stop(torch.tensor([1]))

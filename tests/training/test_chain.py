@@ -10,6 +10,7 @@ from test_cohort import (
     CPU,
     FORMS,
     MIXED,
+    double,
     made,
     nets,
     of_the_living,
@@ -40,17 +41,12 @@ def many_levels(monkeypatch):
     monkeypatch.setattr(links, "_STEPS", ((0.95, 1),))
 
 
-def double(the_recipe, genomes, split, monkeypatch, chained):
-    """A cohort in float64, in which two ways of adding up hardly differ."""
-    built = [net.double() for net in nets(the_recipe, genomes)]
-    model, *_ = nets(the_recipe, genomes)
+def in_slots_or_not(the_recipe, genomes, split, monkeypatch, chained):
     rows = Rows.of(split, the_recipe.network.shape, CPU)
-    rows = replace(rows, x=rows.x.double(), x_val=rows.x_val.double())
     with monkeypatch.context() as patch:
         if not chained:
             patch.setattr(Chain, "of", lambda *_: None)
-        values = [the_recipe.values(genome) for genome in genomes]
-        return Cohort(the_recipe, Stack(built, CPU), values, model.double(), rows)
+        return double(the_recipe, genomes, rows)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +62,9 @@ def double(the_recipe, genomes, split, monkeypatch, chained):
 )
 def test_a_chain_trains_the_nets_that_torch_func_trains(monkeypatch, hidden, inputs, genomes):
     the_recipe, split = recipe(hidden, inputs, epochs=4), problem()
-    ours, theirs = (double(the_recipe, genomes, split, monkeypatch, chained) for chained in (True, False))
+    ours, theirs = (
+        in_slots_or_not(the_recipe, genomes, split, monkeypatch, chained) for chained in (True, False)
+    )
     levels = set()
     for _ in range(4):
         ours.train_epoch()
