@@ -26,7 +26,8 @@ from hebbevo.ledger import Ledger, Record
 from hebbevo.loop import recipe_of, split_of
 from hebbevo.networks import Architecture
 from hebbevo.nn import HebbMask
-from hebbevo.training import Candidate, Measurement, Recipe, knobs, train
+from hebbevo.rules import UNITS
+from hebbevo.training import KNOBS, Candidate, Measurement, Recipe, train
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class RandomlyMasked:
 
     def build(self, given: dict[str, Value], seed: int) -> nn.Module:
         settled = {"settle": given.get("settle", 0.0), "permanence_rate": 0.0}
-        net = replace(self.architecture, rule="hebb_mask").build(settled, seed)
+        net = replace(self.architecture, units="dense", connections="hebb_mask").build(settled, seed)
         draw = torch.Generator().manual_seed(seed)
         masks = [module for module in net.modules() if isinstance(module, HebbMask)]
         for module, left in zip(masks, self.left, strict=True):
@@ -66,9 +67,13 @@ def control_of(recipe: Recipe, record: Record) -> tuple[Recipe, Candidate]:
     else:
         convolutions = len(network.channels)
         other = replace(
-            network, channels=tuple(left[:convolutions]), hidden=tuple(left[convolutions:]), rule="dense"
+            network,
+            channels=tuple(left[:convolutions]),
+            hidden=tuple(left[convolutions:]),
+            units="dense",
+            connections="full",
         )
-    known = knobs("dense")
+    known = {*UNITS["dense"].knobs, *KNOBS}
     genome = {name: value for name, value in record.genome.items() if name in known}
     settings = {name: value for name, value in recipe.settings.items() if name in known}
     return replace(recipe, network=other, settings=settings), Candidate(genome)

@@ -13,6 +13,8 @@ import click
 from click.core import ParameterSource
 
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
+from hebbevo.knobs import listed
+from hebbevo.rules import AXES, Rule
 
 if TYPE_CHECKING:
     from hebbevo.loop import Watcher
@@ -138,9 +140,9 @@ def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **bud
 @click.option("--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Form.")
 def front(study: str, storage: str | None, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
-    from hebbevo.knobs import listed
+    from hebbevo.console import output
     from hebbevo.study import open_study
-    from hebbevo.terminal import FORMATS, nearest_line, output
+    from hebbevo.terminal import FORMATS, nearest_line
 
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a form; write one of {listed(list(FORMATS))}")
@@ -185,31 +187,49 @@ def spaces() -> None:
         click.echo(f"{name}  {path}")
 
 
-@cli.command()
+_RULES = "\n".join(f"{axis}: {listed(list(rules))}" for axis, rules in AXES.items())
+
+
+@cli.command(
+    help="List the knobs of a rule, and those of any training and network: default, range and meaning.\n\n"
+    "Rules are for units, connections or credit; where two have one name, write connections/NAME.\n\n"
+    f"\b\n{_RULES}"
+)
 @click.argument("rule")
 def knobs(rule: str) -> None:
-    """List the knobs of a rule, and those of any training and network: default, range and meaning."""
-    from hebbevo.knobs import listed
-    from hebbevo.networks import FAMILIES, RULES
-    from hebbevo.terminal import knob_list, output
-    from hebbevo.training import knobs as known_knobs
+    """List the knobs of a rule."""
+    from hebbevo.console import knob_list, output
+    from hebbevo.networks import FAMILIES
+    from hebbevo.training import KNOBS
 
-    if rule not in RULES:
-        raise UsageError(f"{rule}: there is no such rule; write one of {listed(list(RULES))}")
     of_networks = {name: knob for family in FAMILIES.values() for name, knob in family.knobs.items()}
-    knob_list(known_knobs(rule) | of_networks, output())
+    knob_list({**_rule(rule).knobs, **KNOBS, **of_networks}, output())
+
+
+def _rule(name: str) -> Rule:
+    """The rule of this name; where it is on two axes, the axis stands before it: ``units/random``."""
+    axes = {bare: [axis for axis in AXES if bare in AXES[axis]] for rules in AXES.values() for bare in rules}
+    axis, _, bare = name.rpartition("/")
+    found = [each for each in axes.get(bare, []) if axis in ("", each)]
+    if not found:
+        known = [each if len(on) == 1 else f"{axis}/{each}" for each, on in axes.items() for axis in on]
+        raise UsageError(f"{name}: there is no such rule; write one of {listed(known)}")
+    if len(found) > 1:
+        both = " or ".join(f"{each}/{bare}" for each in found)
+        raise UsageError(f"{name}: there is such a rule for {' and for '.join(found)}; write {both}")
+    return AXES[found[0]][bare]
 
 
 def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
     """Run a search with its progress on stderr, then show what it found on stdout."""
     from rich.console import Console
 
+    from hebbevo.console import output
     from hebbevo.report import write
     from hebbevo.terminal import (
         failure_line,
         front_table,
         nearest_line,
-        output,
         repeat_line,
         stopped_line,
         watching,

@@ -16,7 +16,8 @@ class Knob:
 
     A number has the inclusive range ``low`` to ``high`` outside which it makes no sense, and ``sensible``,
     the range worth searching (log-spaced if ``log``). A choice has ``choices`` and no range.
-    ``kind`` is ``float``, ``int``, ``bool`` or ``str``.
+    ``kind`` is ``float``, ``int``, ``bool`` or ``str``. A module may be given a number for each unit where
+    the knob is ``per_unit``.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Knob:
     sensible: tuple[float, float] | None = None
     log: bool = False
     choices: tuple[Value, ...] = ()
+    per_unit: bool = False
 
     def problem(self, value: object) -> str | None:
         """Say what is wrong with ``value`` for this knob and what to write, or ``None``."""
@@ -53,6 +55,11 @@ class Knob:
         if math.isinf(self.high):
             return f"{noun} of {self.low:g} or more"
         return f"{noun} from {self.low:g} to {self.high:g}"
+
+
+def table(*knobs: Knob) -> dict[str, Knob]:
+    """Knobs by name."""
+    return {knob.name: knob for knob in knobs}
 
 
 def listed(names: Sequence[object]) -> str:

@@ -47,14 +47,12 @@ def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe
 
 
 def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
-    from hebbevo.networks import Architecture, OwnNetwork
+    from hebbevo.networks import OwnNetwork
 
     network = spec.network
     if network.module:
         return OwnNetwork(network.module, shape, classes)
-    return Architecture(
-        network.family, network.hidden, network.rule, network.inputs, shape, classes, network.channels
-    )
+    return network.architecture(shape, classes)
 
 
 def sample(space: Space) -> list[Genome]:
@@ -127,16 +125,12 @@ def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> 
 
 
 def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module], rows: int) -> bool:
-    """Say whether trainings end before anybody dies in these nets of these genomes who by the rule might."""
-    from hebbevo.networks import RULES, Architecture
+    """Say whether trainings end before anything is pruned in those of these nets whose rules may prune."""
     from hebbevo.nn import plastic_modules
     from hebbevo.training import ever_due
 
-    network = plan.network
     mortal = [
-        net
-        for genome, net in zip(genomes, nets, strict=True)
-        if not isinstance(network, Architecture) or RULES[network.shaped(plan.given(genome)).rule].mortal
+        net for genome, net in zip(genomes, nets, strict=True) if plan.network.prunes(plan.given(genome))
     ]
     return any(map(plastic_modules, mortal)) and not ever_due(plan, mortal, rows)
 
@@ -144,7 +138,7 @@ def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module
 def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
     """Networks of the user's own; every gene and setting is for something in one of them."""
     from hebbevo.networks import OwnNetwork
-    from hebbevo.training.optimizers import KNOBS
+    from hebbevo.training import KNOBS
 
     network = plan.network
     assert isinstance(network, OwnNetwork)

@@ -8,7 +8,7 @@ import importlib.resources
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +33,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hebbevo import duration, references
+from hebbevo.data import BUILT_IN
 from hebbevo.errors import SpaceError, UsageError
 from hebbevo.goal import MEASURES, Goal
 from hebbevo.knobs import Knob, Value, listed
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.rules import AXES
+from hebbevo.samplers import SAMPLERS
 from hebbevo.space import (
     MOST_LAYERS,
     ChoiceGene,
@@ -49,11 +53,14 @@ from hebbevo.space import (
     problems,
     same,
 )
+from hebbevo.training import KNOBS
 
 KeyPath = tuple[str | int, ...]
 
 TABLES = (".csv", ".parquet")
 DATA_FILES = (".npz", *TABLES)
+COUNTS = ("neurons", "connections")
+"""What survivors may be."""
 
 OPTIONS = {
     "--trials": ("search", "trials"),
@@ -181,12 +188,30 @@ class Network(_Model):
         strict=False,
         description="the widths of the hidden layers, each from 1 to 100000, as in [128, 128]",
     )
-    rule: str = Field(default="stamina", description="the name of a rule")
+    units: str = Field(default=DEFAULT_RULES["units"], description="the name of a rule for units")
+    connections: str = Field(
+        default=DEFAULT_RULES["connections"], description="the name of a rule for connections"
+    )
+    credit: str = Field(default=DEFAULT_RULES["credit"], description="the name of a rule for credit")
     count: str = Field(default="neurons", description="neurons or connections")
     settings: dict[str, Scalar] = Field(
         default={}, description="knobs with a number, text, true or false each"
     )
     inputs: bool = Field(default=False, description="true or false")
+
+    def architecture(self, shape: tuple[int, ...], classes: int) -> Architecture:
+        """The network of the family, for rows of this shape."""
+        return Architecture(
+            self.family,
+            self.hidden,
+            self.units,
+            self.inputs,
+            shape,
+            classes,
+            self.channels,
+            self.connections,
+            self.credit,
+        )
 
 
 class Search(_Model):
@@ -527,7 +552,12 @@ def read(where: str | Path) -> Spec:
     """
     path = _find(where)
     document = _load(path)
-    found = [*document.problems, *_structure(document.data), *_meaning(document.data)]
+    found = [
+        *document.problems,
+        *_single_rule_genes(document.data),
+        *_structure(document.data),
+        *_meaning(document.data),
+    ]
     if found:
         first = min(found, key=document.line)
         raise _error(path, document.line(first), _key(first.path), first.what)
@@ -762,6 +792,8 @@ def _translated(error: ErrorDetails) -> _Problem:
         model, inside, path = GENES[str(loc[2])], loc[3:], loc[:2] + loc[3:]
     if kind == "misfit":
         return _Problem(path + error["ctx"]["path"], error["ctx"]["what"])
+    if path == ("network", "rule"):
+        return _Problem(path, _single_rule(error["input"]))
     if kind == "extra_forbidden":
         return _Problem(path, _unknown(path[-1], "a key here", model.model_fields))
     field_ = model.model_fields[str(inside[0])]
@@ -784,15 +816,12 @@ def _meaning(raw: object) -> list[_Problem]:
 
 
 def _names(raw: object) -> Iterator[_Problem]:
-    from hebbevo.data import BUILT_IN
-    from hebbevo.samplers import SAMPLERS
-    from hebbevo.training import COUNTS
-
     sampler = _mapping(raw, "search").get("sampler", Search().sampler)
     if isinstance(sampler, str) and sampler not in SAMPLERS:
         yield _Problem(("search", "sampler"), _unknown(sampler, "a sampler", SAMPLERS))
     elif isinstance(sampler, str):
-        yield from _setting_problems(raw, "search", f"a setting of {sampler}", SAMPLERS[sampler].knobs)
+        known = _by_name(SAMPLERS[sampler].knobs)
+        yield from _setting_problems(raw, "search", f"a setting of {sampler}", known)
     task = _mapping(raw, "task")
     yield from _data_problems(task, BUILT_IN)
     for key in ("loss", "score"):
@@ -804,27 +833,101 @@ def _names(raw: object) -> Iterator[_Problem]:
     yield from _family_problems(raw) if module is None else _module_problems(raw, module)
 
 
-def _family_problems(raw: object) -> Iterator[_Problem]:
-    from hebbevo.networks import FAMILIES, LAYERED, RULES
-    from hebbevo.training import knobs
+Known = Mapping[str, Sequence[Knob]]
+"""What may be set: the knobs of a name, each of which must have a value that it can use."""
 
-    network = _mapping(raw, "network")
-    family, rule = network.get("family", Network().family), network.get("rule", Network().rule)
-    for key, name, names in (("family", family, FAMILIES), ("rule", rule, RULES)):
-        if isinstance(name, str) and name not in names:
-            yield _Problem(("network", key), _unknown(name, f"a {key}", names))
-    rules = [each for each in _rules(rule, _sound_genes(raw)) if isinstance(each, str) and each in RULES]
-    if rules and isinstance(family, str) and family in FAMILIES:
-        noun = f"a knob of {' or '.join(rules)}"
-        settable = {name: knob for each in rules for name, knob in knobs(each).items()}
+
+def _by_name(*tables: Mapping[str, Knob]) -> dict[str, list[Knob]]:
+    """The knobs of all tables; those of one name are one to the space, whose value goes to each."""
+    found: dict[str, list[Knob]] = {}
+    for knobs in tables:
+        for name, knob in knobs.items():
+            found.setdefault(name, []).append(knob)
+    return found
+
+
+def _family_problems(raw: object) -> Iterator[_Problem]:
+    network, genes = _mapping(raw, "network"), _sound_genes(raw)
+    family = network.get("family", Network().family)
+    fixed = {axis: network.get(axis, DEFAULT_RULES[axis]) for axis in AXES}
+    if isinstance(family, str) and family not in FAMILIES:
+        yield _Problem(("network", "family"), _unknown(family, "a family", FAMILIES))
+    for axis, name in fixed.items():
+        if isinstance(name, str) and name not in AXES[axis]:
+            yield _Problem(("network", axis), _unknown(name, f"a rule for {axis}", AXES[axis]))
+    rules = {
+        axis: [
+            each[name] for name in _rules(axis, fixed[axis], genes) if isinstance(name, str) and name in each
+        ]
+        for axis, each in AXES.items()
+    }
+    if all(rules.values()) and isinstance(family, str) and family in FAMILIES:
+        having = [rule for those in rules.values() for rule in those if rule.knobs]
+        noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in having))}"
+        settable = _by_name(*(rule.knobs for rule in having), KNOBS)
         yield from _setting_problems(raw, "network", noun, settable)
-        yield from _gene_problems(raw, noun, {**settable, **FAMILIES[family].knobs}, LAYERED)
+        yield from _gene_problems(raw, noun, {**settable, **_by_name(FAMILIES[family].knobs)}, LAYERED)
+
+
+_SINGLE_RULES = {
+    "stamina": {"units": "stamina"},
+    "hebb_mask": {"units": "dense", "connections": "hebb_mask"},
+    "dense": {"units": "dense"},
+}
+"""The rules of before there were axes, as they are written now."""
+_NO_SINGLE_RULE = "units, connections and credit have a rule each"
+
+
+def _single_rule(name: object) -> str:
+    """What to write for the one rule that a network had."""
+    now = _SINGLE_RULES.get(str(name), {"units": f"RULE, one of {listed(list(AXES['units']))}"})
+    return f"{_NO_SINGLE_RULE}; write {', '.join(f'{axis}: {rule}' for axis, rule in now.items())}"
+
+
+def _single_rule_genes(raw: object) -> Iterator[_Problem]:
+    """Find what is written of the one rule that a network had, in the genome of a family's network."""
+    if _mapping(raw, "network").get("module") is not None:
+        return
+    genome = _mapping(raw, "genome")
+    if "rule" in genome:
+        choices = _listed_values(_mapping(genome, "rule").get("choices"))
+        yield _Problem(("genome", "rule"), f"{_NO_SINGLE_RULE}; write {_rule_genes(choices)}")
+    for name in genome:
+        when = _mapping(genome, name, "when")
+        if "rule" in when:
+            what = f"{_NO_SINGLE_RULE}; write {_rule_condition(_listed_values(when['rule']))}"
+            yield _Problem(("genome", name, "when", "rule"), what)
+
+
+def _rule_genes(choices: Sequence[str]) -> str:
+    rules = [_SINGLE_RULES.get(name, {}) for name in choices]
+    units = listed(list(dict.fromkeys(each["units"] for each in rules if each)))
+    if not units or not all(rules):
+        return "a gene for each that is searched, as in units: {choices: [stamina, dense]}"
+    if "hebb_mask" not in choices:
+        return f"a gene units: {{choices: [{units}]}}"
+    masks = listed([each.get("connections", "full") for each in rules if each["units"] == "dense"])
+    if units == "dense":
+        return f"units: dense in network, and a gene connections: {{choices: [{masks}]}}"
+    connections = f"connections: {{choices: [{masks}], when: {{units: dense}}}}"
+    return f"genes units: {{choices: [{units}]}} and {connections}"
+
+
+def _rule_condition(names: Sequence[str]) -> str:
+    axes = {"connections" if name == "hebb_mask" else "units" for name in names}
+    if len(axes) != 1 or not _SINGLE_RULES.keys() >= set(names):
+        return "a condition on units or connections, as in when: {units: stamina}"
+    value = names[0] if len(names) == 1 else f"[{listed(names)}]"
+    return f"when: {{{axes.pop()}: {value}}}"
+
+
+def _listed_values(value: object) -> list[str]:
+    return [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
     """Find what a network of the user's cannot have; which modules are in it is known when it is built."""
     from hebbevo.networks import arguments, known_knobs
-    from hebbevo.training import KNOBS
 
     for key, field_ in Network.model_fields.items():
         given = _mapping(raw, "network").get(key)
@@ -838,10 +941,11 @@ def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
     except UsageError as error:
         yield _Problem(("network", "module"), str(error))
         return
-    of_modules = known_knobs()
+    of_modules = _by_name(known_knobs())
     names = [*_mapping(raw, "genome"), *_mapping(raw, "network", "settings")]
     of_layers = {name: of_modules[knob] for name in names if (knob := name.rpartition(".")[2]) in of_modules}
-    known = {**dict.fromkeys(takes), **of_modules, **KNOBS, **of_layers} | dict.fromkeys(takes)
+    of_function: Known = dict.fromkeys(takes, ())
+    known: Known = {**of_function, **of_modules, **_by_name(KNOBS), **of_layers, **of_function}
     noun = f"an argument of {module} or a knob"
     yield from _setting_problems(raw, "network", noun, known)
     yield from _gene_problems(raw, noun, known, ())
@@ -869,30 +973,25 @@ def _data_problems(task: Mapping[str, Any], built_in: Collection[str]) -> Iterat
         yield _Problem(("task", "target"), "missing; write the name of the column to predict")
 
 
-def _setting_problems(
-    raw: object, part: str, noun: str, known: Mapping[str, Knob | None]
-) -> Iterator[_Problem]:
-    """Find settings that are not known, or that their knob, where there is one, refuses."""
+def _setting_problems(raw: object, part: str, noun: str, known: Known) -> Iterator[_Problem]:
+    """Find settings that are not known, or that a knob of the name refuses."""
     for name, value in _mapping(raw, part, "settings").items():
-        knob = known.get(name)
         if name not in known:
             yield _Problem((part, "settings", name), _unknown(name, noun, known))
-        elif knob and _usable(value) and (what := knob.problem(value)):
-            yield _Problem((part, "settings", name), what)
+        elif _usable(value):
+            found = [what for knob in known[name] if (what := knob.problem(value))]
+            yield from (_Problem((part, "settings", name), what) for what in found)
 
 
-def _gene_problems(
-    raw: object, noun: str, known: Mapping[str, Knob | None], layered: Collection[str]
-) -> Iterator[_Problem]:
+def _gene_problems(raw: object, noun: str, known: Known, layered: Collection[str]) -> Iterator[_Problem]:
     genome = _mapping(raw, "genome")
     for name in genome:
         if name not in known:
             yield _Problem(("genome", name), _unknown(name, noun, known))
     for name, gene in _sound_genes(raw).items():
         if name in known:
-            knob = known[name]
-            for path, what in gene.misfits(knob) if knob else ():
-                yield _Problem(("genome", name, *path), what)
+            for knob in known[name]:
+                yield from (_Problem(("genome", name, *path), what) for path, what in gene.misfits(knob))
             if gene.repeat is not None and name not in layered:
                 yield _Problem(("genome", name, "repeat"), f"{name} is not set per layer; drop repeat")
     for name in _mapping(raw, "network", "settings"):
@@ -902,8 +1001,6 @@ def _gene_problems(
 
 def _unfit(spec: Spec) -> Iterator[_Problem]:
     """Find genes that a network or a layer of it can lack."""
-    from hebbevo.networks import RULES
-
     network = spec.network
     convolutional = network.family == "conv"
     if convolutional and not network.channels:
@@ -923,44 +1020,61 @@ def _unfit(spec: Spec) -> Iterator[_Problem]:
         if gene.repeat not in (None, layers):
             what = f"{gene.repeat} is not the number of its layers; write repeat: {layers}"
             yield _Problem(("genome", name, "repeat"), what)
-        having = [rule for rule in RULES if name in RULES[rule].knobs]
-        lacking = [rule for rule in RULES if rule in _rules_of(spec, name) and rule not in having]
-        if having and lacking:
+        if lacking := _lacking(spec, name):
+            axis, rules = lacking
+            having = [rule for rule in _space_rules(spec, axis) if name in AXES[axis][rule].knobs]
             known = having[0] if len(having) == 1 else f"[{listed(having)}]"
-            what = f"{listed(lacking)} has no such knob; write when: {{rule: {known}}}"
+            what = f"{listed(rules)} has no such knob; write when: {{{axis}: {known}}}"
             yield _Problem(("genome", name), what)
 
 
 def _widthless(spec: Spec) -> Iterator[_Problem]:
     """Find a layer that neither the genes nor the network give a width."""
-    from hebbevo.networks import Architecture, largest
-
-    network = spec.network
-    shape = (1,) * (3 if network.channels else 1)
-    architecture = Architecture(
-        network.family, network.hidden, network.rule, network.inputs, shape, 1, network.channels
-    )
+    shape = (1,) * (3 if spec.network.channels else 1)
     try:
-        largest(architecture, spec.space)
+        largest(spec.network.architecture(shape, 1), spec.space)
     except GeneError as error:
         yield _Problem(("genome", error.gene, *error.path), error.what)
 
 
-def _rules(fixed: object, genome: Mapping[str, Range | Choices]) -> list[object]:
-    """The rules that networks may have: ``fixed``, unless there is always a gene for it."""
-    gene = genome.get("rule")
+def _rules(axis: str, fixed: object, genome: Mapping[str, Range | Choices]) -> list[object]:
+    """The rules of an axis that networks may have: ``fixed``, unless there is always a gene for it."""
+    gene = genome.get(axis)
     if not isinstance(gene, Choices):
         return [fixed]
     return [*gene.choices, fixed] if gene.when and fixed not in gene.choices else [*gene.choices]
 
 
-def _rules_of(spec: Spec, name: str) -> set[object]:
-    """The rules under which a gene exists."""
-    rules = set(_rules(spec.network.rule, spec.genome))
+def _space_rules(spec: Spec, axis: str) -> list[str]:
+    """The names of the rules of an axis that networks of a space may have."""
+    return [str(rule) for rule in _rules(axis, getattr(spec.network, axis), spec.genome)]
+
+
+def _lacking(spec: Spec, name: str) -> tuple[str, list[str]] | None:
+    """The axis whose rules have a knob of this name, and those of them without it that its gene can meet.
+
+    Nothing where no rule has such a knob, or where all rules of an axis under which the gene exists have it.
+    """
+    found = None
+    for axis, known in AXES.items():
+        rules = _space_rules(spec, axis)
+        having = [rule for rule in rules if name in known[rule].knobs]
+        met = _conditions(spec, name, axis)
+        lacking = [rule for rule in rules if rule in met and rule not in having]
+        if having and not lacking:
+            return None
+        if having and found is None:
+            found = axis, lacking
+    return found
+
+
+def _conditions(spec: Spec, name: str, axis: str) -> set[object]:
+    """The rules of an axis under which a gene exists."""
+    rules = set[object](_space_rules(spec, axis))
     ancestry = [name]
     for each in ancestry:  # which grows meanwhile
         gene = spec.genome[each]
-        rules &= set(gene.when.get("rule", rules))
+        rules &= set(gene.when.get(axis, rules))
         parents = {*gene.when, gene.repeat}
         ancestry += [other for other in spec.genome if other in parents and other not in ancestry]
     return rules

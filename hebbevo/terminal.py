@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from hebbevo.knobs import Knob
 from hebbevo.report.source import genes
 
 if TYPE_CHECKING:
@@ -129,25 +128,6 @@ def _front_table(study: Study, shown: list[str]) -> Table:
             *(_cell(row[f"genome.{gene}"]) for gene in shown),
         )
     return table
-
-
-def knob_list(knobs: Mapping[str, Knob], console: Console) -> None:
-    """Print every knob: its default, what it may be, what is worth searching, and what it means."""
-    for knob in knobs.values():
-        default = str(knob.default).lower() if knob.kind is bool else str(knob.default)
-        console.print(f"{knob.name} = {default}", style="bold", highlight=False, soft_wrap=True)
-        worth = ""
-        if knob.sensible:
-            low, high = knob.sensible
-            worth = f"; worth searching: {low:g} to {high:g}" + (", log" if knob.log else "")
-        console.print(f"    {knob.range_text()}{worth}", highlight=False, soft_wrap=True)
-        console.print(f"    {knob.meaning}", highlight=False, soft_wrap=True)
-
-
-def output() -> Console:
-    """The console for results; what goes to a file or a pipe is never cut to a width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=10_000)
 
 
 def front_csv(study: Study, console: Console) -> None:

@@ -14,6 +14,10 @@ import pytest
 
 import hebbevo
 from hebbevo import cli
+from hebbevo.ledger import Ledger
+from hebbevo.rules import AXES
+from hebbevo.spacefile import read
+from hebbevo.stores.tables import SPEC
 
 
 def test_a_search_prints_its_progress_the_front_and_where_everything_is(run, space: Path) -> None:
@@ -91,6 +95,39 @@ def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
         assert f"{knob} = {default}\n" in out
 
 
+def test_a_rule_is_named_alone_or_after_its_axis(run) -> None:
+    code, plain, _ = run("knobs", "hebb_mask")
+    assert code == 0 and plain.startswith("update_form = weighted\n")
+    assert run("knobs", "connections/hebb_mask")[:2] == (0, plain)
+    units, connections = (run("knobs", f"{axis}/magnitude")[1] for axis in ("units", "connections"))
+    assert "max_deaths = 0.2\n" in units and "density = 0.1\n" not in units
+    assert "density = 0.1\n" in connections and "max_deaths = 0.2\n" not in connections
+
+
+def test_the_help_of_knobs_names_every_rule(run) -> None:
+    code, out, _ = run("knobs", "--help")
+    assert code == 0
+    for axis, rules in AXES.items():
+        assert f"  {axis}: {', '.join(rules)}\n" in out
+
+
+def study_of_a_single_rule(path: str) -> None:
+    """A study from before units, connections and credit had a rule each."""
+    with Ledger.create(Path(path), read("stamina"), {"versions": {}, "neurons": 256, "chance": 0.1}):
+        pass
+    with sqlite3.connect(path) as connection:
+        [text] = connection.execute(
+            "SELECT value_json FROM study_user_attributes WHERE key = ?", [SPEC]
+        ).fetchone()
+        settings = json.loads(text)
+        for axis in AXES:
+            del settings["network"][axis]
+        settings["network"]["rule"] = "hebb_mask"
+        values = json.dumps(settings), SPEC
+        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = ?", values)
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -118,13 +155,19 @@ def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
         (["front", "other.db"], "other.db"),
         (["report", "nothing.db"], "no such study"),
         (["check", "nothing"], "there is no such file"),
-        (["knobs", "stanima"], "there is no such rule"),
+        (["knobs", "stanima"], "there is no such rule; write one of stamina, units/magnitude, "),
+        (["knobs", "credit/stamina"], "there is no such rule; write one of stamina, units/magnitude, "),
+        (["knobs", "magnitude"], "write units/magnitude or connections/magnitude"),
+        (["front", "old.db"], "network.rule: units, connections and credit have a rule each; write units: "),
+        (["report", "old.db"], "write units: dense, connections: hebb_mask); open it with the hebbevo that "),
+        (["resume", "old.db"], "write units: dense, connections: hebb_mask); open it with the hebbevo that "),
     ],
 )
 def test_a_usage_error_is_one_line_with_exit_code_2_and_makes_no_file(
     run, space: Path, arguments: list[str], message: str
 ) -> None:
     Path("empty.db").touch()
+    study_of_a_single_rule("old.db")
     with sqlite3.connect("other.db") as connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()

@@ -320,7 +320,7 @@ def test_a_mistake_in_a_loss_is_told_with_its_place(space: Path, code: str) -> N
         ("epochs: 2", "epochs: 2, loss: nope", "PATH:3: task.loss: 'nope' does not name code; write"),
         ("epochs: 2", "epochs: 2, score: 'CODE:f2'", "PATH:3: task.score: CODE:f2: there is no f2 in "),
         ("settings:", "hidden: [4], settings:", "PATH:4: network.hidden: is for hebbevo's own families"),
-        ("settings:", "rule: dense, settings:", "PATH:4: network.rule: is for hebbevo's own families"),
+        ("settings:", "units: dense, settings:", "PATH:4: network.units: is for hebbevo's own families"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_one_line_with_its_place(space: Path, code: str, old: str, new: str, line: str) -> None:

@@ -3,12 +3,16 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from hebbevo.errors import SpaceError
+from hebbevo.knobs import Knob
+from hebbevo.nn import paths
+from hebbevo.rules import CONNECTIONS
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
-from hebbevo.spacefile import Spec, difference, read, shipped
+from hebbevo.spacefile import COUNTS, Spec, difference, read, shipped
 
 GOOD = """\
 version: 1
@@ -18,7 +22,7 @@ network:
   hidden:
     - 128
     - 64
-  rule: stamina
+  units: stamina
   settings: {handover: true, warmup: 10}
 search: {sampler: ga, population: 50, trials: 500, replicates: 1, seed: 0}
 genome:
@@ -36,14 +40,14 @@ STRUCTURED = """\
 version: 1
 name: structured
 task: {dataset: digits}
-network: {hidden: [128, 64], rule: stamina, settings: {settle: 0.3, warmup: 10}}
+network: {hidden: [128, 64], units: stamina, settings: {settle: 0.3, warmup: 10}}
 genome:
   depth: {type: int, low: 1, high: 4}
   hidden: {type: int, low: 4, high: 256, log: true, repeat: depth}
-  rule: {choices: [stamina, dense]}
-  unactivation_penalty: {low: 1e-2, high: 100, log: true, when: {rule: stamina}}
-  regrowth_rate: {low: 0, high: 0.1, repeat: depth, when: {rule: stamina}}
-  prune_period: {type: int, low: 5, high: 40, when: {depth: [2, 3], rule: [stamina]}}
+  units: {choices: [stamina, dense]}
+  unactivation_penalty: {low: 1e-2, high: 100, log: true, when: {units: stamina}}
+  regrowth_rate: {low: 0, high: 0.1, repeat: depth, when: {units: stamina}}
+  prune_period: {type: int, low: 5, high: 40, when: {depth: [2, 3], units: [stamina]}}
   learning_rate: {low: 1e-4, high: 1e-2, log: true}
 """
 
@@ -106,14 +110,14 @@ def test_a_structured_file_gives_a_gene_a_layer(written):
     assert [gene.name for gene in space.genes] == [
         "depth",
         *(f"hidden.{layer}" for layer in (1, 2, 3, 4)),
-        "rule",
+        "units",
         "unactivation_penalty",
         *(f"regrowth_rate.{layer}" for layer in (1, 2, 3, 4)),
         "prune_period",
         "learning_rate",
     ]
     assert space.genes[3] == IntGene("hidden.3", 4, 256, log=True, when=(("depth", (3, 4)),))
-    stamina, deep = ("rule", ("stamina",)), ("depth", (2, 3, 4))
+    stamina, deep = ("units", ("stamina",)), ("depth", (2, 3, 4))
     assert space.genes[8] == FloatGene("regrowth_rate.2", 0, 0.1, when=(stamina, deep))
     assert space.genes[11] == IntGene("prune_period", 5, 40, when=(("depth", (2, 3)), stamina))
 
@@ -131,19 +135,19 @@ WHOLE = "type: int, low: 4, high: 9"
         # the widths of network.hidden stand in where the gene is not there
         (
             "",
-            f"rule: {{choices: [stamina, dense]}}\n  hidden: {{{WHOLE}, repeat: 2, when: {{rule: dense}}}}",
-            "rule hidden.1 hidden.2",
+            f"units: {{choices: [stamina, dense]}}\n  hidden: {{{WHOLE}, repeat: 2, when: {{units: dense}}}}",
+            "units hidden.1 hidden.2",
         ),
         # a knob of one rule, under a condition of a condition
         (
-            "rule: dense, settings: {grace: 9}",
-            "rule: {choices: [dense, stamina]}\n  activity: {choices: [frequency], when: {rule: stamina}}\n"
+            "units: dense, settings: {grace: 9}",
+            "units: {choices: [dense, stamina]}\n  activity: {choices: [frequency], when: {units: stamina}}\n"
             "  firing_prior: {low: 0, high: 1, when: {activity: frequency}}",
-            "rule activity firing_prior",
+            "units activity firing_prior",
         ),
         # one that every rule has
-        ("", "rule: {choices: [stamina, dense]}\n  settle: {low: 0, high: 0.5}", "rule settle"),
-        ("rule: dense, settings: {settle: 0.3}", f"hidden: {{{WHOLE}}}", "hidden"),
+        ("", "units: {choices: [stamina, dense]}\n  settle: {low: 0, high: 0.5}", "units settle"),
+        ("units: dense, settings: {settle: 0.3}", f"hidden: {{{WHOLE}}}", "hidden"),
     ],
 )
 def test_structures_of_many_kinds_are_good(written, network, genome, names):
@@ -171,7 +175,9 @@ def test_absent_keys_have_their_defaults(written):
             "family": "mlp",
             "channels": [],
             "hidden": [128, 128],
-            "rule": "stamina",
+            "units": "stamina",
+            "connections": "full",
+            "credit": "backprop",
             "count": "neurons",
             "settings": {},
             "inputs": False,
@@ -280,9 +286,15 @@ BAD = [
     ("    - 64", "    - 100001", 7, "network.hidden.1", "100001 is too large"),
     ("hidden:\n    - 128\n    - 64", "hidden: 128", 5, "network.hidden", "128 is not a list; write the widt"),
     ("hidden:\n    - 128\n    - 64", "hidden: []", 5, "network.hidden", "is empty; write the widths"),
-    ("rule: stamina", "rule: stamena", 8, "network.rule", "'stamena' is not a rule; write stamina; known: "),
-    ("rule: stamina", "family: mpl", 8, "network.family", "'mpl' is not a family; write mlp; known: "),
-    ("rule: stamina", "inputs: 1", 8, "network.inputs", "1 is not true or false; write true or false"),
+    ("units: stamina", "units: stamena", 8, "network.units",
+     "'stamena' is not a rule for units; write stamina; known: stamina, "),
+    ("units: stamina", "connections: fall", 8, "network.connections",
+     "'fall' is not a rule for connections; write full; known: full, hebb_mask, "),
+    ("units: stamina", "credit: backdrop", 8, "network.credit",
+     "'backdrop' is not a rule for credit; write backprop; known: backprop"),
+    ("units: stamina", "connections: [full]", 8, "network.connections", "['full'] is not text; write the na"),
+    ("units: stamina", "family: mpl", 8, "network.family", "'mpl' is not a family; write mlp; known: "),
+    ("units: stamina", "inputs: 1", 8, "network.inputs", "1 is not true or false; write true or false"),
     ("warmup: 10", "warmup: -1", 9, "network.settings.warmup", "-1 is outside its range; write a whole numb"),
     ("warmup: 10", "warmup: 0.5", 9, "network.settings.warmup", "0.5 is not a whole number"),
     ("warmup: 10", "warmup: [1]", 9, "network.settings.warmup", "[1] is not a number, text, true or false"),
@@ -358,33 +370,33 @@ BAD_STRUCTURES = [
     ("repeat: depth}", "repeat: hidden}", 7, "genome.hidden.repeat", "hidden is repeated itself; write"),
     ("repeat: depth}", "repeat: prune_period}", 7, "genome.hidden.repeat", "prune_period goes from 5 to 40"),
     ("high: 4}", "high: 4, repeat: 2}", 6, "genome.depth.repeat", "depth is not set per layer; drop repeat"),
-    ("dense]}", "dense], repeat: depth}", 8, "genome.rule.repeat", "rule is not set per layer; drop repeat"),
+    ("dense]}", "dense], repeat: depth}", 8, "genome.units.repeat", "units is not set per layer; drop repea"),
     ("1e-2, log: true}", "1e-2, repeat: depth}", 12, "genome.learning_rate.repeat", "is not set per layer;"),
     (HIDDEN, "momentum: {choices: [0]}", 6, "genome.depth", "nothing says how wide layer 3 is; write more"),
-    ("log: true, repeat: depth}", "when: {rule: dense}}", 6, "genome.depth", "or a hidden gene that is alwa"),
+    ("log: true, repeat: depth}", "when: {units: dense}}", 6, "genome.depth", "or a hidden gene that is alw"),
     ("high: 256", "high: 100001", 7, "genome.hidden.high", "100001 is outside its range; write a whole numb"),
     (HIDDEN, f"{HIDDEN}\n  hidden.2: {{type: int, low: 1, high: 9}}", 8, "genome.hidden.2", "hidden is repe"),
-    ("  rule: {", "  hidden.9: {type: int, low: 1, high: 2}\n  rule: {", 8, "genome.hidden.9", "hidden is r"),
+    ("  units: {", "  hidden.9: {type: int, low: 1, high: 2}\n  units: {", 8, "genome.hidden.9", "hidden is"),
     ("  learning_rate", "  grace.1", 12, "genome.grace.1", "'grace.1' is not a knob of stamina or dense; wr"),
-    ("[stamina, dense]", "[stamina, dens]", 8, "genome.rule.choices.1", "'dens' is not one of stamina, hebb"),
-    ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.rule", "a choice has no range; write {c"),
-    ("log: true, when: {rule: stamina}", "log: true", 9, "genome.unactivation_penalty",
-     "dense has no such knob; write when: {rule: stamina}"),
-    ("log: true, when: {rule: stamina}", "log: true, when: {rule: [dense, stamina]}", 9,
-     "genome.unactivation_penalty", "dense has no such knob; write when: {rule: stamina}"),
-    ("log: true, when: {rule: stamina}", "log: true, when: {depth: 1}", 9, "genome.unactivation_penalty",
+    ("[stamina, dense]", "[stamina, dens]", 8, "genome.units.choices.1", "'dens' is not one of stamina, mag"),
+    ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.units", "a choice has no range; write {"),
+    ("log: true, when: {units: stamina}", "log: true", 9, "genome.unactivation_penalty",
+     "dense has no such knob; write when: {units: stamina}"),
+    ("log: true, when: {units: stamina}", "log: true, when: {units: [dense, stamina]}", 9,
+     "genome.unactivation_penalty", "dense has no such knob; write when: {units: stamina}"),
+    ("log: true, when: {units: stamina}", "log: true, when: {depth: 1}", 9, "genome.unactivation_penalty",
      "dense has no such knob"),
     ("warmup: 10", "warm: 10", 4, "network.settings.warm", "'warm' is not a knob of stamina or dense; write"),
     ("warmup: 10", "depth: 3", 4, "network.settings.depth", "is not a knob of stamina or dense; write"),
-    ("{depth: [2, 3], rule", "{depth: [2, 5], rule", 11, "genome.prune_period.when.depth", "depth is never"),
-    ("{depth: [2, 3], rule", "{depth: [2, 2], rule", 11, "genome.prune_period.when.depth", "2 stands here t"),
-    ("{depth: [2, 3], rule", "{depth: [], rule", 11, "genome.prune_period.when.depth", "there is no value;"),
-    ("{depth: [2, 3], rule", "{depth: [2, [3]], rule", 11, "genome.prune_period.when.depth",
+    ("{depth: [2, 3], units", "{depth: [2, 5], units", 11, "genome.prune_period.when.depth", "depth is neve"),
+    ("{depth: [2, 3], units", "{depth: [2, 2], units", 11, "genome.prune_period.when.depth", "2 stands here"),
+    ("{depth: [2, 3], units", "{depth: [], units", 11, "genome.prune_period.when.depth", "there is no value"),
+    ("{depth: [2, 3], units", "{depth: [2, [3]], units", 11, "genome.prune_period.when.depth",
      "[2, [3]] is not a number, text, true or false; write {gene: value} or {gene: [value, value]}"),
-    ("{depth: [2, 3], rule", "{depth: {a: 3}, rule", 11, "genome.prune_period.when.depth", "is not a number"),
-    ("{depth: [2, 3], rule", "{hidden: 5, rule", 11, "genome.prune_period.when.hidden", "hidden differs from "
-     "layer to layer; write repeat: depth for prune_period too"),
-    ("{depth: [2, 3], rule", "{hidden.1: 5, rule", 11, "genome.prune_period.when.hidden.1", "there is no ge"),
+    ("{depth: [2, 3], units", "{depth: {a: 3}, units", 11, "genome.prune_period.when.depth", "is not a numb"),
+    ("{depth: [2, 3], units", "{hidden: 5, units", 11, "genome.prune_period.when.hidden",
+     "hidden differs from layer to layer; write repeat: depth for prune_period too"),
+    ("{depth: [2, 3], units", "{hidden.1: 5, units", 11, "genome.prune_period.when.hidden.1", "there is no "),
     ("high: 4}", "high: 4, when: {hidden: 4}}", 6, "genome.depth.when.hidden", "hidden differs from layer t"),
 ]  # fmt: skip
 
@@ -422,13 +434,13 @@ def test_a_bad_structure_is_one_line_with_its_place(written, old, new, line, key
             "not set per",
         ),
         (
-            "{rule: dense}",
+            "{units: dense}",
             "grace: {type: int, low: 0, high: 9}",
             "genome.grace",
             "is not a knob of dense; writ",
         ),
         (
-            "{rule: dense, settings: {grace: 3}}",
+            "{units: dense, settings: {grace: 3}}",
             "depth: {choices: [1]}",
             "network.settings.grace",
             "is not a k",
@@ -445,16 +457,179 @@ def test_a_knob_needs_no_condition_where_the_rule_is_never_another(written):
     def text(fixed, when):
         genes = (
             "  optimizer: {choices: [adamw, sgd]}\n"
-            f"  rule: {{choices: [stamina], when: {when}}}\n"
+            f"  units: {{choices: [stamina], when: {when}}}\n"
             "  firing_prior: {low: 0, high: 1}\n"
         )
-        return f"{MINIMAL}{genes}network: {{rule: {fixed}}}\n"
+        return f"{MINIMAL}{genes}network: {{units: {fixed}}}\n"
 
     for fixed, when in (("stamina", "{}"), ("dense", "{}"), ("stamina", "{optimizer: sgd}")):
         read(written(text(fixed, when)))
     line, key, what = complaint(written(text("dense", "{optimizer: sgd}")))
     assert (line, key) == (8, "genome.firing_prior")
     assert what.startswith("dense has no such knob; ")
+
+
+AXES = """\
+version: 1
+name: axes
+task: {dataset: digits}
+network: {settings: {settle: 0.3, permanence_bound: 1.0}}
+genome:
+  units: {choices: [stamina, random, dense]}
+  connections: {choices: [full, hebb_mask, magnitude]}
+  unactivation_penalty: {low: 1e-2, high: 100, log: true, when: {units: stamina}}
+  max_deaths: {low: 0.05, high: 0.5, when: {units: [stamina, random]}}
+  permanence_rate: {low: 1e-2, high: 1, log: true, when: {connections: hebb_mask}}
+  prune_period: {type: int, low: 5, high: 40, when: {units: stamina}}
+  density: {low: 0.1, high: 1.0, when: {connections: magnitude}}
+"""
+
+
+def test_rules_of_three_axes_combine_and_each_can_be_a_gene(written):
+    spec = read(written(AXES))
+    assert {
+        (genome["units"], genome["connections"])
+        for genome in spec.space.sample(200, np.random.default_rng(0))
+    } == {
+        (units, connections)
+        for units in ("stamina", "random", "dense")
+        for connections in ("full", "hebb_mask", "magnitude")
+    }
+    assert (spec.network.units, spec.network.connections, spec.network.credit) == (
+        "stamina",
+        "full",
+        "backprop",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "fragment"),
+    [
+        (", when: {units: stamina}}\n  max", "}\n  max", 8, PENALTY,
+         "random, dense has no such knob; write when: {units: stamina}"),
+        ("[stamina, random]}}", "[stamina, dense]}}", 9, "genome.max_deaths",
+         "dense has no such knob; write when: {units: [stamina, random]}"),
+        (", when: {connections: hebb_mask}", ", when: {units: stamina}", 10, "genome.permanence_rate",
+         "full, magnitude has no such knob; write when: {connections: hebb_mask}"),
+        ("[full, hebb_mask, magnitude]", "[full, hebb_mask, magnitude, musk]", 7,
+         "genome.connections.choices.3",
+         "'musk' is not one of full, hebb_mask"),
+        ("permanence_bound: 1.0", "permanence_bound: -1", 4, "network.settings.permanence_bound",
+         "-1 is outside its range"),
+        ("permanence_bound", "permanence_bond", 4, "network.settings.permanence_bond",
+         "is not a knob of stamina or random or dense or hebb_mask or magnitude; write permanence_bound"),
+        ("  density", "  densities", 12, "genome.densities", "write density; known: "),
+    ],
+)  # fmt: skip
+def test_a_rule_or_knob_that_no_network_of_any_axis_can_have_is_one_line(
+    written, old, new, line, key, fragment
+):
+    found = complaint(written(AXES.replace(old, new, 1)))
+    assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+def test_a_knob_that_rules_of_two_axes_have_needs_one_of_them(written):
+    text = MINIMAL + "  units: {choices: [stamina, dense]}\n  prune_period: {type: int, low: 5, high: 9}\n"
+    read(written(f"{text}network: {{connections: magnitude}}\n"))
+    read(written(text.replace("dense", "random")))
+    assert complaint(written(text)) == (
+        7, "genome.prune_period", "dense has no such knob; write when: {units: stamina}"
+    )  # fmt: skip
+    searched = text.replace("[stamina, dense]", "[dense]") + "  connections: {choices: [full, magnitude]}\n"
+    found = complaint(written(searched))
+    assert found[1:] == ("genome.prune_period", "full has no such knob; write when: {connections: magnitude}")
+
+
+def test_a_knob_that_rules_of_two_axes_have_must_suit_both(written, monkeypatch):
+    narrow = {**CONNECTIONS["magnitude"].knobs, "warmup": Knob("warmup", int, 1, "", low=1, high=5)}
+    monkeypatch.setattr(type(CONNECTIONS["magnitude"]), "knobs", narrow)
+    text = MINIMAL + "network: {connections: magnitude, settings: {warmup: 9}}\n"
+    line, key, what = complaint(written(text))
+    assert (line, key) == (6, "network.settings.warmup")
+    assert what == "9 is outside its range; write a whole number from 1 to 5"
+    read(written(text.replace("9}", "3}")))
+    gene = MINIMAL + "  warmup: {type: int, low: 1, high: 9}\nnetwork: {connections: magnitude}\n"
+    assert complaint(written(gene))[1] == "genome.warmup.high"
+
+
+AXES_NOW = "units, connections and credit have a rule each; write"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("stamina", "units: stamina"),
+        ("hebb_mask", "units: dense, connections: hebb_mask"),
+        ("dense", "units: dense"),
+        ("other", "units: RULE, one of stamina, magnitude, random, dense"),
+        ("[a]", "units: RULE, one of stamina, magnitude, random, dense"),
+    ],
+)
+def test_the_single_rule_of_old_is_one_line_that_says_what_to_write(written, old, new):
+    found = complaint(written(f"{MINIMAL}network: {{rule: {old}}}\n"))
+    assert found == (6, "network.rule", f"{AXES_NOW} {new}")
+    with pytest.raises(SpaceError) as caught:
+        data = read(written(MINIMAL)).to_json()
+        data["network"]["rule"] = old
+        Spec.from_json(data)
+    assert str(caught.value) == f"network.rule: {AXES_NOW} {new}"
+
+
+@pytest.mark.parametrize(
+    ("gene", "new"),
+    [
+        ("{choices: [stamina, dense]}", "a gene units: {choices: [stamina, dense]}"),
+        ("{choices: [dense, stamina], when: {optimizer: sgd}}", "a gene units: {choices: [dense, stamina]}"),
+        (
+            "{choices: [stamina, hebb_mask]}",
+            "genes units: {choices: [stamina, dense]} "
+            "and connections: {choices: [hebb_mask], when: {units: dense}}",
+        ),
+        (
+            "{choices: [stamina, dense, hebb_mask]}",
+            "genes units: {choices: [stamina, dense]} "
+            "and connections: {choices: [full, hebb_mask], when: {units: dense}}",
+        ),
+        (
+            "{choices: [dense, hebb_mask]}",
+            "units: dense in network, and a gene connections: {choices: [full, hebb_mask]}",
+        ),
+        (
+            "{choices: [stamina, other]}",
+            "a gene for each that is searched, as in units: {choices: [stamina, dense]}",
+        ),
+        ("{low: 1, high: 2}", "a gene for each that is searched, as in units: {choices: [stamina, dense]}"),
+    ],
+)
+def test_a_gene_for_the_single_rule_of_old_is_one_line_that_says_what_to_write(written, gene, new):
+    found = complaint(written(f"{MINIMAL}  rule: {gene}\n  optimizer: {{choices: [adamw, sgd]}}\n"))
+    assert found == (6, "genome.rule", f"{AXES_NOW} {new}")
+
+
+@pytest.mark.parametrize(
+    ("value", "new"),
+    [
+        ("stamina", "when: {units: stamina}"),
+        ("[stamina, dense]", "when: {units: [stamina, dense]}"),
+        ("hebb_mask", "when: {connections: hebb_mask}"),
+        ("[stamina, hebb_mask]", "a condition on units or connections, as in when: {units: stamina}"),
+        ("3", "a condition on units or connections, as in when: {units: stamina}"),
+    ],
+)
+def test_a_condition_on_the_single_rule_of_old_is_one_line_that_says_what_to_write(written, value, new):
+    text = f"{MINIMAL}  grace: {{type: int, low: 1, high: 9, when: {{rule: {value}}}}}\n"
+    assert complaint(written(text)) == (6, "genome.grace.when.rule", f"{AXES_NOW} {new}")
+
+
+def test_every_old_rule_is_written_with_rules_that_there_are_and_read_again(written):
+    for old in ("stamina", "hebb_mask", "dense"):
+        what = complaint(written(f"{MINIMAL}network: {{rule: {old}}}\n"))[2]
+        read(written(f"{MINIMAL}network: {{{what.partition('; write ')[2]}}}\n"))
+
+
+def test_what_can_be_counted_is_what_networks_count():
+    assert tuple(paths.COUNTS) == COUNTS
 
 
 @pytest.mark.parametrize(("old", "new", "line", "key", "fragment"), BAD)
@@ -644,8 +819,8 @@ def test_a_recorded_spec_that_is_no_mapping_is_one_line():
 
 def test_a_recorded_spec_needs_nothing_installed(good):
     data = good.to_json()
-    data["network"]["rule"], data["search"]["sampler"] = "gone", "gone too"
-    assert Spec.from_json(data).network.rule == "gone"
+    data["network"]["units"], data["search"]["sampler"] = "gone", "gone too"
+    assert Spec.from_json(data).network.units == "gone"
 
 
 def test_a_spec_cannot_be_changed(good):
@@ -735,7 +910,7 @@ def mutated(lines, rng):
 def test_a_garbled_file_gives_a_spec_or_one_line(written):
     rng, good, bad = random.Random(0), 0, 0
     for _ in range(600):
-        text = mutated(rng.choice((GOOD, STRUCTURED)).splitlines(), rng)
+        text = mutated(rng.choice((GOOD, STRUCTURED, AXES)).splitlines(), rng)
         path = written(text)
         try:
             spec = read(path)

@@ -9,6 +9,8 @@ import pytest
 
 from hebbevo import spacefile
 from hebbevo.ledger import Ledger, Result
+from hebbevo.rules import AXES
+from hebbevo.samplers import SAMPLERS
 
 LARGE = {
     "deap",
@@ -62,8 +64,37 @@ def test_a_front_needs_nothing_to_train_or_to_draw_with(study, form) -> None:
     assert imported("front", study, "--format", form) == needed
 
 
-def test_a_list_of_spaces_needs_no_network() -> None:
-    assert not imported("spaces") & {"torch", "optuna", "scipy", "sklearn"}
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["spaces"],
+        ["check", "stamina"],
+        ["check", "topology"],
+        ["check", "hebb_mask"],
+        *(["knobs", f"{axis}/{rule}"] for axis, rules in AXES.items() for rule in rules),
+    ],
+    ids=" ".join,
+)
+def test_spaces_are_checked_and_knobs_listed_without_what_trains_and_searches(arguments) -> None:
+    assert imported(*arguments) <= {"numpy", "pydantic"}
+
+
+def test_every_sampler_is_known_to_a_check_before_it_is_imported(tmp_path: Path) -> None:
+    lists = {name: list(entry.knobs.values()) for name, entry in SAMPLERS.items()}
+    for name, known in lists.items():
+        settings = ", ".join(f"{knob.name}: {str(knob.default).lower()}" for knob in known)
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(
+            "version: 1\nname: x\ntask: {dataset: digits}\ngenome: {warmup: {low: 1, high: 9, type: int}}\n"
+            f"search: {{sampler: {name}, settings: {{{settings}}}}}\n"
+        )
+    script = (
+        "import sys\nfrom hebbevo.spacefile import read\n"
+        "for path in sys.argv[1:]:\n    read(path)\nprint(*sys.modules)\n"
+    )
+    command = [sys.executable, "-c", script, *map(str, tmp_path.glob("*.yaml"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert LARGE & set(done.stdout.split()) == {"numpy", "pydantic"}
 
 
 def test_a_search_begins_without_what_only_its_later_generations_need() -> None:

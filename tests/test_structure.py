@@ -1,4 +1,4 @@
-"""Depth, widths and rule as genes, from the space file to the tables and the report."""
+"""Depth, widths and rules as genes, from the space file to the tables and the report."""
 
 from pathlib import Path
 
@@ -22,15 +22,15 @@ search:  {{sampler: ga, population: 8, trials: 16, seed: 1}}
 genome:
   depth:  {{type: int, low: 1, high: 3}}
   hidden: {{type: int, low: 2, high: 12, log: true, repeat: depth}}
-  rule:   {{choices: [stamina, dense]}}
-  unactivation_penalty: {{low: 1e-2, high: 100, log: true, when: {{rule: stamina}}}}
-  regrowth_rate: {{low: 0.0, high: 0.1, repeat: depth, when: {{rule: stamina}}}}
+  units:  {{choices: [stamina, dense]}}
+  unactivation_penalty: {{low: 1e-2, high: 100, log: true, when: {{units: stamina}}}}
+  regrowth_rate: {{low: 0.0, high: 0.1, repeat: depth, when: {{units: stamina}}}}
   learning_rate: {{low: 3e-3, high: 3e-2, log: true}}
 """
 NAMES = [
     "depth",
     *(f"hidden.{layer}" for layer in (1, 2, 3)),
-    "rule",
+    "units",
     "unactivation_penalty",
     *(f"regrowth_rate.{layer}" for layer in (1, 2, 3)),
     "learning_rate",
@@ -59,7 +59,7 @@ def test_every_trial_has_the_network_of_its_genome(study: hebbevo.Study) -> None
     trials = study.trials()
     assert study.neurons == book.facts["neurons"] == 36
     assert trials["genome.depth"].nunique() == 3
-    assert trials["genome.rule"].nunique() == 2
+    assert trials["genome.units"].nunique() == 2
     for record, row in zip(records, trials.to_dict("records"), strict=True):
         genome, details = record.genome, record.result.details
         assert space.contains(genome)
@@ -68,7 +68,7 @@ def test_every_trial_has_the_network_of_its_genome(study: hebbevo.Study) -> None
         left = details["survivors_per_layer"]
         assert len(left) == genome["depth"]
         assert all(alive <= width for alive, width in zip(left, widths, strict=True))
-        if genome["rule"] == "dense":
+        if genome["units"] == "dense":
             assert left == widths
     assert (trials.survivors < trials.neurons).any()
 
@@ -81,7 +81,7 @@ def test_genes_that_are_not_there_are_empty_and_whole_numbers_stay_whole(study: 
         assert (widths.notna() == (trials["genome.depth"] >= layer)).all()
         assert all(type(width) is int for width in widths.dropna().tolist())
         rates = trials[f"genome.regrowth_rate.{layer}"]
-        assert (rates.notna() == (widths.notna() & (trials["genome.rule"] == "stamina"))).all()
+        assert (rates.notna() == (widths.notna() & (trials["genome.units"] == "stamina"))).all()
 
 
 def test_the_front_and_the_report_name_the_genes_of_every_layer(study: hebbevo.Study, tmp_path: Path) -> None:
@@ -93,8 +93,10 @@ def test_the_front_and_the_report_name_the_genes_of_every_layer(study: hebbevo.S
     page, *_ = write(study, tmp_path / "report")
     text = page.read_text()
     for words in (
-        "<dd>mlp, depth and hidden searched</dd>",
-        "<dd>searched (warmup 4, prune_period 2, grace 4, settle 0.2)</dd>",
+        "<dd>mlp, depth and hidden searched (warmup 4, prune_period 2, grace 4, settle 0.2)</dd>",
+        "<dt>units</dt><dd>searched</dd>",
+        "<dt>connections</dt><dd>full</dd>",
+        "<dt>credit</dt><dd>backprop</dd>",
         "<dd>up to 36</dd>",
         "% fewer than in the largest network",
         '<th scope="col">hidden.3</th>',
@@ -126,7 +128,7 @@ def test_the_knobs_of_a_rule_come_with_those_of_every_network(
 ) -> None:
     cli(["knobs", rule], standalone_mode=False)
     told = capsys.readouterr().out.splitlines()
-    assert {own, "learning_rate = 0.001", "depth = 2", "hidden = 128", "rule = stamina"} <= set(told)
+    assert {own, "learning_rate = 0.001", "depth = 2", "hidden = 128", "units = stamina"} <= set(told)
     assert ("prune_period = 10" in told) is (rule == "stamina")
 
 
@@ -141,9 +143,9 @@ def test_where_some_may_die_trainings_too_short_for_it_are_told_of(path: Path, t
 
 
 def test_where_the_rule_is_dense_nobody_dies_and_nobody_warns_of_it(path: Path, tmp_path: Path) -> None:
-    text = "".join(line for line in path.read_text().splitlines(True) if "rule" not in line)
+    text = "".join(line for line in path.read_text().splitlines(True) if "units" not in line)
     path.write_text(
-        text.replace("warmup: 4, prune_period: 2, grace: 4, settle: 0.2}", "settle: 0.2}, rule: dense")
+        text.replace("warmup: 4, prune_period: 2, grace: 4, settle: 0.2}", "settle: 0.2}, units: dense")
     )
     seen: list[hebbevo.Progress] = []
     study = hebbevo.search(path, study=tmp_path / "dense.db", watch=seen.append)
@@ -161,14 +163,17 @@ network: {{family: conv, channels: [4], hidden: [8], settings: {{warmup: 4, prun
 search:  {{sampler: ga, population: 4, trials: 8}}
 genome:
   channels: {{choices: [4, 8]}}
-  rule:     {{choices: [stamina, hebb_mask]}}
-  unactivation_penalty: {{low: 1e-1, high: 10, log: true, when: {{rule: stamina}}}}
-  permanence_rate: {{low: 1e-2, high: 1.0, log: true, when: {{rule: hebb_mask}}}}
+  units:       {{choices: [stamina, dense]}}
+  connections: {{choices: [full, hebb_mask]}}
+  unactivation_penalty: {{low: 1e-1, high: 10, log: true, when: {{units: stamina}}}}
+  permanence_rate: {{low: 1e-2, high: 1.0, log: true, when: {{connections: hebb_mask}}}}
   learning_rate: {{low: 3e-3, high: 3e-2, log: true}}
 """
 
 
-def test_channels_and_units_of_a_convolutional_network_live_and_die_by_either_rule(tmp_path: Path) -> None:
+def test_channels_and_units_of_a_convolutional_network_live_and_die_by_rules_of_two_axes(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "conv.yaml"
     path.write_text(CONV.format(data="digits"))
     study = hebbevo.search(path, study=tmp_path / "conv.db")
@@ -176,13 +181,14 @@ def test_channels_and_units_of_a_convolutional_network_live_and_die_by_either_ru
     assert (trials.state == "complete").all()
     assert study.neurons == 16
     assert (trials.neurons == trials["genome.channels"] + 8).all()
-    assert set(trials["genome.rule"]) == {"stamina", "hebb_mask"}
+    assert set(trials["genome.units"]) == {"stamina", "dense"}
+    assert set(trials["genome.connections"]) == {"full", "hebb_mask"}
     assert trials.accuracy.max() > 0.5
     assert (trials.survivors < trials.neurons).any()
     again = hebbevo.search(path, study=tmp_path / "again.db", workers=2).trials()
     pd.testing.assert_frame_equal(again.drop(columns="seconds"), trials.drop(columns="seconds"))
     page, *_ = write(study, tmp_path / "report")
-    assert "<dd>conv, hidden 8, channels searched</dd>" in page.read_text()
+    assert "<dd>conv, hidden 8, channels searched (warmup 4, prune_period 2)</dd>" in page.read_text()
 
 
 def test_a_convolutional_network_wants_images(tmp_path: Path, blobs: Path) -> None:
@@ -202,7 +208,7 @@ def test_where_connections_are_counted_they_are_what_survives(
     path = tmp_path / "links.yaml"
     path.write_text(
         f"version: 1\nname: links\ntask: {{dataset: '{blobs}', epochs: 4, batch_size: 32}}\n"
-        "network: {hidden: [8], rule: hebb_mask, count: connections}\n"
+        "network: {hidden: [8], units: dense, connections: hebb_mask, count: connections}\n"
         "search: {sampler: ga, population: 6, trials: 12}\n"
         "genome:\n  permanence_rate: {low: 1e-2, high: 1.0, log: true}\n"
         "  prune_threshold: {low: 0.0, high: 0.5}\n"

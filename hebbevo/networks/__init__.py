@@ -1,18 +1,34 @@
 """Networks of a search: from settings and genes to one ordinary ``nn.Module``."""
 
-from typing import Protocol
+from __future__ import annotations
 
-from torch import nn
+from typing import TYPE_CHECKING, Protocol
 
-from hebbevo.networks.architecture import FAMILIES, LAYERED, Architecture, largest, seeded
-from hebbevo.networks.own import OwnNetwork, arguments
-from hebbevo.networks.rules import RULES, Values
-from hebbevo.nn import known_knobs
+from hebbevo import lazily
+from hebbevo.networks.architecture import (
+    DEFAULT_RULES,
+    FAMILIES,
+    LAYERED,
+    Architecture,
+    Values,
+    largest,
+    seeded,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hebbevo.networks.own import OwnNetwork, arguments
+    from hebbevo.nn import known_knobs
+
+__getattr__, __dir__ = lazily.names(
+    __name__, {"hebbevo.networks.own": ("OwnNetwork", "arguments"), "hebbevo.nn": ("known_knobs",)}
+)
 
 __all__ = [
+    "DEFAULT_RULES",
     "FAMILIES",
     "LAYERED",
-    "RULES",
     "Architecture",
     "Blueprint",
     "OwnNetwork",
@@ -36,6 +52,9 @@ class Blueprint(Protocol):
 
     def build(self, given: Values, seed: int) -> nn.Module:
         """Build the network of these genes and settings; ``seed`` alone decides its initial weights."""
+
+    def prunes(self, given: Values) -> bool:
+        """Whether units or connections of this network may be pruned, as far as is known."""
 
     def claims(self, name: str) -> bool:
         """Whether a gene or setting of this name is the blueprint's own, and none of the training's."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from hebbevo.knobs import Knob, Value
-from hebbevo.networks.conv import Conv
-from hebbevo.networks.mlp import MLP
-from hebbevo.networks.rules import RULES, Values, of_layer
+from hebbevo.knobs import Knob, Value, table
+from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 
-_KNOBS: tuple[Knob, ...] = (
+if TYPE_CHECKING:
+    from torch import nn
+
+Values = Mapping[str, Value]
+
+DEFAULT_RULES = {"units": "stamina", "connections": "full", "credit": "backprop"}
+"""The rule of each axis where nothing is said."""
+
+_KNOBS = table(
     Knob(
         "depth", int, 2, "hidden layers; where it is no gene, network.hidden has one width for each",
         low=1, high=MOST_LAYERS, sensible=(1, 4),
@@ -29,27 +33,45 @@ _KNOBS: tuple[Knob, ...] = (
         "hidden", int, 128, "neurons of a hidden layer; where it is no gene, network.hidden says",
         low=1, high=100_000, sensible=(4, 256), log=True,
     ),
-    Knob(
-        "rule", str, "stamina", "plasticity rule; where it is no gene, network.rule says",
-        choices=tuple(RULES),
+    *(
+        Knob(
+            axis, str, DEFAULT_RULES[axis], f"rule for {axis}; where it is no gene, network.{axis} says",
+            choices=tuple(known),
+        )
+        for axis, known in AXES.items()
     ),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of networks: how to build one, and what genes may say of it, beside its rule's knobs."""
+    """A family of networks: how to build one, and what genes may say of it, beside its rules' knobs."""
 
     build: Callable[[Architecture, Values, int], nn.Module]
     knobs: Mapping[str, Knob]
 
 
+def _mlp(architecture: Architecture, given: Values, seed: int) -> nn.Module:
+    from hebbevo.networks.mlp import MLP
+
+    return MLP(architecture, given, seed)
+
+
+def _conv(architecture: Architecture, given: Values, seed: int) -> nn.Module:
+    from hebbevo.networks.conv import Conv
+
+    return Conv(architecture, given, seed)
+
+
+# a space is checked without PyTorch, which the networks themselves import
 FAMILIES: dict[str, Family] = {
-    "mlp": Family(MLP, {knob.name: knob for knob in _KNOBS if knob.name != "channels"}),
-    "conv": Family(Conv, {knob.name: knob for knob in _KNOBS if knob.name != "depth"}),
+    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
+    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
 }
 
-LAYERED = frozenset({"channels", "hidden", *(name for rule in RULES.values() for name in rule.knobs)})
+LAYERED = frozenset(
+    {"channels", "hidden"}.union(*(rule.knobs for known in AXES.values() for rule in known.values()))
+)
 """Knobs of which each layer may have its own, under the name ``knob.1``, ``knob.2``, ..."""
 
 
@@ -59,17 +81,20 @@ class Architecture:
 
     Attributes:
         hidden: neurons of each hidden layer.
+        units: the rule for them; likewise ``connections`` and ``credit``.
         shape: of one row of the data.
         channels: of each convolution.
     """
 
     family: str
     hidden: tuple[int, ...]
-    rule: str
+    units: str
     inputs: bool
     shape: tuple[int, ...]
     classes: int
     channels: tuple[int, ...] = ()
+    connections: str = DEFAULT_RULES["connections"]
+    credit: str = DEFAULT_RULES["credit"]
 
     @property
     def features(self) -> int:
@@ -82,7 +107,7 @@ class Architecture:
         return sum(self.channels) + sum(self.hidden)
 
     def shaped(self, given: Values) -> Architecture:
-        """The architecture with the ``depth``, the widths and the ``rule`` among ``given``."""
+        """The architecture with the ``depth``, the widths and the rules among ``given``."""
 
         def widths(key: str, fixed: tuple[int, ...], depth: int) -> tuple[int, ...]:
             return tuple(
@@ -94,7 +119,9 @@ class Architecture:
             self,
             channels=widths("channels", self.channels, len(self.channels)),
             hidden=widths("hidden", self.hidden, int(given.get("depth", len(self.hidden)))),
-            rule=str(given.get("rule", self.rule)),
+            units=str(given.get("units", self.units)),
+            connections=str(given.get("connections", self.connections)),
+            credit=str(given.get("credit", self.credit)),
         )
 
     def build(self, given: Values, seed: int) -> nn.Module:
@@ -104,6 +131,11 @@ class Architecture:
         """
         with seeded(seed):
             return FAMILIES[self.family].build(self.shaped(given), given, seed)
+
+    def prunes(self, given: Values) -> bool:
+        """Whether a rule of this network may prune units or connections."""
+        shaped = self.shaped(given)
+        return UNITS[shaped.units].prunes or CONNECTIONS[shaped.connections].prunes
 
     @property
     def own(self) -> bool:
@@ -118,9 +150,16 @@ class Architecture:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Let PyTorch's generator of the CPU draw from ``seed``, then bring it back to where it was."""
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
         yield
+
+
+def of_layer(values: Values, names: Iterable[str], layer: int) -> dict[str, Value]:
+    """What a layer has under these names: its own value, else that of every layer; 0 are the inputs."""
+    return {name: values[key] for name in names for key in (name, f"{name}.{layer}") if key in values}
 
 
 def largest(architecture: Architecture, space: Space) -> Architecture:

@@ -7,34 +7,28 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from hebbevo.networks.rules import RULES, Values, of_layer
+from hebbevo.networks.architecture import Values
+from hebbevo.networks.layers import Layers
 
 if TYPE_CHECKING:
     from hebbevo.networks.architecture import Architecture
 
 
 class MLP(nn.Module):
-    """Fully connected network (batch, ...) -> (batch, classes) whose hidden units follow a rule."""
+    """Fully connected network (batch, ...) -> (batch, classes) whose parts follow rules."""
 
     def __init__(self, architecture: Architecture, given: Values, seed: int) -> None:
         super().__init__()
-        rule = RULES[architecture.rule]
+        make = Layers(architecture, given, seed)
         self.input_shape = architecture.shape
-        features = architecture.features
-        widths = (features, *architecture.hidden)
-        self.inputs = (
-            rule.inputs(features, seed, of_layer(given, rule.knobs, 0))
-            if architecture.inputs
-            else nn.Identity()
-        )
-        *layers, head = map(he, [nn.Linear(*pair) for pair in pairwise((*widths, architecture.classes))])
-        knobs = [of_layer(given, rule.knobs, layer) for layer in range(1, len(widths))]
-        self.layers = nn.ModuleList(map(rule.layer, layers, knobs))
-        self.units = nn.ModuleList(
-            rule.units(width, -1, seed + layer, knobs[layer - 1])
-            for layer, width in enumerate(widths[1:], start=1)
-        )
-        self.head = rule.layer(head, knobs[-1])
+        features, hidden = architecture.features, architecture.hidden
+        self.inputs = make.units(features, 0, inputs=True) if architecture.inputs else nn.Identity()
+        widths = pairwise((features, *hidden, architecture.classes))
+        drawn = map(he, [nn.Linear(*pair) for pair in widths])
+        *layers, head = [make.layer(layer, number) for number, layer in enumerate(drawn, start=1)]
+        self.layers = nn.ModuleList(layers)
+        self.units = nn.ModuleList(make.units(width, number) for number, width in enumerate(hidden, start=1))
+        self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs to logits."""

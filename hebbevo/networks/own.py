@@ -14,8 +14,7 @@ from torch import nn
 from hebbevo import references
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Value, listed
-from hebbevo.networks.architecture import seeded
-from hebbevo.networks.rules import Values
+from hebbevo.networks.architecture import Values, seeded
 from hebbevo.nn import plastic_modules
 
 
@@ -63,6 +62,10 @@ class OwnNetwork:
                     knobs[knob] = given[f"{name}.{knob}"]
             module.configure(**knobs)
         return net
+
+    def prunes(self, given: Values) -> bool:
+        """Whether a module in it may prune: it is not known."""
+        return True
 
     @property
     def own(self) -> bool:

@@ -1,39 +1,29 @@
 """Plastic modules for any PyTorch network: drop in, attach, train."""
 
 from hebbevo.nn.attach import Attachment, attach
-from hebbevo.nn.dense import Dense
-from hebbevo.nn.hebb_mask import HebbMask
-from hebbevo.nn.neighbours import Neighbours, find_neighbours, wire
-from hebbevo.nn.plastic import (
-    Feeder,
-    Listener,
-    Neighbourhood,
-    Norm,
-    Plastic,
-    PlasticUnits,
-    known_knobs,
-    plastic_modules,
-    plastic_units,
-)
-from hebbevo.nn.stamina import InputStamina, Stamina
+from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
+from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.plastic import Plastic, plastic_modules
+from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
+from hebbevo.rules import known_knobs
 
 __all__ = [
     "Attachment",
+    "Credit",
+    "Credited",
     "Dense",
-    "Feeder",
     "HebbMask",
     "InputStamina",
-    "Listener",
-    "Neighbourhood",
-    "Neighbours",
-    "Norm",
     "Plastic",
+    "PlasticConnections",
     "PlasticUnits",
     "Stamina",
     "attach",
-    "find_neighbours",
+    "credited",
     "known_knobs",
+    "masked",
+    "plastic_connections",
     "plastic_modules",
     "plastic_units",
-    "wire",
+    "unit_layer",
 ]

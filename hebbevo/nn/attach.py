@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.neighbours import Moments, connect, wire
-from hebbevo.nn.plastic import plastic_modules, plastic_units
+from hebbevo.nn.plastic import plastic_modules
+from hebbevo.nn.surgery import Moments
+from hebbevo.nn.wiring import Example, Wiring, mark_attached, tensors_of
+from hebbevo.rules.rule import Need
 
 _LOSS_RATE = 0.1
 _FULL_RATE = "full_lr"  # in a parameter group, while a step of the optimiser goes more slowly
 
 
 class Attachment:
-    """Plastic modules wired to their neighbours and to an optimiser; made by `attach`."""
+    """Plastic modules wired to the layers around them and to an optimiser; made by `attach`."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int) -> None:
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int, example: Example | None
+    ) -> None:
         model = _unwrapped(model)
         self._model = model
         self._optimizer = optimizer
@@ -27,10 +31,9 @@ class Attachment:
         self._modules = plastic_modules(model)
         if not self._modules:
             raise UsageError("attach: the model has no plastic module; put a Stamina or a HebbMask into it")
-        self._units = plastic_units(model)
-        self._neighbours, note = wire(model)
-        if note:
-            warnings.warn(f"attach: {note}; until then its units work alone", stacklevel=3)
+        self._wiring = Wiring(model, example)
+        if self._wiring.note:
+            warnings.warn(f"attach: {self._wiring.note}; until then its units work alone", stacklevel=3)
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self._loss: Tensor | None = None
         if not any(each in self._names for group in optimizer.param_groups for each in group["params"]):
@@ -39,8 +42,9 @@ class Attachment:
             )
         self._seen = self._step()
         self._settle = max(float(getattr(module, "settle", 0)) for module in self._modules.values())
-        if self._settle and not total_steps:
-            raise UsageError("attach: settle needs the training's length; give attach(..., total_steps=N)")
+        asking = next(filter(None, (module.asks(Need.LENGTH) for module in self._modules.values())), "")
+        if asking and not total_steps:
+            raise UsageError(f"attach: {asking} needs the training's length; give attach(..., total_steps=N)")
         if self._settle and self._seen >= total_steps:
             raise UsageError(
                 f"attach: total_steps={total_steps} is over, the model has taken {self._seen} forward steps; "
@@ -49,7 +53,10 @@ class Attachment:
         for attachment in _attached(optimizer):
             if attachment._model is model:
                 attachment.detach()
-        connect(model, self._neighbours, total_steps)
+        for module in self._modules.values():
+            module.begin(total_steps)
+        self._wiring.connect(tensors_of(model))
+        mark_attached(model)
         self._hooks = (
             optimizer.register_step_pre_hook(self._slow_down),
             optimizer.register_step_post_hook(self._restructure),
@@ -111,18 +118,17 @@ class Attachment:
     @torch.no_grad()
     def _restructure(self, *_: object) -> None:
         self._give_back()
-        for name, module in self._units.items():
-            if self._loss is None and float(getattr(module, "growth_rate", 0)):
+        for name, module in self._modules.items():
+            if self._loss is None and (asking := module.asks(Need.LOSS)):
                 raise UsageError(
-                    f"{name}: growth_rate needs the training loss; call observe(loss) of what attach returned"
+                    f"{name}: {asking} needs the training loss; call observe(loss) of what attach returned"
                 )
         steps = self._new_steps()
-        due = {name: module.due(steps.to(module.steps.device)).any() for name, module in self._units.items()}
-        moments = self._moments() if any(due.values()) else {}
-        for name, module in self._units.items():
-            if due[name]:
-                around = self._neighbours[name].around(self._model, len(module.alive), moments, self._loss)
-                module.restructure(around, due[name])
+        due = {
+            name: module.due(steps.to(module.steps.device)).any() for name, module in self._modules.items()
+        }
+        if any(due.values()):
+            self._wiring.restructure(tensors_of(self._model), self._moments(), self._loss, due)
 
     def _new_steps(self) -> Tensor:
         """Forward steps since the last step of the optimiser.
@@ -146,25 +152,34 @@ class Attachment:
         }
 
 
-def attach(model: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: int = 0) -> Attachment:
-    """Give every plastic module in ``model`` its neighbours, and restructure after each optimiser step.
+def attach(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int = 0,
+    example: Example | None = None,
+) -> Attachment:
+    """Give every plastic module in ``model`` the layers around it, and prune and regrow after each optimiser step.
 
-    Where ``forward`` cannot be followed (`torch.fx`), this warns and the modules work as they do alone.
+    The layers are found by running ``model`` once, in evaluation mode and without a trace. Where it cannot be
+    followed, this warns and the modules work as they do alone.
     Attaching the same model and optimiser again replaces the first attachment. ``DistributedDataParallel`` is
     not supported: every rank would rewire from its own statistics.
 
     Args:
         model: any module with plastic modules in it.
-        optimizer: any PyTorch optimiser over the model's parameters; moments of returning neurons are reset.
+        optimizer: any PyTorch optimiser over the model's parameters; moments of what returns are reset.
         total_steps: forward steps in training mode of the whole training; needed by ``settle``, which also
             brings the learning rate to zero over its stretch.
+        example: an input of the model, or a tuple of inputs, of which only shapes and types count; by default
+            what the first layer suggests.
 
     Raises:
         UsageError: the model has no plastic module or is distributed, the optimiser is another model's, a
             knob needs neighbours that are not found, or ``settle`` is given without ``total_steps`` or with
             those that are over.
     """
-    return Attachment(model, optimizer, total_steps)
+    return Attachment(model, optimizer, total_steps, example)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn.flow import layer_name
-from hebbevo.nn.paths import LAYERS, Plan, is_input, own_masks, own_weights, runs, why_alone
+from hebbevo.nn.graph import suggested
+from hebbevo.nn.paths import Plan, is_input, own_masks, own_weights, runs, why_alone
 from hebbevo.nn.patterns import NotFollowed
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_IMAGE_SIZES = (32, 28, 224, 64, 16, 8)
 
 
 def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
@@ -104,8 +103,7 @@ class _Found:
 
 
 def _found(model: nn.Module, inputs: Tensor | None) -> _Found:
-    examples, guessed = _examples(model, inputs)
-    for example in examples:
+    for example, guessed in _examples(model, inputs):
         try:
             return _followed(model, Plan.of(model, example), guessed)
         except NotFollowed as reason:
@@ -119,21 +117,12 @@ def _found(model: nn.Module, inputs: Tensor | None) -> _Found:
     )
 
 
-def _examples(model: nn.Module, inputs: Tensor | None) -> tuple[list[Tensor], bool]:
+def _examples(model: nn.Module, inputs: Tensor | None) -> Iterable[tuple[Tensor, bool]]:
     """Inputs of one row to try in turn, and whether their size is guessed."""
-    first = next((module for module in model.modules() if isinstance(module, LAYERS)), None)
-    like = torch.empty(0) if first is None else first.weight.detach()
-    if inputs is not None:
-        inputs = inputs.to(like.device)
-        return [inputs[:1], inputs[None]], False
-    if (shape := getattr(model, "input_shape", None)) is not None:
-        return [like.new_ones(1, *shape)], False
-    if first is None:
-        return [], False
-    if isinstance(first, nn.Linear):
-        return [like.new_ones(1, first.in_features)], False
-    sizes = ((size,) * (like.dim() - 2) for size in _IMAGE_SIZES)
-    return [like.new_ones(1, first.in_channels, *size) for size in sizes], True
+    if inputs is None:
+        return suggested(model, 1)
+    inputs = inputs.to(next((each.device for each in model.parameters()), inputs.device))
+    return [(inputs[:1], False), (inputs[None], False)]
 
 
 def _followed(model: nn.Module, plan: Plan, guessed: bool) -> _Found:

@@ -1,21 +1,30 @@
-"""Forward passes on patterns of live and dead instead of values (see `hebbevo.nn.paths`)."""
+"""Forward passes that are followed function by function, and leave no trace in the network.
+
+`Follower` is what all have in common; a `Flow` runs on patterns of live and dead instead of values (see
+`hebbevo.nn.paths`), `hebbevo.nn.labels` runs on values with labels beside them.
+"""
 
 from __future__ import annotations
 
+import random
+from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 
-from hebbevo.nn.hebb_mask import HebbMask
+from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.patterns import (
+    GATES,
     KEEPING,
     LIKE,
     PASSED,
@@ -24,7 +33,6 @@ from hebbevo.nn.patterns import (
     NotFollowed,
     Op,
     boolean,
-    gate,
     named,
     tensors_in,
     unknown,
@@ -32,6 +40,91 @@ from hebbevo.nn.patterns import (
 
 Forward = Callable[[Tensor], Any]
 """A network, or its forward pass with tensors of its own."""
+
+LAYERS = (
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+
+
+class Follower(TorchFunctionMode):
+    """Follows what derives from the inputs of a forward pass, function by function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # by identity, since a computed tensor inside vmap does not know that it requires gradients
+        self._followed: dict[int, Tensor] = {}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        operands = [*tensors_in(args), *tensors_in(kwargs)]
+        self.look(operands)
+        name, in_place = named(func)
+        if (
+            name in PASSED
+            or not any(map(self.follows, operands))
+            or (name in LIKE and not self.follows(args[0]))
+        ):
+            return self.constant(func, args, kwargs, name)
+        return self.apply(func, args, kwargs, name, in_place)
+
+    @abstractmethod
+    def apply(
+        self,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        name: str,
+        in_place: bool,
+    ) -> Any:
+        """Run a function that is given something that is followed."""
+
+    def constant(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str
+    ) -> Any:
+        """Run a function whose result is not followed."""
+        return func(*args, **kwargs)
+
+    def look(self, operands: list[Tensor]) -> None:
+        """See what a function is given."""
+
+    def follows(self, value: object) -> bool:
+        """Tell whether ``value`` derives from the input."""
+        return id(value) in self._followed
+
+    def also(self, tensor: Tensor) -> Tensor:
+        """Follow ``tensor`` from now on."""
+        self._followed[id(tensor)] = tensor
+        return tensor
+
+
+@contextmanager
+def watching(net: nn.Module, enter: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
+    """Call ``enter(name, module, args, kwargs)`` and ``leave(..., output)`` around every module of ``net``.
+
+    Where its forward fails, the output is ``None``.
+    """
+    with ExitStack() as hooks:
+        for name, module in net.named_modules():
+            before = module.register_forward_pre_hook(partial(enter, name), with_kwargs=True)
+            hooks.callback(before.remove)
+            # before other hooks, which then change what the module has put out
+            after = module.register_forward_hook(
+                partial(leave, name), prepend=True, with_kwargs=True, always_call=True
+            )
+            hooks.callback(after.remove)
+        yield
 
 
 @dataclass(frozen=True)
@@ -45,18 +138,16 @@ class Call:
     positions: int
 
 
-class Flow(TorchFunctionMode):
+class Flow(Follower):
     """Runs a forward pass on patterns; keeps what layers do in ``calls``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
-        # by identity, since a computed tensor inside vmap does not know that it requires gradients
-        self._followed: dict[int, Tensor] = {}
         self._open: set[int] = set()
 
     def run(self, forward: Forward, row: Tensor) -> Tensor:
-        """Run ``forward`` on ``row``; give the sum of its outputs, (), whose gradient tells who is heard.
+        """Run ``forward`` on ``row``; give the sum of its outputs, (), whose gradient tells what is used.
 
         Raises:
             NotFollowed: its outputs do not derive from ``row`` by any function that is followed.
@@ -70,20 +161,17 @@ class Flow(TorchFunctionMode):
             raise NotFollowed("nothing that can be followed leads from its input to its outputs")
         return reduce(add, sums)
 
-    def __torch_function__(
+    def apply(
         self,
         func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        name: str,
+        in_place: bool,
     ) -> Any:
-        kwargs = kwargs or {}
-        self.look([*tensors_in(args), *tensors_in(kwargs)])
+        """Run a function on patterns by its rule."""
         op = Op(self, func, args, kwargs)
         patterns = op.patterns
-        name, in_place = named(func)
-        if not patterns or name in PASSED or (name in LIKE and not self.follows(args[0])):
-            return func(*args, **kwargs)
         rule = RULES.get(func) or RULES.get(name, unknown)
         with torch.enable_grad():
             if in_place:
@@ -93,19 +181,12 @@ class Flow(TorchFunctionMode):
                 result = target.copy_(rule(op))
             else:
                 result = rule(op)
-        gates = rule is gate or (rule in KEEPING and all(self.is_open(pattern) for pattern in patterns))
+        gates = rule in GATES or (rule in KEEPING and all(self.is_open(pattern) for pattern in patterns))
         for tensor in tensors_in(result):
             if tensor.is_floating_point():
                 self.also(tensor)
                 (self._open.add if gates else self._open.discard)(id(tensor))
         return result
-
-    def look(self, operands: list[Tensor]) -> None:
-        """See what a function is given."""
-
-    def follows(self, value: object) -> bool:
-        """Tell whether ``value`` is a pattern that derives from the input."""
-        return id(value) in self._followed
 
     def is_open(self, pattern: Tensor) -> bool:
         """Tell whether the values that ``pattern`` stands for are never zero, though they may be constant."""
@@ -127,11 +208,6 @@ class Flow(TorchFunctionMode):
 
     def lose(self, function: str) -> None:
         """Note that a function is not followed."""
-
-    def also(self, tensor: Tensor) -> Tensor:
-        """Follow ``tensor`` from now on."""
-        self._followed[id(tensor)] = tensor
-        return tensor
 
     def no_path(self, tensor: Tensor) -> Tensor:
         """What is laid beside patterns: they themselves, zero for constants; integers stay, as indices."""
@@ -162,7 +238,7 @@ class Probed(Flow):
 
 
 class Weighed(Flow):
-    """Asks who hears connections as well."""
+    """Asks which connections are used as well."""
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The pattern of a layer's weights; its bias is no path."""
@@ -193,17 +269,13 @@ class Structure(Flow):
     def watching(self) -> Iterator[None]:
         """Follow which module is running."""
 
-        def enter(frame: str, *call: object) -> None:
-            self._frames.append((frame, set()))
+        def enter(name: str, *call: object) -> None:
+            self._frames.append((layer_name(self._net, name), set()))
 
-        def leave(*call: object) -> None:
+        def leave(name: str, *call: object) -> None:
             self._frames.pop()
 
-        with ExitStack() as hooks:
-            for name, module in self._net.named_modules():
-                frame = layer_name(self._net, name)
-                hooks.callback(module.register_forward_pre_hook(partial(enter, frame)).remove)
-                hooks.callback(module.register_forward_hook(leave).remove)
+        with watching(self._net, enter, leave):
             yield
 
     def heard(self) -> list[bool]:
@@ -259,6 +331,136 @@ def gradients(objective: Tensor, patterns: Sequence[Tensor]) -> tuple[Tensor, ..
 def layer_name(net: nn.Module, name: str) -> str:
     """How a layer is called: the module, or the mask around it; the class where it is the net itself."""
     parent, _, last = name.rpartition(".")
-    if last == "module" and isinstance(net.get_submodule(parent), HebbMask):
+    if last == "module" and isinstance(net.get_submodule(parent), PlasticConnections):
         name = parent
     return name or type(net).__name__
+
+
+@contextmanager
+def still(net: nn.Module, *, trained: bool = False) -> Iterator[dict[int, Tensor]]:
+    """Let ``net`` run in evaluation mode on copies of its tensors; leave it exactly as it was.
+
+    Gives the copies by the identity of the originals. They require no gradients, or with ``trained`` those
+    parameters that do in ``net``. What a forward does to attributes, lists and dictionaries of its modules,
+    and to the generators of random numbers, is undone. What is compiled runs as it is written.
+
+    Raises:
+        NotFollowed: part of it is no Python.
+    """
+    for name, module in net.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise NotFollowed(f"the TorchScript in {name or type(net).__name__} cannot be looked into")
+    kept = _Kept.of(net)
+    copies: dict[int, Tensor] = {}
+    devices = set()
+    drawn = random.getstate(), np.random.get_state()
+    try:
+        for module in net.modules():
+            stores: list[dict[str, Any]] = [module._parameters, module._buffers]
+            for store in stores:
+                for name, tensor in store.items():
+                    if tensor is not None:
+                        if id(tensor) not in copies:
+                            copy = tensor.detach().clone()
+                            copies[id(tensor)] = copy.requires_grad_(trained and tensor.requires_grad)
+                        store[name] = copies[id(tensor)]
+                        devices |= {tensor.device} if tensor.is_cuda else set()
+            # by hand: `train` may have been overridden, to change weights
+            module.training = False
+            module._compiled_call_impl = None
+        with torch.random.fork_rng(devices=devices), _eagerly(net):
+            yield copies
+    finally:
+        kept.restore()
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+
+
+def _eagerly(net: nn.Module) -> AbstractContextManager[Any]:
+    """Run modules that `torch.compile` has wrapped as they are written."""
+    # to import the compiler takes seconds
+    wrapped = any(hasattr(module, "_orig_mod") for module in net.modules())
+    stance: AbstractContextManager[Any] = (
+        torch.compiler.set_stance("force_eager") if wrapped else nullcontext()
+    )
+    return stance
+
+
+@dataclass
+class _Kept:
+    """What a network holds beside its parameters and buffers, as it was.
+
+    Attributes:
+        containers: attributes of every module, and lists, dictionaries and sets in them, with their contents.
+        tensors: plain attributes, with copies.
+    """
+
+    containers: list[tuple[Any, Any]] = field(default_factory=list)
+    tensors: list[tuple[Tensor, Tensor, bool]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, net: nn.Module) -> _Kept:
+        kept = cls()
+        for value in _reachable(net):
+            if isinstance(value, Tensor):
+                if value.layout is torch.strided and not value.is_inference():
+                    kept.tensors.append((value, value.detach().clone(), value.requires_grad))
+            else:
+                kept.containers.append((value, dict(value) if isinstance(value, dict) else list(value)))
+        return kept
+
+    def restore(self) -> None:
+        for value, before in self.containers:
+            if isinstance(value, dict):
+                if [*map(id, value.values())] != [*map(id, before.values())] or [*value] != [*before]:
+                    value.clear()
+                    value.update(before)
+            elif [*map(id, value)] != [*map(id, before)]:
+                value.clear()
+                (value.update if isinstance(value, set) else value.extend)(before)
+        for tensor, copy, requires_grad in self.tensors:
+            if not torch.equal(tensor, copy):
+                with torch.no_grad():
+                    tensor.copy_(copy)
+            if tensor.requires_grad != requires_grad:
+                tensor.requires_grad_(requires_grad)
+
+
+_CONTAINERS = (dict, list, set, deque)
+
+
+def _reachable(net: nn.Module) -> list[Any]:
+    """Containers and tensors that modules of ``net`` hold, but for parameters and buffers."""
+    found: dict[int, Any] = {}
+    modules = {id(module): module for module in net.modules()}
+    stores = {id(store) for module in modules.values() for store in (module._parameters, module._buffers)}
+    open_ends: list[Any] = [vars(module) for module in modules.values()]
+    while open_ends:
+        value = open_ends.pop()
+        if isinstance(value, nn.Module):
+            value = vars(value)
+        if id(value) in found or not isinstance(value, (*_CONTAINERS, tuple, Tensor)):
+            continue
+        found[id(value)] = value
+        if id(value) in stores or isinstance(value, Tensor):
+            continue
+        open_ends += value.values() if isinstance(value, dict) else value
+    return [value for value in found.values() if not isinstance(value, tuple)]
+
+
+def held(net: nn.Module) -> list[Tensor]:
+    """Tensors that a network holds at present, in whatever attributes and containers of its modules."""
+    stores = [each for module in net.modules() for each in (module._parameters, module._buffers)]
+    own = [tensor for store in stores for tensor in store.values() if tensor is not None]
+    return [*own, *(value for value in _reachable(net) if isinstance(value, Tensor))]
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Have gradients and full precision, whatever is on around here."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield

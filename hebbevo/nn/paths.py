@@ -13,21 +13,28 @@ anything enters it alive, and the notes name it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import mul
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from hebbevo.nn.flow import Forward, Probed, Structure, Weighed, gradients, layer_name
-from hebbevo.nn.hebb_mask import HebbMask
+from hebbevo.nn.connections import PlasticConnections
+from hebbevo.nn.flow import (
+    LAYERS,
+    Forward,
+    Probed,
+    Structure,
+    Weighed,
+    exactly,
+    gradients,
+    layer_name,
+    still,
+)
 from hebbevo.nn.patterns import NotFollowed
-from hebbevo.nn.plastic import plastic_units
-from hebbevo.nn.stamina import InputStamina
+from hebbevo.nn.units import plastic_units
 
 Caller = Callable[..., list[Tensor]]
 """Evaluates a function of (net, *args), its first argument, for n nets; what the function takes and what it
@@ -119,10 +126,10 @@ class Plan:
         device = next((parameter.device for parameter in net.parameters()), row.device)
         row = torch.ones(row.shape, device=device)
         flow = Structure(net)
+        own = dict(net.named_parameters())
         try:
-            state = _copied(net)
-            with _exactly(device), _still(net, state) as forward, flow.watching():
-                flow.run(forward, row.clone().requires_grad_())
+            with exactly(device), still(net) as copies, flow.watching():
+                flow.run(net, row.clone().requires_grad_())
                 heard = flow.heard()
         except NotFollowed:
             raise
@@ -130,7 +137,7 @@ class Plan:
             line = str(error).strip().partition("\n")[0]
             raise NotFollowed(f"{type(error).__name__}: {line}" if line else type(error).__name__) from error
         hidden = {name for name, listened in zip(flow.names, heard, strict=True) if listened}
-        names = {id(each): name for name, own in net.named_parameters() for each in (own, state[name])}
+        names = {id(copies[id(parameter)]): name for name, parameter in own.items()}
         sites = tuple(
             Site(
                 name,
@@ -187,8 +194,8 @@ class Plan:
     def living(self, net: nn.Module) -> tuple[Living, ...]:
         """Find who is alive in ``net``, at every site."""
         flow = Weighed()
-        with _exactly(self.row.device), _still(net, _copied(net)) as forward:
-            objective = flow.run(forward, self.row.clone().requires_grad_())
+        with exactly(self.row.device), still(net):
+            objective = flow.run(net, self.row.clone().requires_grad_())
             outputs, weights = ([getattr(call, of) for call in flow.calls] for of in ("pattern", "weight"))
             patterns = [*outputs, *weights]
             alive = [*map(_alive, patterns, gradients(objective, patterns))]
@@ -203,7 +210,7 @@ class Plan:
         self, call: Caller, trace: Callable[..., list[Tensor]], shapes: Sequence[tuple[int, ...]], nets: int
     ) -> tuple[Tensor, list[Tensor]]:
         """Where inputs, and the places that ``trace`` looks at, are alive in every net."""
-        with _exactly(self.row.device):
+        with exactly(self.row.device):
             rows = self.row.expand(nets, *self.row.shape).clone().requires_grad_()
             # what is returned need not be what gradients came through: they are taken at zeros that are added
             probes = [rows.new_zeros(nets, *shape, requires_grad=True) for shape in shapes]
@@ -260,8 +267,8 @@ def survivors(net: nn.Module, row: Tensor, count: Count | None = None) -> Surviv
     count = count or COUNTS["neurons"]
 
     def call(function: Callable[..., list[Tensor]], rows: Tensor, probes: list[Tensor]) -> list[Tensor]:
-        with _still(net, _copied(net)) as forward:
-            return [tensor[None] for tensor in function(forward, rows[0], [probe[0] for probe in probes])]
+        with still(net):
+            return [tensor[None] for tensor in function(net, rows[0], [probe[0] for probe in probes])]
 
     try:
         return count.of(Plan.of(net, row), call, 1)
@@ -331,7 +338,7 @@ def own_weights(net: nn.Module) -> dict[str, Living]:
     masked = {
         id(mask.module.get_submodule(name.rpartition(".")[0])): weight
         for mask in net.modules()
-        if isinstance(mask, HebbMask)
+        if isinstance(mask, PlasticConnections)
         for name, weight in mask.weights().items()
     }
     found = {}
@@ -348,28 +355,17 @@ def own_weights(net: nn.Module) -> dict[str, Living]:
 
 def runs(net: nn.Module, inputs: Tensor) -> bool:
     """Tell whether ``net`` takes such inputs; it stays as it was."""
-    with torch.no_grad(), _still(net, _copied(net)) as forward:
-        try:
-            forward(inputs)
-        except (Exception, SystemExit):  # a forward pass may raise anything
-            return False
+    try:
+        with torch.no_grad(), still(net):
+            net(inputs.clone())
+    except (Exception, SystemExit):  # a forward pass may raise anything
+        return False
     return True
 
 
 def is_input(net: nn.Module, name: str) -> bool:
     """Tell whether the units of a plastic module are elements of the input."""
-    return isinstance(net.get_submodule(name), InputStamina)
-
-
-LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
+    return bool(getattr(net.get_submodule(name), "inputs", False))
 
 
 def _alive(pattern: Tensor, gradient: Tensor) -> Tensor:
@@ -382,35 +378,3 @@ def _units(alive: Tensor, axes: tuple[int, ...]) -> Tensor:
     last = len(axes)
     ahead = alive.movedim(axes, tuple(range(1, last + 1))).flatten(1, last)
     return ahead.reshape(*ahead.shape[:2], -1).any(-1)
-
-
-def _copied(net: nn.Module) -> dict[str, Tensor]:
-    """A state for runs that leave no trace in ``net``: parameters need no gradients, buffers are copies."""
-    parameters = {name: parameter.detach() for name, parameter in net.named_parameters()}
-    return parameters | {name: buffer.detach().clone() for name, buffer in net.named_buffers()}
-
-
-@contextmanager
-def _still(net: nn.Module, state: dict[str, Tensor]) -> Iterator[Forward]:
-    """Give the forward pass of ``net`` in evaluation mode, with ``state``; leave the net as it was."""
-    modes = [(module, module.training) for module in net.modules()]
-    devices = {tensor.device for tensor in state.values() if tensor.is_cuda}
-    net.eval()
-    try:
-        with torch.random.fork_rng(devices=devices):
-            # a module of two names would be put back in the wrong order, were its weights taken for tied ones
-            yield lambda x: functional_call(net, state, (x,), tie_weights=False)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def _exactly(device: torch.device) -> Iterator[None]:
-    """Have gradients and full precision, whatever is on around here."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-    ):
-        yield

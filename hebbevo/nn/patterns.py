@@ -1,4 +1,8 @@
-"""What every function of PyTorch makes of patterns of live and dead (see `hebbevo.nn.paths`)."""
+"""The table of PyTorch's functions by what they do with elements, and what each makes of live and dead.
+
+A rule stands for a kind of function: here it says what becomes of patterns of live and dead (see
+`hebbevo.nn.paths`); `hebbevo.nn.labels` looks the same rule up and says what becomes of labels.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import lru_cache, partial, reduce
 from operator import add, mul
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,12 +19,41 @@ from torch.utils._pytree import tree_map
 
 from hebbevo.errors import HebbevoError
 
-if TYPE_CHECKING:
-    from hebbevo.nn.flow import Flow
-
 
 class NotFollowed(HebbevoError):
-    """A network that cannot be run on patterns, because its path depends on values or because it fails."""
+    """A network that cannot be followed, because its path depends on values or because it fails."""
+
+
+class Follows(Protocol):
+    """A run that knows which tensors derive from its inputs."""
+
+    def follows(self, value: object) -> bool:
+        """Tell whether ``value`` is a tensor that derives from the inputs."""
+
+
+class Paths(Follows, Protocol):
+    """What the rules ask of a run on patterns."""
+
+    def also(self, tensor: Tensor) -> Tensor:
+        """Follow ``tensor`` from now on."""
+
+    def is_open(self, pattern: Tensor) -> bool:
+        """Tell whether the values that ``pattern`` stands for are never zero, though they may be constant."""
+
+    def factor(self, constant: Tensor) -> Tensor:
+        """The pattern of a constant that patterns are multiplied with."""
+
+    def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The pattern of a layer's weights; its bias is no path."""
+
+    def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
+        """Keep what a layer did, and return what goes on."""
+
+    def lose(self, function: str) -> None:
+        """Note that a function is not followed."""
+
+    def no_path(self, tensor: Tensor) -> Tensor:
+        """What is laid beside patterns: they themselves, zero for constants; integers stay, as indices."""
 
 
 class Boolean(torch.autograd.Function):
@@ -53,10 +86,10 @@ def boolean(pattern: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Op:
-    """A function that is given patterns."""
+class Applied:
+    """A function and what it is given, some of which is followed."""
 
-    flow: Flow
+    flow: Follows
     func: Callable[..., Any]
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -78,7 +111,7 @@ class Op:
 
     @property
     def patterns(self) -> list[Tensor]:
-        """Among the arguments."""
+        """The tensors among the arguments that are followed."""
         return [each for each in self.tensors if self.flow.follows(each)]
 
     def run(self, change: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> Any:
@@ -86,16 +119,23 @@ class Op:
         return self.func(*_mapped(change, self.args), **_mapped(change, self.kwargs))
 
     def follows(self, *values: object) -> bool:
-        """Tell whether any of ``values`` is a pattern."""
+        """Tell whether any of ``values`` is followed."""
         return any(self.flow.follows(each) for each in values)
 
 
-_Rule = Callable[[Op], Any]
-RULES: dict[object, _Rule] = {}
+@dataclass(frozen=True)
+class Op(Applied):
+    """A function that is given patterns."""
+
+    flow: Paths
 
 
-def _for(names: str) -> Callable[[_Rule], _Rule]:
-    def register(rule: _Rule) -> _Rule:
+Rule = Callable[[Op], Any]
+RULES: dict[object, Rule] = {}
+
+
+def _for(names: str) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
         RULES.update(dict.fromkeys(names.split(), rule))
         return rule
 
@@ -140,7 +180,7 @@ _AXES = {
 
 
 @_for(" ".join(_AXES))
-def _layer(op: Op) -> Any:
+def layer(op: Op) -> Any:
     """A weight of zero cuts, and a bias is no path."""
     given = {**dict(zip(("input", "weight", "bias"), op.args, strict=False)), **op.kwargs}
     x, weight, bias = (given.pop(name, None) for name in ("input", "weight", "bias"))
@@ -152,7 +192,7 @@ def _layer(op: Op) -> Any:
     return op.flow.record(pattern, weight, (axis,), counted.numel() // counted.shape[axis])
 
 
-def _norm(op: Op, place: int, channels: bool) -> Any:
+def norm(op: Op, place: int, channels: bool) -> Any:
     """Every unit by itself, cut by a weight of zero; what it is divided by is no path."""
     names = ["input", *[""] * (place - 1), "weight", "bias"]
     given: dict[str, Any] = {**dict(zip(names, op.args, strict=False)), **op.kwargs}
@@ -169,49 +209,68 @@ def _norm(op: Op, place: int, channels: bool) -> Any:
 
 
 RULES |= {
-    F.batch_norm: partial(_norm, place=3, channels=True),
-    F.instance_norm: partial(_norm, place=3, channels=True),
-    F.group_norm: partial(_norm, place=2, channels=True),
-    F.layer_norm: partial(_norm, place=2, channels=False),
-    F.rms_norm: partial(_norm, place=2, channels=False),
+    F.batch_norm: partial(norm, place=3, channels=True),
+    F.instance_norm: partial(norm, place=3, channels=True),
+    F.group_norm: partial(norm, place=2, channels=True),
+    F.layer_norm: partial(norm, place=2, channels=False),
+    F.rms_norm: partial(norm, place=2, channels=False),
 }
 
 
 @_for(
-    """relu relu6 leaky_relu rrelu prelu elu selu celu gelu silu mish hardtanh hardswish hardshrink softshrink
-    tanhshrink softsign tanh threshold dropout dropout1d dropout2d dropout3d alpha_dropout
-    feature_alpha_dropout feature_dropout normalize local_response_norm
-    abs absolute neg negative positive square sqrt rsqrt reciprocal log log10 log1p log2 expm1 sin tan sinh
-    asin atan asinh erf erfinv sign sgn floor ceil round trunc frac clamp clip clamp_min clamp_max nan_to_num
-    logical_not bitwise_not invert isnan isinf isfinite clone conj deg2rad rad2deg"""
+    """clone positive dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout
+    feature_dropout"""
 )
-def _pointwise(op: Op) -> Any:
-    """Every element by itself."""
+def kept(op: Op) -> Any:
+    """Every element as it is, outside of training."""
     return op.patterns[0].clone()
 
 
 @_for(
-    """sigmoid hardsigmoid expit special_expit logsigmoid softmax softmin log_softmax gumbel_softmax softplus
-    exp exp2 cos cosh erfc"""
+    """relu relu6 leaky_relu rrelu prelu elu selu celu gelu silu mish hardtanh hardswish hardshrink softshrink
+    tanhshrink softsign tanh threshold _threshold
+    abs absolute neg negative square sqrt rsqrt reciprocal log log10 log1p log2 expm1 sin tan sinh
+    asin atan asinh erf erfinv sign sgn floor ceil round trunc frac clamp clip clamp_min clamp_max nan_to_num
+    logical_not bitwise_not invert isnan isinf isfinite conj deg2rad rad2deg"""
 )
+def pointwise(op: Op) -> Any:
+    """Every element by itself."""
+    return op.patterns[0].clone()
+
+
+@_for("""sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""")
 def gate(op: Op) -> Any:
     """Every element by itself; a dead one is a constant that is not zero."""
     return op.patterns[0].clone()
 
 
+@_for("softmax softmin log_softmax gumbel_softmax")
+def share(op: Op) -> Any:
+    """As a gate; how large elements are depends on all."""
+    return op.patterns[0].clone()
+
+
+@_for("normalize local_response_norm")
+def scaled(op: Op) -> Any:
+    """Every element by itself; how large they are depends on all."""
+    return op.patterns[0].clone()
+
+
 @_for("detach contiguous requires_grad")
-def _itself(op: Op) -> Any:
+def itself(op: Op) -> Any:
+    """The same tensor."""
     return op.args[0]
 
 
 @_for("__get__")
-def _attribute(op: Op) -> Any:
+def attribute(op: Op) -> Any:
+    """A view such as ``.T``, or what is no tensor."""
     attribute = getattr(op.func, "__self__", None)
     return op.args[0] if getattr(attribute, "__name__", "") == "data" else op.run()
 
 
 @_for("to type type_as float double half bfloat16 bool int long short char byte cpu cuda")
-def _cast(op: Op) -> Any:
+def cast(op: Op) -> Any:
     """Other devices but no other types: integers and truth values derive from the input as much."""
     result = op.run()
     if not isinstance(result, Tensor):
@@ -225,13 +284,13 @@ def _cast(op: Op) -> Any:
     eq ne lt le gt ge not_equal less less_equal greater greater_equal isclose
     logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor and or xor rand ror rxor"""
 )
-def _union(op: Op) -> Any:
+def union(op: Op) -> Any:
     """A path through any operand; constants are none."""
     return _spread(reduce(add, op.patterns), op)
 
 
 @_for("mul multiply rmul")
-def _product(op: Op) -> Any:
+def product(op: Op) -> Any:
     """A path through a factor that the others let through, as a gate does even if it is dead itself."""
     through = [each for each in op.patterns if not op.flow.is_open(each)]
     gates = [1 + each for each in op.patterns if op.flow.is_open(each)]
@@ -243,48 +302,51 @@ def _product(op: Op) -> Any:
 
 
 @_for("div divide true_divide truediv rtruediv rdiv")
-def _quotient(op: Op) -> Any:
+def quotient(op: Op) -> Any:
     """A path through the numerator; through the denominator only of a constant."""
     return _spread(op.patterns[0], op)
 
 
 @_for("glu")
-def _gated(op: Op) -> Any:
+def gated(op: Op) -> Any:
+    """Elements of the first half, each with a gate from the second."""
     x, dim = (*op.values, -1)[:2]
     through, gate = x.chunk(2, dim)
     return through * (1 + gate)
 
 
 @_for("where")
-def _where(op: Op) -> Any:
+def where(op: Op) -> Any:
     """A constant condition chooses; one that derives from the input is a path itself."""
     condition, *sides = op.values
     if op.follows(condition):
-        return _union(op)
+        return union(op)
     chosen = zip(sides, (condition != 0, condition == 0), strict=True)
     paths = [side * op.flow.factor(where) for side, where in chosen if op.follows(side)]
     return _spread(reduce(add, paths), op)
 
 
 @_for("masked_fill")
-def _masked(op: Op) -> Any:
+def masked(op: Op) -> Any:
+    """Constants in some places."""
     x, mask, value = op.values
-    return _where(Op(op.flow, torch.where, (mask, value, x), {}))
+    return where(Op(op.flow, torch.where, (mask, value, x), {}))
 
 
 @_for(
     """matmul rmatmul mm bmm mv dot inner outer einsum tensordot kron chain_matmul linalg_vecdot
     linalg_multi_dot"""
 )
-def _contraction(op: Op) -> Any:
+def contraction(op: Op) -> Any:
     """Sums of products: a factor of zero cuts."""
     return boolean(op.run(lambda each: each.float() if op.follows(each) else op.flow.factor(each)))
 
 
 @_for("addmm addmv baddbmm")
-def _biased(op: Op) -> Any:
+def biased(op: Op) -> Any:
+    """A contraction and what is added to it."""
     bias, *factors = op.args
-    path = _contraction(Op(op.flow, torch.matmul, factors, {})) if op.follows(*factors) else 0
+    path = contraction(Op(op.flow, torch.matmul, factors, {})) if op.follows(*factors) else 0
     return bias + path if op.follows(bias) else path
 
 
@@ -295,22 +357,30 @@ def _biased(op: Op) -> Any:
     chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind
     getitem select narrow index_select gather take_along_dim masked_select diagonal diag diag_embed tril triu
     repeat tile repeat_interleave roll flip fliplr flipud rot90 unfold
-    scatter_add index_add index_copy select_scatter slice_scatter diagonal_scatter
+    index_copy select_scatter slice_scatter diagonal_scatter
     pixel_shuffle pixel_unshuffle channel_shuffle atleast_1d atleast_2d atleast_3d"""
 )
-def _moved(op: Op) -> Any:
+def moved(op: Op) -> Any:
     """Elements go to other places, beside constants that are no path."""
     return op.run(op.flow.no_path)
 
 
+@_for("scatter_add index_add")
+def added_into(op: Op) -> Any:
+    """Elements go to places where others are."""
+    return op.run(op.flow.no_path)
+
+
 @_for("pad")
-def _padded(op: Op) -> Any:
+def padded(op: Op) -> Any:
+    """Elements amid constants, or amid others of theirs."""
     x, pad, mode = (*op.args, op.kwargs.get("mode", "constant"))[:3]
     return op.func(x, pad, mode)
 
 
 @_for("setitem")
-def _assigned(op: Op) -> Any:
+def assigned(op: Op) -> Any:
+    """Elements come into a part of a tensor."""
     target, place, value = op.args
     if not op.follows(target):
         op.flow.also(target.zero_())
@@ -318,12 +388,14 @@ def _assigned(op: Op) -> Any:
 
 
 @_for("copy")
-def _overwritten(op: Op) -> Any:
+def overwritten(op: Op) -> Any:
+    """Elements of another tensor."""
     return op.flow.no_path(op.args[1]).expand_as(op.args[0])
 
 
 @_for("fill zero normal uniform bernoulli exponential")
-def _cleared(op: Op) -> Any:
+def cleared(op: Op) -> Any:
+    """Constants."""
     return torch.zeros_like(op.args[0])
 
 
@@ -331,19 +403,20 @@ def _cleared(op: Op) -> Any:
     """avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
     fold cumsum"""
 )
-def _pooled(op: Op) -> Any:
+def pooled(op: Op) -> Any:
     """A path through any element of a window; a mean is no less than one in as many as there are."""
     return boolean(op.run() * op.patterns[0].numel())
 
 
 @_for("interpolate upsample")
-def _resized(op: Op) -> Any:
+def resized(op: Op) -> Any:
+    """Elements between others."""
     positive = {**op.kwargs, "mode": "bilinear"} if op.kwargs.get("mode") == "bicubic" else op.kwargs
-    return _pooled(Op(op.flow, op.func, op.args, positive))
+    return pooled(Op(op.flow, op.func, op.args, positive))
 
 
 @_for("max_pool1d max_pool2d max_pool3d")
-def _max_pooled(op: Op) -> Any:
+def max_pooled(op: Op) -> Any:
     """As a mean, since a maximum passes its gradient to one element only."""
     names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
     given = {**dict(zip(names, op.args, strict=False)), **op.kwargs}
@@ -351,35 +424,55 @@ def _max_pooled(op: Op) -> Any:
     if bool(torch.tensor(given.pop("dilation", 1)).ne(1).any()):
         return boolean(op.run())
     given["stride"] = given.get("stride") or given["kernel_size"]
-    return _pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), (), given))
+    return pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), (), given))
+
+
+@_for(
+    """max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
+    adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices"""
+)
+def max_pooled_from(op: Op) -> Any:
+    """As without indices, which are constants."""
+    with torch.no_grad():
+        _, places = op.run()
+    pool = getattr(F, op.name.removesuffix("_with_indices"))
+    given = {name: value for name, value in op.kwargs.items() if name != "return_indices"}
+    rule = adaptive_max_pooled if "adaptive" in op.name else max_pooled
+    return rule(Op(op.flow, pool, op.args, given)), places
 
 
 @_for("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
-def _adaptive_max_pooled(op: Op) -> Any:
-    return _pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), op.args[:2], {}))
+def adaptive_max_pooled(op: Op) -> Any:
+    """As a mean."""
+    return pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), op.args[:2], {}))
 
 
 @_for(
     """sum mean nansum nanmean prod amax amin max min median logsumexp any all std var std_mean var_mean
     norm linalg_vector_norm"""
 )
-def _reduced(op: Op) -> Any:
+def reduced(op: Op) -> Any:
     """A path through any element; where indices come along, they are constants."""
     if len(op.tensors) > 1:  # the larger of two
-        return _union(op)
+        return union(op)
     with torch.no_grad():
         results = op.run()
     (x,) = op.tensors
-    place = 2 if "norm" in op.name else 1
-    dim = op.kwargs.get("dim", op.args[place] if len(op.args) > place else None)
-    if dim is None or isinstance(dim, bool) or dim == ():
-        dim = tuple(range(x.dim()))
-    path = boolean(x.sum(dim, keepdim=next(tensors_in(results)).dim() == x.dim()))
+    path = boolean(x.sum(axes_of(op), keepdim=next(tensors_in(results)).dim() == x.dim()))
     return tree_map(lambda result: result if result.dtype is torch.int64 else path.clone(), results)
 
 
+def axes_of(op: Applied) -> tuple[int, ...]:
+    """The axes over which a function reduces."""
+    place = 2 if "norm" in op.name else 1
+    dim = op.kwargs.get("dim", op.args[place] if len(op.args) > place else None)
+    if dim is None or isinstance(dim, bool) or dim == ():
+        return tuple(range(op.tensors[0].dim()))
+    return tuple(dim) if isinstance(dim, list | tuple) else (dim,)
+
+
 @_for("embedding")
-def _looked_up(op: Op) -> Any:
+def looked_up(op: Op) -> Any:
     """Where inputs are indices, any row may be meant."""
     index, weight = op.values[:2]
     return unknown(op) if op.follows(weight) else index[..., None] * op.flow.factor(weight).amax(0)
@@ -389,7 +482,8 @@ def _looked_up(op: Op) -> Any:
     """__bool__ __int__ __float__ __index__ __complex__ __contains__ __array__ item tolist numpy equal
     allclose is_nonzero nonzero argwhere unique unique_consecutive"""
 )
-def _controls(op: Op) -> Any:
+def controls(op: Op) -> Any:
+    """Values decide what runs."""
     raise NotFollowed(f"its path depends on values ({op.name.strip('_')})")
 
 
@@ -415,8 +509,23 @@ def _spread(path: Tensor, op: Op) -> Tensor:
     return path.expand(shape).clone()
 
 
-KEEPING: frozenset[_Rule] = frozenset(
-    {_pointwise, _itself, _attribute, _cast, _union, _moved, _padded, _pooled, _resized, _max_pooled}
+GATES: frozenset[Rule] = frozenset({gate, share})
+KEEPING: frozenset[Rule] = frozenset(
+    {
+        kept,
+        scaled,
+        added_into,
+        pointwise,
+        itself,
+        attribute,
+        cast,
+        union,
+        moved,
+        padded,
+        pooled,
+        resized,
+        max_pooled,
+    }
 )
 
 

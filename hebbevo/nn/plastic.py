@@ -1,17 +1,16 @@
-"""The seam of plastic modules: what a rule must be so that the engine can stack and train it."""
+"""Plastic modules: a rule's knobs and state as tensor buffers, so that networks can be stacked."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Knob, Value, unknown
+from hebbevo.knobs import Knob, Value, listed, unknown
+from hebbevo.rules.rule import Need, Rule
 
 _DTYPES: dict[type, torch.dtype] = {
     float: torch.float32,
@@ -21,26 +20,69 @@ _DTYPES: dict[type, torch.dtype] = {
 }
 
 
-class Plastic(nn.Module, ABC):
-    """A module some of whose neurons or connections are out, for a while or for good.
+class Named:
+    """Tensors as attributes, each with trailing axes of size 1 appended.
 
-    Hyperparameters and state are tensor buffers, updated in place, so that many nets can be stacked;
-    attributes whose names begin with an underscore may differ from net to net of a stack. ``forward``
-    gathers statistics in training mode only.
+    Args:
+        tensors: by name.
+        axes: how many axes are appended.
+        whole: names of those to which none is appended.
     """
 
-    knobs: ClassVar[Mapping[str, Knob]]
+    def __init__(self, tensors: Mapping[str, Any], axes: int = 0, whole: Collection[str] = ()) -> None:
+        self._tensors = tensors
+        self._axes = axes
+        self._whole = whole
+
+    def __getattr__(self, name: str) -> Any:
+        tensor = self._tensors[name]
+        if not self._axes or name in self._whole:
+            return tensor
+        return tensor.reshape(*tensor.shape, *(1,) * self._axes)
+
+
+class Plastic(nn.Module):
+    """A module some of whose units or connections a rule prunes, for a while or for good.
+
+    Knobs and state are tensor buffers, updated in place, so that many networks can be stacked; attributes
+    whose names begin with an underscore may differ from network to network of a stack. ``forward`` gathers
+    statistics in training mode only.
+
+    Attributes:
+        rule: the science.
+        attached: whether an engine prunes and regrows after steps of the optimiser; else the module does what
+            it can by itself in its forward pass.
+
+    Args:
+        rule: one of `hebbevo.rules`, or of the user's own.
+        seed: of the random events; by default drawn from PyTorch's generator.
+    """
 
     steps: Tensor  # () int64, forward steps in training mode so far
     total_steps: Tensor  # () int64, of the whole training; 0: not known
+    seed: Tensor  # () int64
 
-    def __init__(self) -> None:
+    def __init__(self, rule: Rule, seed: int | None) -> None:
         super().__init__()
+        self.rule = rule
+        self.attached = False
         self.register_buffer("steps", torch.tensor(0))
         self.register_buffer("total_steps", torch.tensor(0))
+        self.register_buffer("seed", torch.randint(2**62, ()) if seed is None else torch.tensor(seed))
         for knob in self.knobs.values():
             default = torch.tensor(number(knob, knob.default), dtype=_DTYPES[knob.kind])
             self.register_buffer(knob.name, default)
+        self._given: Mapping[str, object] = {}
+        self._asking: Mapping[Need, str] = self._asked()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.attached = False  # a copy has no optimiser after whose steps it would be pruned
+
+    @property
+    def knobs(self) -> Mapping[str, Knob]:
+        """What can be set."""
+        return self.rule.knobs
 
     def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
         """Set knobs before the training; the others stay as they are.
@@ -48,21 +90,44 @@ class Plastic(nn.Module, ABC):
         Raises:
             UsageError: unknown knob, or a value outside its range; nothing is set then.
         """
-        name = type(self).__name__
         for key, value in knobs.items():
             if key not in self.knobs:
-                raise UsageError(f"{name}: unknown knob {unknown(key, self.knobs)}")
+                raise UsageError(f"{self._title}: unknown knob {unknown(key, self.knobs)}")
             self._check(key, value)
         for key, value in knobs.items():
             self._set(key, value)
+        self._given = {**self._given, **knobs}
+        self._asking = self._asked()
 
     def begin(self, total_steps: int) -> None:
-        """Learn that the training has ``total_steps`` forward steps (0: not known), before the first."""
+        """Take the length of the training, in forward steps (0: not known), before the first of them."""
         self.total_steps.fill_(total_steps)
 
-    @abstractmethod
     def due(self, step: Tensor) -> Tensor:
-        """Tell whether what is out may change after forward step ``step`` (1 is the first)."""
+        """Tell whether anything may be pruned or return after forward step ``step`` (1 is the first)."""
+        found: Tensor = self.rule.is_event(Named(self._buffers), step, self.total_steps)  # type: ignore[attr-defined]
+        return found
+
+    def asks(self, need: Need) -> str:
+        """What asks for a need as it is configured, ``handover`` or ``activity=contribution``; or nothing."""
+        return self._asking.get(need, "")
+
+    def unmet(self, met: Collection[Need]) -> str:
+        """Say what it asks for beyond ``met`` that the layers around it cannot give, or nothing."""
+        lacking = [(text, need) for need, text in self._asking.items() if need in _AROUND and need not in met]
+        return ", ".join(f"{text} needs {need.value}, and none is found" for text, need in lacking)
+
+    def _refuse_alone(self) -> None:
+        """Refuse to train unattached if the knobs ask for more than the module has.
+
+        Raises:
+            UsageError: it needs an optimiser, a loss, a length or the layers around it.
+        """
+        wanted = [text for need, text in self._asking.items() if need in _OUTSIDE]
+        if wanted and not self.attached:
+            how = "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
+            what = f"{listed(list(dict.fromkeys(wanted)))} needs more than the module alone; {how}"
+            raise UsageError(f"{self._title}: {what}")
 
     def _refuse_recomputation(self) -> None:
         """Refuse to be run by a backward pass, which would count the same rows again.
@@ -71,145 +136,41 @@ class Plastic(nn.Module, ABC):
             UsageError: this is the second forward pass of gradient checkpointing.
         """
         if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
-            name = type(self).__name__
-            raise UsageError(f"{name}: cannot be recomputed; leave it out of gradient checkpointing")
+            raise UsageError(f"{self._title}: cannot be recomputed; leave it out of gradient checkpointing")
+
+    @property
+    def _title(self) -> str:
+        """What it is called in messages."""
+        return type(self).__name__
+
+    def _asked(self) -> dict[Need, str]:
+        """Needs that the knobs ask for, each with the text that names what asks."""
+        asked = {}
+        for need, askers in self.rule.all_needs().items():
+            asking = [str(each) for each in askers if each.by(self._value(each.knob))]
+            if asking or not askers:
+                asked[need] = listed(asking) or self.rule.name
+        return asked
+
+    def _value(self, knob: str) -> Any:
+        """What a knob was set to."""
+        return self._given.get(knob, self.knobs[knob].default)
 
     def _check(self, key: str, value: object) -> None:
         if problem := self.knobs[key].problem(value):
-            raise UsageError(f"{type(self).__name__}: {key}: {problem}")
+            raise UsageError(f"{self._title}: {key}: {problem}")
 
     def _set(self, key: str, value: object) -> None:
         getattr(self, key).fill_(number(self.knobs[key], value))
 
 
+_AROUND = frozenset({Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE})
+_OUTSIDE = _AROUND | {Need.LOSS, Need.LENGTH}
+
+
 def number(knob: Knob, value: object) -> float:
     """The number that stands for a value of ``knob`` in a tensor."""
-    return knob.choices.index(value) if knob.kind is str else value  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Feeder:
-    """The layer that feeds N neurons and nobody else, for one net; changed in place.
-
-    Attributes:
-        weight: (N, ...) its weights, neurons first.
-        bias: (N,), or ``None``.
-        moments: optimiser state of the same shapes as ``weight`` or ``bias``.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    moments: tuple[Tensor, ...] = ()
-
-
-@dataclass(frozen=True)
-class Norm:
-    """A batch norm between N neurons and who feeds them: their own; changed in place.
-
-    Attributes:
-        weight: (N,) scale, or ``None``; so are ``bias``, ``mean`` and ``var``, the running statistics.
-        moments: optimiser state of the scale and the bias.
-    """
-
-    weight: Tensor | None
-    bias: Tensor | None
-    mean: Tensor | None
-    var: Tensor | None
-    moments: tuple[Tensor, ...] = ()
-
-
-@dataclass(frozen=True)
-class Listener:
-    """A layer that listens to N neurons, in G groups of which each has its own outputs; changed in place.
-
-    Attributes:
-        weight: (outputs, G, N / G, ...) its weights.
-        bias: (G x outputs,) its bias, or ``None`` where a neuron's mean output cannot be handed to it.
-        moments: optimiser state, each of the shape of ``weight``.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    moments: tuple[Tensor, ...] = ()
-
-    def norm(self) -> Tensor:
-        """Norm of every neuron's outgoing weights, (N,)."""
-        rest = tuple(range(3, self.weight.dim()))
-        norm: Tensor = torch.linalg.vector_norm(self.weight, dim=(0, *rest))
-        return norm.flatten()
-
-    def hand_over(self, output: Tensor) -> None:
-        """Add to the bias what neurons of these constant outputs, (N,), contribute."""
-        if self.bias is not None:
-            heard = (self.weight * self._along(output)).flatten(2).sum(-1)  # (outputs, G)
-            self.bias.add_(heard.T.flatten())
-
-    def silence(self, neurons: Tensor) -> None:
-        """Set the weights from ``neurons``, (N,) bool, to zero."""
-        self.weight.masked_fill_(self._along(neurons), 0)
-
-    def reset_moments(self, neurons: Tensor) -> None:
-        """Forget the optimiser's state of the weights from ``neurons``, (N,) bool."""
-        for moment in self.moments:
-            moment.masked_fill_(self._along(neurons), 0)
-
-    def _along(self, values: Tensor) -> Tensor:
-        """Lay a value a neuron along the axes of the weights."""
-        return values.reshape(self.weight.shape[1:3] + (1,) * (self.weight.dim() - 3))
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """The layers around a plastic module's neurons, for one net.
-
-    Attributes:
-        exclusive: whether the listeners can be silenced without a loss to others.
-        loss: scalar, running mean of the training loss, or ``None`` where nobody observes it.
-    """
-
-    feeders: tuple[Feeder, ...] = field(default=())
-    norms: tuple[Norm, ...] = field(default=())
-    listeners: tuple[Listener, ...] = field(default=())
-    exclusive: bool = False
-    loss: Tensor | None = None
-
-
-class PlasticUnits(Plastic):
-    """A plastic module whose neurons die and return.
-
-    After the backward pass and the optimiser's step whoever trains calls `restructure` with the
-    neighbourhood, at least when it is `due`.
-    """
-
-    num_neurons: int
-    dim: int  # axis of the neurons
-    alive: Tensor  # (num_neurons,) bool
-
-    def unmet(self, *, hears: bool, hands_over: bool, exclusive: bool) -> str:
-        """Say what its knobs ask for that its neighbours cannot give, or nothing.
-
-        Args:
-            hears: whether anybody is known to listen to it.
-            hands_over: whether a mean output can be handed to a listener.
-            exclusive: whether its listeners can be silenced without a loss to others.
-        """
-        return ""
-
-    @abstractmethod
-    def connect(self, around: Neighbourhood) -> None:
-        """Take a first look at the neighbourhood, before the first step."""
-
-    @abstractmethod
-    def restructure(self, around: Neighbourhood, due: Tensor | None = None) -> None:
-        """Let neurons die and return, in place, if this is due: by default, at the present step."""
-
-
-def known_knobs() -> dict[str, Knob]:
-    """The knobs of every kind of plastic module that is defined, the user's among them."""
-    kinds: list[Any] = [Plastic]
-    for kind in kinds:  # which grows meanwhile
-        kinds += kind.__subclasses__()
-    return {name: knob for kind in kinds for name, knob in getattr(kind, "knobs", {}).items()}
+    return knob.choices.index(value) if knob.kind is str else value  # type: ignore[return-value, arg-type]
 
 
 def plastic_modules(model: nn.Module) -> dict[str, Plastic]:
@@ -217,13 +178,8 @@ def plastic_modules(model: nn.Module) -> dict[str, Plastic]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Plastic)}
 
 
-def plastic_units(model: nn.Module) -> dict[str, PlasticUnits]:
-    """Find those plastic modules whose neurons die and return."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, PlasticUnits)}
-
-
 class InjectedLoss(torch.autograd.Function):
-    """Identity on ``output`` whose backward pass adds the gradient of a loss that nobody has to sum up."""
+    """Identity on ``output`` whose backward pass adds the gradient of a loss that need not be summed up."""
 
     generate_vmap_rule = True
 
@@ -240,3 +196,8 @@ class InjectedLoss(torch.autograd.Function):
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Pass the gradient on, and give the loss a gradient of one."""
         return grad, grad.new_ones(())
+
+
+def is_stacked(tensor: Tensor) -> bool:
+    """Tell whether a tensor is one network's share of a stack, inside `torch.func.vmap`."""
+    return not torch.compiler.is_compiling() and torch._C._functorch.is_batchedtensor(tensor)

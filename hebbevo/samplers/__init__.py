@@ -1,23 +1,73 @@
 """Samplers by the name they have in a space file."""
 
-from hebbevo.samplers.annealing import Annealing
-from hebbevo.samplers.base import Outcome, Sampler
-from hebbevo.samplers.cmaes import CmaEs
-from hebbevo.samplers.genetic import Genetic
-from hebbevo.samplers.stock import Gp, Nsga2, Nsga3, Qmc, Random, Tpe
-from hebbevo.samplers.surrogate import Surrogate
+from __future__ import annotations
 
-SAMPLERS: dict[str, type[Sampler]] = {
-    "surrogate": Surrogate,
-    "ga": Genetic,
-    "cmaes": CmaEs,
-    "annealing": Annealing,
-    "tpe": Tpe,
-    "gp": Gp,
-    "qmc": Qmc,
-    "random": Random,
-    "nsga2": Nsga2,
-    "nsga3": Nsga3,
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hebbevo import lazily
+from hebbevo.knobs import Knob, Value
+from hebbevo.samplers.base import Outcome, Sampler
+from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
+from hebbevo.space import Space
+
+if TYPE_CHECKING:
+    from hebbevo.samplers.annealing import Annealing
+    from hebbevo.samplers.cmaes import CmaEs
+    from hebbevo.samplers.genetic import Genetic
+    from hebbevo.samplers.surrogate import Surrogate
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sampler, which is imported when it is made, and its settings.
+
+    Attributes:
+        home: its module.
+        name: of the class.
+        knobs: those of the class.
+    """
+
+    home: str
+    name: str
+    knobs: Mapping[str, Knob]
+
+    @property
+    def kind(self) -> type[Sampler]:
+        """The class."""
+        kind: type[Sampler] = getattr(import_module(self.home), self.name)
+        return kind
+
+    def __call__(
+        self, space: Space, seed: int, settings: Mapping[str, Value], objectives: int = 2
+    ) -> Sampler:
+        """Make the sampler."""
+        return self.kind(space, seed, settings, objectives)
+
+
+SAMPLERS: dict[str, Entry] = {
+    "surrogate": Entry("hebbevo.samplers.surrogate", "Surrogate", SURROGATE),
+    "ga": Entry("hebbevo.samplers.genetic", "Genetic", GENETIC),
+    "cmaes": Entry("hebbevo.samplers.cmaes", "CmaEs", CMAES),
+    "annealing": Entry("hebbevo.samplers.annealing", "Annealing", ANNEALING),
+    "tpe": Entry("hebbevo.samplers.stock", "Tpe", TPE),
+    "gp": Entry("hebbevo.samplers.stock", "Gp", GP),
+    "qmc": Entry("hebbevo.samplers.stock", "Qmc", QMC),
+    "random": Entry("hebbevo.samplers.stock", "Random", {}),
+    "nsga2": Entry("hebbevo.samplers.stock", "Nsga2", NSGA2),
+    "nsga3": Entry("hebbevo.samplers.stock", "Nsga3", NSGA3),
 }
+
+__getattr__, __dir__ = lazily.names(
+    __name__,
+    {
+        "hebbevo.samplers.annealing": ("Annealing",),
+        "hebbevo.samplers.cmaes": ("CmaEs",),
+        "hebbevo.samplers.genetic": ("Genetic",),
+        "hebbevo.samplers.surrogate": ("Surrogate",),
+    },
+)
 
 __all__ = ["SAMPLERS", "Annealing", "CmaEs", "Genetic", "Outcome", "Sampler", "Surrogate"]

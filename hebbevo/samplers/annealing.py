@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.samplers.base import Outcome, Point, Sampler, penalised
+from hebbevo.samplers.knobs import ANNEALING
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene, same
 
 Losses = NDArray[np.float64]
@@ -35,20 +35,7 @@ class Annealing(Sampler):
     generation is a Latin hypercube. With one objective the archive is the best point.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("hot", float, 0.03, "temperature at the start of a cooling", low=1e-6, high=1e3),
-            Knob("cold", float, 0.001, "temperature at the end of a cooling", low=1e-6, high=1e3),
-            Knob("anneals", int, 2, "coolings, each but the first from the archive", low=1, high=1000),
-            Knob("step_genes", float, 1.0, "genes of a move that step, on average", low=0.0, high=1e3),
-            Knob("step", float, 0.25, "mean step when hot, in parts of a gene's range", low=0.0, high=1.0),
-            Knob(
-                "difference_share", float, 0.2, "genes that a difference moves, in parts", low=0.0, high=1.0
-            ),
-            Knob("archive", int, 100, "points that a full archive is thinned to", low=1, high=1000),
-        )
-    }
+    knobs = ANNEALING
 
     def _set_up(self, settings: Mapping[str, Value]) -> None:
         self._hot, self._cold = float(settings["hot"]), float(settings["cold"])

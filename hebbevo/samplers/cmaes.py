@@ -6,16 +6,17 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, ClassVar
+from typing import Any
 
 import moocore
 import numpy as np
 from deap import cma, tools
 from numpy.typing import NDArray
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.samplers.base import Outcome, Point, Sampler
 from hebbevo.samplers.evolution import Individual, compare
+from hebbevo.samplers.knobs import CMAES
 from hebbevo.space import ChoiceGene, Genome, IntGene, Space
 
 Matrix = NDArray[np.float64]
@@ -41,14 +42,7 @@ class CmaEs(Sampler):
     learnt from failed trainings.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("sigma", float, 0.15, "first step size, in parts of a gene's range", low=1e-3, high=1.0),
-            Knob("margin", float, 0.1, "least probability that a step changes an int", low=1e-6, high=0.4),
-            Knob("redraw", float, 0.2, "probability that a choice is drawn anew", low=0.0, high=1.0),
-        )
-    }
+    knobs = CMAES
 
     def _set_up(self, settings: Mapping[str, Value]) -> None:
         strategy = _Parents if self.objectives > 1 else _Distribution

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
 from deap import tools
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.samplers.base import Outcome, Point, Sampler
 from hebbevo.samplers.evolution import Individual, compare, global_random
+from hebbevo.samplers.knobs import GENETIC
 from hebbevo.space import ChoiceGene, Genome
 
 
@@ -24,18 +24,7 @@ class Genetic(Sampler):
     never become parents.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("crossover_probability", float, 0.9, "probability that two parents mix", low=0.0, high=1.0),
-            Knob("crossover_eta", float, 10.0, "closeness of children to parents", low=0.0, high=1e3),
-            Knob("mutation_genes", float, 1.0, "genes of a child that mutate, on average", low=0.0, high=1e3),
-            Knob(
-                "mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3
-            ),
-            Knob("selection", str, "nsga2", "who becomes a parent", choices=("nsga2", "nsga3")),
-        )
-    }
+    knobs = GENETIC
 
     def _set_up(self, settings: Mapping[str, Value]) -> None:
         self._crossover_probability = float(settings["crossover_probability"])

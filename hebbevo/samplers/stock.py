@@ -22,8 +22,9 @@ from optuna.samplers import (
 )
 from optuna.trial import Trial, TrialState
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.samplers.base import Outcome, Sampler
+from hebbevo.samplers.knobs import GP, NSGA2, NSGA3, QMC, TPE
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 
 _ASKS = 5  # for a new genome; an ask of Optuna takes far longer than a draw
@@ -102,13 +103,7 @@ class Qmc(Stock):
     independently, as in Optuna.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("qmc_type", str, "sobol", "sequence of points", choices=("sobol", "halton")),
-            Knob("scramble", bool, True, "the seed shuffles the sequence", choices=(True, False)),
-        )
-    }
+    knobs = QMC
 
     def _sampler(self, n: int) -> BaseSampler:
         return QMCSampler(seed=self.seed, **self._options)
@@ -120,22 +115,7 @@ class Tpe(Stock):
     With several objectives that of Ozaki et al. (2022, doi:10.1613/jair.1.13188).
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("n_startup_trials", int, 10, "trials before there is a model", low=0, high=1e6),
-            Knob("n_ei_candidates", int, 24, "draws, the best of which is proposed", low=1, high=1000),
-            Knob(
-                "multivariate", str, "auto", "genes are drawn jointly; auto: with one objective",
-                choices=("auto", True, False),
-            ),
-            Knob(
-                "group", bool, False, "multivariate, and genes with conditions are drawn jointly too",
-                choices=(True, False),
-            ),
-            Knob("constant_liar", bool, True, "keep away from what is in training", choices=(True, False)),
-        )
-    }  # fmt: skip
+    knobs = TPE
 
     def _sampler(self, n: int) -> BaseSampler:
         chosen = self._options["multivariate"]
@@ -151,29 +131,10 @@ class Gp(Stock):
     independently.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob("n_startup_trials", int, 10, "trials before there is a model", low=0, high=1e6),
-            Knob(
-                "deterministic_objective", bool, False, "the same genome always scores the same",
-                choices=(True, False),
-            ),
-        )
-    }  # fmt: skip
+    knobs = GP
 
     def _sampler(self, n: int) -> BaseSampler:
         return GPSampler(seed=self.seed, warn_independent_sampling=False, **self._options)
-
-
-_VARIATION = (
-    Knob("crossover_prob", float, 0.9, "probability that two parents mix", low=0.0, high=1.0),
-    Knob("swapping_prob", float, 0.5, "part of the genes that come from the other parent", low=0.0, high=1.0),
-    Knob(
-        "mutation_prob", float, 0.0, "part of the genes that are redrawn; 0: one a child on average",
-        low=0.0, high=1.0,
-    ),
-)  # fmt: skip
 
 
 class _Nsga(Stock):
@@ -193,20 +154,14 @@ class Nsga2(_Nsga):
     """NSGA-II (Deb et al., 2002, doi:10.1109/4235.996017)."""
 
     _kind = NSGAIISampler
-    knobs: ClassVar[dict[str, Knob]] = {knob.name: knob for knob in _VARIATION}
+    knobs = NSGA2
 
 
 class Nsga3(_Nsga):
     """NSGA-III (Deb & Jain, 2014, doi:10.1109/TEVC.2013.2281535)."""
 
     _kind = NSGAIIISampler
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            *_VARIATION,
-            Knob("dividing_parameter", int, 3, "parts of an axis between niches", low=1, high=100),
-        )
-    }
+    knobs = NSGA3
 
 
 def _suggest(trial: Trial, gene: Gene) -> Value:

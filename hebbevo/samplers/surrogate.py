@@ -6,7 +6,6 @@ import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
 
 import moocore
 import numpy as np
@@ -14,9 +13,10 @@ import scipy  # whose parts are imported on first use: the first generation need
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.samplers.base import Outcome, Point, Sampler, penalise, penalised
 from hebbevo.samplers.gaussian import GaussianProcess
+from hebbevo.samplers.knobs import SURROGATE
 from hebbevo.samplers.population import best_of, vary
 from hebbevo.space import ChoiceGene, Genome
 
@@ -52,18 +52,7 @@ class Surrogate(Sampler):
     generation is a Latin hypercube. Failed trainings are left out. A constraint is learned like a loss.
     """
 
-    knobs: ClassVar[dict[str, Knob]] = {
-        knob.name: knob
-        for knob in (
-            Knob(
-                "model_generations", int, 60, "generations of NSGA-II on the model", low=1, high=10_000
-            ),
-            Knob(
-                "optimism", float, 1.0, "standard deviations that the second half hopes for",
-                low=0.0, high=10.0,
-            ),
-        )
-    }  # fmt: skip
+    knobs = SURROGATE
 
     def _set_up(self, settings: Mapping[str, Value]) -> None:
         self._generations = int(settings["model_generations"])

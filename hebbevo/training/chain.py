@@ -9,7 +9,9 @@ one that is out: it comes with fresh weights, so that nothing of it had to be ke
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,16 +20,48 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F  # noqa: N812
 
-from hebbevo.nn import InputStamina, Stamina, counter
-from hebbevo.nn.accounting import Stretch
+from hebbevo.nn import surgery
+from hebbevo.nn.connections import PlasticConnections
+from hebbevo.nn.graph import INPUTS, Layout, layout
 from hebbevo.nn.paths import Plan, Survivors
-from hebbevo.nn.stamina import BIRTH_STREAM, WEIGHT_STREAM, he
+from hebbevo.nn.plastic import Named, number
+from hebbevo.nn.statistics import KnownChoice, Window, gathered
+from hebbevo.nn.surgery import Around, Connections, Feeder, Listener, Units
+from hebbevo.nn.units import PlasticUnits
+from hebbevo.rules.connections.rule import ConnectionRule
+from hebbevo.rules.rule import Need
+from hebbevo.rules.units import schedule
+from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
+from hebbevo.rules.units.statistics import Batch
 from hebbevo.training import capture
-from hebbevo.training.links import INPUTS, Links
+from hebbevo.training.slots import levels
 from hebbevo.training.stack import Called, Loss, Nets, described
 
 Layers = list[tuple[Tensor, Tensor | None]]
 """Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
+
+
+@dataclass
+class _Units:
+    """The units behind a layer, or those of the inputs: buffers (size,) or (size, slots) by name.
+
+    Attributes:
+        rule: ``None`` where they are never pruned.
+        whole: knobs that differ from unit to unit, (size, units), those without a slot among them.
+    """
+
+    rule: UnitRule | None
+    tensors: dict[str, Tensor]
+    whole: dict[str, Tensor]
+
+
+@dataclass
+class _Mask:
+    """The connections of a layer: knobs (size,), and by connection (size, inputs, outputs), by name."""
+
+    rule: ConnectionRule
+    knobs: dict[str, Tensor]
+    tensors: dict[str, Tensor]
 
 
 class Chain(Nets):
@@ -38,22 +72,19 @@ class Chain(Nets):
     """
 
     def __init__(
-        self, links: Links, units: dict[int, Any], weights: Tensor, priors: dict[int, Tensor], plan: Plan
+        self, links: Layout, units: dict[int, _Units], masks: dict[int, _Mask], weights: Tensor, plan: Plan
     ) -> None:
         self._plan = plan
         self._links = links
         self._units = units
-        self._mortal = sorted(
-            place for place, unit in units.items() if isinstance(unit, Stamina | InputStamina)
-        )
-        self._levels = links.levels([place for place in self._mortal if place != INPUTS])
+        self._masks = masks
+        self._mortal = sorted(place for place, each in units.items() if each.rule)
+        self._levels = levels(links.widths, [place for place in self._mortal if place != INPUTS])
         self._level = 0
-        self._priors = priors
-        self._ids = {place: _numbers(units[place].alive) for place in self._mortal}
+        self._ids = {place: _numbers(units[place].tensors["alive"]) for place in self._mortal}
         self._born: dict[int, Tensor] = {}
         self._inputs: list[Tensor] = []
         self._counts = True
-        self._stretches: dict[int, Stretch] = {}
         self._hold(weights)
 
     @classmethod
@@ -62,34 +93,87 @@ class Chain(Nets):
 
         ``model`` is another net of the same structure, ``row`` an input, (1, *shape).
         """
-        links = Links.of(model)
+        links = layout(model)
         if links is None:
             return None
         state = nets.state
-        units = {
-            place: _stacked(model.get_submodule(name), name, state) for place, name in links.units.items()
-        }
+
+        def held(module: nn.Module, name: str) -> dict[str, Tensor]:
+            return {key: state[f"{name}.{key}"].clone() for key in module._buffers}
+
+        units, masks = {}, {}
+        for place, name in links.units.items():
+            module = model.get_submodule(name)
+            pruned = isinstance(module, PlasticUnits) and module.rule.prunes
+            rule = module.rule if isinstance(module, PlasticUnits) and pruned else None
+            tensors = held(module, name)
+            per_unit = [key for key, knob in rule.knobs.items() if knob.per_unit] if rule else []
+            units[place] = _Units(rule, tensors, {key: tensors[key].clone() for key in per_unit})
+        for place, name in links.masked.items():
+            module = model.get_submodule(name)
+            assert isinstance(module, PlasticConnections)
+            own = held(module.connections[0], f"{name}.connections.0")
+            laid = {key: tensor.mT.contiguous() for key, tensor in own.items()}
+            masks[place] = _Mask(module.rule, held(module, name), laid)
         rows = [
             tensor.detach().flatten(1)
             for name, bias in zip(links.layers, links.bias, strict=True)
             for tensor in (state[f"{name}.weight"].mT, *([state[f"{name}.bias"]] if bias else []))
         ]
-        priors = {
-            place: unit.firing_prior
-            for place, unit in units.items()
-            if isinstance(unit, Stamina | InputStamina)
-        }
-        chain = cls(links, units, torch.cat(rows, 1), priors, Plan.of(model, row))
+        chain = cls(links, units, masks, torch.cat(rows, 1), Plan.of(model, row))
         chain.products = nets.products
         return chain
 
     def _hold(self, weights: Tensor) -> None:
         self.trained = {"weights": weights}
-        self._returns = any(bool(self._may_return(place).any()) for place in self._mortal)
-        self._stretches = {}
+        self._idle = {place: self._unwanted(place) for place in self._mortal}
+        self._windows = {place: self._window(place) for place in self._mortal}
+        self._alive = {place: self._living(place) for place in self._mortal}
         self._layers = self._views(weights)
         self._gradient = torch.empty_like(weights)
         self._gradients = self._views(self._gradient)
+
+    def _unwanted(self, place: int) -> frozenset[str]:
+        """What no network here wants of the engine (see `hebbevo.nn.surgery.Units`)."""
+        tensors, rule = self._units[place].tensors, self._rule(place)
+        wanted = {
+            "returns": bool(self._may_return(place).any()),
+            "folds": self._wanted(place, "handover", None),
+            "targets": bool(schedule.by_target(Named(tensors)).any()),
+            "outgoing": self._any_asks(rule, place, Need.OUTGOING),
+        }
+        return frozenset(what for what, any_wants in wanted.items() if not any_wants)
+
+    def _any_asks(self, rule: UnitRule, place: int, need: Need) -> bool:
+        askers = rule.all_needs().get(need)
+        if askers is None:
+            return False
+        return not askers or any(self._wanted(place, each.knob, each.value) for each in askers)
+
+    def _wanted(self, place: int, knob: str, value: object) -> bool:
+        """Tell whether any network here has a knob at a value, or for ``None`` at anything but zero."""
+        own = self._units[place].tensors[knob]
+        if value is None:
+            return bool((own != 0).any())
+        return bool((own == number(self._rule(place).knobs[knob], value)).any())
+
+    def _rule(self, place: int) -> UnitRule:
+        rule = self._units[place].rule
+        assert rule is not None
+        return rule
+
+    def _window(self, place: int) -> Window:
+        rule, tensors = self._rule(place), self._units[place].tensors
+        statistics = gathered(rule, partial(self._wanted, place))
+        return Window(statistics, self._knobs(place), Named(tensors), KnownChoice)
+
+    def _knobs(self, place: int) -> Named:
+        return Named(self._units[place].tensors, 1, self._units[place].whole)
+
+    def _living(self, place: int) -> Tensor:
+        """1 for living units and 0 for others, (size, 1, slots)."""
+        alive = self._units[place].tensors["alive"]
+        return alive.to(self.trained["weights"].dtype).unsqueeze(-2)
 
     @property
     def _widths(self) -> tuple[int, ...]:
@@ -105,6 +189,73 @@ class Chain(Nets):
             views.append((weight, row[:, None, end : end + outputs] if bias else None))
             start = end + outputs * bias
         return views
+
+    def _connections(self, place: int, sums: Mapping[str, Tensor] | None = None) -> Connections:
+        """The connections of a layer as the engine sees them."""
+        mask = self._masks[place]
+        return Connections(
+            mask.rule,
+            mask.knobs,
+            {name: tensor.mT for name, tensor in mask.tensors.items()},
+            self._layers[place][0].mT,
+            self._links.widths[place] * self._links.widths[place + 1],
+            partial(self._numbers, place),
+            sums or {},
+        )
+
+    def _numbers(self, place: int) -> Tensor:
+        """Which connection each entry of a layer is, (size, outputs, inputs)."""
+        inputs = self._links.widths[place]
+        return self._numbered(place).unsqueeze(-1) * inputs + self._numbered(place - 1).unsqueeze(-2)
+
+    def _numbered(self, place: int) -> Tensor:
+        """Which unit each slot holds, (size, slots)."""
+        everyone = torch.arange(self._links.widths[place + 1], device=self._gradient.device)
+        return self._ids.get(place, everyone.expand(self.size, -1))
+
+    def _layer(self, place: int, loss: Tensor | None, moments: Sequence[Layers]) -> Units:
+        """Units as the engine sees them; ``moments`` are the optimiser's, laid out like layers."""
+        look = not capture.runs_ahead(self._gradient)
+
+        def held(at: int, name: str) -> Tensor | None:
+            return self._masks[at].tensors[name].mT if at in self._masks and name in self._masks[at].tensors else None
+
+        weight, bias = self._layers[place + 1]
+        listener = Listener(
+            weight.mT,
+            None if bias is None else bias.squeeze(1),
+            tuple(each[place + 1][0].mT for each in moments),
+            held=held(place + 1, "held"),
+        )
+        feeders = []
+        if place != INPUTS:
+            weight, bias = self._layers[place]
+            of_biases = [each[place][1] for each in moments]
+            feeders.append(
+                Feeder(
+                    weight.mT,
+                    None if bias is None else bias.squeeze(1),
+                    (
+                        *(each[place][0].mT for each in moments),
+                        *(each.squeeze(1) for each in of_biases if each is not None),
+                    ),
+                    held(place, "connected"),
+                    held(place, "held"),
+                    self._links.widths[place],
+                    self._numbered(place - 1),
+                )
+            )
+        units = self._units[place]
+        return Units(
+            self._rule(place),
+            units.tensors,
+            Around(tuple(feeders), (), (listener,), True, loss),
+            self._links.widths[place + 1],
+            self._ids[place],
+            place == INPUTS,
+            look,
+            self._idle[place],
+        )
 
     # the passes
 
@@ -138,22 +289,54 @@ class Chain(Nets):
     def _forward(self, x: Tensor, training: bool) -> Tensor:
         """The logits, (size, classes, rows): a softmax over the last axis of few classes is slow."""
         h = self._pass(INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
-        layers = self._layers
+        weights = [self._masked_weight(place, training) for place in range(len(self._layers))]
+        biases = [bias for _, bias in self._layers]
         if training:
             self._inputs = []
             if self.products is not torch.float32:
-                layers = self._views(self.trained["weights"].to(self.products))
-            self._weights = [weight for weight, _ in layers]
-        for place, (weight, bias) in enumerate(layers):
+                weights = [weight.to(self.products) for weight in weights]
+                biases = [None if bias is None else bias.to(self.products) for bias in biases]
+            self._weights = weights
+        for place, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             if training:
                 h = h.to(weight.dtype)
                 self._inputs.append(h)
-            if place == len(layers) - 1:
+            if place == len(weights) - 1:
                 h, weight = weight.mT, h.mT
                 bias = None if bias is None else bias.mT
             h = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
-            h = self._pass(place, h.to(self._layers[0][0].dtype), training)
+            h = h.to(self._layers[0][0].dtype)
+            if training and place in self._masks:
+                self._see(place, h.mT if place == len(weights) - 1 else h)
+            h = self._pass(place, h, training)
         return h
+
+    def _masked_weight(self, place: int, training: bool) -> Tensor:
+        """The weights of a layer, zero where a connection is out."""
+        weight = self._layers[place][0]
+        if place not in self._masks or not self._masks[place].rule.keeps_weights:
+            return weight  # what is out is zero, for neither gradients nor moments reach it
+        connections = self._connections(place)
+        if training:
+            connections.restore()
+        return torch.where(self._masks[place].tensors["connected"], connections.undisturbed().mT, 0)
+
+    def _see(self, place: int, y: Tensor) -> None:
+        """Let a connection rule see inputs and outputs of its layer, (size, rows, units)."""
+        mask = self._masks[place]
+        mask.knobs["steps"].add_(1)
+        if self._counts:
+            x = self._inputs[place].to(y.dtype)
+            x, y = mask.rule.signals(Named(mask.knobs, 2), x, y)
+            pairs = {
+                Need.COACTIVATION: lambda: y.mT @ x,
+                Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
+                Need.OUTPUT_SQUARE: lambda: y.square().sum(-2).unsqueeze(-1),
+            }
+            needs = mask.rule.all_needs()
+            sums = {need.name.lower(): pair() / y.shape[-2] for need, pair in pairs.items() if need in needs}
+            link = self._connections(place, sums)
+            mask.rule.observe(link.k, link.s, link)
 
     def _pass(self, place: int, h: Tensor, training: bool) -> Tensor:
         """Through the units behind a layer."""
@@ -161,18 +344,15 @@ class Chain(Nets):
             return h
         if place != INPUTS:
             h.clamp_(min=0)
+        tensors = self._units[place].tensors
         if place in self._mortal:
-            unit = self._units[place]
-            if place not in self._stretches:
-                self._stretches[place] = Stretch(unit)
-            stretch = self._stretches[place]
-            mask = stretch.alive.unsqueeze(-2)
+            mask = self._alive[place]
             h = h * mask if place == INPUTS else h.mul_(mask)
             if training and self._counts:
-                stretch.add(h, h.abs() if place == INPUTS else h)
-                unit.age.add_(1)
-        if training and hasattr(self._units[place], "steps"):
-            self._units[place].steps.add_(1)
+                self._windows[place].add(Batch(h, h.abs() if place == INPUTS else h))
+                tensors["age"].add_(1)
+        if training and "steps" in tensors:
+            tensors["steps"].add_(1)
         return h
 
     def _backward(self, gradient: Tensor) -> None:
@@ -188,141 +368,109 @@ class Chain(Nets):
                 torch.bmm(h.mT, gradient, out=into)
             else:
                 into.copy_(torch.bmm(h.mT, gradient))
+            if place in self._masks:
+                tensors = self._masks[place].tensors
+                if "gradient" in tensors:
+                    tensors["gradient"].copy_(into)
+                into.masked_fill_(~tensors["connected"], 0)
             if place:
                 gradient = torch.bmm(gradient, weight.mT)
                 if place - 1 in self._units:  # all are rectifiers
                     gradient = torch.ops.aten.threshold_backward(gradient, h, 0)
                 gradient = gradient.to(into.dtype)
 
-    # life and death
+    # pruning and regrowing
 
     @torch.no_grad()
-    def die(self, loss: Tensor, moments: Sequence[Tensor]) -> None:
-        """Let neurons die, and find who is to return.
+    def prune(self, loss: Tensor, moments: Sequence[Tensor]) -> None:
+        """Prune units that are due, and find those that are to return.
 
         ``loss``, (size,), is a running mean; ``moments``, (size, p), are the optimiser's.
         """
         views = [self._views(moment) for moment in moments]
         for place in self._mortal:
-            unit, ids = self._units[place], self._ids[place]
-            due = unit.due(unit.steps)
-            dies, chance = unit.deaths(due), unit.chance(due, loss)
-            weight, bias = self._layers[place + 1]
-            if bias is not None:
-                bias.add_(unit.gone(dies).unsqueeze(1) @ weight)
-            width = self._links.widths[place + 1]
-            out = torch.ones(self.size, width, dtype=torch.bool, device=ids.device)
-            born = out.scatter_(1, ids, ~unit.alive) & due[:, None] & self._returns
-            if self._returns:
-                everyone = torch.arange(width, device=ids.device)
-                draw = counter.at(unit.seed[:, None], unit.steps[:, None], everyone, BIRTH_STREAM)
-                born &= draw < chance[:, None]
-            self._born[place] = born
-            self._vacate(place, dies & ~unit.keeps_weights[:, None], [self._layers, *views])
-            norm = torch.linalg.vector_norm(weight, dim=2)
-            unit.outgoing.copy_(torch.where(due[:, None], norm, unit.outgoing))
-            unit.alive.logical_and_(~dies)
+            layer = self._layer(place, loss, views)
+            due = self._due(layer.rule, layer.tensors)
+            if due is None:
+                none = torch.zeros((), dtype=torch.bool, device=self._gradient.device)
+                self._born[place] = none.expand(self.size, self._links.widths[place + 1])
+            else:
+                self._born[place] = surgery.prune(layer, due)
+
+    def _due(self, rule: UnitRule | ConnectionRule, knobs: Mapping[str, Tensor]) -> Tensor | None:
+        """Which networks have an event now, (size,); ``None``: it is known that none has."""
+        due = rule.is_event(Named(knobs), knobs["steps"], knobs["total_steps"])
+        return due if capture.runs_ahead(due) or due.any() else None
 
     @torch.no_grad()
     def fitting(self) -> Tensor:
-        """The level that each net needs, (size,), by who lives and who is to return.
+        """The level that each net needs, (size,), by how many units live and how many are to return.
 
-        Before `die` has found them, these are all who may.
+        Before `prune` has found those, they are all that may.
         """
         device = self._gradient.device
         fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=device)
         for place in self._mortal:
             if place != INPUTS:
-                unit, width = self._units[place], self._links.widths[place + 1]
-                need = unit.alive.sum(1)
+                tensors, width = self._units[place].tensors, self._links.widths[place + 1]
+                need = tensors["alive"].sum(1)
                 if place in self._born:
                     need += self._born[place].sum(1)
                 elif self._counts:
                     need = torch.where(self._may_return(place), width, need)
                 slots = torch.tensor([level[place + 1] for level in self._levels], device=device)
                 fits &= need[:, None] <= slots
-                fits[:, 1:] &= ~unit.keeps_weights[:, None]
+                stays = tensors["rebirth"] == REBIRTHS.index(OLD)
+                if self._masks:  # what a mask knows of a connection goes with its slots
+                    stays = stays | self._may_return(place)
+                fits[:, 1:] &= ~stays[:, None]
         return fits.sum(1) - 1
 
     def _may_return(self, place: int) -> Tensor:
-        unit = self._units[place]
-        may: Tensor = (unit.regrowth_rate > 0) | (unit.growth_rate > 0)
+        tensors = self._units[place].tensors
+        may: Tensor = (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0)
         return may
 
     @torch.no_grad()
-    def live(self, moments: Sequence[Tensor]) -> None:
-        """Let those return whom `die` has found; ``moments``, (size, p), are the optimiser's."""
+    def regrow(self, moments: Sequence[Tensor]) -> None:
+        """Let those units return that `prune` has found; then let connections leave and enter.
+
+        ``moments``, (size, p), are the optimiser's.
+        """
         views = [self._views(moment) for moment in moments]
         for place, born in self._born.items():
-            unit = self._units[place]
-            if self._returns and (capture.runs_ahead(born) or born.any()):
+            if "returns" not in self._idle[place] and (capture.runs_ahead(born) or born.any()):
                 if self._level:
                     self._take_slots(place, born)
-                slots = born.gather(1, self._ids[place])
-                fresh = slots & ~unit.keeps_weights[:, None]
-                self._vacate(place, slots, views)
-                self._vacate(place, fresh, [self._layers])
-                if place != INPUTS:
-                    self._draw(place, fresh)
-                unit.outgoing.masked_fill_(fresh, 0)
-                unit.alive.logical_or_(slots)
-                unit.begin_anew(slots)
+                layer = self._layer(place, None, views)
+                surgery.regrow(layer, born.gather(1, self._ids[place]))
         self._born = {}
-        for stretch in self._stretches.values():
-            stretch.renew()
+        for place, mask in self._masks.items():
+            if (due := self._due(mask.rule, mask.knobs)) is not None:
+                surgery.rewire(self._connections(place), due, [each[place][0].mT for each in views])
+        for place, window in self._windows.items():
+            window.renew()
+            self._alive[place].copy_(self._living(place))
 
     def _take_slots(self, place: int, born: Tensor) -> None:
-        """Give a slot of one that is out to each of the ``born``, (size, neurons), that has none."""
-        ids, unit = self._ids[place], self._units[place]
+        """Give a slot of a pruned unit to each of the ``born``, (size, units), that has none."""
+        ids, units = self._ids[place], self._units[place]
         homeless = born.clone().scatter_(1, ids, False)
         most = int(homeless.sum(1).max())
         if not most:
             return
-        taken = unit.alive | born.gather(1, ids)
+        taken = units.tensors["alive"] | born.gather(1, ids)
         free = taken.long().argsort(dim=1, stable=True)[:, :most]
         newcomers = (~homeless).long().argsort(dim=1, stable=True)[:, :most]
-        who = torch.where(homeless.gather(1, newcomers), newcomers, ids.gather(1, free))
-        ids.scatter_(1, free, who)
-        unit.firing_prior.copy_(self._priors[place].gather(1, ids))
+        moved = torch.where(homeless.gather(1, newcomers), newcomers, ids.gather(1, free))
+        ids.scatter_(1, free, moved)
+        self._take_own_knobs(place)
 
-    def _vacate(self, place: int, left: Tensor, layers: Sequence[Layers]) -> None:
-        """Set to zero what ``layers`` have to and from slots, (size, slots) bool."""
-        found = None if capture.runs_ahead(left) else left.nonzero(as_tuple=True)
-
-        def empty(values: Tensor) -> None:  # (size, slots, ...)
-            if found is None:
-                values.masked_fill_(left.view(*left.shape, *(1,) * (values.dim() - 2)), 0)
-            else:
-                values[found] = 0
-
-        for each in layers:
-            empty(each[place + 1][0])
-            if place != INPUTS:
-                weight, bias = each[place]
-                empty(weight.mT)
-                if bias is not None:
-                    empty(bias.squeeze(1))
-
-    def _draw(self, place: int, fresh: Tensor) -> None:
-        """Draw the weights to slots, (size, slots) bool, as they are drawn for whole layers."""
-        unit, inputs, ids = self._units[place], self._links.widths[place], self._ids[place]
-        weight = self._layers[place][0].mT
-        feeding = self._ids.get(place - 1, torch.arange(inputs, device=ids.device).expand(len(ids), -1))
-
-        def drawn(seed: Tensor, step: Tensor, ids: Tensor, feeding: Tensor) -> Tensor:
-            places = ids.unsqueeze(-1) * inputs + feeding
-            return he(counter.at(seed, step, places, WEIGHT_STREAM), inputs).to(weight.dtype)
-
-        if capture.runs_ahead(fresh):
-            every = drawn(
-                unit.seed[:, None, None], unit.steps[:, None, None], ids.int(), feeding.int().unsqueeze(1)
-            )
-            weight.copy_(torch.where(fresh.unsqueeze(-1), every, weight))
-        else:
-            nets, slots = fresh.nonzero(as_tuple=True)
-            weight[nets, slots] = drawn(
-                unit.seed[nets, None], unit.steps[nets, None], ids[nets, slots], feeding[nets]
-            )
+    def _take_own_knobs(self, place: int) -> None:
+        """Give every slot the knobs of its unit, where those may differ from unit to unit."""
+        units = self._units[place]
+        for name, whole in units.whole.items():
+            units.tensors[name] = whole.gather(1, self._ids[place])
 
     # coming and going
 
@@ -332,22 +480,36 @@ class Chain(Nets):
         self._hold(self.trained["weights"][rows])
 
     def _choose(self, rows: Tensor) -> None:
-        for unit in self._units.values():
-            unit._buffers.update({name: tensor[rows] for name, tensor in unit._buffers.items()})
-        for kept in (self._priors, self._ids, self._born):
+        for units in self._units.values():
+            for held in (units.tensors, units.whole):
+                held.update({name: tensor[rows] for name, tensor in held.items()})
+        for mask in self._masks.values():
+            for held in (mask.knobs, mask.tensors):
+                held.update({name: tensor[rows] for name, tensor in held.items()})
+        for kept in (self._ids, self._born):
             kept.update({place: tensor[rows] for place, tensor in kept.items()})
 
     def at_level(self, level: int, rows: Tensor, moments: Sequence[Tensor]) -> tuple[Chain, list[Tensor]]:
         """The nets at ``rows`` with the slots of another level, and their ``moments``."""
         other = copy.copy(self)
-        for name in ("_ids", "_born", "_priors"):
-            setattr(other, name, dict(getattr(self, name)))
-        other._units = {place: _bare(unit) for place, unit in self._units.items()}
+        other._ids, other._born = dict(self._ids), dict(self._born)
+        other._units = {
+            place: replace(each, tensors=dict(each.tensors), whole=dict(each.whole))
+            for place, each in self._units.items()
+        }
+        other._masks = {
+            place: replace(each, knobs=dict(each.knobs), tensors=dict(each.tensors))
+            for place, each in self._masks.items()
+        }
         other._choose(rows)
         other._level = level
         slots = {
             place: other._resize(place, other._widths[place + 1]) for place in self._mortal if place != INPUTS
         }
+        for place, mask in other._masks.items():
+            mask.tensors.update(
+                {name: _in_slots(tensor, place, slots) for name, tensor in mask.tensors.items()}
+            )
         weights, *moments = (
             self._moved(tensor, rows, slots) for tensor in (self.trained["weights"], *moments)
         )
@@ -356,11 +518,11 @@ class Chain(Nets):
 
     def _resize(self, place: int, slots: int) -> Tensor:
         """Have so many slots, the living first; gives which of the old ones they are, -1: new."""
-        unit, ids = self._units[place], self._ids[place]
+        units, ids = self._units[place], self._ids[place]
         before = ids.shape[1]
         chosen: Tensor
         if slots <= before:
-            chosen = (~unit.alive).long().argsort(dim=1, stable=True)[:, :slots].sort(1).values
+            chosen = (~units.tensors["alive"]).long().argsort(dim=1, stable=True)[:, :slots].sort(1).values
             self._ids[place] = ids.gather(1, chosen)
         else:
             housed = torch.zeros(len(ids), self._links.widths[place + 1], dtype=torch.long, device=ids.device)
@@ -368,29 +530,21 @@ class Chain(Nets):
             new = housed.argsort(dim=1, stable=True)[:, : slots - before]
             self._ids[place] = torch.cat([ids, new], 1)
             chosen = torch.cat([_numbers(ids), torch.full_like(new, -1)], 1)
-        for name, tensor in unit._buffers.items():
-            if tensor.dim() > 1:
-                unit._buffers[name] = tensor.gather(1, chosen.clamp(min=0)).masked_fill(chosen < 0, 0)
-        unit.firing_prior.copy_(self._priors[place].gather(1, self._ids[place]))
+        for name, tensor in units.tensors.items():
+            for axis in range(1, tensor.dim()):
+                tensor = _chosen_along(tensor, axis, chosen)
+            units.tensors[name] = tensor
+        self._take_own_knobs(place)
         return chosen
 
     def _moved(self, row: Tensor, rows: Tensor, slots: dict[int, Tensor]) -> Tensor:
         """Weights, or what else is laid out like them, in other slots."""
         parts = []
         for place, (weight, bias) in enumerate(self._views(row)):
-            weight = weight[rows]
-            for axis, chosen in ((1, slots.get(place - 1)), (2, slots.get(place))):
-                if chosen is not None:
-                    lying = chosen.unsqueeze(3 - axis)
-                    shape = [*weight.shape]
-                    shape[axis] = chosen.shape[1]
-                    weight = weight.gather(axis, lying.clamp(min=0).expand(shape)).masked_fill(lying < 0, 0)
-            parts.append(weight.flatten(1))
+            parts.append(_in_slots(weight[rows], place, slots).flatten(1))
             if bias is not None:
                 bias, chosen = bias[rows, 0], slots.get(place)
-                if chosen is not None:
-                    bias = bias.gather(1, chosen.clamp(min=0)).masked_fill(chosen < 0, 0)
-                parts.append(bias)
+                parts.append(bias if chosen is None else _chosen_along(bias, 1, chosen))
         return torch.cat(parts, 1)
 
     @staticmethod
@@ -398,14 +552,18 @@ class Chain(Nets):
         """Nets of one level as one chain."""
         first, *_ = chains
         if len(chains) > 1:
-            for place, unit in first._units.items():
-                for name in unit._buffers:
-                    unit._buffers[name] = torch.cat([each._units[place]._buffers[name] for each in chains])
-            for name in ("_ids", "_born", "_priors"):
-                held = getattr(first, name)
-                held.update(
-                    {place: torch.cat([getattr(each, name)[place] for each in chains]) for place in held}
-                )
+
+            def join(held: Callable[[Chain], dict[Any, Tensor]]) -> None:
+                held(first).update({key: torch.cat([held(each)[key] for each in chains]) for key in held(first)})
+
+            for place in first._units:
+                join(lambda chain, place=place: chain._units[place].tensors)
+                join(lambda chain, place=place: chain._units[place].whole)
+            for place in first._masks:
+                join(lambda chain, place=place: chain._masks[place].knobs)
+                join(lambda chain, place=place: chain._masks[place].tensors)
+            join(lambda chain: chain._ids)
+            join(lambda chain: chain._born)
             first._hold(torch.cat([each.trained["weights"] for each in chains]))
         return first
 
@@ -426,8 +584,9 @@ class Chain(Nets):
         return self._level
 
     def survivors(self, count: str) -> Survivors:
-        """See `Nets.survivors`: who is on a path of weights that are not zero."""
-        links = [(weight != 0).to(weight.dtype) for weight, _ in self._layers]
+        """See `Nets.survivors`: units on a path of weights that are not zero."""
+        weights = [self._masked_weight(place, training=False) for place in range(len(self._layers))]
+        links = [(weight != 0).to(weight.dtype) for weight in weights]
         reached = [self._masked(INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
         for place, link in enumerate(links):
             arrives = (reached[-1].unsqueeze(1) @ link).squeeze(1) > 0
@@ -450,42 +609,66 @@ class Chain(Nets):
         return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
 
     def _masked(self, place: int, pattern: Tensor) -> Tensor:
-        return pattern * self._units[place].alive if place in self._mortal else pattern
+        return pattern * self._units[place].tensors["alive"] if place in self._mortal else pattern
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """See `Nets.state`; who has no slot has weights of zero, and statistics of none."""
+        """See `Nets.state`; what has no slot has weights of zero, and statistics of none."""
         found = self.named([self.trained["weights"]])
         for place, name in self._links.units.items():
-            for buffer, tensor in self._units[place]._buffers.items():
-                found[f"{name}.{buffer}"] = self._spread(place, tensor) if tensor.dim() > 1 else tensor
-            if place in self._priors:
-                found[f"{name}.firing_prior"] = self._priors[place]
+            units = self._units[place]
+            for buffer, tensor in {**units.tensors, **units.whole}.items():
+                for axis in range(1, tensor.dim() if buffer not in units.whole else 0):
+                    tensor = self._spread(place, tensor, axis)
+                found[f"{name}.{buffer}"] = tensor
+        for place, name in self._links.masked.items():
+            mask = self._masks[place]
+            found |= {f"{name}.{knob}": tensor for knob, tensor in mask.knobs.items()}
+            found |= {
+                f"{name}.connections.0.{key}": self._whole(place, tensor).mT for key, tensor in mask.tensors.items()
+            }
         return found
 
     def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """See `Nets.named`; who has no slot has zeros."""
+        """See `Nets.named`; what has no slot has zeros."""
         [row] = gradients
         found = {}
         for place, (name, (weight, bias)) in enumerate(
             zip(self._links.layers, self._views(row), strict=True)
         ):
-            for axis, at in ((1, place - 1), (2, place)):
-                if at in self._ids and at != INPUTS:
-                    shape = [*weight.shape]
-                    shape[axis] = self._links.widths[at + 1]
-                    index = self._ids[at].unsqueeze(3 - axis).expand(weight.shape)
-                    weight = weight.new_zeros(shape).scatter(axis, index, weight)
-            found[f"{name}.weight"] = weight.mT
+            found[f"{name}.weight"] = self._whole(place, weight).mT
             if bias is not None:
-                found[f"{name}.bias"] = self._spread(place, bias.squeeze(1))
+                found[f"{name}.bias"] = self._spread(place, bias.squeeze(1), 1)
         return found
 
-    def _spread(self, place: int, values: Tensor) -> Tensor:
+    def _whole(self, place: int, values: Tensor) -> Tensor:
+        """What every connection of a layer has, (size, inputs, outputs), from those between slots."""
+        return self._spread(place, self._spread(place - 1, values, 1), 2)
+
+    def _spread(self, place: int, values: Tensor, axis: int) -> Tensor:
+        """What every unit has, along an axis, from those that have slots."""
         if place not in self._ids or place == INPUTS:
             return values
-        full = values.new_zeros(len(values), self._links.widths[place + 1])
-        return full.scatter(1, self._ids[place], values)
+        shape = [*values.shape]
+        shape[axis] = self._links.widths[place + 1]
+        ids = self._ids[place].reshape(len(values), *(-1 if each == axis else 1 for each in range(1, values.dim())))
+        return values.new_zeros(shape).scatter(axis, ids.expand(values.shape), values)
+
+
+def _in_slots(values: Tensor, place: int, slots: Mapping[int, Tensor]) -> Tensor:
+    """What is laid out like the weights of a layer, (size, inputs, outputs), in other slots."""
+    for axis, chosen in ((1, slots.get(place - 1)), (2, slots.get(place))):
+        if chosen is not None:
+            values = _chosen_along(values, axis, chosen)
+    return values
+
+
+def _chosen_along(values: Tensor, axis: int, chosen: Tensor) -> Tensor:
+    """The entries ``chosen``, (size, slots), along an axis; -1: zeros."""
+    lying = chosen.reshape(len(chosen), *(-1 if each == axis else 1 for each in range(1, values.dim())))
+    shape = [*values.shape]
+    shape[axis] = chosen.shape[1]
+    return values.gather(axis, lying.clamp(min=0).expand(shape)).masked_fill(lying < 0, 0)
 
 
 def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -500,17 +683,3 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _numbers(like: Tensor) -> Tensor:
     """0, 1, 2, ... along the last axis."""
     return torch.arange(like.shape[-1], device=like.device).expand(like.shape).contiguous()
-
-
-def _stacked(module: nn.Module, name: str, state: Mapping[str, Tensor]) -> nn.Module:
-    """A unit whose buffers are those of a stack."""
-    unit = _bare(module)
-    unit._buffers.update({key: state[f"{name}.{key}"].clone() for key in unit._buffers})
-    return unit
-
-
-def _bare(module: nn.Module) -> nn.Module:
-    """The same module with a table of buffers of its own."""
-    unit = copy.copy(module)
-    unit._buffers = dict(module._buffers)
-    return unit

@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo import references
 from hebbevo.data import Split
 from hebbevo.knobs import Value
-from hebbevo.nn import plastic_modules, wire
+from hebbevo.nn import plastic_modules
 from hebbevo.nn.attach import settling_factor
-from hebbevo.nn.neighbours import connect
+from hebbevo.nn.wiring import Wiring, mark_attached, settling
 from hebbevo.training import capture
 from hebbevo.training.capture import Graphs
 from hebbevo.training.chain import Chain
@@ -87,8 +87,8 @@ class Cohort:
         self._rows = rows
         self._loss_of: Loss = references.called(recipe.loss) if recipe.loss else F.cross_entropy
         self._score_of = references.called(recipe.score) if recipe.score else accuracy
-        self._neighbours, note = wire(model)
-        self._notes: list[str] = [note] if note else []
+        self._wiring = Wiring(model, rows.x[:1].clone())
+        self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
         self._step = self._seen = 0
         self._now = torch.zeros(1, dtype=torch.int64, device=rows.x.device)  # the step, for the device
         self._loss = torch.zeros(nets.size, dtype=_exact(nets), device=rows.x.device)
@@ -99,8 +99,11 @@ class Cohort:
         self._headings: dict[int, tuple[float, float] | None] = {}  # of who was stopped
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
-            nets.call(lambda net: self._connect(net, total))
-        settles = nets.call(_settle).tolist()
+            for name in plastic_modules(model):
+                nets.tensors[f"{name}.total_steps".removeprefix(".")].fill_(total)
+            self._wiring.connect(nets.tensors)
+        mark_attached(nets.module)
+        settles = nets.call(settling).tolist()
         self.losses = torch.zeros(total, nets.size, dtype=_exact(nets), device=rows.x.device)
         self._loss_rates = torch.full((total,), _LOSS_RATE, dtype=_exact(nets), device=rows.x.device)
         self._loss_rates[:1] = 1
@@ -229,7 +232,7 @@ class Cohort:
             rate = self._loss_rates.index_select(0, self._now)
             self._loss.lerp_(self.losses.index_select(0, self._now).squeeze(0), rate)
             if due:
-                self._parts = restructured(self._parts, self._neighbours, self._loss)
+                self._parts = restructured(self._parts, self._wiring, self._loss)
         self._now.add_(1)
         return found
 
@@ -285,10 +288,6 @@ class Cohort:
     def _note_divergence(self, finite: Tensor, rows: Tensor) -> None:
         first = self._diverged[rows]
         self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
-
-    def _connect(self, net: nn.Module, total: int) -> Tensor:
-        connect(net, self._neighbours, total)
-        return torch.zeros(())  # `vmap` wants a result
 
     def measure(self) -> None:
         """Measure every net that is left."""
@@ -372,10 +371,3 @@ def _due(net: nn.Module, steps: Tensor) -> Tensor:
     for module in plastic_modules(net).values():
         due = due | module.due(steps)
     return due
-
-
-def _settle(net: nn.Module) -> Tensor:
-    """The longest settling of a module: the learning rate is that of all of them."""
-    found = [getattr(module, "settle", None) for module in plastic_modules(net).values()]
-    settles = [settle for settle in found if settle is not None]
-    return torch.stack(settles).amax() if settles else torch.zeros(())

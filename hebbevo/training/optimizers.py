@@ -10,24 +10,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Value
 from hebbevo.training import capture
-
-KNOBS: dict[str, Knob] = {
-    knob.name: knob
-    for knob in (
-        Knob("optimizer", str, "adamw", "update rule of the weights", choices=("adamw", "sgd")),
-        Knob(
-            "learning_rate", float, 1e-3, "step size of the optimiser",
-            low=1e-8, sensible=(3e-4, 1e-2), log=True,
-        ),
-        Knob(
-            "weight_decay", float, 1e-2, "decoupled: weights shrink by learning_rate x this a step",
-            low=0.0, sensible=(1e-5, 1.0), log=True,
-        ),
-        Knob("momentum", float, 0.9, "momentum of sgd", low=0.0, high=0.999, sensible=(0.0, 0.99)),
-    )
-}  # fmt: skip
 
 
 class StackedOptimizer(ABC):

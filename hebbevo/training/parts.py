@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hebbevo.nn import Neighbours, plastic_units
-from hebbevo.nn.neighbours import Moments
+from hebbevo.nn.wiring import Wiring
 from hebbevo.training import capture
 from hebbevo.training.chain import Chain
 from hebbevo.training.optimizers import StackedOptimizer
@@ -40,27 +39,23 @@ class Part:
         return Part(self.rows[kept], self.nets, self.optimizer)
 
 
-def restructured(parts: Sequence[Part], neighbours: Mapping[str, Neighbours], loss: Tensor) -> Sequence[Part]:
-    """Let neurons die and return; gives the parts in which nets then belong together.
+def restructured(parts: Sequence[Part], wiring: Wiring, loss: Tensor) -> Sequence[Part]:
+    """Prune and regrow; gives the parts in which nets then belong together.
 
     ``loss`` is a running mean of every net of the cohort. Where the host runs ahead of the device the parts
     stay as they are, and only `fitted` between epochs finds others.
     """
     for part in parts:
         if isinstance(part.nets, Chain):
-            part.nets.die(loss[part.rows], *part.optimizer.moments.values())
+            part.nets.prune(loss[part.rows], *part.optimizer.moments.values())
         elif isinstance(part.nets, Called):
-            part.nets.call(
-                lambda net, moments, loss: _restructure(net, neighbours, moments, loss),
-                part.optimizer.moments,
-                loss[part.rows],
-                stacked=True,
-            )
+            look = not capture.runs_ahead(loss)
+            wiring.restructure(part.nets.tensors, part.optimizer.moments, loss[part.rows], look=look)
     if not capture.runs_ahead(loss):
         parts = fitted(parts)
     for part in parts:
         if isinstance(part.nets, Chain):
-            part.nets.live(*part.optimizer.moments.values())
+            part.nets.regrow(*part.optimizer.moments.values())
     return parts
 
 
@@ -76,14 +71,6 @@ def fitted(parts: Sequence[Part]) -> Sequence[Part]:
         return parts
     others = [part for part in parts if not isinstance(part.nets, Chain)]
     return [*others, *(part for part, _ in _by_level(chains, levels))]
-
-
-def _restructure(
-    net: nn.Module, neighbours: Mapping[str, Neighbours], moments: Moments, loss: Tensor
-) -> Tensor:
-    for name, units in plastic_units(net).items():
-        units.restructure(neighbours[name].around(net, len(units.alive), moments, loss))
-    return loss  # `vmap` wants a result
 
 
 def _by_level(chains: Sequence[tuple[Part, Chain]], levels: Sequence[Tensor]) -> list[tuple[Part, Chain]]:

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hebbevo.knobs import Knob, Value
-from hebbevo.networks import RULES, Blueprint
+from hebbevo.knobs import Value
+from hebbevo.networks import Blueprint
 from hebbevo.space import Genome, canonical
-from hebbevo.training import optimizers
+from hebbevo.training.knobs import KNOBS
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Recipe:
         given = self.given(genome)
         return {
             name: knob.default if self.network.claims(name) else given.get(name, knob.default)
-            for name, knob in optimizers.KNOBS.items()
+            for name, knob in KNOBS.items()
         }
 
 
@@ -107,8 +107,3 @@ class Measurement:
     def collapsed(self) -> bool:
         """Whether no path is left from the inputs to the outputs."""
         return self.failure is None and self.survivors[-1] == 0
-
-
-def knobs(rule: str) -> dict[str, Knob]:
-    """All knobs of trainings with ``rule``: the rule's, then the optimiser's."""
-    return {**RULES[rule].knobs, **optimizers.KNOBS}

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from hebbevo.nn import Plastic
 from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
+from hebbevo.nn.wiring import tensors_of
 
 CHECKED_STEPS = 2
 """Steps after which a stack is compared with nets alone."""
@@ -131,6 +132,11 @@ class Called(Nets):
             raise ValueError(f"{what}; return a tensor of (rows, classes)")
         return outputs
 
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """All parameters and buffers under each of their names, (size, *shape), to be changed in place."""
+
     @abstractmethod
     def follow(self, model: nn.Module, row: Tensor) -> None:
         """Prepare for `survivors`, with another net of the same structure and an input (1, *shape)."""
@@ -161,6 +167,7 @@ class Stack(Called):
         self._fixed = {name: parameters[name].detach().to(device) for name in fixed}
         self._buffers = {name: value.to(device) for name, value in buffers.items()}
         self.module = copy.deepcopy(nets[0]).to("meta")
+        self._aliases = _aliases(nets[0].named_parameters) | _aliases(nets[0].named_buffers)
         # where a net keeps each tensor: `functional_call` would look all of them up again at every call
         self._places = {
             name: [(getattr(self.module.get_submodule(module), store), key) for module, _, key in parted]
@@ -212,6 +219,11 @@ class Stack(Called):
         """See `Nets.state`."""
         return {**self.trained, **self._fixed, **self._buffers}
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Called.tensors`."""
+        return {name: each.detach() for first, each in self.state.items() for name in self._aliases[first]}
+
     def follow(self, model: nn.Module, row: Tensor) -> None:
         """See `Called.follow`."""
         self._plan = Plan.of(model, row)
@@ -259,6 +271,11 @@ class Alone(Called):
         """See `Nets.state`."""
         named = chain(self.module.named_parameters(), self.module.named_buffers())
         return {name: tensor.detach()[None] for name, tensor in named}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Called.tensors`."""
+        return {name: tensor[None] for name, tensor in tensors_of(self.module).items()}
 
     def follow(self, model: nn.Module, row: Tensor) -> None:
         """See `Called.follow`; a net alone may call other layers tomorrow, so it is followed every time."""

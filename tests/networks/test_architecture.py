@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from hebbevo.networks import FAMILIES, LAYERED, RULES, Architecture, largest
-from hebbevo.nn import Dense, HebbMask, InputStamina, Stamina
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.nn import HebbMask, InputStamina, Stamina
+from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import ChoiceGene, GeneError, IntGene, Space, expanded
 
 
@@ -78,7 +79,7 @@ def test_the_forward_pass_is_that_of_a_masked_relu_network():
 
 
 def test_every_rule_declares_knobs_with_admissible_defaults():
-    for rule in RULES.values():
+    for rule in (rule for rules in AXES.values() for rule in rules.values()):
         assert all(knob.problem(knob.default) is None for knob in rule.knobs.values())
         assert all(name == knob.name for name, knob in rule.knobs.items())
 
@@ -87,32 +88,65 @@ def test_the_network_itself_has_knobs_with_admissible_defaults():
     for name, family in FAMILIES.items():
         assert all(knob.problem(knob.default) is None for knob in family.knobs.values())
         assert all(key == knob.name for key, knob in family.knobs.items())
-        assert family.knobs["rule"].choices == tuple(RULES)
+        assert {axis: family.knobs[axis].choices for axis in AXES} == {
+            axis: tuple(rules) for axis, rules in AXES.items()
+        }
+        assert {axis: family.knobs[axis].default for axis in AXES} == DEFAULT_RULES
         assert ("depth" in family.knobs, "channels" in family.knobs) == (name == "mlp", name == "conv")
-    assert {"channels", "hidden"}.union(*(rule.knobs for rule in RULES.values())) == LAYERED
+    rules = [rule for known in AXES.values() for rule in known.values()]
+    assert {"channels", "hidden"}.union(*(rule.knobs for rule in rules)) == LAYERED
 
 
 @pytest.mark.parametrize(
-    ("values", "hidden", "rule"),
+    ("values", "hidden", "units"),
     [
         ({}, (6, 5, 4), "stamina"),
         ({"depth": 2}, (6, 5), "stamina"),
         ({"hidden": 9}, (9, 9, 9), "stamina"),
-        ({"hidden": 9, "depth": 1, "rule": "dense"}, (9,), "dense"),
+        ({"hidden": 9, "depth": 1, "units": "dense"}, (9,), "dense"),
         ({"depth": 4, "hidden": 9}, (9, 9, 9, 9), "stamina"),
         ({"depth": 2, "hidden.1": 3, "hidden.2": 8}, (3, 8), "stamina"),
         ({"hidden.2": 8}, (6, 8, 4), "stamina"),
         ({"depth": 1.0, "hidden": 9.0}, (9,), "stamina"),
     ],
 )
-def test_depth_widths_and_rule_come_from_the_values_else_from_the_architecture(values, hidden, rule):
+def test_depth_widths_and_rules_come_from_the_values_else_from_the_architecture(values, hidden, units):
     shaped = architecture(hidden=(6, 5, 4)).shaped(values)
-    assert (shaped.hidden, shaped.rule) == (hidden, rule)
+    assert (shaped.hidden, shaped.units) == (hidden, units)
+    assert (shaped.connections, shaped.credit) == ("full", "backprop")
     assert all(type(width) is int for width in shaped.hidden)
     net = architecture(hidden=(6, 5, 4)).build(values, 3)
-    assert [unit.num_neurons for unit in net.units] == list(hidden)
-    assert {type(unit) for unit in net.units} == {{"stamina": Stamina, "dense": Dense}[rule]}
-    assert same_state(net, architecture(hidden=hidden).build({"rule": rule}, 3))
+    assert [layer.out_features for layer in net.layers] == list(hidden)
+    assert {isinstance(unit, Stamina) for unit in net.units} == {units == "stamina"}
+    assert same_state(net, architecture(hidden=hidden).build({"units": units}, 3))
+
+
+def test_rules_of_an_architecture_are_those_of_its_networks_but_for_genes():
+    masked = Architecture("mlp", (4,), "dense", False, (3,), 2, (), "hebb_mask", "backprop")
+    assert masked.shaped({}) == masked
+    changed = masked.shaped({"connections": "full", "units": "stamina", "credit": "backprop"})
+    assert (changed.units, changed.connections, changed.credit) == ("stamina", "full", "backprop")
+    assert [masked.prunes(given) for given in ({}, {"connections": "full"}, {"units": "stamina"})] == [
+        True,
+        False,
+        True,
+    ]
+
+
+def test_units_and_connections_follow_rules_of_their_own_in_one_network():
+    values = {"connections": "hebb_mask", "settle": 0.25, "warmup.2": 9, "permanence_rate": 0.5, "grace": 3}
+    net = architecture().build(values, 7)
+    masks, units = [*net.layers, net.head], [*net.units]
+    assert all(isinstance(mask, HebbMask) for mask in masks)
+    assert all(isinstance(unit, Stamina) for unit in units)
+    assert [mask.permanence_rate.item() for mask in masks] == [0.5, 0.5, 0.5]
+    assert [unit.grace.item() for unit in units] == [3, 3]
+    # a knob that both have goes to both
+    assert [part.settle.item() for part in (*masks, *units)] == [0.25] * 5
+    assert [part.warmup.item() for part in (*masks, *units)] == [0, 9, 9, 40, 9]
+    alone = architecture().build({}, 7)
+    x = torch.randn(5, 3)
+    torch.testing.assert_close(net.eval()(x), alone.eval()(x))
 
 
 def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
@@ -124,9 +158,9 @@ def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
 
 
 def test_a_dense_network_is_the_same_one_without_mortality():
-    values = {"rule": "dense", "settle": 0.25, "grace": 7}
+    values = {"units": "dense", "settle": 0.25, "grace": 7}
     net = architecture(inputs=True).build(values, 3)
-    assert all(isinstance(unit, Dense) for unit in net.units)
+    assert not any(isinstance(unit, Stamina) for unit in net.units)
     assert [unit.settle.item() for unit in net.units] == [0.25, 0.25]
     mortal = architecture(inputs=True).build({}, 3)
     assert all(torch.equal(*pair) for pair in zip(net.parameters(), mortal.parameters(), strict=True))
@@ -135,8 +169,9 @@ def test_a_dense_network_is_the_same_one_without_mortality():
 
 
 def test_a_hebb_mask_network_masks_every_layer_and_starts_as_the_dense_one():
-    values = {"rule": "hebb_mask", "permanence_rate": 0.3, "permanence_rate.2": 0.5}
-    net, dense = (architecture(inputs=True).build(given, 3) for given in (values, {"rule": "dense"}))
+    dense = {"units": "dense"}
+    values = {**dense, "connections": "hebb_mask", "permanence_rate": 0.3, "permanence_rate.2": 0.5}
+    net, dense = (architecture(inputs=True).build(given, 3) for given in (values, dense))
     masks = [*net.layers, net.head]
     assert all(isinstance(mask, HebbMask) and mask.names == ("weight",) for mask in masks)
     rates = [mask.permanence_rate.item() for mask in masks]
@@ -145,10 +180,12 @@ def test_a_hebb_mask_network_masks_every_layer_and_starts_as_the_dense_one():
     torch.testing.assert_close(net.eval()(x), dense.eval()(x))
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_rows_of_any_shape_are_flattened(rule):
-    flat = architecture(features=12).build({"rule": rule}, 3).eval()
-    images = Architecture("mlp", (4, 3), rule, False, (3, 2, 2), 2).build({}, 3).eval()
+@pytest.mark.parametrize("connections", CONNECTIONS)
+@pytest.mark.parametrize("units", UNITS)
+def test_rows_of_any_shape_are_flattened(units, connections):
+    flat = architecture(features=12).build({"units": units, "connections": connections}, 3).eval()
+    shape = (3, 2, 2)
+    images = Architecture("mlp", (4, 3), units, False, shape, 2, connections=connections).build({}, 3).eval()
     x = torch.randn(5, 3, 2, 2)
     assert torch.equal(images(x), flat(x.flatten(1)))
 

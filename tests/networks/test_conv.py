@@ -8,21 +8,28 @@ import torch
 from torch import nn
 
 from hebbevo.data import load, split
-from hebbevo.networks import RULES, Architecture, largest
-from hebbevo.nn import Dense, HebbMask, Stamina
+from hebbevo.networks import Architecture, largest
+from hebbevo.nn import HebbMask, Stamina, attach
+from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.space import IntGene, Space
 from hebbevo.training import Candidate, Recipe, train
 
 DIGITS = (1, 8, 8)
 
 
-def architecture(channels=(6, 8), hidden=(12,), rule="stamina", shape=DIGITS):
-    return Architecture("conv", hidden, rule, False, shape, 10, channels)
+every_pair_of_rules = pytest.mark.parametrize(
+    ("units", "connections"), [(units, connections) for units in UNITS for connections in CONNECTIONS]
+)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_images_become_logits(rule):
-    net = architecture(rule=rule, shape=(3, 12, 10)).build({}, 1)
+def architecture(channels=(6, 8), hidden=(12,), units="stamina", shape=DIGITS, connections="full"):
+    return Architecture("conv", hidden, units, False, shape, 10, channels, connections)
+
+
+@every_pair_of_rules
+def test_images_become_logits(units, connections):
+    net = architecture(units=units, shape=(3, 12, 10), connections=connections).build({}, 1)
+    attach(net, torch.optim.SGD(net.parameters(), lr=0.1), total_steps=10)
     for mode in (True, False):
         assert net.train(mode)(torch.randn(4, 3, 12, 10)).shape == (4, 10)
 
@@ -52,20 +59,25 @@ def test_layers_are_numbered_through_convolutions_first():
     assert [each.grace.item() for each in units] == [3, 7, 5]
     assert [each.seed.item() for each in units] == [41, 42, 43]
     assert [each.dim for each in units] == [1, 1, -1]
-    rates = {"rule": "hebb_mask", "permanence_rate": 0.5, "permanence_rate.1": 0.25, "permanence_rate.3": 1.0}
+    rates = {"permanence_rate": 0.5, "permanence_rate.1": 0.25, "permanence_rate.3": 1.0}
+    rates["connections"] = "hebb_mask"
     masks = [each for each in architecture().build(rates, 1).modules() if isinstance(each, HebbMask)]
     assert [each.permanence_rate.item() for each in masks] == [0.25, 0.5, 1.0, 1.0]
 
 
 def test_a_rule_is_in_every_layer():
-    kinds = {"stamina": (Stamina, 3), "hebb_mask": (HebbMask, 4), "dense": (Dense, 3)}
-    for rule, (kind, number) in kinds.items():
-        net = architecture().build({"rule": rule}, 1)
-        assert sum(isinstance(each, kind) for each in net.modules()) == number
+    for rules, number in (({}, (3, 0)), ({"connections": "hebb_mask"}, (3, 4)), ({"units": "dense"}, (0, 0))):
+        modules = list(architecture().build(rules, 1).modules())
+        kinds = tuple(sum(isinstance(each, kind) for each in modules) for kind in (Stamina, HebbMask))
+        assert kinds == number
 
 
 def test_every_rule_starts_from_the_same_weights():
-    nets = [architecture(rule=rule).build({}, 3) for rule in RULES]
+    nets = [
+        architecture(units=units, connections=connections).build({}, 3)
+        for units in UNITS
+        for connections in CONNECTIONS
+    ]
     x = torch.randn(4, *DIGITS)
     outputs = [net.eval()(x) for net in nets]
     for output in outputs[1:]:
@@ -123,11 +135,15 @@ def test_the_largest_network_has_the_largest_channels_and_hidden_layers():
     assert max(made) == found.neurons
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_digits_are_learned(rule):
+@pytest.mark.parametrize(
+    ("units", "connections"),
+    [("stamina", "full"), ("dense", "hebb_mask"), ("dense", "full"), ("stamina", "hebb_mask")],
+)
+def test_digits_are_learned(units, connections):
     parts = split(load("digits"), 1, 64)
     settings = {"learning_rate": 1e-2, "permanence_rate": 1e-3, "unactivation_penalty": 0.5}
-    recipe = Recipe(architecture((8, 16), (32,), rule), settings, epochs=4, batch_size=64, seed=1)
+    network = architecture((8, 16), (32,), units, connections=connections)
+    recipe = Recipe(network, settings, epochs=4, batch_size=64, seed=1)
     (measured,) = train(recipe, [Candidate({})], parts, torch.device("cpu"))
     assert measured.failure is None
     assert measured.accuracy[-1] > 0.9

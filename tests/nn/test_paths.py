@@ -405,6 +405,24 @@ def test_a_maximum_over_neurons_hears_all_of_them():
     assert found(net).alive.tolist() == [[4, 4]]
 
 
+def test_a_maximum_with_its_place_is_a_maximum():
+    net = Net(
+        lambda net, x: net.head(
+            net.second(F.max_pool1d(net.first(x)[:, None], 4, return_indices=True)[0][:, 0].expand(1, 4))
+        )
+    )
+    silence(net.first, 0)
+    result = found(net)
+    assert (result.alive.tolist(), result.notes) == ([[3, 4]], ())
+
+
+def test_rows_may_be_gone_through_one_by_one():
+    net = Net(lambda net, x: torch.stack([net.head(net.first(row)) for row in x]))
+    silence(net.first, 0)
+    result = found(net)
+    assert (result.alive.tolist(), result.notes) == ([[3]], ())
+
+
 def test_a_layer_called_twice_is_alive_where_either_call_is():
     net = Net(lambda net, x: net.head(net.second(net.first(net.second(x)))))
     silence(net.second, 0)

@@ -47,7 +47,9 @@ class FakeStudy:
             "network": {
                 "family": "mlp",
                 "hidden": [128, 128],
-                "rule": "stamina",
+                "units": "stamina",
+                "connections": "full",
+                "credit": "backprop",
                 "settings": {"activity": "contribution"},
                 "inputs": False,
             },

@@ -161,7 +161,15 @@ def test_the_summary_holds_the_settings_and_the_counts(small):
     text = Document(summary(small).body).text
     for fact in (
         *("trials done10", "failed2", "neurons at first256", "data setdigits", "networkmlp, hidden 128-128"),
-        *("rulestamina (activity contribution)", "samplerga", "seed7", "chance accuracy10.0 %"),
+        *(
+            "(activity contribution)",
+            "unitsstamina",
+            "connectionsfull",
+            "creditbackprop",
+            "samplerga",
+            "seed7",
+            "chance accuracy10.0 %",
+        ),
         "versionshebbevo 0.1.0, torch 2.13.0",
     ):
         assert fact in text
@@ -298,7 +306,7 @@ def test_what_could_not_be_followed_or_stacked_is_told_with_the_number_of_trials
     assert "2trained in another cohort, or failed, for want of time or memory" in text
 
 
-def test_an_own_network_is_named_in_place_of_family_and_rule_and_an_own_score_in_place_of_accuracy(small):
+def test_an_own_network_is_named_in_place_of_family_and_rules_and_an_own_score_in_place_of_accuracy(small):
     settings = small.settings
     settings["network"] = {"module": "mine:build", "settings": {"settle": 0.3}}
     settings["task"] |= {"loss": "mine:loss", "score": "mine:f1"}
@@ -306,7 +314,7 @@ def test_an_own_network_is_named_in_place_of_family_and_rule_and_an_own_score_in
     told = ("networkmine:build (settle 0.3)", "lossmine:loss", "is the score by mine:f1, on validation")
     for words in told:
         assert words in text
-    assert "rule" not in text and "mlp" not in text
+    assert "backprop" not in text and "mlp" not in text
 
 
 def test_running_trials_count_as_neither_done_nor_failed(small):

@@ -87,7 +87,7 @@ BLIND = {"qmc", "random"}  # these do not look at losses
 
 
 def tried(names: Sequence[str]) -> pytest.MarkDecorator:
-    cases = [Tried(SAMPLERS[name], **SLOW.get(name, {})) for name in names]
+    cases = [Tried(SAMPLERS[name].kind, **SLOW.get(name, {})) for name in names]
     return pytest.mark.parametrize("tried", cases, ids=names)
 
 
@@ -236,6 +236,11 @@ def test_a_sampler_that_was_killed_and_told_the_record_asks_what_it_would_have(t
         assert resumed.generation == killed_in
         asked = resumed.ask(tried.n)[: sizes[killed_in]]
         assert asked == [outcome.genome for outcome in history[killed_in]]
+
+
+def test_what_is_known_of_a_sampler_before_it_is_imported_is_what_it_says_itself():
+    for entry in SAMPLERS.values():
+        assert entry.kind.knobs == entry.knobs
 
 
 def test_another_process_asks_the_same():

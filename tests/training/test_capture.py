@@ -5,9 +5,11 @@ There need be no GPU: what a CUDA graph does is done here with the operations th
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+from living import of_the_living
 from test_cohort import (
     CLASSES,
     FEATURES,
@@ -15,7 +17,6 @@ from test_cohort import (
     assert_identical,
     double,
     made,
-    of_the_living,
     problem,
     reached,
     recipe,
@@ -24,8 +25,9 @@ from test_cohort import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from hebbevo.networks import RULES, Architecture
+from hebbevo.networks import Architecture
 from hebbevo.networks.architecture import FAMILIES
+from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.training import Rows, capture
 from hebbevo.training.chain import Chain
 
@@ -166,16 +168,17 @@ def test_recorded_steps_of_chains_are_the_steps(request, optimizer, inputs):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("rule", RULES)
-def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, rule):
+@pytest.mark.parametrize(
+    ("units", "connections"), [*product(UNITS, ["full"]), *product(["dense", "stamina"], CONNECTIONS)]
+)
+def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, units, connections):
     shape = (1, 8, 8) if family == "conv" else (FEATURES,)
     channels = (5,) if family == "conv" else ()
-    network = Architecture(family, (13, 9), rule, False, shape, CLASSES, channels)
-    the_recipe = replace(recipe(epochs=4, batch_size=7), network=network)
-    if rule == "hebb_mask":
-        the_recipe = replace(the_recipe, settings={"update_interval": 2, "warmup": 3, "permanence_rate": 0.1})
-    if rule == "dense":
-        the_recipe = replace(the_recipe, settings={})
+    network = Architecture(family, (13, 9), units, False, shape, CLASSES, channels, connections)
+    brisk = {"warmup": 2, "prune_period": 2, "events": 4, "target": 4, "update_interval": 2, "permanence_rate": 0.1}
+    knobs = UNITS[units].knobs | CONNECTIONS[connections].knobs
+    settings = {name: value for name, value in brisk.items() if name in knobs}
+    the_recipe = replace(recipe(epochs=4, batch_size=7), network=network, settings=settings)
     genomes = [{}, {"learning_rate": 1e-2}, {"weight_decay": 0.5}]
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(40, *shape, generator=generator)

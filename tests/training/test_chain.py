@@ -5,6 +5,7 @@ from itertools import pairwise, product
 
 import pytest
 import torch
+from living import of_the_living
 from test_cohort import (
     ALIKE,
     CPU,
@@ -13,7 +14,6 @@ from test_cohort import (
     double,
     made,
     nets,
-    of_the_living,
     problem,
     reached,
     recipe,
@@ -22,12 +22,17 @@ from test_cohort import (
 from torch import nn
 
 from hebbevo.networks import Architecture
-from hebbevo.nn import HebbMask, InputStamina, Stamina, stamina
-from hebbevo.nn.accounting import Stretch
+from hebbevo.nn import HebbMask, InputStamina, Stamina
+from hebbevo.nn.graph import Layout, layout
 from hebbevo.nn.paths import COUNTS, survivors
-from hebbevo.training import Cohort, Rows, links
+from hebbevo.nn.plastic import Named
+from hebbevo.nn.statistics import KnownChoice, Window, gathered, observe
+from hebbevo.rules import UNITS
+from hebbevo.rules.units import stamina
+from hebbevo.rules.units.statistics import Batch
+from hebbevo.training import Cohort, Rows, slots
 from hebbevo.training.chain import Chain
-from hebbevo.training.links import Links
+from hebbevo.training.slots import levels as levels_of
 from hebbevo.training.stack import Stack
 
 APART = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
@@ -37,8 +42,8 @@ CHAINED = [genome for genome in MIXED if not APART & {*genome}]
 @pytest.fixture(autouse=True)
 def many_levels(monkeypatch):
     """Slots go and come with every few neurons, even in nets as small as these."""
-    monkeypatch.setattr(links, "_MULTIPLE", 3)
-    monkeypatch.setattr(links, "_STEPS", ((0.95, 1),))
+    monkeypatch.setattr(slots, "_MULTIPLE", 3)
+    monkeypatch.setattr(slots, "_STEPS", ((0.95, 1),))
 
 
 def in_slots_or_not(the_recipe, genomes, split, monkeypatch, chained):
@@ -95,7 +100,7 @@ def test_slots_go_with_the_dead_and_come_back_with_the_born(monkeypatch):
         slots.append(part.nets.slots)
         alive = [state(cohort, 0)[f"units.{layer}.alive"].sum() for layer in (0, 1)]
         assert all(0 <= living <= width for living, width in zip(alive, part.nets.slots, strict=True))
-        assert sum(part.nets._units[layer].alive[row].sum() for layer in (0, 1)) == sum(alive)
+        assert sum(part.nets._units[layer].tensors["alive"][row].sum() for layer in (0, 1)) == sum(alive)
     assert slots[0] == (60, 40)
     assert min(slots) < (30, 20)
     assert any(one < other for one, other in pairwise(slots))
@@ -113,7 +118,7 @@ def test_who_may_return_with_old_weights_keeps_all_slots():
 
 def test_a_net_with_a_tenth_of_its_neurons_has_less_than_a_third_of_the_weights_to_compute(monkeypatch):
     monkeypatch.undo()
-    levels = Links(("a", "b", "c"), {0: "d", 1: "e"}, (784, 300, 100, 10), (True,) * 3).levels([0, 1])
+    levels = levels_of((784, 300, 100, 10), [0, 1])
     weights = [sum(a * b for a, b in pairwise(widths)) for widths in levels]
     assert levels[0] == (784, 300, 100, 10)
     fitting = [
@@ -124,7 +129,7 @@ def test_a_net_with_a_tenth_of_its_neurons_has_less_than_a_third_of_the_weights_
 
 @pytest.mark.parametrize("widths", [(11, 37, 53, 4), (64, 128, 128, 10), (5, 7, 3), (3, 1000, 2)])
 def test_levels_have_fewer_and_fewer_slots_and_never_more_than_neurons(widths):
-    levels = Links((), {}, widths, ()).levels(range(len(widths) - 2))
+    levels = levels_of(widths, range(len(widths) - 2))
     assert levels[0] == widths
     for before, after in pairwise(levels):
         assert after != before
@@ -149,9 +154,11 @@ def test_survivors_of_a_chain_are_those_on_live_paths(count, inputs):
 def test_what_is_a_chain_and_what_is_none():
     one, other = nn.Linear(4, 5), nn.Linear(5, 2)
     stamina_net = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), Stamina(5), nn.Sequential(nn.Linear(5, 2)))
-    assert Links.of(stamina_net) == Links(("1", "3.0"), {0: "2"}, (4, 5, 2), (True, True))
-    assert Links.of(nn.Sequential(InputStamina(4), one, nn.ReLU(), other)).units == {-1: "0", 0: "2"}
-    assert Links.of(nn.Sequential(one, other)).units == {}
+    assert layout(stamina_net) == Layout(("1", "3.0"), {0: "2"}, (4, 5, 2), (True, True), {})
+    assert layout(nn.Sequential(InputStamina(4), one, nn.ReLU(), other)).units == {-1: "0", 0: "2"}
+    assert layout(nn.Sequential(one, other)).units == {}
+    masked = layout(nn.Sequential(HebbMask(nn.Linear(4, 5), ["weight"]), nn.ReLU(), other))
+    assert (masked.layers, masked.masked) == (("0.module", "2"), {0: "0"})
 
     class Mine(nn.Sequential):
         def forward(self, x):
@@ -170,7 +177,7 @@ def test_what_is_a_chain_and_what_is_none():
         replaced,
         nn.Sequential(one, nn.Tanh(), other),
         nn.Sequential(one, nn.Dropout(), other),
-        nn.Sequential(HebbMask(nn.Linear(4, 5), ["weight"]), nn.ReLU(), other),
+        nn.Sequential(HebbMask(nn.Sequential(nn.Linear(4, 5)), ["0.weight"]), nn.ReLU(), other),
         nn.Sequential(one, Stamina(5, dim=1), other),
         nn.Sequential(one, Stamina(5, entropy_bonus=0.1), other),
         nn.Sequential(one, square, nn.ReLU(), square, other),
@@ -181,39 +188,37 @@ def test_what_is_a_chain_and_what_is_none():
         nn.Sequential(nn.ReLU(), one),
         one,
     ):
-        assert Links.of(none) is None, none
+        assert layout(none) is None, none
 
 
 def units(**knobs):
-    """Two nets' worth of units as one stack."""
-    both = [stamina.Stamina(6, **{name: value[row] for name, value in knobs.items()}) for row in (0, 1)]
-    stack = Stamina(6)
-    for name in stack._buffers:
-        stack._buffers[name] = torch.stack([getattr(each, name) for each in both])
-        if stack._buffers[name].is_floating_point():
-            stack._buffers[name] = stack._buffers[name].double()
-    return stack
+    """Two nets' worth of knobs and buffers as one stack, by name."""
+    both = [Stamina(6, **{name: value[row] for name, value in knobs.items()}) for row in (0, 1)]
+    stack = {name: torch.stack([getattr(each, name) for each in both]) for name, _ in both[0].named_buffers()}
+    return {name: each.double() if each.is_floating_point() else each for name, each in stack.items()}
 
 
 @pytest.mark.parametrize("forms", [("mean", form) for form in FORMS] + [("zero_sum", "constant")])
 @pytest.mark.parametrize("activities", [*product(stamina.ACTIVITIES, stamina.ACTIVITIES[::2])])
-def test_a_stretch_counts_as_the_rule_for_one_net_does(forms, activities):
+def test_choices_that_are_known_give_the_sums_of_choices_that_are_not_looked_at(forms, activities):
     knobs = dict(
         penalty_form=forms, activity=activities, firing_prior=(0.3, 0.6), unactivation_penalty=(0.5, 2.0)
     )
     ours, theirs = units(**knobs), units(**knobs)
     alive = torch.tensor([[True, True, False, True, True, False], [True] * 6])
     for stack in (ours, theirs):
-        stack.alive.copy_(alive)
-        stack.outgoing.copy_(torch.linspace(0.5, 2.0, 12).view(2, 6))
-    stretch = Stretch(ours)
+        stack["alive"].copy_(alive)
+        stack["outgoing"].copy_(torch.linspace(0.5, 2.0, 12).view(2, 6))
+    rule = UNITS["stamina"]
+    statistics = gathered(rule, lambda *_: True)
+    window = Window(statistics, Named(ours, 1, ["firing_prior"]), Named(ours), KnownChoice)
     for _ in range(3):
         y = torch.randn(2, 9, 6, dtype=torch.float64).relu() * alive.unsqueeze(1)
-        stretch.add(y, y)
-        stamina._account(y, y, theirs.alive, *(getattr(theirs, name) for name in stamina._ACCOUNTS))
+        window.add(Batch(y, y))
+        observe(rule, y, y, theirs)
     for name in ("gain", "reference", "mean_output"):
-        torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-12, atol=1e-12)
-        assert (getattr(ours, name)[1] != 0).all()
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-12, atol=1e-12)
+        assert (ours[name][1] != 0).all()
 
 
 def test_products_in_bfloat16_move_the_losses_by_their_rounding_and_no_more():

@@ -6,6 +6,7 @@ from itertools import chain, product
 import numpy as np
 import pytest
 import torch
+from living import of_the_living
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.data import Split
@@ -79,9 +80,9 @@ STRUCTURES = [
     {"hidden.1": 23, "hidden.2": 5, "unactivation_penalty.1": 3.0, "unactivation_penalty.2": 0.3},
     {"hidden.1": 23, "hidden.2": 5, **SGD},
     {"hidden": 8, **SGD},
-    {"rule": "dense"},
-    {"rule": "dense", "settle": 0.5},
-    {"rule": "dense", "depth": 1, "hidden": 16},
+    {"units": "dense"},
+    {"units": "dense", "settle": 0.5},
+    {"units": "dense", "depth": 1, "hidden": 16},
     {"settle.1": 0.1, "settle.2": 0.6, "handover.1": True},
 ]
 
@@ -148,24 +149,6 @@ def double(the_recipe, genomes, rows):
 def state(the_cohort, row):
     """Weights and buffers of one net of a cohort."""
     return {name: value[row].detach().cpu().clone() for name, value in the_cohort.state.items()}
-
-
-def of_the_living(state):
-    """What of a state counts: weights between the living, and their statistics while an event may come."""
-    kept = {name: value.clone() for name, value in state.items()}
-    layers = sorted({name.rpartition(".")[0] for name in state if name.endswith("weight")})
-    for unit in {name.rpartition(".")[0] for name in state if name.endswith(".alive")}:
-        dead, place = ~state[f"{unit}.alive"], -1 if unit == "inputs" else int(unit.split(".")[1])
-        listener = next(layer for layer in [f"layers.{place + 1}", "head"] if layer in layers)
-        kept[f"{listener}.weight"][:, dead] = 0
-        if place >= 0:
-            kept[f"layers.{place}.weight"][dead] = 0
-            kept[f"layers.{place}.bias"][dead] = 0
-        settles = state[f"{unit}.settle"] > 0
-        for name in ("gain", "reference", "mean_output", "age", "outgoing"):
-            if f"{unit}.{name}" in kept:
-                kept[f"{unit}.{name}"].masked_fill_(dead | settles, 0)
-    return kept
 
 
 def reached(measurement):
@@ -578,7 +561,7 @@ def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
 
 
 def test_a_net_without_mortality_is_never_due_beside_others_that_are():
-    genomes = [{"rule": "dense"}, {"rule": "dense", "depth": 1}]
+    genomes = [{"units": "dense"}, {"units": "dense", "depth": 1}]
     the_recipe, rows = recipe(), len(problem().y_train)
     for more, due in (
         ([], False),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hebbevo.training.optimizers import KNOBS, OPTIMIZERS, SGD, AdamW
+from hebbevo.training.knobs import KNOBS
+from hebbevo.training.optimizers import OPTIMIZERS, SGD, AdamW
 
 SHAPES = {"weight": (5, 3), "bias": (5,), "scalar": ()}
 HYPER = [

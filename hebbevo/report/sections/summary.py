@@ -13,6 +13,7 @@ from hebbevo.pareto import hypervolume
 from hebbevo.report.section import Section
 from hebbevo.report.source import Study, complete, earlier, rows, sizes_differ
 from hebbevo.report.words import count, named, percent
+from hebbevo.rules import AXES
 
 Row = dict[str, Any] | pd.Series
 
@@ -129,11 +130,10 @@ def _own_network(network: dict[str, Any]) -> dict[str, str]:
 
 
 def _network(study: Study) -> dict[str, str]:
-    network = study.settings["network"]
-    rule = "searched" if "rule" in study.settings["genome"] else network["rule"]
+    network, genome = study.settings["network"], study.settings["genome"]
     return {
-        "network": ", ".join([network["family"], *_shape(study)]),
-        "rule": _with_settings(rule, network.get("settings")),
+        "network": _with_settings(", ".join([network["family"], *_shape(study)]), network.get("settings")),
+        **{axis: "searched" if axis in genome else network[axis] for axis in AXES},
     }
 
 

@@ -1,0 +1,1 @@
+"""Rules for connections, one a file."""

@@ -1,0 +1,134 @@
+"""Connection rules: which weights of a layer are in.
+
+A rule says which connections shall be in after an event, by a threshold on a state of its own or by two
+scores: the lowest *drop* score leaves, the highest *grow* score enters. `hebbevo.nn.surgery` alone changes
+masks, weights and optimiser moments.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from hebbevo.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Link(Protocol):
+    """The connections of a layer, of one network or of many; each tensor is (..., outputs, inputs, *kernel).
+
+    Attributes:
+        weight: as the optimiser has it.
+        mask: bool, in at present.
+        step: forward steps so far, laid along the weights like a knob; 1 at the end of the first.
+        total: likewise, forward steps of the whole training; 0: not known.
+        coactivation: the mean over the last minibatch of input x output, of `ConnectionRule.signals`.
+        input_square: the mean over it of each input's square, as broadcast over the connections.
+        output_square: likewise of each output's square.
+        gradient: the last gradient of the loss, pruned connections included.
+        connections: how many the layer has, pruned ones included.
+    """
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def mask(self) -> Tensor: ...
+    @property
+    def step(self) -> Tensor: ...
+    @property
+    def total(self) -> Tensor: ...
+    @property
+    def coactivation(self) -> Tensor: ...
+    @property
+    def input_square(self) -> Tensor: ...
+    @property
+    def output_square(self) -> Tensor: ...
+    @property
+    def gradient(self) -> Tensor: ...
+    @property
+    def connections(self) -> int: ...
+    def draw(self, stream: int) -> Tensor:
+        """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
+
+    def count(self, mask: Tensor) -> Tensor:
+        """How many connections of each network a mask has, laid along the weights."""
+
+    def highest(self, score: Tensor, number: Tensor) -> Tensor:
+        """Those ``number`` connections of each network that have the highest scores, bool; NaN is the lowest."""
+
+
+class ConnectionRule(Rule):
+    """A rule for the connections of a layer."""
+
+    prunes: ClassVar[bool] = True
+    """Whether connections are ever pruned."""
+    keeps_weights: ClassVar[bool] = False
+    """Whether a connection that is out keeps its weight, and returns with it; else it has weight zero."""
+
+    def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """What of inputs and outputs (of the layer, bias included) the sums of `Need` are made of."""
+        return x, y
+
+    def observe(self, k: Any, s: Any, link: Link) -> None:
+        """Move the rule's own state by the sums of a forward step, in place."""
+
+    @abstractmethod
+    def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """Tell whether connections may leave or enter after forward step ``step`` of ``total``, bool."""
+
+    @abstractmethod
+    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+        """Which connections shall be in after this event, bool.
+
+        Args:
+            k: knobs as attributes, each with trailing axes of size 1 so that it goes with weights.
+            s: buffers as attributes, of the shape of the weights.
+            link: the layer at this event.
+        """
+
+
+class ByThreshold(ConnectionRule):
+    """Connections leave at or below a threshold, and enter above another one."""
+
+    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+        """See `ConnectionRule.wanted`."""
+        return (link.mask & self.stays(k, s, link)) | self.returns(k, s, link)
+
+    @abstractmethod
+    def stays(self, k: Any, s: Any, link: Link) -> Tensor:
+        """Which of those that are in stay, bool."""
+
+    @abstractmethod
+    def returns(self, k: Any, s: Any, link: Link) -> Tensor:
+        """Which are in whether they were in or not, bool."""
+
+
+class ByCount(ConnectionRule):
+    """Exactly as many connections as the rule says: the lowest leave, and others may take their places."""
+
+    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+        """See `ConnectionRule.wanted`."""
+        kept, swaps = self.left(k, link).minimum(link.count(link.mask)), self.swaps(k, link)
+        drop = self.drop(k, s, link).masked_fill(~link.mask, float("-inf"))
+        if swaps is None:
+            return link.mask & link.highest(drop, kept)
+        stays = link.mask & link.highest(drop, kept - swaps)
+        return stays | link.highest(self.grow(k, s, link).masked_fill(stays, float("-inf")), swaps) & ~stays
+
+    @abstractmethod
+    def left(self, k: Any, link: Link) -> Tensor:
+        """How many connections are in after this event, laid along the weights."""
+
+    def swaps(self, k: Any, link: Link) -> Tensor | None:
+        """How many of those are others than before, likewise; ``None``: no connection ever enters."""
+        return None
+
+    @abstractmethod
+    def drop(self, k: Any, s: Any, link: Link) -> Tensor:
+        """Scores of the connections that are in: the lowest leave."""
+
+    def grow(self, k: Any, s: Any, link: Link) -> Tensor:
+        """Scores of the others, those that have just left among them: the highest enter."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Rules for the assignment of credit, one a file."""

@@ -1,0 +1,12 @@
+"""Backprop: the gradient of the task's loss, through the layer itself."""
+
+from __future__ import annotations
+
+from hebbevo.rules.credit.rule import CreditRule
+
+
+class Backprop(CreditRule):
+    """The plain layer."""
+
+    name = "backprop"
+    knobs: dict = {}  # noqa: RUF012

@@ -1,0 +1,1 @@
+"""Rules for units, one a file."""

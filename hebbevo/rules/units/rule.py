@@ -1,0 +1,153 @@
+"""Unit rules: which units of a layer, or channels of a feature map, live.
+
+A rule gives a *score*: units with the lowest are pruned first. A *schedule* (`hebbevo.rules.units.schedule`)
+says when, and how many. `hebbevo.nn.surgery` alone prunes and regrows.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from hebbevo.knobs import Knob, table
+from hebbevo.rules.rule import Asked, Need, Needs, Rule
+from hebbevo.rules.units import schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hebbevo.rules.units.statistics import Statistic
+
+AUTO, FRESH, OLD = REBIRTHS = ("auto", "fresh", "old")
+
+THRESHOLD = Knob("threshold", float, 0.0, "below a threshold: a unit is pruned when its score is not above this")
+
+REGROWTH = (
+    Knob(
+        "regrowth_rate", float, 0.0, "probability with which a pruned unit returns at an event",
+        low=0.0, high=1.0, sensible=(0.0, 0.1),
+    ),
+    Knob(
+        "rebirth", str, AUTO,
+        "a returning unit has fresh incoming weights and outgoing weights of zero, or its old weights; "
+        "auto: fresh where the layers that read it read nothing else by those weights",
+        choices=REBIRTHS,
+    ),
+    Knob("grace", int, 50, "forward steps in which a returned unit is not pruned", low=0, sensible=(0, 200)),
+    Knob(
+        "handover", bool, False, "the mean output of a pruned unit is folded into the next layer's bias",
+        choices=(False, True),
+    ),
+    Knob(
+        "initial_neurons", float, 1.0, "fraction of a layer alive at the start; the rest is its reserve",
+        low=0.0, high=1.0, sensible=(0.1, 1.0),
+    ),
+    Knob(
+        "growth_rate", float, 0.0,
+        "probability with which a pruned unit joins at an event while the training loss has stalled",
+        low=0.0, high=1.0, sensible=(0.0, 0.5),
+    ),
+    Knob(
+        "patience", int, 3, "events without a lower training loss after which it has stalled",
+        low=1, sensible=(1, 20),
+    ),
+)  # fmt: skip
+
+MEMORY = Knob(
+    "memory", float, 0.98, "what is left of running statistics after a forward step; 1 never forgets",
+    low=0.0, high=1.0, sensible=(0.9, 1.0),
+)  # fmt: skip
+
+_RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION)
+
+
+def unit_knobs(*own: Knob, scheduled: str, threshold: Knob = THRESHOLD, needs: Needs | None = None) -> dict[str, Knob]:
+    """The knobs of a unit rule: its own, those of its schedule, and those of regrowth.
+
+    Args:
+        own: knobs of its score.
+        scheduled: the schedule by default, ``threshold`` or ``target``.
+        threshold: the knob of the threshold, in units of the score.
+        needs: of the rule; with running statistics comes a knob for their memory.
+    """
+    memory = [MEMORY] if any(need in (needs or {}) for need in _RUNNING) else []
+    return table(*own, threshold, *memory, *schedule.knobs(scheduled), *REGROWTH)
+
+
+class UnitLayer(Protocol):
+    """A layer of n units at an event, of one network or of many: what a score may be made of.
+
+    Attributes:
+        alive: (..., n) bool.
+        mean: (..., n) running mean of the outputs; likewise ``variance`` and ``firing_rate``.
+        correlation: (..., n, n).
+        outgoing: (..., n) norm of the weights that read each unit; 1 where no such layer is known.
+        incoming: (..., n) norm of the weights that feed each unit, bias left out.
+    """
+
+    @property
+    def alive(self) -> Tensor: ...
+    @property
+    def mean(self) -> Tensor: ...
+    @property
+    def variance(self) -> Tensor: ...
+    @property
+    def firing_rate(self) -> Tensor: ...
+    @property
+    def correlation(self) -> Tensor: ...
+    @property
+    def outgoing(self) -> Tensor: ...
+    @property
+    def incoming(self) -> Tensor: ...
+    def draw(self) -> Tensor:
+        """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
+
+
+class UnitRule(Rule):
+    """A score for units. What a subclass leaves out is what most rules want."""
+
+    threshold: ClassVar[str] = THRESHOLD.name
+    """The name of the knob that the schedule *below a threshold* compares the score with."""
+    statistics: ClassVar[Sequence[Statistic]] = ()
+    """Sums of its own over the rows of minibatches, beside those of `Need`."""
+    penalties: ClassVar[Sequence[str]] = ()
+    """Knobs that weigh a loss on the outputs, `penalty`; where all are zero it is not computed."""
+    prunes: ClassVar[bool] = True
+    """Whether units are ever pruned."""
+
+    @abstractmethod
+    def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
+        """Score every unit, (..., n): the lowest are pruned first.
+
+        Args:
+            k: knobs as attributes, (..., 1) each; (..., n) where a knob may differ from unit to unit.
+            s: buffers as attributes, (..., n).
+            layer: the layer at this event.
+        """
+
+    def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """Tell whether units may be pruned or return after forward step ``step`` of ``total``, bool.
+
+        Args:
+            k: knobs as attributes, of a shape that goes with ``step``.
+            step: 1 is the first.
+            total: forward steps of the whole training; 0: not known.
+        """
+        return schedule.is_event(k, step, total)
+
+    def penalty(self, k: Any, outputs: Tensor, alive: Tensor) -> Tensor:
+        """A loss on the outputs of a minibatch, (rows, n), of one network; a scalar."""
+        raise NotImplementedError
+
+    def all_needs(self) -> Needs:
+        """See `Rule.all_needs`."""
+        return {**_ASKED_BY_KNOBS, **self.needs} if self.prunes else self.needs
+
+
+_ASKED_BY_KNOBS: Needs = {
+    Need.FOLDABLE: (Asked("handover", True),),
+    Need.EXCLUSIVE: (Asked("rebirth", FRESH),),
+    Need.LENGTH: (Asked("settle"), Asked("schedule", schedule.TARGET)),
+    Need.LOSS: (Asked("growth_rate"),),
+}

@@ -1,0 +1,113 @@
+"""Networks under any rule of the registries, trained in every way that hebbevo trains."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hebbevo.networks import Architecture
+from hebbevo.nn import PlasticUnits
+from hebbevo.rules import CONNECTIONS, UNITS
+from hebbevo.training import Candidate, Cohort, Recipe, Rows
+from hebbevo.training.chain import Chain
+from hebbevo.training.stack import Alone, Stack
+
+CPU = torch.device("cpu")
+FEATURES, CLASSES, HIDDEN = 11, 4, (13, 9)
+BRISK = {
+    "warmup": 2, "prune_period": 2, "grace": 2, "events": 5, "target": 4, "update_interval": 2,
+    "permanence_rate": 0.2, "density": 0.2, "unactivation_penalty": 2.0, "settle": 0.25,
+}  # fmt: skip
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """More only wait for each other on nets this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def rows_of(shape=(FEATURES,)):
+    """Noisy clusters, many of whose features are zero."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(CLASSES, size=90)
+    centres = rng.normal(size=(CLASSES, *shape))
+    x = (centres[y] + rng.normal(size=(90, *shape))) * (rng.random((90, *shape)) < 0.7)
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+    return Rows(x[:66], y[:66], x[66:], y[66:])
+
+
+@dataclass
+class Job:
+    """What is trained: rules, and knobs beside the brisk ones."""
+
+    units: str = "dense"
+    connections: str = "full"
+    family: str = "mlp"
+    knobs: dict | None = None
+    epochs: int = 4
+
+    @property
+    def shape(self):
+        return (1, 8, 8) if self.family == "conv" else (FEATURES,)
+
+    @property
+    def recipe(self):
+        network = Architecture(
+            self.family, HIDDEN, self.units, False, self.shape, CLASSES,
+            (5,) if self.family == "conv" else (), self.connections,
+        )  # fmt: skip
+        known = UNITS[self.units].knobs | CONNECTIONS[self.connections].knobs
+        settings = {name: value for name, value in BRISK.items() if name in known} | (self.knobs or {})
+        return Recipe(network, settings, self.epochs, 16, 0)
+
+    def nets(self, rates=LEARNING_RATES):
+        """Networks in double precision, one for each learning rate."""
+        recipe = self.recipe
+        genomes = [{"learning_rate": rate} for rate in rates]
+        return [
+            recipe.network.build(recipe.given(genome), Candidate(genome).seed(0)).double()
+            for genome in genomes
+        ]
+
+    def cohort(self, how, rates=LEARNING_RATES):
+        """A cohort of them: ``alone`` (the first one only), in a ``stack``, or in a ``compact`` stack."""
+        recipe = replace(self.recipe, stacked=True)
+        nets = self.nets(rates if how != "alone" else rates[:1])
+        values = [recipe.values({"learning_rate": rate}) for rate in rates[: len(nets)]]
+        held = Alone(nets[0], CPU) if how == "alone" else Stack(nets, CPU)
+        with pytest.MonkeyPatch.context() as patch:
+            if how != "compact":
+                patch.setattr(Chain, "of", lambda *_: None)
+            return Cohort(recipe, held, values, self.nets(rates[:1])[0], rows_of(self.shape))
+
+
+@pytest.fixture
+def job():
+    return Job
+
+
+def units_in(net):
+    return [module for module in net.modules() if isinstance(module, PlasticUnits)]
+
+
+@pytest.fixture
+def plain_net():
+    """A small network with a layer of units under a rule, for training loops of one's own."""
+
+    def make(units, *, channels=False, **knobs):
+        torch.manual_seed(0)
+        known = units.rule.knobs if isinstance(units, PlasticUnits) else {}
+        assert not set(knobs) - set(known)
+        if channels:
+            return nn.Sequential(
+                nn.Conv2d(1, 6, 3), units, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4)
+            )
+        return nn.Sequential(nn.Linear(FEATURES, 8), units, nn.Linear(8, CLASSES))
+
+    return make

@@ -1,0 +1,314 @@
+"""What every unit rule must do, whatever its science: a rule is tested by being registered."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from living import of_the_living
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+import hebbevo
+from hebbevo.errors import UsageError
+from hebbevo.nn import PlasticUnits, attach, plastic_units
+from hebbevo.rules import UNITS
+from hebbevo.rules.rule import Need
+from hebbevo.rules.units.schedule import SCHEDULES
+
+FEATURES, CLASSES = 11, 4
+PRUNING = [name for name, rule in UNITS.items() if rule.prunes]
+TOTAL = 20
+
+
+def half(rule):
+    """A threshold at which about half of a layer's units score lower, found by trying."""
+    torch.manual_seed(0)
+    units = PlasticUnits(rule, 64, seed=1)
+    net = nn.Sequential(nn.Linear(16, 64), units, nn.Linear(64, 4))
+    attach(net, torch.optim.SGD(net.parameters(), lr=0.0), total_steps=TOTAL)
+    for _ in range(3):
+        net(torch.randn(32, 16))
+    layer = units.layer(around(net, units))
+    return float(rule.score(layer.k, layer.s, layer).median())
+
+
+def around(net, units):
+    from hebbevo.nn.wiring import Wiring, tensors_of
+
+    [layer] = [each for each in Wiring(net).units(tensors_of(net), {}, None).values() if each.size == 64]
+    return layer.around
+
+
+def knobs_of(rule, schedule):
+    """Knobs under which units are pruned several times in a short training."""
+    knobs = {
+        "schedule": schedule,
+        "warmup": 2,
+        "prune_period": 2,
+        "grace": 2,
+        "events": 4,
+        "target": 3,
+        "settle": 0.25,
+    }
+    return knobs | {rule.threshold: half(rule), "max_deaths": 0.4}
+
+
+@pytest.fixture(params=[(name, schedule) for name in PRUNING for schedule in SCHEDULES], ids="-".join)
+def rule_and_knobs(request):
+    name, schedule = request.param
+    return UNITS[name], knobs_of(UNITS[name], schedule)
+
+
+def trained(net, steps=TOTAL, total=TOTAL, optimizer=None, attached=True, start=0, channels=False):
+    """An ordinary PyTorch training; gives the masks after every step."""
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    if attached:
+        attach(net, optimizer, total_steps=total)
+    masks = []
+    for step in range(start, start + steps):
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(16, *((1, 8, 8) if channels else (FEATURES,)), generator=generator)
+        y = torch.randint(CLASSES, (16,), generator=generator)
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        masks.append([units.alive.clone() for units in plastic_units(net).values()])
+    return masks
+
+
+def net_of(rule, *, channels=False, **knobs):
+    torch.manual_seed(0)
+    units = PlasticUnits(rule, 8, dim=1 if channels else -1, seed=3, **knobs)
+    if channels:
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3),
+            nn.BatchNorm2d(8),
+            units,
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Linear(32, 4),
+        )
+    return nn.Sequential(nn.Linear(FEATURES, 8), units, nn.Linear(8, CLASSES))
+
+
+# the ways in which networks are trained
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("connections", ["full", "magnitude"])
+@pytest.mark.parametrize("name", PRUNING)
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(job, name, connections, schedule):
+    rule = UNITS[name]
+    knobs = knobs_of(rule, schedule) | {"regrowth_rate": 0.0 if connections != "full" else 0.1}
+    asked = job(name, connections, knobs=knobs)
+    cohorts = {how: asked.cohort(how) for how in ("alone", "stack", "compact")}
+    for _ in range(asked.epochs):
+        for cohort in cohorts.values():
+            cohort.train_epoch()
+    states = {
+        how: of_the_living({key: tensor[0].clone() for key, tensor in cohort.state.items()})
+        for how, cohort in cohorts.items()
+    }
+    assert not all(states["stack"][key].all() for key in states["stack"] if key.endswith(".alive"))
+    for how in ("alone", "compact"):
+        torch.testing.assert_close(states[how], states["stack"], rtol=1e-8, atol=1e-8)
+    first, second = (cohorts[how].measurements() for how in ("stack", "compact"))
+    assert [each.survivors for each in first] == [each.survivors for each in second]
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_the_same_packing_gives_the_same_bits(job, name):
+    asked = job(name, knobs=knobs_of(UNITS[name], "target") | {"regrowth_rate": 0.1})
+    first, second = (asked.cohort("compact") for _ in range(2))
+    for cohort in (first, second):
+        for _ in range(asked.epochs):
+            cohort.train_epoch()
+    assert all(torch.equal(tensor, second.state[key]) for key, tensor in first.state.items())
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_unattached_units_are_pruned_as_attached_ones_where_nothing_is_asked_of_neighbours(name):
+    rule = UNITS[name]
+    knobs = knobs_of(rule, "threshold") | {"rebirth": "old", "regrowth_rate": 0.2, "settle": 0.0}
+    alone, attached = net_of(rule, **knobs), net_of(rule, **knobs)
+    if any(need in rule.needs and not rule.needs[need] for need in (Need.INCOMING, Need.OUTGOING)):
+        with pytest.raises(UsageError, match="needs more than the module alone"):
+            trained(alone, 1, attached=False)
+        return
+    ours, theirs = trained(alone, attached=False), trained(attached, total=0)
+    assert all(torch.equal(one, other) for [one], [other] in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_rule_stacks_under_vmap_without_a_search(name):
+    rule = UNITS[name]
+    knobs = knobs_of(rule, "threshold") | {"settle": 0.0} if rule.prunes else {}
+    if any(need in rule.needs and not rule.needs[need] for need in (Need.INCOMING, Need.OUTGOING)):
+        pytest.skip("asks for neighbours")
+    nets = [PlasticUnits(rule, 8, seed=seed, **knobs) for seed in (1, 2)]
+    _, buffers = torch.func.stack_module_state([copy.deepcopy(net) for net in nets])
+    x = torch.randn(2, 6, 16, 8)
+    for step in range(6):
+        torch.func.vmap(lambda own, x: torch.func.functional_call(nets[0], own, (x,)))(buffers, x[:, step])
+    alive = [copy.deepcopy(net) for net in nets]
+    for net, own in zip(alive, x, strict=True):
+        for rows in own:
+            net(rows)
+    assert torch.equal(buffers["alive"], torch.stack([net.alive for net in alive]))
+
+
+# counts
+
+
+@pytest.mark.parametrize("name", PRUNING)
+@pytest.mark.parametrize("target", [1, 3, 8])
+def test_a_target_leaves_exactly_as_many_units_along_a_geometric_path(name, target):
+    knobs = knobs_of(UNITS[name], "target") | {"target": target, "regrowth_rate": 0.3}
+    masks = trained(net_of(UNITS[name], **knobs))
+    warmup, events, last = 2, 4, int(TOTAL * 0.75)
+    for step, [alive] in enumerate(masks, start=1):
+        passed = min(max(step - warmup, 0) * events // (last - warmup), events)
+        assert alive.sum() == round(8 * (target / 8) ** (passed / events))
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_a_threshold_keeps_to_the_floor_the_cap_and_the_grace(name):
+    rule = UNITS[name]
+    knobs = knobs_of(rule, "threshold") | {
+        rule.threshold: 1e9,
+        "max_deaths": 0.3,
+        "min_neurons": 3,
+        "settle": 0.0,
+    }
+    counts = [int(alive.sum()) for [alive] in trained(net_of(rule, **knobs))]
+    expected, living = [], 8
+    for step in range(1, TOTAL + 1):
+        if step % 2 == 0:
+            living -= min(max(1, int(0.3 * living)), max(living - 3, 0))
+        expected.append(living)
+    assert counts == expected
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_the_first_hidden_layer_takes_its_share_of_a_target_for_all(job, name):
+    asked = job(name, knobs={"schedule": "target", "target": 10, "target_share": 0.7, "events": 3})
+    [first, second, third] = [measured.layers for measured in asked.cohort("compact").train()]
+    assert first == second == third == (7, 3)
+
+
+# what is pruned is gone
+
+
+def test_pruned_units_have_no_weights_no_moments_and_no_gradients(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, **knobs)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    [dead] = [~alive for alive in trained(net, optimizer=optimizer)[-1]]
+    assert 0 < dead.sum() < 8
+    for values in (net[0].weight, net[0].bias, net[2].weight.mT):
+        assert not values[dead].any()
+    F.cross_entropy(net(torch.randn(16, FEATURES)), torch.zeros(16, dtype=torch.long)).backward()
+    for weight, values in ((net[0].weight, "T"), (net[0].bias, ""), (net[2].weight, "mT")):
+        of_units = weight.grad.mT if values == "mT" else weight.grad
+        assert not of_units[dead].any()
+        for moment in (optimizer.state[weight]["exp_avg"], optimizer.state[weight]["exp_avg_sq"]):
+            assert not (moment.mT if values == "mT" else moment)[dead].any()
+
+
+def test_pruned_channels_are_zero_maps_and_are_counted_as_dead(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, channels=True, **knobs | {rule.threshold: 1e9})
+    [alive] = trained(net, channels=True)[-1]
+    assert 0 < alive.sum() < 8
+    maps = net[:3](torch.randn(4, 1, 8, 8))
+    assert not maps[:, ~alive].any()
+    assert (hebbevo.count(net, torch.zeros(1, 1, 8, 8)).neurons_alive.dropna().iloc[0]) == alive.sum()
+
+
+def test_masks_change_in_a_training(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    masks = trained(net_of(rule, **knobs))
+    assert len({tuple(alive.tolist()) for [alive] in masks}) >= 3
+
+
+def test_what_is_not_finite_prunes_nothing_beyond_the_counts(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, **knobs)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    attach(net, optimizer, total_steps=TOTAL)
+    for step in range(1, TOTAL + 1):
+        optimizer.zero_grad()
+        net(torch.full((4, FEATURES), float("nan" if step > 3 else 1.0))).sum().backward()
+        optimizer.step()
+        alive = next(iter(plastic_units(net).values())).alive
+        assert alive.sum() >= (3 if knobs["schedule"] == "target" else 2)
+
+
+# a module like any other
+
+
+def test_evaluation_changes_nothing(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, **knobs)
+    trained(net, 5)
+    before = copy.deepcopy(net.state_dict())
+    first, second = (net.eval()(torch.ones(4, FEATURES)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("how", ["state_dict", "deepcopy", "pickle"])
+def test_a_copy_goes_on_as_the_original(rule_and_knobs, how):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, **knobs)
+    trained(net, 8)
+    if how == "state_dict":
+        twin = net_of(rule, **knobs)
+        twin.load_state_dict(net.state_dict())
+    else:
+        twin = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
+    assert not any(units.attached for units in plastic_units(twin).values()) or how == "state_dict"
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (net, twin)]
+    ours, theirs = (
+        trained(each, 8, optimizer=own, start=8) for each, own in zip((net, twin), optimizers, strict=True)
+    )
+    assert all(torch.equal(one, other) for [one], [other] in zip(ours, theirs, strict=True))
+    assert all(torch.equal(value, twin.state_dict()[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
+def test_a_compiled_net_is_pruned_as_the_net_itself(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    plain, compiled = net_of(rule, **knobs), net_of(rule, **knobs)
+    ours = trained(plain, 10)
+    theirs = trained(torch.compile(compiled, backend="aot_eager"), 10)
+    assert all(torch.equal(one, other) for [one], [other] in zip(ours, theirs, strict=True))
+
+
+def test_statistics_are_in_single_precision_under_autocast(rule_and_knobs):
+    rule, knobs = rule_and_knobs
+    net = net_of(rule, **knobs)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained(net)
+    [units] = plastic_units(net).values()
+    assert {each.dtype for each in units.buffers() if each.is_floating_point()} == {torch.float32}
+    assert 0 < units.alive.sum() < 8
+
+
+# knobs
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_every_knob_and_every_buffer_is_a_tensor_of_its_module(name):
+    units = PlasticUnits(UNITS[name], 8)
+    assert set(UNITS[name].knobs) <= {key for key, _ in units.named_buffers()}
+    assert all(each.meaning for each in UNITS[name].knobs.values())
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_an_unknown_knob_is_one_line(name):
+    with pytest.raises(UsageError, match="unknown knob 'stamnia'") as caught:
+        PlasticUnits(UNITS[name], 8, stamnia=1)
+    assert "\n" not in str(caught.value)
