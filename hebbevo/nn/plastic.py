@@ -152,6 +152,17 @@ class Plastic(nn.Module):
                 asked[need] = listed(asking) or self.rule.name
         return asked
 
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        """Take over a state, and with it what its knobs ask for."""
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+        values = {name: getattr(self, name) for name in self.knobs}
+        self._given = {
+            name: self.knobs[name].choices[int(value)] if self.knobs[name].kind is str else value.item()
+            for name, value in values.items()
+            if value.numel() == 1
+        }
+        self._asking = self._asked()
+
     def _value(self, knob: str) -> Any:
         """What a knob was set to."""
         return self._given.get(knob, self.knobs[knob].default)

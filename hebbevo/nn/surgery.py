@@ -83,6 +83,7 @@ class Listener:
         moments: optimiser state, each of the shape of ``weight``.
         source: ``None`` where the inputs are the units in their order.
         held: what a mask keeps of the weights, of their shape, or ``None``.
+        mask: which connections are in, of their shape; ``None``: all.
     """
 
     weight: Tensor
@@ -90,10 +91,11 @@ class Listener:
     moments: tuple[Tensor, ...] = ()
     source: Source | None = None
     held: Tensor | None = None
+    mask: Tensor | None = None
 
     def norm(self, units: Tensor) -> Tensor:
         """Norm of the weights that read each unit, (..., n); ``units`` is any tensor of (..., n)."""
-        weight, lead = self.weight.detach(), units.dim() - 1
+        weight, lead = _in(self.weight, self.mask), units.dim() - 1
         if self.source is None:
             by_unit = weight.movedim(lead + 1, lead).flatten(lead + 1)
             norm: Tensor = torch.linalg.vector_norm(by_unit, dim=-1)
@@ -108,7 +110,7 @@ class Listener:
         """Add to the bias what units of these constant outputs, (..., n), contribute."""
         if self.bias is None:
             return
-        weight, lead = self.weight, output.dim() - 1
+        weight, lead, output = _in(self.weight, self.mask), output.dim() - 1, output.to(self.weight.dtype)
         if self.source is None and weight.dim() == lead + 2:
             self.bias.add_((output.unsqueeze(-2) @ weight.mT).squeeze(-2))
         else:
@@ -135,6 +137,11 @@ class Listener:
             padded = torch.cat([of_unit, torch.zeros_like(of_unit[..., :1])], -1)
             laid = padded[..., _columns(self.source, of_unit.device)]
         return laid.reshape(*laid.shape[:-1], 1, laid.shape[-1], *(1,) * (values.dim() - lead - 2))
+
+
+def _in(weight: Tensor, mask: Tensor | None) -> Tensor:
+    """Weights, zero where a connection is out."""
+    return weight.detach() if mask is None else torch.where(mask, weight.detach(), 0)
 
 
 @lru_cache(maxsize=256)
@@ -229,7 +236,8 @@ class Units:
     def incoming(self) -> Tensor:
         lead = self.alive.dim()
         norms = [
-            torch.linalg.vector_norm(each.weight.detach().flatten(lead), dim=-1) for each in self.around.feeders
+            torch.linalg.vector_norm(_in(each.weight, each.mask).flatten(lead), dim=-1)
+            for each in self.around.feeders
         ]
         if not norms:
             return torch.ones_like(self.tensors["age"], dtype=torch.float32)

@@ -148,7 +148,7 @@ class PlasticUnits(Plastic):
         return x if self.inputs else x.relu()
 
     def _observe(self, rows: Tensor) -> None:
-        rows = rows.to(torch.promote_types(self._dtype, torch.float32))
+        rows = rows.to(self._dtype)
         size = rows.abs() if self.inputs else rows
         if is_stacked(rows):
             tensors = self._tensors

@@ -52,7 +52,8 @@ class Wiring:
         self._neighbours: Mapping[str, Neighbours] = dict.fromkeys(self._units, Neighbours()) | found
         for name, module in self._units.items():
             if problem := module.unmet(_met(self._neighbours[name])):
-                remedy = self.note or "put an nn.Linear or a convolution of its own behind it"
+                side = "before" if Need.INCOMING.value in problem else "behind"
+                remedy = self.note or f"put an nn.Linear or a convolution of its own {side} it"
                 raise UsageError(f"{name}: {problem}; {remedy}")
 
     def units(
@@ -191,6 +192,7 @@ def _around(names: Neighbours, tensors: Tensors, moments: Moments, loss: Tensor 
             of(each.name, "weight"),
             each.source,
             tensors.get(f"{_mask(each.name)}.held"),
+            tensors.get(f"{_mask(each.name)}.connected"),
         )
         for each in names.listeners
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from hebbevo.knobs import Knob, Value
+from hebbevo.knobs import Knob, Value, listed
 
 
 class Need(Enum):
@@ -47,7 +47,7 @@ class Asked:
         return bool(value) if self.value is None else value == self.value
 
     def __str__(self) -> str:
-        return self.knob if self.value in (None, True) else f"{self.knob}={self.value}"
+        return self.knob if self.value in (None, True) else f"{self.knob}={listed([self.value])}"
 
 
 Needs = Mapping[Need, tuple[Asked, ...]]

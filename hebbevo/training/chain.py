@@ -226,6 +226,7 @@ class Chain(Nets):
             None if bias is None else bias.squeeze(1),
             tuple(each[place + 1][0].mT for each in moments),
             held=held(place + 1, "held"),
+            mask=held(place + 1, "connected"),
         )
         feeders = []
         if place != INPUTS:

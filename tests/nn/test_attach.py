@@ -5,573 +5,18 @@ from shutil import which
 
 import pytest
 import torch
-from scipy import stats
 from torch import nn
-from torch.func import functional_call, stack_module_state, vmap
-from torch.nn import functional as F  # noqa: N812
 
-from hebbevo.errors import UsageError
-from hebbevo.nn import Feeder, InputStamina, Listener, Neighbourhood, Stamina, attach, find_neighbours
-from hebbevo.nn.hebb_mask import HebbMask
-from hebbevo.nn.neighbours import connect
-from hebbevo.training.stack import Stack
+from hebbevo.nn import HebbMask, Stamina, attach
 
-NEVER = -1e9  # a threshold that nobody falls to
+NEVER = -1e9  # a threshold that no stamina falls to
 EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
 CALM = EAGER | dict(hebbian_threshold=NEVER)
 LIVELY = EAGER | dict(
     regrowth_rate=0.3, hebbian_threshold=0.8, grace=2, stamina_decay=0.5, max_deaths=0.5, rebirth="old"
 )
 SGD = dict(optimizer=torch.optim.SGD, lr=0.1, momentum=0.9)
-ADAM = dict(optimizer=torch.optim.Adam, lr=0.01, amsgrad=True)
 STILL = dict(optimizer=torch.optim.SGD, lr=0.0)
-
-
-class Training:
-    """A net, linear - units - linear, in an ordinary PyTorch training."""
-
-    def __init__(self, net, total_steps=0, *, optimizer, **settings):
-        self.net = net
-        self.before, self.units, self.behind = net
-        self.optimizer = optimizer(net.parameters(), **settings)
-        self.attachment = attach(net, self.optimizer, total_steps=total_steps)
-
-    def step(self, x=None):
-        self.optimizer.zero_grad()
-        self.net(torch.randn(16, 4) if x is None else x).square().mean().backward()
-        self.optimizer.step()
-
-    def moments(self, parameter):
-        return [entry for entry in self.optimizer.state[parameter].values() if entry.shape == parameter.shape]
-
-    def kill(self, *neurons):
-        """Let these die at the next event."""
-        self.units.gain[list(neurons)] = -2e9
-        self.units.reference.fill_(1.0)
-
-    def dead(self):
-        return torch.nonzero(~self.units.alive).flatten().tolist()
-
-
-def training(units, total_steps=0, *, optimizer, **settings):
-    """The units between 4 inputs and 3 outputs, always with the same initial weights."""
-    torch.manual_seed(5)
-    net = nn.Sequential(nn.Linear(4, units.num_neurons), units, nn.Linear(units.num_neurons, 3))
-    return Training(net, total_steps, optimizer=optimizer, **settings)
-
-
-def complaint(function, *args, **kwargs):
-    with pytest.raises(UsageError) as caught:
-        function(*args, **kwargs)
-    (line,) = str(caught.value).splitlines()
-    return line
-
-
-# returning neurons
-
-
-def reborn_beside_control(rebirth, optimizer):
-    """Two equal trainings after three steps; in the first, neurons 1 and 4 have just returned."""
-    pair = [
-        training(
-            Stamina(6, seed=2, rebirth=rebirth, regrowth_rate=rate, **CALM | dict(warmup=3)), **optimizer
-        )
-        for rate in (1.0, 0.0)
-    ]
-    for each in pair:
-        torch.manual_seed(6)
-        each.units.alive[[1, 4]] = False
-        with torch.no_grad():
-            each.before.bias.fill_(0.5)
-        batches = torch.randn(3, 16, 4)
-        for x in batches[:2]:
-            each.step(x)
-        for parameter in each.net.parameters():
-            for moment in each.moments(parameter):
-                moment.add_(1.0)
-        each.step(batches[2])
-    return pair
-
-
-@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
-@pytest.mark.parametrize("rebirth", ["auto", "fresh"])
-def test_a_neuron_returns_with_fresh_in_weights_silent_out_weights_and_no_bias(rebirth, optimizer):
-    one, control = reborn_beside_control(rebirth, optimizer)
-    born, others = [1, 4], [0, 2, 3, 5]
-    assert one.units.alive.all()
-    assert one.units.age[born].tolist() == [0, 0]
-    assert one.units.stamina[born].tolist() == [0, 0]
-
-    assert not torch.isclose(one.before.weight[born], control.before.weight[born]).any()
-    assert one.before.bias[born].tolist() == [0, 0]
-    assert torch.equal(one.behind.weight[:, born], torch.zeros(3, 2))
-
-    assert torch.equal(one.before.weight[others], control.before.weight[others])
-    assert torch.equal(one.before.bias[others], control.before.bias[others])
-    assert torch.equal(one.behind.weight[:, others], control.behind.weight[:, others])
-    assert torch.equal(one.behind.bias, control.behind.bias)
-
-
-@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
-@pytest.mark.parametrize("rebirth", ["fresh", "old"])
-def test_exactly_the_moments_of_returned_neurons_are_reset(rebirth, optimizer):
-    one, control = reborn_beside_control(rebirth, optimizer)
-    born = torch.tensor([False, True, False, False, True, False])
-    resets = {
-        one.before.weight: born[:, None],
-        one.before.bias: born,
-        one.behind.weight: born,
-        one.behind.bias: torch.tensor(False),
-    }
-    for parameter, twin in zip(one.net.parameters(), control.net.parameters(), strict=True):
-        assert len(one.moments(parameter)) == (1 if optimizer is SGD else 3)
-        for moment, kept in zip(one.moments(parameter), control.moments(twin), strict=True):
-            assert kept.all()
-            assert torch.equal(moment, kept * ~resets[parameter])
-
-
-def test_old_rebirth_keeps_all_weights():
-    one, control = reborn_beside_control("old", SGD)
-    assert one.units.alive.all()
-    for parameter, twin in zip(one.net.parameters(), control.net.parameters(), strict=True):
-        assert torch.equal(parameter, twin)
-
-
-def test_layers_without_bias_are_rewired_too():
-    net = nn.Sequential(
-        nn.Linear(4, 6, bias=False), Stamina(6, regrowth_rate=1.0, **CALM), nn.Linear(6, 3, bias=False)
-    )
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    net[1].alive[2] = False
-    net(torch.randn(5, 4)).sum().backward()
-    optimizer.step()
-    assert net[1].alive.all()
-    assert (net[2].weight == 0).all(0).tolist() == [False, False, True, False, False, False]
-
-
-def fresh_weights(seed, at_step=1):
-    units = Stamina(300, seed=seed, regrowth_rate=1.0, **CALM | dict(prune_period=at_step))
-    weight = torch.full((300, 400), 9.0)
-    around = Neighbourhood(
-        (Feeder(weight, None),), (), (Listener(torch.ones(2, 1, 300), None),), exclusive=True
-    )
-    units.connect(around)
-    units.alive.zero_()
-    for _ in range(at_step):
-        units(torch.zeros(1, 300))
-    units.restructure(around)
-    return weight
-
-
-def test_fresh_in_weights_are_uniform_with_the_variance_of_he_et_al():
-    weight = fresh_weights(seed=1).flatten() * (400 / 2) ** 0.5
-    assert stats.kstest(weight, "uniform", args=(-(3**0.5), 2 * 3**0.5)).pvalue > 1e-3
-    assert abs(float(weight.var()) - 1) < 5 * (0.8 / 120_000) ** 0.5
-
-
-def test_fresh_in_weights_follow_from_seed_and_step():
-    assert torch.equal(fresh_weights(seed=1), fresh_weights(seed=1))
-    assert not torch.isclose(fresh_weights(seed=1), fresh_weights(seed=2)).all(1).any()
-    assert not torch.isclose(fresh_weights(seed=1), fresh_weights(seed=1, at_step=2)).all(1).any()
-
-
-def test_neurons_that_die_do_not_return_at_the_same_event():
-    one = training(Stamina(6, regrowth_rate=1.0, **CALM), **STILL)
-    one.kill(0, 3)
-    one.step()
-    assert one.dead() == [0, 3]
-    one.step()
-    assert one.dead() == []
-
-
-def test_input_units_return_with_silent_out_weights():
-    net = nn.Sequential(InputStamina(4, regrowth_rate=1.0, **CALM), nn.Linear(4, 3))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    net[0].alive[2] = False
-    net(torch.randn(5, 4)).sum().backward()
-    optimizer.step()
-    assert net[0].alive.all()
-    assert (net[1].weight == 0).all(0).tolist() == [False, False, True, False]
-
-
-# returning channels
-
-
-def channels_beside_control(optimizer, rebirth="auto", memory_format=torch.contiguous_format):
-    """Two equal trainings of three steps; in the first net, channels 1 and 4 have just returned."""
-    pair = []
-    for rate in (1.0, 0.0):
-        torch.manual_seed(7)
-        units = Stamina(6, dim=1, seed=2, rebirth=rebirth, regrowth_rate=rate, **CALM | dict(prune_period=3))
-        net = nn.Sequential(
-            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), units, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)
-        ).to(memory_format=memory_format)
-        units.alive[[1, 4]] = False
-        with torch.no_grad():
-            for parameter in (net[0].bias, net[1].weight, net[1].bias):
-                parameter.add_(torch.rand(6) + 0.5)
-        kind = dict(optimizer)
-        steps = kind.pop("optimizer")(net.parameters(), **kind)
-        attach(net, steps)
-        for step in range(3):
-            if step == 2:
-                for state in steps.state.values():
-                    for entry in state.values():
-                        if torch.is_tensor(entry) and entry.dim():
-                            entry.add_(1.0)
-            steps.zero_grad()
-            net(torch.randn(8, 3, 6, 6)).square().mean().backward()
-            steps.step()
-        pair.append((net, steps))
-    return pair
-
-
-BORN = torch.tensor([False, True, False, False, True, False])
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
-def test_a_channel_returns_fresh_with_a_plain_norm_and_silent(optimizer, memory_format):
-    (net, _), (control, _) = channels_beside_control(optimizer, memory_format=memory_format)
-    conv, norm, units, _, _, linear = net
-    assert units.alive.all()
-    assert not torch.isclose(conv.weight[BORN], control[0].weight[BORN]).any()
-    bound = (6 / 27) ** 0.5
-    assert conv.weight[BORN].abs().max() < bound
-    assert conv.weight[BORN].abs().max() > 0.9 * bound
-    fresh = {conv.bias: 0, norm.weight: 1, norm.bias: 0, norm.running_mean: 0, norm.running_var: 1}
-    assert all(tensor[BORN].tolist() == [value] * 2 for tensor, value in fresh.items())
-    from_born = BORN.repeat_interleave(4)
-    assert not linear.weight[:, from_born].any()
-
-    for tensor, twin in (
-        (conv.weight, control[0].weight), (conv.bias, control[0].bias), (norm.weight, control[1].weight),
-        (norm.bias, control[1].bias), (norm.running_mean, control[1].running_mean),
-        (norm.running_var, control[1].running_var),
-    ):  # fmt: skip
-        assert torch.equal(tensor[~BORN], twin[~BORN])
-    assert torch.equal(linear.weight[:, ~from_born], control[5].weight[:, ~from_born])
-    assert torch.equal(linear.bias, control[5].bias)
-
-
-@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=["sgd", "adam"])
-@pytest.mark.parametrize("rebirth", ["fresh", "old"])
-def test_exactly_the_moments_of_returned_channels_are_reset(rebirth, optimizer):
-    (net, steps), (control, control_steps) = channels_beside_control(optimizer, rebirth)
-    conv, norm, _, _, _, linear = net
-    resets = {
-        conv.weight: BORN[:, None, None, None],
-        conv.bias: BORN,
-        norm.weight: BORN,
-        norm.bias: BORN,
-        linear.weight: BORN.repeat_interleave(4),
-        linear.bias: torch.tensor(False),
-    }
-    for parameter, twin in zip(net.parameters(), control.parameters(), strict=True):
-        pairs = [
-            (steps.state[parameter][key], kept)
-            for key, kept in control_steps.state[twin].items()
-            if kept.shape == twin.shape
-        ]
-        assert len(pairs) == (1 if optimizer is SGD else 3)
-        for moment, kept in pairs:
-            assert kept.all()
-            assert torch.equal(moment, kept * ~resets[parameter])
-
-
-def test_old_rebirth_keeps_a_channels_weights_and_its_norm():
-    (net, _), (control, _) = channels_beside_control(ADAM, "old")
-    assert net[2].alive.all()
-    for (name, tensor), twin in zip(net.state_dict().items(), control.state_dict().values(), strict=True):
-        if not name.startswith("2."):
-            assert torch.equal(tensor, twin), name
-
-
-@pytest.mark.parametrize("groups", [1, 2, 20])
-def test_fresh_weights_of_a_channel_have_the_variance_of_its_own_inputs(groups):
-    net = nn.Sequential(
-        nn.Conv2d(20, 400, (3, 5), groups=groups), Stamina(400, dim=1, regrowth_rate=1.0, **CALM), Mean(),
-        nn.Linear(400, 2),
-    )  # fmt: skip
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    net[1].alive.zero_()
-    net(torch.randn(2, 20, 5, 5)).sum().backward()
-    optimizer.step()
-    weight = net[0].weight.detach().flatten() * (20 / groups * 15 / 2) ** 0.5
-    assert stats.kstest(weight, "uniform", args=(-(3**0.5), 2 * 3**0.5)).pvalue > 1e-3
-    assert abs(float(weight.var()) - 1) < 5 * (0.8 / len(weight)) ** 0.5
-
-
-def test_layers_that_feed_together_draw_different_weights():
-    class Sum(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.one, self.other = nn.Conv1d(3, 6, 3, padding=1), nn.Conv1d(3, 6, 3, padding=1)
-            self.units = Stamina(6, dim=1, regrowth_rate=1.0, **CALM)
-            self.behind = nn.Conv1d(6, 2, 1)
-
-        def forward(self, x):
-            return self.behind(self.units(self.one(x) + self.other(x)))
-
-    net = Sum()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    net.units.alive[1:] = False
-    before = copy.deepcopy(net.state_dict())
-    net(torch.randn(2, 3, 5)).sum().backward()
-    optimizer.step()
-    for layer, name in ((net.one, "one"), (net.other, "other")):
-        assert torch.equal(layer.weight[0], before[f"{name}.weight"][0])
-        assert not torch.isclose(layer.weight[1:], before[f"{name}.weight"][1:]).any()
-        assert not layer.bias[1:].any()
-    assert not torch.isclose(net.one.weight[1:], net.other.weight[1:]).any()
-
-
-def test_stacked_channels_are_rewired_as_alone():
-    nets, stack_of = [], []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        knobs = LIVELY | dict(rebirth="fresh", handover=True, activity="contribution", hebbian_threshold=0.5)
-        net = nn.Sequential(
-            nn.Conv2d(2, 12, 3), nn.BatchNorm2d(12), Stamina(12, dim=1, seed=seed, **knobs), nn.MaxPool2d(2),
-            nn.Conv2d(12, 12, 2), Stamina(12, dim=1, seed=seed + 5, **knobs), nn.Flatten(), nn.Linear(12, 3),
-        )  # fmt: skip
-        nets.append(net)
-        stack_of.append(copy.deepcopy(net))
-    stack, neighbours = Stack(stack_of, torch.device("cpu")), find_neighbours(nets[0])
-
-    def rewire(net, loss):
-        for name, around in neighbours.items():
-            net.get_submodule(name).restructure(around.around(net, 12, {}, loss))
-        return loss
-
-    with torch.no_grad():
-        stack.call(lambda net: [connect(net, neighbours, 0), torch.zeros(())][1])
-        for net in nets:
-            connect(net, neighbours, 0)
-        patterns = set()
-        for x in torch.randn(25, 8, 2, 6, 6):
-            stack.call(lambda net, x=x: net(x), training=True)
-            stack.call(rewire, torch.zeros(2), stacked=True)
-            for net in nets:
-                net(x)
-                rewire(net, torch.zeros(()))
-            for name, value in stack.state.items():
-                alone = torch.stack([net.state_dict()[name] for net in nets])
-                torch.testing.assert_close(value.detach(), alone, rtol=1e-4, atol=1e-5, msg=name)
-            patterns.add(tuple(stack.state["2.alive"].flatten().tolist()))
-    assert len(patterns) > 15
-
-
-class Step(nn.Module):
-    """One step of units that are attached by hand, as a module, so that it can be stacked."""
-
-    def __init__(self, units):
-        super().__init__()
-        self.units = units
-        units.attached = True
-
-    def forward(self, hidden):
-        self.units(hidden)
-        out_weight = torch.zeros(3, 1, 12) + self.units.gain  # stacked like the units
-        self.units.restructure(Neighbourhood(listeners=(Listener(out_weight, None),)))
-        return self.units.alive
-
-
-def test_alone_attached_and_stacked_the_same_neurons_die_and_return():
-    torch.manual_seed(5)
-    alone = nn.Sequential(nn.Linear(4, 12), Stamina(12, seed=9, **LIVELY), nn.Linear(12, 3))
-    attached = training(Stamina(12, seed=9, **LIVELY), **STILL)
-    layers = [Stamina(12, seed=seed, **LIVELY) for seed in (8, 9)]
-    _, buffers = stack_module_state(layers)
-    stacked = {f"units.{name}": value for name, value in buffers.items()}
-    step = Step(layers[0])
-    patterns = set()
-    for x in torch.randn(30, 16, 4):
-        alone(x)
-        attached.step(x)
-        hidden = attached.before(x).detach()
-        vmap(lambda state, hidden=hidden: functional_call(step, state, (hidden,)))(stacked)
-        assert torch.equal(alone[1].alive, attached.units.alive)
-        assert torch.equal(alone[1].alive, stacked["units.alive"][1])
-        patterns.add(tuple(attached.units.alive.tolist()))
-    assert len(patterns) > 20
-
-
-# handover
-
-
-def test_a_constant_neuron_dies_without_changing_what_the_net_computes():
-    one = training(Stamina(6, handover=True, **CALM | dict(warmup=4)), **STILL)
-    with torch.no_grad():
-        one.before.weight[2] = 0.0
-        one.before.bias[2] = 1.7
-    fresh = torch.randn(50, 4)
-    before = one.net.eval()(fresh)
-    one.net.train()
-    for _ in range(3):
-        one.step()
-    one.kill(2)
-    heard = one.behind.weight[:, 2].clone()
-    one.step()
-    assert one.dead() == [2]
-    torch.testing.assert_close(one.net.eval()(fresh), before, rtol=0, atol=2e-6)
-    assert not torch.allclose(before, before - 1.7 * heard, atol=0.1)
-
-
-def test_the_next_bias_receives_the_running_mean_output_of_the_dying():
-    one = training(Stamina(6, handover=True, **CALM | dict(warmup=7)), **STILL)
-    bias = one.behind.bias.clone()
-    means = []
-    for step in range(7):
-        x = torch.randn(16, 4)
-        means.append(F.relu(one.before(x)).mean(0))
-        if step == 6:
-            one.kill(1, 5)
-        heard = one.behind.weight.clone()
-        one.step(x)
-    assert one.dead() == [1, 5]
-    weights = [0.9**age for age in range(7)][::-1]
-    mean = sum(w * m for w, m in zip(weights, means, strict=True)) / sum(weights)
-    expected = bias + heard[:, 1] * mean[1] + heard[:, 5] * mean[5]
-    torch.testing.assert_close(one.behind.bias, expected)
-
-
-def test_what_a_neuron_put_out_before_its_return_is_not_handed_over():
-    one = training(Stamina(6, handover=True, regrowth_rate=1.0, rebirth="old", **CALM), **STILL)
-    one.step()
-    one.kill(3)
-    one.step()
-    one.step()  # returns
-    bias = one.behind.bias.clone()
-    x = torch.randn(16, 4)
-    one.kill(3)
-    one.step(x)
-    assert one.dead() == [3]
-    expected = bias + one.behind.weight[:, 3] * F.relu(one.before(x))[:, 3].mean()
-    torch.testing.assert_close(one.behind.bias, expected)
-
-
-def test_without_handover_the_next_bias_stays():
-    one = training(Stamina(6, **CALM), **STILL)
-    bias = one.behind.bias.clone()
-    one.kill(1)
-    one.step()
-    assert one.dead() == [1]
-    assert torch.equal(one.behind.bias, bias)
-
-
-class Layers(nn.Module):
-    """A convolution, 6 channels of which the third is constant, and ``behind``."""
-
-    def __init__(self, *behind, **knobs):
-        super().__init__()
-        self.before = nn.Conv2d(3, 6, 3)
-        with torch.no_grad():
-            self.before.weight[2] = 0.0
-            self.before.bias[2] = 1.7
-        self.units = Stamina(6, dim=1, handover=True, **CALM | dict(warmup=4) | knobs)
-        self.behind = nn.Sequential(*behind)
-
-    def forward(self, x):
-        return self.behind(self.units(self.before(x)))
-
-
-class Mean(nn.Module):
-    def forward(self, x):
-        return x.mean((2, 3))
-
-
-class TwoHeads(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.one, self.other = nn.Conv2d(6, 3, 2), nn.Linear(6, 3)
-
-    def forward(self, h):
-        return self.one(h).mean((2, 3)) + self.other(h.mean((2, 3)))
-
-
-@pytest.mark.parametrize(
-    "behind",
-    [
-        [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(24, 3)],
-        [nn.AvgPool2d(2), nn.Dropout(), nn.Flatten(), nn.Linear(24, 3)],
-        [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)],
-        [Mean(), nn.Linear(6, 3)],
-        [nn.Conv2d(6, 8, 3)],
-        [nn.MaxPool2d(2, stride=1), nn.Conv2d(6, 9, 3, groups=3)],
-        [nn.Conv2d(6, 12, (3, 2), groups=6)],
-        [nn.Conv2d(6, 8, 3, padding=1, padding_mode="replicate")],
-        [TwoHeads()],
-    ],
-    ids=["max", "avg", "adaptive", "mean", "conv", "grouped", "depthwise", "replicate", "two listeners"],
-)
-def test_a_constant_channel_dies_without_changing_what_the_net_computes(behind):
-    net = Layers(*behind)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    fresh = torch.randn(20, 3, 6, 6)
-    before = net.eval()(fresh)
-    net.train()
-    for _ in range(4):
-        net.units.gain[2] = -2e9
-        net.units.reference.fill_(1.0)
-        net(torch.randn(8, 3, 6, 6)).sum().backward()
-        optimizer.step()
-    assert net.units.alive.tolist() == [True, True, False, True, True, True]
-    torch.testing.assert_close(net.eval()(fresh), before, rtol=0, atol=1e-5)
-    net.units.alive[3] = False  # another one would be missed
-    assert not torch.allclose(net(fresh), before, rtol=0, atol=1e-3)
-
-
-# contribution
-
-
-def test_contribution_counts_the_weights_to_all_who_listen():
-    net = nn.Sequential(nn.Conv2d(3, 6, 3), Stamina(6, dim=1, activity="contribution", **CALM), TwoHeads())
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    attach(net, optimizer)
-    for _ in range(3):
-        to_one, to_other = net[2].one.weight.detach(), net[2].other.weight.detach()
-        squares = to_one.square().sum((0, 2, 3)) + to_other.square().sum(0)
-        torch.testing.assert_close(net[1].outgoing, squares.sqrt())
-        optimizer.zero_grad()
-        net(torch.randn(8, 3, 6, 6)).square().sum().backward()
-        optimizer.step()
-
-
-@pytest.mark.parametrize("classify", [False, True])
-def test_contribution_kills_noise_inputs_before_informative_ones(classify):
-    net = nn.Sequential(
-        InputStamina(6, activity="contribution", hebbian_threshold=0.3, warmup=150, max_deaths=1.0),
-        nn.Linear(6, 2),
-    )
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
-    attach(net, optimizer)
-    for _ in range(200):
-        x = torch.randn(64, 6)
-        score = x[:, 0] - 2 * x[:, 2] + 1.5 * x[:, 5]
-        out = net(x)
-        loss = (
-            F.cross_entropy(out, (score > 0).long())
-            if classify
-            else F.mse_loss(out, torch.stack([score, -score], 1))
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert net[0].alive.tolist() == [True, False, True, False, False, True]
-
-
-def test_contribution_follows_the_outgoing_weights():
-    one = training(Stamina(6, activity="contribution", **CALM | dict(prune_period=3)), **SGD)
-    torch.testing.assert_close(one.units.outgoing, one.behind.weight.norm(dim=0))
-    for _ in range(3):
-        one.step()
-    torch.testing.assert_close(one.units.outgoing, one.behind.weight.norm(dim=0))
 
 
 # settling
@@ -593,13 +38,13 @@ SETTLING = [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]
 
 
 @pytest.mark.parametrize("lr", [0.001, torch.tensor(0.001)], ids=["number", "tensor"])
-def test_settling_brings_the_learning_rate_to_zero_and_gives_it_back_after_each_step(lr):
+def test_settling_brings_the_learning_rate_to_zero_and_gives_it_back_after_each_step(lr, training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=lr)
     assert rates_used(one, 10) == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
     assert float(one.optimizer.param_groups[0]["lr"]) == pytest.approx(0.001)
 
 
-def test_a_training_that_runs_on_after_settling_is_warned_once_and_stays_at_rate_zero():
+def test_a_training_that_runs_on_after_settling_is_warned_once_and_stays_at_rate_zero(training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     rates_used(one, 10)
     with pytest.warns(UserWarning) as caught:
@@ -613,7 +58,7 @@ def test_a_training_that_runs_on_after_settling_is_warned_once_and_stays_at_rate
     assert one.optimizer.param_groups[0]["lr"] == 0.001
 
 
-def test_settling_works_under_a_scheduler():
+def test_settling_works_under_a_scheduler(training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(one.optimizer, gamma=0.9)
     rates = []
@@ -624,7 +69,7 @@ def test_settling_works_under_a_scheduler():
     assert one.optimizer.param_groups[0]["lr"] == pytest.approx(0.001 * 0.9**10)
 
 
-def test_a_resumed_training_settles_where_it_was():
+def test_a_resumed_training_settles_where_it_was(training):
     first = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     rates_used(first, 7)
     second = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
@@ -654,12 +99,12 @@ def with_closures(one, how):
     [lambda optimizer, closure: optimizer.step(closure), lambda o, closure: o.step(closure=closure)],
     ids=["position", "keyword"],
 )
-def test_with_a_closure_settling_slows_the_same_steps_as_without(how):
+def test_with_a_closure_settling_slows_the_same_steps_as_without(how, training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     assert with_closures(one, how) == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
 
 
-def test_where_a_closure_raises_the_learning_rate_is_given_back_at_once():
+def test_where_a_closure_raises_the_learning_rate_is_given_back_at_once(training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     rates_used(one, 7)
 
@@ -673,7 +118,7 @@ def test_where_a_closure_raises_the_learning_rate_is_given_back_at_once():
     assert rates_used(one, 3) == pytest.approx([0.001 * factor for factor in SETTLING[7:]], abs=1e-6)
 
 
-def test_where_a_step_fails_without_a_closure_the_next_ones_have_their_learning_rates():
+def test_where_a_step_fails_without_a_closure_the_next_ones_have_their_learning_rates(training):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     rates_used(one, 6)
 
@@ -704,7 +149,7 @@ def test_two_models_of_one_optimizer_settle_and_the_learning_rate_is_given_back(
 
 
 @pytest.mark.parametrize("settle", [0.0, 0.4])
-def test_nobody_dies_or_returns_while_settling(settle):
+def test_no_unit_dies_or_returns_while_settling(settle, training):
     units = Stamina(
         40, settle=settle, **EAGER | dict(regrowth_rate=0.3, hebbian_threshold=1.0, min_neurons=4)
     )
@@ -720,7 +165,7 @@ def test_nobody_dies_or_returns_while_settling(settle):
 # growth
 
 
-def growing(losses, **knobs):
+def growing(training, losses, **knobs):
     """Neurons alive after each step of a layer of 8 that starts with a quarter of them."""
     one = training(Stamina(8, initial_neurons=0.25, growth_rate=1.0, **CALM | knobs), **STILL)
     alive = []
@@ -732,55 +177,23 @@ def growing(losses, **knobs):
     return alive
 
 
-def test_a_layer_grows_after_patience_events_without_a_lower_loss():
-    assert growing([1.0] * 5, patience=1) == [2, 8, 8, 8, 8]
-    assert growing([1.0] * 5, patience=3) == [2, 2, 2, 8, 8]
-    assert growing([1.0] * 8, patience=2, prune_period=2) == [2, 2, 2, 2, 2, 8, 8, 8]
+def test_a_layer_grows_after_patience_events_without_a_lower_loss(training):
+    assert growing(training, [1.0] * 5, patience=1) == [2, 8, 8, 8, 8]
+    assert growing(training, [1.0] * 5, patience=3) == [2, 2, 2, 8, 8]
+    assert growing(training, [1.0] * 8, patience=2, prune_period=2) == [2, 2, 2, 2, 2, 8, 8, 8]
 
 
-def test_a_layer_does_not_grow_while_the_loss_falls():
-    assert growing([10.0 - step for step in range(8)], patience=1) == [2] * 8
-    assert growing([5.0, 5.0, 4.0, 4.0, 3.0, 3.0], patience=2) == [2] * 6
+def test_a_layer_does_not_grow_while_the_loss_falls(training):
+    assert growing(training, [10.0 - step for step in range(8)], patience=1) == [2] * 8
+    assert growing(training, [5.0, 5.0, 4.0, 4.0, 3.0, 3.0], patience=2) == [2] * 6
 
 
-def test_a_loss_may_be_a_number_or_a_tensor_of_any_kind():
+def test_a_loss_may_be_a_number_or_a_tensor_of_any_kind(training):
     losses = [2, torch.tensor(2.0, dtype=torch.float64, requires_grad=True), torch.tensor(2), 2.0]
-    assert growing(losses, patience=3) == [2, 2, 2, 8]
+    assert growing(training, losses, patience=3) == [2, 2, 2, 8]
 
 
-def between_layers(loss=None):
-    """The neighbourhood of 8 units between 4 inputs and 3 outputs."""
-    feeder = Feeder(torch.ones(8, 4), torch.zeros(8))
-    listener = Listener(torch.ones(3, 1, 8), torch.zeros(3))
-    return Neighbourhood((feeder,), (), (listener,), exclusive=True, loss=loss)
-
-
-def test_where_nobody_observes_the_loss_no_neuron_joins():
-    units = Stamina(8, initial_neurons=0.25, growth_rate=1.0, patience=1, **CALM)
-    around = between_layers()
-    units.connect(around)
-    for _ in range(5):
-        units(torch.randn(16, 8))
-        units.restructure(around)
-    assert units.alive.sum() == 2
-
-
-def test_restructuring_changes_nothing_between_the_events():
-    units = Stamina(8, initial_neurons=0.25, growth_rate=1.0, patience=1, **CALM | dict(prune_period=2))
-    around = between_layers(torch.tensor(1.0))
-    units.connect(around)
-    units(torch.randn(16, 8))
-    before = copy.deepcopy((units.state_dict(), around))
-    units.restructure(around)
-    assert all(torch.equal(before[0][name], value) for name, value in units.state_dict().items())
-    for old, new in zip(
-        before[1].feeders + before[1].listeners, around.feeders + around.listeners, strict=True
-    ):
-        assert torch.equal(old.weight, new.weight)
-        assert torch.equal(old.bias, new.bias)
-
-
-def test_neurons_that_join_are_silent_at_first():
+def test_neurons_that_join_are_silent_at_first(training):
     one = training(Stamina(8, initial_neurons=0.25, growth_rate=1.0, patience=1, **CALM), **STILL)
     assert one.dead() == [2, 3, 4, 5, 6, 7]
     one.attachment.observe(1.0)
@@ -797,11 +210,11 @@ def test_neurons_that_join_are_silent_at_first():
 
 
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_an_attached_net_can_be_copied_and_attached_anew(twin):
+def test_an_attached_net_can_be_copied_and_attached_anew(twin, training):
     one = training(Stamina(12, seed=9, **LIVELY | dict(activity="contribution", rebirth="fresh")), **SGD)
     for _ in range(5):
         one.step()
-    other = Training(twin(one.net), **SGD)
+    other = type(one)(twin(one.net), **SGD)
     other.optimizer.load_state_dict(copy.deepcopy(one.optimizer.state_dict()))
     before = one.units.alive.clone()
     for x in torch.randn(10, 16, 4):
@@ -813,7 +226,7 @@ def test_an_attached_net_can_be_copied_and_attached_anew(twin):
 
 
 @pytest.mark.parametrize("twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_copy_of_an_attached_net_works_as_if_never_attached(twin):
+def test_a_copy_of_an_attached_net_works_as_if_never_attached(twin, training, complaint):
     one = training(Stamina(6, regrowth_rate=1.0, **CALM), **STILL)
     other = twin(one.net)
     other[1].gain[2] = -2e9
@@ -825,11 +238,12 @@ def test_a_copy_of_an_attached_net_works_as_if_never_attached(twin):
     assert dead == [[2], []]
     needy = twin(training(Stamina(6, rebirth="fresh"), **STILL).net)
     assert complaint(needy, torch.randn(16, 4)) == (
-        "Stamina: rebirth=fresh needs the layers around it; call hebbevo.nn.attach(model, optimizer)"
+        "Stamina: rebirth=fresh needs more than the module alone; "
+        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
     )
 
 
-def test_detached_units_keep_their_mask_and_stop_changing():
+def test_detached_units_keep_their_mask_and_stop_changing(training):
     one = training(Stamina(6, settle=0.9, **EAGER), total_steps=100, **SGD)
     one.units.alive[2] = False
     one.attachment.detach()
@@ -842,8 +256,8 @@ def test_detached_units_keep_their_mask_and_stop_changing():
 # attaching again
 
 
-def attached(times):
-    """Who is alive, and the learning rate, in each of ten steps of a net attached ``times`` times."""
+def attached(training, times):
+    """The living units, and the learning rate, in each of ten steps of a net attached ``times`` times."""
     units = Stamina(40, seed=9, settle=0.5, **EAGER | dict(max_deaths=0.05, hebbian_threshold=1.0))
     one = training(units, total_steps=10, optimizer=torch.optim.SGD, lr=0.001)
     for _ in range(times - 1):
@@ -855,14 +269,14 @@ def attached(times):
     return alive, rates
 
 
-def test_attaching_again_doubles_no_deaths_and_slows_no_learning_rate_twice():
-    (once, rates), (again, their_rates) = attached(1), attached(3)
+def test_attaching_again_doubles_no_deaths_and_slows_no_learning_rate_twice(training):
+    (once, rates), (again, their_rates) = attached(training, 1), attached(training, 3)
     assert [sum(each) for each in once[:3]] == [38, 37, 36]
     assert again == once
     assert their_rates == rates == pytest.approx([0.001 * factor for factor in SETTLING], abs=1e-6)
 
 
-def test_the_attachment_made_last_is_the_one_that_works():
+def test_the_attachment_made_last_is_the_one_that_works(training):
     one = training(Stamina(6, **CALM), **STILL)
     attach(one.net, one.optimizer).detach()
     one.kill(2)
@@ -870,7 +284,7 @@ def test_the_attachment_made_last_is_the_one_that_works():
     assert one.dead() == []
 
 
-def test_a_refused_attachment_leaves_the_one_before_in_place():
+def test_a_refused_attachment_leaves_the_one_before_in_place(training, complaint):
     one = training(Stamina(6, **CALM), **STILL)
     one.units.configure(settle=0.5)
     complaint(attach, one.net, one.optimizer)
@@ -879,7 +293,7 @@ def test_a_refused_attachment_leaves_the_one_before_in_place():
     assert one.dead() == [2]
 
 
-def test_attaching_a_second_model_to_an_optimizer_leaves_the_first_attached():
+def test_attaching_a_second_model_to_an_optimizer_leaves_the_first_attached(training):
     one = training(Stamina(6, **CALM), **STILL)
     other = nn.Sequential(nn.Linear(4, 6), Stamina(6, **CALM), nn.Linear(6, 3))
     one.optimizer.add_param_group(dict(params=list(other.parameters())))
@@ -889,7 +303,7 @@ def test_attaching_a_second_model_to_an_optimizer_leaves_the_first_attached():
     assert one.dead() == [2]
 
 
-def test_a_second_training_may_go_on_where_the_first_has_ended():
+def test_a_second_training_may_go_on_where_the_first_has_ended(training, complaint):
     one = training(Stamina(6, settle=0.5, **CALM), total_steps=4, **STILL)
     for _ in range(4):
         one.step()
@@ -905,7 +319,7 @@ def test_a_second_training_may_go_on_where_the_first_has_ended():
 # steps of the optimizer that are rarer than those of the model
 
 
-def test_an_event_between_the_steps_of_the_optimizer_comes_with_the_next_of_them():
+def test_an_event_between_the_steps_of_the_optimizer_comes_with_the_next_of_them(training):
     one = training(Stamina(6, **CALM | dict(prune_period=3)), **STILL)
     dead = []
     for batches in (1, 3, 1, 3):  # gradients are accumulated
@@ -918,7 +332,7 @@ def test_an_event_between_the_steps_of_the_optimizer_comes_with_the_next_of_them
     assert dead == [[], [0, 1], [0, 1], [0, 1, 2, 3]]
 
 
-def test_a_step_that_a_scaler_leaves_out_delays_the_event_and_does_not_lose_it():
+def test_a_step_that_a_scaler_leaves_out_delays_the_event_and_does_not_lose_it(training):
     one = training(Stamina(6, **CALM | dict(prune_period=2)), **STILL)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     dead = []
@@ -934,7 +348,7 @@ def test_a_step_that_a_scaler_leaves_out_delays_the_event_and_does_not_lose_it()
     assert dead == [[], [], [2]]
 
 
-def test_a_second_step_of_the_optimizer_after_the_same_forward_step_is_no_second_event():
+def test_a_second_step_of_the_optimizer_after_the_same_forward_step_is_no_second_event(training):
     one = training(Stamina(6, **CALM | dict(max_deaths=0.2)), **STILL)
     one.kill(2, 3)
     one.step()
@@ -943,7 +357,7 @@ def test_a_second_step_of_the_optimizer_after_the_same_forward_step_is_no_second
 
 
 @pytest.mark.parametrize("trained", [0, 9], ids=["at first", "in the middle"])
-def test_where_a_checkpoint_is_loaded_no_event_comes_between_those_that_were_due(trained):
+def test_where_a_checkpoint_is_loaded_no_event_comes_between_those_that_were_due(trained, training):
     one = training(Stamina(6, **CALM | dict(prune_period=5)), **STILL)
     for _ in range(trained):
         one.step()
@@ -985,7 +399,7 @@ def test_the_moments_are_collected_only_where_a_unit_is_due_and_once_for_all():
     assert times == [0, 0, 1, 1, 1, 2]
 
 
-# models in what others make of them
+# models inside a wrapper
 
 
 class Fabric(nn.Module):
@@ -1030,7 +444,7 @@ def test_a_wrapped_model_is_attached_as_the_model_itself(wrapper):
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="PyTorch is built without it")
 @pytest.mark.parametrize("within", [lambda net: net, Fabric], ids=["alone", "Fabric"])
-def test_a_distributed_model_is_refused(within):
+def test_a_distributed_model_is_refused(within, complaint):
     net = nn.Sequential(nn.Linear(4, 6), Stamina(6), nn.Linear(6, 3))
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
     try:
@@ -1056,21 +470,21 @@ def test_a_distributed_model_is_refused(within):
         dict(growth_rate=0.5),
     ],
 )
-def test_attached_units_take_what_they_refuse_alone(knobs):
+def test_attached_units_take_what_they_refuse_alone(knobs, training):
     one = training(Stamina(6, **knobs), total_steps=10, **SGD)
     one.attachment.observe(1.0)
     one.step()
     assert one.units.steps == 1
 
 
-def test_a_model_without_a_plastic_module_is_refused():
+def test_a_model_without_a_plastic_module_is_refused(complaint):
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
     assert complaint(attach, net, torch.optim.SGD(net.parameters())) == (
         "attach: the model has no plastic module; put a Stamina or a HebbMask into it"
     )
 
 
-def test_an_optimizer_of_another_model_is_refused():
+def test_an_optimizer_of_another_model_is_refused(complaint):
     net = nn.Sequential(nn.Linear(4, 6), Stamina(6), nn.Linear(6, 3))
     assert complaint(attach, net, torch.optim.SGD(copy.deepcopy(net).parameters())) == (
         "attach: the optimizer has none of the model's parameters; make it of model.parameters()"
@@ -1082,13 +496,13 @@ def test_an_optimizer_of_a_part_of_the_model_is_taken():
     attach(net, torch.optim.SGD(net[2].parameters()))
 
 
-def test_settling_without_the_training_length_is_refused():
+def test_settling_without_the_training_length_is_refused(training, complaint):
     assert complaint(training, Stamina(6, settle=0.5), **SGD) == (
         "attach: settle needs the training's length; give attach(..., total_steps=N)"
     )
 
 
-def test_growth_without_an_observed_loss_is_refused_and_the_learning_rate_given_back():
+def test_growth_without_an_observed_loss_is_refused_and_the_learning_rate_given_back(training, complaint):
     one = training(Stamina(6, growth_rate=0.5, settle=0.5), total_steps=2, **SGD)
     one.units.steps.fill_(1)
     one.net(torch.randn(2, 4)).sum().backward()
@@ -1098,22 +512,24 @@ def test_growth_without_an_observed_loss_is_refused_and_the_learning_rate_given_
     assert one.optimizer.param_groups[0]["lr"] == 0.1
 
 
-HEARD = "activity=contribution needs a layer that listens to it, and none is found"
-HANDED = "handover needs a layer that listens to it directly and has a bias, and none is found"
-FRESH = "rebirth=fresh needs listeners by which nobody else is heard, and none is found"
+READ = "activity=contribution needs a layer that reads the units, and none is found"
+FOLDED = "handover needs a layer that reads the units directly and has a bias, and none is found"
+FRESH = (
+    "rebirth=fresh needs layers that read these units by weights which nothing else uses, and none is found"
+)
 REMEDY = "put an nn.Linear or a convolution of its own behind it"
 
 
 @pytest.mark.parametrize(
     ("knobs", "problem"),
     [
-        (dict(activity="contribution"), HEARD),
-        (dict(handover=True), HANDED),
+        (dict(activity="contribution"), READ),
+        (dict(handover=True), FOLDED),
         (dict(rebirth="fresh"), FRESH),
-        (dict(rebirth="fresh", handover=True), f"{HANDED}, {FRESH}"),
+        (dict(rebirth="fresh", handover=True), f"{FOLDED}, {FRESH}"),
     ],
 )
-def test_what_needs_a_listener_is_refused_where_none_is_found(knobs, problem):
+def test_what_needs_a_listener_is_refused_where_none_is_found(knobs, problem, complaint):
     net = nn.Sequential(nn.Linear(4, 3), Stamina(3, **knobs))
     assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"1: {problem}; {REMEDY}"
 
@@ -1124,45 +540,85 @@ def test_what_needs_a_listener_is_refused_where_none_is_found(knobs, problem):
         [nn.BatchNorm1d(3), nn.Linear(3, 2)],
         [nn.Tanh(), nn.Linear(3, 2)],
         [nn.Linear(3, 2, bias=False)],
-        [HebbMask(nn.Linear(3, 2), ["weight"])],
         [nn.Linear(3, 2).requires_grad_(False)],
     ],
-    ids=["norm", "tanh", "no bias", "mask", "frozen"],
+    ids=["norm", "tanh", "no bias", "frozen"],
 )
-def test_handover_is_refused_where_no_bias_can_take_a_mean_output(behind):
+def test_handover_is_refused_where_no_bias_can_take_a_mean_output(behind, complaint):
     net = nn.Sequential(nn.Linear(4, 3), Stamina(3, handover=True), *behind)
-    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"1: {HANDED}; {REMEDY}"
+    assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"1: {FOLDED}; {REMEDY}"
 
 
-def test_fresh_in_weights_are_refused_where_others_are_heard_through_the_listeners():
+class Beside(nn.Module):
+    """Linear layers on both sides of 6 units, of which some also are somewhere else."""
+
+    def __init__(self, feeder, listener, knobs):
+        super().__init__()
+        self.feeder, self.units, self.listener = nn.Linear(6, 6), Stamina(6, **CALM | knobs), nn.Linear(6, 6)
+        self.feeder.requires_grad_(feeder != "frozen")
+        self.listener.requires_grad_(listener != "frozen")
+        self.shared = (feeder == "shared", listener == "shared")
+
+    def forward(self, x):
+        y = self.listener(self.units(self.feeder(x)))
+        y = y + self.feeder(x) if self.shared[0] else y
+        return y + self.listener(x) if self.shared[1] else y
+
+
+def beside(feeder="", listener="", **knobs):
+    return Beside(feeder, listener, knobs)
+
+
+class Residual(nn.Module):
+    """A stream of 16 channels through two blocks."""
+
+    def __init__(self, **outer):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 5)
+        for name in ("first", "second"):
+            block = nn.ModuleDict(
+                {
+                    "conv1": nn.Conv2d(16, 16, 3, padding=1), "inner": Stamina(16, dim=1, **CALM),
+                    "conv2": nn.Conv2d(16, 16, 3, padding=1), "outer": Stamina(16, dim=1, **CALM | outer),
+                }
+            )  # fmt: skip
+            self.add_module(name, block)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in (self.first, self.second):
+            x = block["outer"](block["conv2"](block["inner"](block["conv1"](x))) + x)
+        return self.head(x.mean((2, 3)))
+
+
+def test_fresh_incoming_weights_are_refused_where_the_listeners_are_not_the_units_own(complaint):
     for net, name in (
-        (Residual(outer=dict(rebirth="fresh")), "blocks.0.outer"),
+        (Residual(rebirth="fresh"), "first.outer"),
         (beside(listener="frozen", rebirth="fresh"), "units"),
-        (beside(listener="masked", rebirth="fresh"), "units"),
         (beside(listener="shared", rebirth="fresh"), "units"),
     ):
         assert complaint(attach, net, torch.optim.SGD(net.parameters())) == f"{name}: {FRESH}; {REMEDY}"
 
 
-def test_fresh_in_weights_are_taken_where_only_the_feeder_is_not_theirs():
-    for kind in ("frozen", "masked", "shared"):
+def test_fresh_incoming_weights_are_taken_where_only_the_feeder_is_not_the_units_own():
+    for kind in ("frozen", "shared"):
         net = beside(feeder=kind, rebirth="fresh")
         attach(net, torch.optim.SGD(net.parameters()))
 
 
-def test_units_are_attached_as_they_are_configured_by_then():
+def test_units_are_attached_as_they_are_configured_by_then(training, complaint):
     net = Residual()
     optimizer = torch.optim.SGD(net.parameters())
-    net.blocks[1].outer.configure(rebirth="fresh", settle=0.5)
-    assert complaint(attach, net, optimizer, total_steps=9) == f"blocks.1.outer: {FRESH}; {REMEDY}"
-    net.blocks[1].outer.configure(rebirth="auto")
+    net.first["outer"].configure(rebirth="fresh", settle=0.5)
+    assert complaint(attach, net, optimizer, total_steps=9) == f"first.outer: {FRESH}; {REMEDY}"
+    net.first["outer"].configure(rebirth="auto")
     assert complaint(attach, net, optimizer).startswith("attach: settle needs the training's length;")
-    net.blocks[1].outer.configure(settle=0.0)
-    net.blocks[1].inner.configure(rebirth="fresh")
+    net.first["outer"].configure(settle=0.0)
+    net.first["inner"].configure(rebirth="fresh")
     attach(net, optimizer)
 
 
-def test_where_nobody_listens_a_neuron_returns_with_its_old_weights():
+def test_where_no_layer_reads_the_units_a_neuron_returns_with_its_old_weights():
     net = nn.Sequential(nn.Linear(4, 3), Stamina(3, regrowth_rate=1.0, **CALM))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     attach(net, optimizer)
@@ -1225,11 +681,29 @@ def test_a_model_that_cannot_be_followed_settles_and_grows():
     assert net.units.total_steps == 4
 
 
-def test_what_needs_a_listener_is_refused_where_the_model_cannot_be_followed():
+def test_what_needs_a_listener_is_refused_where_the_model_cannot_be_followed(complaint):
     net = Moody(rebirth="fresh")
     line = complaint(attach, net, torch.optim.SGD(net.parameters()))
     assert line.startswith(f"units: {FRESH}; Moody: its forward cannot be followed (")
     assert line.endswith("; keep data-dependent control flow out of forward")
+
+
+def test_units_inside_a_mask_work_alone_with_a_warning():
+    inner = nn.Sequential(nn.Linear(4, 6), Stamina(6, regrowth_rate=1.0, **CALM), nn.Linear(6, 3))
+    net = nn.Sequential(HebbMask(inner, ["0.weight"], permanence_rate=0.0))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    with pytest.warns(UserWarning) as caught:
+        attach(net, optimizer)
+    assert [str(each.message) for each in caught] == [
+        "attach: 0.module.1: is inside a mask, where nothing is followed; put it outside; "
+        "until then its units work alone"
+    ]
+    inner[1].alive[2] = False
+    before = copy.deepcopy(net.state_dict())
+    net(torch.randn(8, 4)).sum().backward()
+    optimizer.step()
+    assert inner[1].alive.all()
+    assert all(torch.equal(value, before[f"0.module.{name}"]) for name, value in inner.named_parameters())
 
 
 def test_units_that_are_used_twice_work_alone_with_a_warning_while_the_others_are_wired():
@@ -1295,252 +769,3 @@ def test_a_compiled_model_is_wired_like_the_model_itself(backend):
     assert len(set(patterns)) > 4
     assert as_compiled == patterns
     torch.testing.assert_close(weights_as_compiled, weights)
-
-
-# listeners through whom others are heard
-
-
-class Block(nn.Module):
-    def __init__(self, inner, outer):
-        super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16)
-        self.inner = Stamina(16, dim=1, **CALM | inner)
-        self.conv2, self.norm2 = nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16)
-        self.outer = Stamina(16, dim=1, **CALM | outer)
-
-    def forward(self, x):
-        return self.outer(self.norm2(self.conv2(self.inner(self.norm1(self.conv1(x))))) + x)
-
-
-class Residual(nn.Module):
-    """A stream of 16 channels through three blocks."""
-
-    def __init__(self, inner=None, outer=None):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 16, 3)
-        self.blocks = nn.Sequential(*(Block(inner or {}, outer or {}) for _ in range(3)))
-        self.head = nn.Linear(16, 5)
-
-    def forward(self, x):
-        return self.head(self.blocks(self.stem(x)).mean((2, 3)))
-
-
-def residual_beside_control(units, kind, silent=False):
-    """Two equal residual nets after two steps; in the first, channels 3 and 8 of ``units`` just returned.
-
-    ``silent``: these channels would put out nothing up to the end of the first block.
-    """
-    born, pair = [3, 8], []
-    for rate in (1.0, 0.0):
-        torch.manual_seed(8)
-        net = Residual()
-        with torch.no_grad():
-            for block in net.blocks:
-                for norm in (block.norm1, block.norm2):
-                    norm.weight.copy_(torch.rand(16) + 0.5)
-                    norm.bias.copy_(torch.rand(16))
-            if silent:
-                first = net.blocks[0]
-                for entry in (net.stem.weight, net.stem.bias, first.norm2.weight, first.norm2.bias):
-                    entry[born] = 0
-        net.get_submodule(units).configure(regrowth_rate=rate, prune_period=2)
-        net.get_submodule(units).alive[born] = False
-        optimizer = kind(net.parameters())
-        attach(net, optimizer)
-        for step in range(2):
-            optimizer.zero_grad()
-            net(torch.randn(8, 3, 6, 6)).square().sum().backward()
-            if step:
-                for state in optimizer.state.values():
-                    for entry in state.values():
-                        if torch.is_tensor(entry) and entry.dim():
-                            entry.add_(1.0)
-            optimizer.step()
-        pair.append((net.eval(), optimizer))
-    return born, *pair
-
-
-KINDS = {
-    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
-    "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.0),
-}
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return KINDS[request.param]
-
-
-def changed_moments(one, control):
-    """By the parameter's name, which rows and columns of the moments differ from the control's."""
-    changed = {}
-    for (name, parameter), twin in zip(one[0].named_parameters(), control[0].parameters(), strict=True):
-        for key, entry in one[1].state[parameter].items():
-            kept = control[1].state[twin][key]
-            if kept.dim() and not torch.equal(entry, kept):
-                rows = torch.nonzero(entry != kept)
-                assert not entry[tuple(rows.T)].any()
-                changed[name] = [sorted(set(places)) for places in rows.T[:2].tolist()]
-    return changed
-
-
-def test_a_channel_that_returns_to_a_residual_stream_brings_its_old_contribution_and_nothing_else(kind):
-    born, one, control = residual_beside_control("blocks.0.outer", kind)
-    (net, _), (twin, _) = one, control
-    assert net.blocks[0].outer.alive.all()
-    x = torch.randn(20, 3, 6, 6)
-    assert not torch.allclose(net(x), twin(x), atol=1e-3)
-    twin.blocks[0].outer.alive[born] = True
-    assert torch.equal(net(x), twin(x))
-    for (name, tensor), old in zip(net.named_parameters(), twin.parameters(), strict=True):
-        assert torch.equal(tensor, old), name
-
-
-def test_a_silent_channel_returns_to_a_residual_stream_without_changing_the_logits(kind):
-    born, one, control = residual_beside_control("blocks.0.outer", kind, silent=True)
-    (net, _), (twin, _) = one, control
-    assert net.blocks[0].outer.alive.all()
-    assert twin.blocks[0].outer.alive.sum() == 14
-    x = torch.randn(20, 3, 6, 6)
-    assert torch.equal(net(x), twin(x))
-    with torch.no_grad():  # what later blocks say along these channels would be missed
-        net.blocks[2].conv1.weight[:, born] = 0
-    assert not torch.allclose(net(x), twin(x), atol=1e-3)
-
-
-def test_no_moments_behind_a_residual_stream_are_reset(kind):
-    born, *pair = residual_beside_control("blocks.0.outer", kind)
-    assert changed_moments(*pair).keys() == {
-        f"blocks.0.{name}.{entry}" for name in ("conv2", "norm2") for entry in ("weight", "bias")
-    }
-    assert all(rows[0] == born for rows in changed_moments(*pair).values())
-
-
-def test_an_inner_channel_of_a_residual_block_returns_fresh_and_silent(kind):
-    born, one, control = residual_beside_control("blocks.0.inner", kind)
-    (net, _), (twin, _) = one, control
-    block, old = net.blocks[0], twin.blocks[0]
-    assert block.inner.alive.all()
-    x = torch.randn(20, 3, 6, 6)
-    assert torch.equal(net(x), twin(x))
-    assert not block.conv2.weight[:, born].any()
-    assert not old.conv1.weight[born].any()  # who is out and will come back anew has left nothing
-    assert block.conv1.weight[born].all()
-    assert block.norm1.weight[born].tolist() == [1, 1]
-    changed = {
-        name
-        for (name, tensor), kept in zip(net.named_parameters(), twin.parameters(), strict=True)
-        if not torch.equal(tensor, kept)
-    }
-    own = {f"blocks.0.{name}" for name in ("conv1.weight", "conv1.bias", "norm1.weight", "norm1.bias")}
-    assert changed == own - {"blocks.0.conv1.bias"}  # silent and without a bias they were by now
-    moments = changed_moments(one, control)
-    assert moments.keys() <= own | {"blocks.0.conv2.weight"}
-    assert all(moments[name][0] == born for name in own)
-    assert moments["blocks.0.conv2.weight"][1] == born
-
-
-def test_the_last_channels_of_a_residual_net_are_heard_by_the_head_alone():
-    born, (net, _), (twin, _) = residual_beside_control("blocks.2.outer", KINDS["sgd"])
-    assert not net.head.weight[:, born].any()
-    x = torch.randn(20, 3, 6, 6)
-    torch.testing.assert_close(net(x), twin(x), rtol=1e-6, atol=1e-6)
-
-
-def test_contribution_counts_who_listens_behind_sums():
-    net = Residual(outer=dict(activity="contribution"))
-    attach(net, torch.optim.SGD(net.parameters()))
-    hears = [net.blocks[1].conv1, net.blocks[2].conv1, net.head]
-    squares = [layer.weight.detach().square().flatten(2).sum(2).sum(0) for layer in hears[:2]]
-    squares.append(net.head.weight.detach().square().sum(0))
-    for number in range(3):
-        torch.testing.assert_close(net.blocks[number].outer.outgoing, sum(squares[number:]).sqrt())
-
-
-class Beside(nn.Module):
-    """Linear layers on both sides of 6 units, of which some also are somewhere else."""
-
-    def __init__(self, feeder, listener, shared, knobs):
-        super().__init__()
-        self.feeder, self.units, self.listener = feeder, Stamina(6, **CALM | knobs), listener
-        self.shared = shared
-
-    def forward(self, x):
-        y = self.listener(self.units(self.feeder(x)))
-        if self.shared == "listener":
-            y = y + self.listener(x)
-        return y + self.feeder(x) if self.shared == "feeder" else y
-
-
-def beside(feeder="", listener="", **knobs):
-    def layer(kind):
-        layer = nn.Linear(6, 6).requires_grad_(kind != "frozen")
-        return HebbMask(layer, ["weight"]) if kind == "masked" else layer
-
-    shared = "feeder" if feeder == "shared" else "listener" if listener == "shared" else ""
-    return Beside(layer(feeder), layer(listener), shared, knobs)
-
-
-def birth(net):
-    """Which neurons' in-weights and which out-weights change as neurons 1 and 4 return."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    net.units.alive[[1, 4]] = False
-    layers = [getattr(layer, "module", layer) for layer in (net.feeder, net.listener)]
-    before = [layer.weight.detach().clone() for layer in layers]
-    net(torch.randn(5, 6)).sum().backward()
-    optimizer.step()
-    assert net.units.alive.all()
-    differs = [layer.weight != old for layer, old in zip(layers, before, strict=True)]
-    return [
-        torch.nonzero(differs[0].any(1)).flatten().tolist(),
-        torch.nonzero(differs[1].any(0)).flatten().tolist(),
-    ]
-
-
-@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
-def test_where_the_listener_is_not_theirs_a_neuron_returns_with_its_old_weights(foreign):
-    assert birth(beside(regrowth_rate=1.0)) == [[1, 4], [1, 4]]
-    assert birth(beside(listener=foreign, regrowth_rate=1.0)) == [[], []]
-
-
-@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
-def test_where_the_feeder_is_not_theirs_a_neuron_returns_silent_with_its_old_in_weights(foreign):
-    assert birth(beside(feeder=foreign, regrowth_rate=1.0)) == [[], [1, 4]]
-
-
-@pytest.mark.parametrize("foreign", ["frozen", "masked", "shared"])
-def test_contribution_counts_listeners_that_are_not_theirs(foreign):
-    net = beside(listener=foreign, activity="contribution")
-    attach(net, torch.optim.SGD(net.parameters()))
-    weight = getattr(net.listener, "module", net.listener).weight.detach()
-    torch.testing.assert_close(net.units.outgoing, weight.norm(dim=0))
-
-
-def test_a_block_with_a_shortcut_is_trained_by_its_own_rules():
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv1, self.norm1 = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
-            self.inner = Stamina(8, dim=1, **LIVELY | dict(rebirth="fresh"))
-            self.conv2, self.norm2 = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8)
-            self.short = nn.Conv2d(3, 8, 1)
-            self.outer = Stamina(8, dim=1, **LIVELY | dict(rebirth="fresh", handover=True))
-            self.head = nn.Linear(8, 2)
-
-        def forward(self, x):
-            h = self.norm2(self.conv2(self.inner(self.norm1(self.conv1(x)))))
-            return self.head(self.outer(h + self.short(x)).mean((2, 3)))
-
-    net = Block()
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    attach(net, optimizer)
-    patterns = set()
-    for _ in range(20):
-        x = torch.randn(8, 3, 5, 5)
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), (x.mean((1, 2, 3)) > 0).long()).backward()
-        optimizer.step()
-        patterns.add((*net.inner.alive.tolist(), *net.outer.alive.tolist()))
-    assert len(patterns) > 10
-    assert all(tensor.isfinite().all() for tensor in net.parameters())

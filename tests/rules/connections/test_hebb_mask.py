@@ -16,6 +16,11 @@ from hebbevo.rules.connections.hebb_mask import UPDATE_FORMS
 NEVER = -1e9  # a threshold that no permanence falls to
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def linear(weight, bias=None, **knobs):
     layer = nn.Linear(len(weight[0]), len(weight), bias=bias is not None)
     with torch.no_grad():

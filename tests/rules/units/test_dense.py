@@ -12,6 +12,11 @@ from hebbevo.nn.graph import find_neighbours
 from hebbevo.rules import UNITS
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def nets():
     """A dense net and the plain network that it is."""
     torch.manual_seed(0)

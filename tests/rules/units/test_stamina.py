@@ -21,6 +21,11 @@ EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_dea
 KNOBS = UNITS["stamina"].knobs
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def transcription(batches, alive, beta, form, activity, priors, decay, outgoing):
     """Stamina after ``batches`` of outputs, as published: one sample and one neuron at a time."""
     neurons = range(len(alive))
