@@ -21,12 +21,19 @@ def of_the_living(state):
             tensor[dead] = 0
         settles = state[f"{unit}.settle"] > 0
         for name, value in kept.items():
-            if name.rpartition(".")[0] == unit and value.dim() and not name.endswith((".alive", ".firing_prior")):
+            if (
+                name.rpartition(".")[0] == unit
+                and value.dim()
+                and not name.endswith((".alive", ".firing_prior"))
+            ):
                 value.masked_fill_(dead | settles, 0)
                 if value.dim() > 1:  # of pairs of units
                     value.mT.masked_fill_(dead | settles, 0)
         # what no knob asks for need not be gathered
         for name, asked in (("mean_output", "handover"), ("outgoing", "activity")):
-            if f"{unit}.{name}" in kept and state[f"{unit}.{asked}"] != {"handover": True, "activity": 2}[asked]:
+            if (
+                f"{unit}.{name}" in kept
+                and state[f"{unit}.{asked}"] != {"handover": True, "activity": 2}[asked]
+            ):
                 kept[f"{unit}.{name}"].zero_()
     return kept

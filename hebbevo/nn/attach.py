@@ -159,7 +159,7 @@ def attach(
     total_steps: int = 0,
     example: Example | None = None,
 ) -> Attachment:
-    """Give every plastic module in ``model`` the layers around it, and prune and regrow after each optimiser step.
+    """Find the layers around every plastic module in ``model``; prune and regrow after the optimiser's steps.
 
     The layers are found by running ``model`` once, in evaluation mode and without a trace. Where it cannot be
     followed, this warns and the modules work as they do alone.

@@ -49,7 +49,13 @@ class PlasticConnections(Plastic):
     rule: ConnectionRule
 
     def __init__(
-        self, rule: ConnectionRule, module: nn.Module, names: Sequence[str], *, seed: int | None = None, **knobs: Value
+        self,
+        rule: ConnectionRule,
+        module: nn.Module,
+        names: Sequence[str],
+        *,
+        seed: int | None = None,
+        **knobs: Value,
     ) -> None:
         super().__init__(rule, seed)
         layers = _layers(self._title, module, names)
@@ -139,7 +145,9 @@ class PlasticConnections(Plastic):
         for name, mask in zip(self.names, self.connections, strict=True):
             yield name, cast(_Mask, mask), _owner(self.module, name)
 
-    def _connections(self, mask: _Mask, weight: Tensor, sums: surgery.Tensors | None = None) -> surgery.Connections:
+    def _connections(
+        self, mask: _Mask, weight: Tensor, sums: surgery.Tensors | None = None
+    ) -> surgery.Connections:
         return surgery.Connections(
             self.rule,
             cast(surgery.Tensors, self._buffers),
@@ -218,7 +226,7 @@ class _Mask(nn.Module):
 
 
 class _Masked(torch.autograd.Function):
-    """Zero where a mask says so; the gradient of every weight goes into a buffer, that of those in goes on."""
+    """Zero where a mask says so; every weight's gradient is kept, and passed on where a connection is in."""
 
     @staticmethod
     def forward(weight: Tensor, mask: Tensor, gradient: Tensor) -> Tensor:
@@ -336,9 +344,11 @@ class HebbMask(PlasticConnections):
     `PlasticConnections`.
     """
 
-    knobs = CONNECTIONS["hebb_mask"].knobs  # type: ignore[assignment]
+    knobs = CONNECTIONS["hebb_mask"].knobs
 
-    def __init__(self, module: nn.Module, names: Sequence[str], *, seed: int | None = 0, **knobs: Value) -> None:
+    def __init__(
+        self, module: nn.Module, names: Sequence[str], *, seed: int | None = 0, **knobs: Value
+    ) -> None:
         super().__init__(CONNECTIONS["hebb_mask"], module, names, seed=seed, **knobs)
 
     def permanences(self) -> dict[str, Tensor]:
@@ -347,7 +357,7 @@ class HebbMask(PlasticConnections):
 
 
 def masked(rule: str, layer: nn.Module, *, seed: int | None = None, **knobs: Value) -> nn.Module:
-    """Put a linear layer or a convolution under a connection rule; under one that prunes none, the layer itself.
+    """Put a linear layer or a convolution under a connection rule; one that prunes nothing gives the layer.
 
     Args:
         rule: a name in `hebbevo.rules.CONNECTIONS`.

@@ -54,9 +54,10 @@ class Credited(nn.Module):
     """
 
     credit: Credit
-    weight: Tensor
-    bias: Tensor | None
+    weight: nn.Parameter
+    bias: nn.Parameter | None
     masked: bool
+    _pending: Updates | None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs to outputs; in training mode as the rule does."""
@@ -87,11 +88,12 @@ class Credited(nn.Module):
 
     @property
     def step(self) -> Tensor:
-        """See `hebbevo.rules.credit.rule.Layer`, likewise the following."""
+        """Forward steps before this one."""
         return self.credit.steps
 
     @property
     def total(self) -> Tensor:
+        """Forward steps of the whole training."""
         return self.credit.total_steps
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -112,16 +114,16 @@ class Credited(nn.Module):
 
     def _take(self, layer: _Layer, credit: Credit) -> None:
         """Take the parameters of a layer; those that the rule moves are none of an optimiser's."""
-        self.weight, self.bias = layer.weight, layer.bias
+        self.weight, self.bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
         self.credit, self.masked = credit, False
-        self._pending: Updates | None = None
+        self._pending = None
         if credit.rule.updates:
             for parameter in (layer.weight, layer.bias):
                 if parameter is not None:
                     parameter.requires_grad_(False)
 
 
-class CreditedLinear(Credited, nn.Linear):
+class CreditedLinear(Credited, nn.Linear):  # type: ignore[misc]
     """A linear layer under a credit rule; shares the parameters of ``layer``."""
 
     def __init__(self, layer: nn.Linear, credit: Credit) -> None:
@@ -145,7 +147,8 @@ def _convolution(kind: type[Any]) -> type[Any]:
             self._take(layer, credit)
 
         def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-            return cast(Tensor, self._conv_forward(x, weight, bias))
+            forward: Callable[..., Tensor] = self._conv_forward  # type: ignore[assignment]
+            return forward(x, weight, bias)
 
     CreditedConv.__name__ = CreditedConv.__qualname__ = f"Credited{kind.__name__}"
     return CreditedConv
@@ -161,7 +164,9 @@ _CREDITED: dict[type[nn.Module], type[Any]] = {
 }
 
 
-def credited(rule: str | CreditRule, layer: nn.Module, *, seed: int | None = None, **knobs: Value) -> nn.Module:
+def credited(
+    rule: str | CreditRule, layer: nn.Module, *, seed: int | None = None, **knobs: Value
+) -> nn.Module:
     """Put a linear layer or a convolution under a credit rule; under backpropagation, the layer itself.
 
     Args:

@@ -154,7 +154,7 @@ class Plastic(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         """Take over a state, and with it what its knobs ask for."""
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *args)
         values = {name: getattr(self, name) for name in self.knobs}
         self._given = {
             name: self.knobs[name].choices[int(value)] if self.knobs[name].kind is str else value.item()
@@ -181,7 +181,7 @@ _OUTSIDE = _AROUND | {Need.LOSS, Need.LENGTH}
 
 def number(knob: Knob, value: object) -> float:
     """The number that stands for a value of ``knob`` in a tensor."""
-    return knob.choices.index(value) if knob.kind is str else value  # type: ignore[return-value, arg-type]
+    return knob.choices.index(value) if knob.kind is str else value  # type: ignore[return-value]
 
 
 def plastic_modules(model: nn.Module) -> dict[str, Plastic]:

@@ -117,9 +117,7 @@ def observe(rule: UnitRule, rows: Tensor, size: Tensor, tensors: Mapping[str, Te
         tensors: knobs and buffers of the layer.
     """
     whole = [name for name, knob in rule.knobs.items() if knob.per_unit]
-    window = Window(
-        gathered(rule, lambda *_: True), Named(tensors, 1, whole), Named(tensors), AnyChoice
-    )
+    window = Window(gathered(rule, lambda *_: True), Named(tensors, 1, whole), Named(tensors), AnyChoice)
     window.add(Batch(rows, size))
     tensors["age"].add_(1)
     tensors["steps"].add_(1)
@@ -129,7 +127,9 @@ class Observation(torch.autograd.Function):
     """`observe` for a whole stack at once, inside `torch.func.vmap`: fewer and larger operations."""
 
     @staticmethod
-    def forward(rule: UnitRule, names: tuple[str, ...], rows: Tensor, size: Tensor, *tensors: Tensor) -> Tensor:
+    def forward(
+        rule: UnitRule, names: tuple[str, ...], rows: Tensor, size: Tensor, *tensors: Tensor
+    ) -> Tensor:
         """Observe, in place."""
         observe(rule, rows, size, dict(zip(names, tensors, strict=True)))
         return rows.new_empty(0)

@@ -127,7 +127,8 @@ class Listener:
 
     def _grouped(self, values: Tensor, lead: int) -> Tensor:
         """(..., outputs, inputs, *kernel) as (..., groups, outputs of a group, inputs, *kernel)."""
-        return values.unflatten(lead, (len(self.source or ((),)), -1))
+        grouped: Tensor = values.unflatten(lead, (len(self.source or ((),)), -1))  # type: ignore[no-untyped-call]
+        return grouped
 
     def _by_column(self, of_unit: Tensor, values: Tensor, lead: int) -> Tensor:
         """Lay a value a unit, (..., n), along the grouped inputs; zero for inputs that are none of them."""
@@ -201,23 +202,27 @@ class Units:
 
     @property
     def alive(self) -> Tensor:
-        """See `hebbevo.rules.units.rule.UnitLayer`, likewise the following."""
+        """Which units live, (..., n) bool."""
         return self.tensors["alive"]
 
     @property
     def mean(self) -> Tensor:
+        """Running mean of each unit's output."""
         return self._running("sum_output")
 
     @property
     def variance(self) -> Tensor:
+        """Its running variance."""
         return (self._running("sum_square") - self.mean.square()).clamp(min=0)
 
     @property
     def firing_rate(self) -> Tensor:
+        """Running share of rows in which each unit fires."""
         return self._running("sum_firing")
 
     @property
     def correlation(self) -> Tensor:
+        """Running correlation of each pair of units, (..., n, n)."""
         seen = self.tensors["seen"]
         both = torch.minimum(seen.unsqueeze(-1), seen.unsqueeze(-2)).clamp(min=1e-12)
         mean = self.mean
@@ -227,13 +232,15 @@ class Units:
 
     @property
     def outgoing(self) -> Tensor:
+        """Norm of the weights that read each unit."""
         norms = [listener.norm(self.alive) for listener in self.around.listeners]
         if not norms:
             return torch.ones_like(self.tensors["age"], dtype=torch.float32)
-        return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        return norms[0] if len(norms) == 1 else _joint(norms)
 
     @property
     def incoming(self) -> Tensor:
+        """Norm of the weights that feed each unit."""
         lead = self.alive.dim()
         norms = [
             torch.linalg.vector_norm(_in(each.weight, each.mask).flatten(lead), dim=-1)
@@ -241,7 +248,12 @@ class Units:
         ]
         if not norms:
             return torch.ones_like(self.tensors["age"], dtype=torch.float32)
-        return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), dim=0)
+        return norms[0] if len(norms) == 1 else _joint(norms)
+
+    @property
+    def loss(self) -> Tensor | None:
+        """Running mean of the training loss, (..., 1)."""
+        return None if self.around.loss is None else self.around.loss.unsqueeze(-1)
 
     def draw(self, stream: int = SCORE_STREAM) -> Tensor:
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
@@ -271,6 +283,12 @@ class Units:
         return self.tensors[total] / self.tensors["seen"].clamp(min=1e-12)
 
 
+def _joint(norms: Sequence[Tensor]) -> Tensor:
+    """The norm of all weights together."""
+    joint: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)), dim=0)
+    return joint
+
+
 class _Chosen:
     """Units, (..., n) bool, to be written to."""
 
@@ -283,7 +301,9 @@ class _Chosen:
         if self.places is not None:
             values[self.places] = value
         else:
-            values.masked_fill_(self.units.reshape(*self.units.shape, *(1,) * (values.dim() - self.units.dim())), value)
+            values.masked_fill_(
+                self.units.reshape(*self.units.shape, *(1,) * (values.dim() - self.units.dim())), value
+            )
 
 
 # --- units ---
@@ -305,8 +325,8 @@ def connect(layers: Iterable[Units]) -> None:
 def _share_targets(layers: Sequence[Units]) -> None:
     """Give every layer its goal: its own target, or its part of a target for all hidden layers.
 
-    The first hidden layer has ``target_share`` of it, the others the rest in proportion to their sizes; inputs
-    then stay as they are.
+    The first hidden layer has ``target_share`` of it, the others the rest in proportion to their sizes; input
+    units then stay as they are.
     """
     hidden = [layer for layer in layers if not layer.inputs]
     rest = sum(layer.size for layer in hidden[1:])
@@ -342,7 +362,7 @@ def prune(layer: Units, due: Tensor) -> Tensor:
 
 
 def regrow(layer: Units, born: Tensor) -> None:
-    """Let units return, (..., n) bool: with fresh weights where nothing else would lose by it, else with their old ones."""
+    """Let units return, (..., n) bool, with fresh weights if nothing else loses by it, else with old ones."""
     exclusive = layer.around.exclusive
     fresh = born & ~layer.keeps_weights & exclusive
     returning, renewed = layer.chosen(born), layer.chosen(fresh)
@@ -380,12 +400,14 @@ def _births(layer: Units, due: Tensor) -> Tensor:
     if loss is not None:
         better = loss < tensors["best_loss"]
         tensors["best_loss"].copy_(torch.where(due & better, loss, tensors["best_loss"]))
-        tensors["stalled"].copy_(torch.where(due, torch.where(better, 0, tensors["stalled"] + 1), tensors["stalled"]))
+        tensors["stalled"].copy_(
+            torch.where(due, torch.where(better, 0, tensors["stalled"] + 1), tensors["stalled"])
+        )
     if "returns" in layer.idle:
         return torch.zeros_like(out)
-    chance = k.regrowth_rate + k.growth_rate * (tensors["stalled"] >= k.patience)
-    born = due.unsqueeze(-1) & out & (layer.draw_all(BIRTH_STREAM) < chance.unsqueeze(-1))
-    if "targets" not in layer.idle:  # whoever joins at the last event would never be pruned again
+    chance: Tensor = k.regrowth_rate + k.growth_rate * (tensors["stalled"] >= k.patience)
+    born: Tensor = due.unsqueeze(-1) & out & (layer.draw_all(BIRTH_STREAM) < chance.unsqueeze(-1))
+    if "targets" not in layer.idle:  # what joins at the last event would never be pruned again
         last = schedule.events_passed(k, tensors["steps"], tensors["total_steps"]) >= k.events
         born &= ~(schedule.by_target(k) & last).unsqueeze(-1)
     return born
@@ -405,12 +427,15 @@ def _deaths(layer: Units, due: Tensor, born: Tensor) -> Tensor:
         step, total, goal = (layer.tensors[name].unsqueeze(-1) for name in ("steps", "total_steps", "goal"))
         left = schedule.left(k, step, total, goal, layer.size)
         surplus = (living + born.sum(-1, keepdim=True) - left).clamp(min=0)
-        largest = torch.finfo(score.dtype).max  # grown up before newborn, numbers before NaN
-        score = torch.where(by_target, score.masked_fill(~grown_up, largest).nan_to_num(largest, largest), score)
+        largest = torch.finfo(score.dtype).max
+        # old units go before newborn ones, and what has a score before what is not a number
+        ranked = score.masked_fill(~grown_up, largest).nan_to_num(largest, largest)
+        score = torch.where(by_target, ranked, score)
         candidates = torch.where(by_target, alive, candidates)
         allowed = torch.where(by_target, surplus, allowed)
     lowest_first = torch.where(candidates, score, torch.inf).argsort(stable=True)
-    return due.unsqueeze(-1) & candidates & (lowest_first.argsort() < allowed)
+    dies: Tensor = due.unsqueeze(-1) & candidates & (lowest_first.argsort() < allowed)
+    return dies
 
 
 def _fold(layer: Units, dies: Tensor) -> None:
@@ -462,7 +487,9 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
             networks = fresh.places[:-1]
             own = inputs if inputs.dim() == len(kernel) else inputs[networks]
             index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
-            drawn = counter.at(seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream)
+            drawn = counter.at(
+                seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
+            )
             drawn = he(drawn, fan_in).to(values.dtype)
             if feeder.mask is not None:
                 drawn = drawn * feeder.mask[fresh.places]
@@ -470,8 +497,8 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
         else:
             own = inputs if inputs.dim() == len(kernel) else inputs.unsqueeze(lead - 1)
             index = numbers.int().reshape(*numbers.shape, *ones) * fan_in + own.int()
-            laid = (each.reshape(*each.shape, 1, *ones) for each in (seed, step))
-            drawn = he(counter.at(*laid, index, stream), fan_in).to(values.dtype)
+            laid_seed, laid_step = (each.reshape(*each.shape, 1, *ones) for each in (seed, step))
+            drawn = he(counter.at(laid_seed, laid_step, index, stream), fan_in).to(values.dtype)
             if feeder.mask is not None:
                 drawn = drawn * feeder.mask
             chosen = fresh.units.reshape(*fresh.units.shape, *ones)
@@ -516,7 +543,8 @@ class Connections:
     Attributes:
         rule: the science.
         knobs: knobs, steps and seed of the module, (...), by name.
-        tensors: ``connected`` and, by rule, ``frozen``, ``held``, ``gradient`` and its own buffers; changed in place.
+        tensors: ``connected`` and, by rule, ``frozen``, ``held``, ``gradient`` and its own buffers; they are
+            changed in place.
         weight: of the layer.
         size: connections of the whole layer; more than the tensors have where some units have no slot.
         numbers: gives which connection each entry is, int64; ``None``: all in their order.
@@ -548,35 +576,44 @@ class Connections:
 
     @property
     def mask(self) -> Tensor:
-        """See `hebbevo.rules.connections.rule.Link`, likewise the following."""
+        """Which connections are in at present."""
         return self.tensors["connected"]
 
     @property
     def step(self) -> Tensor:
-        return self.k.steps
+        """Forward steps so far, laid along the weights."""
+        step: Tensor = self.k.steps
+        return step
 
     @property
     def total(self) -> Tensor:
-        return self.k.total_steps
+        """Forward steps of the whole training, likewise."""
+        total: Tensor = self.k.total_steps
+        return total
 
     @property
     def coactivation(self) -> Tensor:
+        """The mean of input x output over the last minibatch."""
         return self.sums["coactivation"]
 
     @property
     def input_square(self) -> Tensor:
+        """The mean of each input's square over it."""
         return self.sums["input_square"]
 
     @property
     def output_square(self) -> Tensor:
+        """The mean of each output's square over it."""
         return self.sums["output_square"]
 
     @property
     def gradient(self) -> Tensor:
+        """The last gradient of every weight."""
         return self.tensors["gradient"]
 
     @property
     def connections(self) -> int:
+        """Connections of the whole layer."""
         return self.size
 
     def draw(self, stream: int) -> Tensor:

@@ -32,12 +32,12 @@ class PlasticUnits(Plastic):
     Attributes:
         num_neurons: units of the layer, or channels.
         dim: axis of the units.
-        inputs: whether they are input units, which let their inputs through and are silent where those are zero.
+        inputs: whether they are input units, which let inputs through and are silent where those are zero.
         alive: (num_neurons,) bool.
 
     Args:
         rule: a unit rule.
-        num_neurons: see above; so are ``dim`` and ``inputs``.
+        num_neurons: see above; so are ``inputs`` and ``dim``.
         seed: of the random events; by default drawn from PyTorch's generator.
         knobs: see ``rule.knobs``; one that is per unit may be a sequence of ``num_neurons`` numbers.
 
@@ -54,9 +54,9 @@ class PlasticUnits(Plastic):
         self,
         rule: UnitRule,
         num_neurons: int,
+        inputs: bool = False,
         *,
         dim: int = -1,
-        inputs: bool = False,
         seed: int | None = None,
         **knobs: Value | Sequence[float] | Tensor,
     ) -> None:
@@ -94,7 +94,7 @@ class PlasticUnits(Plastic):
         for name, buffer in self.rule.buffers.items():
             if isinstance(buffer.start, str):
                 getattr(self, name).fill_(self._value(buffer.start))
-        # structure, not a hyperparameter: it decides what is computed, so networks that differ are not stacked
+        # structure, not a hyperparameter: it decides what is computed, so nets that differ are not stacked
         self.penalised = any(bool(self._value(name)) for name in self.rule.penalties)
 
     @property
@@ -167,7 +167,9 @@ class PlasticUnits(Plastic):
     @property
     def _dtype(self) -> torch.dtype:
         """Of the statistics: double where the module was made so."""
-        return next((each.dtype for each in self._tensors.values() if each.is_floating_point()), torch.float32)
+        return next(
+            (each.dtype for each in self._tensors.values() if each.is_floating_point()), torch.float32
+        )
 
     def _along(self, units: Tensor, x: Tensor) -> Tensor:
         """Lay a value a unit along the axes of ``x``."""
@@ -198,7 +200,7 @@ class PlasticUnits(Plastic):
 class Stamina(PlasticUnits):
     """ReLU units under the stamina rule: ``Stamina(num_neurons, **knobs)`` takes the place of a ReLU."""
 
-    knobs = UNITS["stamina"].knobs  # type: ignore[assignment]
+    knobs = UNITS["stamina"].knobs
 
     def __init__(
         self,
@@ -208,7 +210,7 @@ class Stamina(PlasticUnits):
         seed: int | None = None,
         **knobs: Value | Sequence[float] | Tensor,
     ) -> None:
-        super().__init__(UNITS["stamina"], num_neurons, dim=dim, seed=seed, **knobs)
+        super().__init__(UNITS["stamina"], num_neurons, False, dim=dim, seed=seed, **knobs)
 
     @property
     def stamina(self) -> Tensor:
@@ -222,7 +224,7 @@ class InputStamina(PlasticUnits):
     An input is silent where it is zero, which a standardised constant feature always is.
     """
 
-    knobs = UNITS["stamina"].knobs  # type: ignore[assignment]
+    knobs = UNITS["stamina"].knobs
 
     def __init__(
         self,
@@ -232,7 +234,7 @@ class InputStamina(PlasticUnits):
         seed: int | None = None,
         **knobs: Value | Sequence[float] | Tensor,
     ) -> None:
-        super().__init__(UNITS["stamina"], num_neurons, dim=dim, inputs=True, seed=seed, **knobs)
+        super().__init__(UNITS["stamina"], num_neurons, True, dim=dim, seed=seed, **knobs)
 
     @property
     def stamina(self) -> Tensor:
@@ -243,10 +245,10 @@ class InputStamina(PlasticUnits):
 class Dense(PlasticUnits):
     """A ReLU none of whose units is pruned; trained by the schedule of the rules it is compared with."""
 
-    knobs = UNITS["dense"].knobs  # type: ignore[assignment]
+    knobs = UNITS["dense"].knobs
 
     def __init__(self, num_neurons: int, *, dim: int = -1, seed: int | None = None, **knobs: Value) -> None:
-        super().__init__(UNITS["dense"], num_neurons, dim=dim, seed=seed, **knobs)
+        super().__init__(UNITS["dense"], num_neurons, False, dim=dim, seed=seed, **knobs)
 
 
 _MODULES: dict[tuple[str, bool], type[Stamina | InputStamina | Dense]] = {
@@ -277,7 +279,7 @@ def unit_layer(
     kind = _MODULES.get((rule, inputs))
     if kind is not None:
         return kind(number, dim=dim, seed=seed, **knobs)
-    return PlasticUnits(UNITS[rule], number, dim=dim, inputs=inputs, seed=seed, **knobs)
+    return PlasticUnits(UNITS[rule], number, inputs, dim=dim, seed=seed, **knobs)
 
 
 def plastic_units(model: nn.Module) -> dict[str, PlasticUnits]:

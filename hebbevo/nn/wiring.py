@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
-from hebbevo.nn.connections import PlasticConnections, plastic_connections
+from hebbevo.nn.connections import plastic_connections
 from hebbevo.nn.graph import Neighbours, find_neighbours
 from hebbevo.nn.plastic import Named, Plastic, plastic_modules
 from hebbevo.nn.surgery import Around, Connections, Feeder, Listener, Moments, Norm, Tensors, Units
-from hebbevo.nn.units import PlasticUnits, plastic_units
+from hebbevo.nn.units import plastic_units
 from hebbevo.rules.rule import Need
 
 Example = Tensor | tuple[Tensor, ...]
@@ -47,8 +47,12 @@ class Wiring:
             found, self.note = {}, str(error)
         if lost := [name for name in self._units if name not in found and not self.note]:
             inside = any(lost[0].startswith(f"{name}.") for name in plastic_modules(model))
-            what = "is inside a mask, where nothing is followed" if inside else "is not called once in forward"
-            self.note = f"{lost[0]}: {what}; " + ("put it outside" if inside else "give each layer its own module")
+            what = (
+                "is inside a mask, where nothing is followed" if inside else "is not called once in forward"
+            )
+            self.note = f"{lost[0]}: {what}; " + (
+                "put it outside" if inside else "give each layer its own module"
+            )
         self._neighbours: Mapping[str, Neighbours] = dict.fromkeys(self._units, Neighbours()) | found
         for name, module in self._units.items():
             if problem := module.unmet(_met(self._neighbours[name])):
@@ -80,17 +84,21 @@ class Wiring:
         }
 
     def connections(self, tensors: Tensors) -> Iterator[tuple[str, str, Connections]]:
-        """Every layer of connections as the engine sees it, after the names of its module and of its weight."""
+        """Every layer of connections as the engine sees it, after the names of its module and its weight."""
         for name, module in self._connections.items():
             for place, parameter in enumerate(module.names):
                 weight = f"{name}.module.{parameter}".removeprefix(".")
                 mask = module.connections[place]
-                yield name, weight, Connections(
-                    module.rule,
-                    _own(module, name, tensors),
-                    _own(mask, f"{name}.connections.{place}".removeprefix("."), tensors),
-                    tensors[weight],
-                    module.get_parameter(f"module.{parameter}").numel(),
+                yield (
+                    name,
+                    weight,
+                    Connections(
+                        module.rule,
+                        _own(module, name, tensors),
+                        _own(mask, f"{name}.connections.{place}".removeprefix("."), tensors),
+                        tensors[weight],
+                        module.get_parameter(f"module.{parameter}").numel(),
+                    ),
                 )
 
     def connect(self, tensors: Tensors) -> None:
@@ -180,7 +188,10 @@ def _around(names: Neighbours, tensors: Tensors, moments: Moments, loss: Tensor 
         )
     norms = tuple(
         Norm(
-            *(tensors.get(f"{name}.{kind}") for kind in ("weight", "bias", "running_mean", "running_var")),
+            tensors.get(f"{name}.weight"),
+            tensors.get(f"{name}.bias"),
+            tensors.get(f"{name}.running_mean"),
+            tensors.get(f"{name}.running_var"),
             of(name, "weight", "bias"),
         )
         for name in names.norms

@@ -1,4 +1,4 @@
-"""Plasticity rules on three axes that combine: which units live, which connections live, how credit is assigned.
+"""Plasticity rules on three axes that combine: which units live, which connections live, how a layer learns.
 
 A rule is one file and one entry here. Nothing in this package imports torch.
 """
@@ -30,7 +30,17 @@ CREDIT: dict[str, CreditRule] = {rule.name: rule for rule in (Backprop(),)}
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, by the key of a space file's ``network`` under which a rule is named."""
 
-__all__ = ["AXES", "CONNECTIONS", "CREDIT", "UNITS", "ConnectionRule", "CreditRule", "Rule", "UnitRule", "known_knobs"]
+__all__ = [
+    "AXES",
+    "CONNECTIONS",
+    "CREDIT",
+    "UNITS",
+    "ConnectionRule",
+    "CreditRule",
+    "Rule",
+    "UnitRule",
+    "known_knobs",
+]
 
 
 def known_knobs() -> dict[str, Knob]:

@@ -59,7 +59,7 @@ class Buffer:
     """State of a rule: a number for each unit or connection.
 
     Attributes:
-        start: its value at first, and again when a unit or connection returns; or the name of a knob that says it.
+        start: its value at first, and again when a unit returns; or the name of a knob that says it.
         pairs: whether it is one number for each pair of units instead.
     """
 

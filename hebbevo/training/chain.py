@@ -218,7 +218,11 @@ class Chain(Nets):
         look = not capture.runs_ahead(self._gradient)
 
         def held(at: int, name: str) -> Tensor | None:
-            return self._masks[at].tensors[name].mT if at in self._masks and name in self._masks[at].tensors else None
+            return (
+                self._masks[at].tensors[name].mT
+                if at in self._masks and name in self._masks[at].tensors
+                else None
+            )
 
         weight, bias = self._layers[place + 1]
         listener = Listener(
@@ -329,7 +333,7 @@ class Chain(Nets):
         if self._counts:
             x = self._inputs[place].to(y.dtype)
             x, y = mask.rule.signals(Named(mask.knobs, 2), x, y)
-            pairs = {
+            pairs: dict[Need, Callable[[], Tensor]] = {
                 Need.COACTIVATION: lambda: y.mT @ x,
                 Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
                 Need.OUTPUT_SQUARE: lambda: y.square().sum(-2).unsqueeze(-1),
@@ -480,15 +484,15 @@ class Chain(Nets):
         self._choose(rows)
         self._hold(self.trained["weights"][rows])
 
+    def _tables(self) -> list[dict[Any, Tensor]]:
+        """All tensors with a first axis of networks but the weights, in a fixed order."""
+        units = [table for each in self._units.values() for table in (each.tensors, each.whole)]
+        masks = [table for each in self._masks.values() for table in (each.knobs, each.tensors)]
+        return [*units, *masks, self._ids, self._born]
+
     def _choose(self, rows: Tensor) -> None:
-        for units in self._units.values():
-            for held in (units.tensors, units.whole):
-                held.update({name: tensor[rows] for name, tensor in held.items()})
-        for mask in self._masks.values():
-            for held in (mask.knobs, mask.tensors):
-                held.update({name: tensor[rows] for name, tensor in held.items()})
-        for kept in (self._ids, self._born):
-            kept.update({place: tensor[rows] for place, tensor in kept.items()})
+        for table in self._tables():
+            table.update({key: tensor[rows] for key, tensor in table.items()})
 
     def at_level(self, level: int, rows: Tensor, moments: Sequence[Tensor]) -> tuple[Chain, list[Tensor]]:
         """The nets at ``rows`` with the slots of another level, and their ``moments``."""
@@ -553,18 +557,10 @@ class Chain(Nets):
         """Nets of one level as one chain."""
         first, *_ = chains
         if len(chains) > 1:
-
-            def join(held: Callable[[Chain], dict[Any, Tensor]]) -> None:
-                held(first).update({key: torch.cat([held(each)[key] for each in chains]) for key in held(first)})
-
-            for place in first._units:
-                join(lambda chain, place=place: chain._units[place].tensors)
-                join(lambda chain, place=place: chain._units[place].whole)
-            for place in first._masks:
-                join(lambda chain, place=place: chain._masks[place].knobs)
-                join(lambda chain, place=place: chain._masks[place].tensors)
-            join(lambda chain: chain._ids)
-            join(lambda chain: chain._born)
+            for table, *others in zip(*(chain._tables() for chain in chains), strict=True):
+                table.update(
+                    {key: torch.cat([own, *(each[key] for each in others)]) for key, own in table.items()}
+                )
             first._hold(torch.cat([each.trained["weights"] for each in chains]))
         return first
 
@@ -626,7 +622,8 @@ class Chain(Nets):
             mask = self._masks[place]
             found |= {f"{name}.{knob}": tensor for knob, tensor in mask.knobs.items()}
             found |= {
-                f"{name}.connections.0.{key}": self._whole(place, tensor).mT for key, tensor in mask.tensors.items()
+                f"{name}.connections.0.{key}": self._whole(place, tensor).mT
+                for key, tensor in mask.tensors.items()
             }
         return found
 
@@ -652,7 +649,9 @@ class Chain(Nets):
             return values
         shape = [*values.shape]
         shape[axis] = self._links.widths[place + 1]
-        ids = self._ids[place].reshape(len(values), *(-1 if each == axis else 1 for each in range(1, values.dim())))
+        ids = self._ids[place].reshape(
+            len(values), *(-1 if each == axis else 1 for each in range(1, values.dim()))
+        )
         return values.new_zeros(shape).scatter(axis, ids.expand(values.shape), values)
 
 

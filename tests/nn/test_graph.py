@@ -272,7 +272,9 @@ def test_a_layer_in_a_mask_around_more_than_itself_is_read_but_never_rewired():
 
 def test_units_in_a_mask_have_no_neighbours_and_cost_others_none():
     inner = nn.Sequential(nn.Linear(3, 3), Stamina(3), nn.Linear(3, 3))
-    net = nn.Sequential(nn.Linear(4, 3), Stamina(3), HebbMask(inner, ["0.weight"]), Stamina(3), nn.Linear(3, 2))
+    net = nn.Sequential(
+        nn.Linear(4, 3), Stamina(3), HebbMask(inner, ["0.weight"]), Stamina(3), nn.Linear(3, 2)
+    )
     assert find_neighbours(net) == {
         "1": between("0", "2.module.0", direct="", exclusive=False),
         "3": between("", "4"),

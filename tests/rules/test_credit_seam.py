@@ -1,5 +1,7 @@
-"""The seam of credit rules, held by rules of these tests: a local loss, an update in place of the optimiser, and a
-backward pass of its own, alone as in a stack."""
+"""The seam of credit rules, held by rules of these tests, alone as in a stack.
+
+They are a local loss, an update in place of the optimiser, and a backward pass of its own.
+"""
 
 import copy
 
@@ -163,11 +165,11 @@ def test_a_stack_trains_the_nets_that_train_alone(rule, mask):
     seeds = (1, 2, 3)
     alone, stacked = ([net_of(rule, seed, mask).double() for seed in seeds] for _ in range(2))
     stack = Stack(stacked, CPU)
+    held = [stack, *(Alone(net, CPU) for net in alone)]
     for step in range(6):
         generator = torch.Generator().manual_seed(step)
         x = torch.randn(16, 5, generator=generator, dtype=torch.float64)
         y = torch.randint(3, (16,), generator=generator)
-        held = [stack, *(Alone(net, CPU) for net in alone)] if not step else held
         for nets in held:
             _, gradients = nets.losses(F.cross_entropy, x, y)
             with torch.no_grad():

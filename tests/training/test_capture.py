@@ -175,7 +175,14 @@ def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, 
     shape = (1, 8, 8) if family == "conv" else (FEATURES,)
     channels = (5,) if family == "conv" else ()
     network = Architecture(family, (13, 9), units, False, shape, CLASSES, channels, connections)
-    brisk = {"warmup": 2, "prune_period": 2, "events": 4, "target": 4, "update_interval": 2, "permanence_rate": 0.1}
+    brisk = {
+        "warmup": 2,
+        "prune_period": 2,
+        "events": 4,
+        "target": 4,
+        "update_interval": 2,
+        "permanence_rate": 0.1,
+    }
     knobs = UNITS[units].knobs | CONNECTIONS[connections].knobs
     settings = {name: value for name, value in brisk.items() if name in knobs}
     the_recipe = replace(recipe(epochs=4, batch_size=7), network=network, settings=settings)

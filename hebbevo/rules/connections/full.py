@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hebbevo.knobs import table
 from hebbevo.rules.connections.rule import ConnectionRule, Link
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ class Full(ConnectionRule):
     """No connection is ever pruned."""
 
     name = "full"
-    knobs: dict = {}  # noqa: RUF012
+    knobs = table()
     prunes = False
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:

@@ -24,9 +24,9 @@ WEIGHTED, AGREEMENT = UPDATE_FORMS = ("weighted", "agreement")
 class HebbMask(ByThreshold):
     """The permanence of the connection from input i to output j moves, at every ``update_interval``-th step.
 
-    P_ji <- clip((1 - permanence_decay) P_ji + permanence_rate H_ji, -permanence_bound, permanence_bound), where
-    H_ji is the mean over the batch (and over positions, time steps and calls) of y_j x_i W_ji, bias included
-    in y, or of sign(y_j) sign(x_i).
+    P_ji <- clip((1 - permanence_decay) P_ji + permanence_rate H_ji, -permanence_bound, permanence_bound),
+    where H_ji is the mean over the batch (and over positions, time steps and calls) of y_j x_i W_ji, bias
+    included in y, or of sign(y_j) sign(x_i).
     """
 
     name = "hebb_mask"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Magnitude(ByCount):
-    """The share of pruned connections is s_t = s_f (1 - (1 - t)^3), t going from 0 to 1 (their equation 1)."""
+    """The pruned share is s_f (1 - (1 - t)^3), t going from 0 to 1 (their equation 1 from a dense start)."""
 
     name = "magnitude"
     needs: ClassVar[Needs] = {Need.LENGTH: ()}
@@ -23,7 +23,10 @@ class Magnitude(ByCount):
             "density", float, 0.1, "fraction of a layer's connections that is left in the end",
             low=0.0, high=1.0, sensible=(0.01, 1.0), log=True,
         ),
-        Knob("warmup", int, 40, "forward steps before the first connection is pruned", low=0, sensible=(0, 200)),
+        Knob(
+            "warmup", int, 40, "forward steps before the first connection is pruned",
+            low=0, sensible=(0, 200),
+        ),
         Knob(
             "prune_period", int, 10, "forward steps between prunings",
             low=1, sensible=(1, 100), log=True,
@@ -32,7 +35,7 @@ class Magnitude(ByCount):
     )  # fmt: skip
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """Once a period, from the end of the warm-up to the settling phase, at whose beginning is the last."""
+        """Once a period, from the end of the warm-up to the settling phase; the last begins that."""
         last = (total * (1 - k.settle)).floor()
         periodic = (step % k.prune_period == 0) | (step == last)
         return (step > k.warmup) & periodic & ~settles(k, step, total)

@@ -17,38 +17,44 @@ if TYPE_CHECKING:
 
 
 class Link(Protocol):
-    """The connections of a layer, of one network or of many; each tensor is (..., outputs, inputs, *kernel).
-
-    Attributes:
-        weight: as the optimiser has it.
-        mask: bool, in at present.
-        step: forward steps so far, laid along the weights like a knob; 1 at the end of the first.
-        total: likewise, forward steps of the whole training; 0: not known.
-        coactivation: the mean over the last minibatch of input x output, of `ConnectionRule.signals`.
-        input_square: the mean over it of each input's square, as broadcast over the connections.
-        output_square: likewise of each output's square.
-        gradient: the last gradient of the loss, pruned connections included.
-        connections: how many the layer has, pruned ones included.
-    """
+    """The connections of a layer, of one network or of many: (..., outputs, inputs, *kernel) if not said."""
 
     @property
-    def weight(self) -> Tensor: ...
+    def weight(self) -> Tensor:
+        """The weights as the optimiser has them."""
+
     @property
-    def mask(self) -> Tensor: ...
+    def mask(self) -> Tensor:
+        """Which connections are in at present, bool."""
+
     @property
-    def step(self) -> Tensor: ...
+    def step(self) -> Tensor:
+        """Forward steps so far, laid along the weights like a knob; 1 at the end of the first."""
+
     @property
-    def total(self) -> Tensor: ...
+    def total(self) -> Tensor:
+        """Forward steps of the whole training, likewise; 0: not known."""
+
     @property
-    def coactivation(self) -> Tensor: ...
+    def coactivation(self) -> Tensor:
+        """The mean over the last minibatch of input x output, of `ConnectionRule.signals`."""
+
     @property
-    def input_square(self) -> Tensor: ...
+    def input_square(self) -> Tensor:
+        """The mean over it of each input's square, as broadcast over the connections."""
+
     @property
-    def output_square(self) -> Tensor: ...
+    def output_square(self) -> Tensor:
+        """The mean over it of each output's square, likewise."""
+
     @property
-    def gradient(self) -> Tensor: ...
+    def gradient(self) -> Tensor:
+        """The last gradient of the loss, that of pruned connections included."""
+
     @property
-    def connections(self) -> int: ...
+    def connections(self) -> int:
+        """How many the layer has, pruned ones included."""
+
     def draw(self, stream: int) -> Tensor:
         """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
 
@@ -56,7 +62,7 @@ class Link(Protocol):
         """How many connections of each network a mask has, laid along the weights."""
 
     def highest(self, score: Tensor, number: Tensor) -> Tensor:
-        """Those ``number`` connections of each network that have the highest scores, bool; NaN is the lowest."""
+        """The ``number`` connections of each network with the highest scores, bool; NaN is the lowest."""
 
 
 class ConnectionRule(Rule):
@@ -115,7 +121,8 @@ class ByCount(ConnectionRule):
         if swaps is None:
             return link.mask & link.highest(drop, kept)
         stays = link.mask & link.highest(drop, kept - swaps)
-        return stays | link.highest(self.grow(k, s, link).masked_fill(stays, float("-inf")), swaps) & ~stays
+        grow = self.grow(k, s, link).masked_fill(stays, float("-inf"))
+        return stays | (link.highest(grow, swaps) & ~stays)
 
     @abstractmethod
     def left(self, k: Any, link: Link) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hebbevo.knobs import table
 from hebbevo.rules.credit.rule import CreditRule
 
 
@@ -9,4 +10,4 @@ class Backprop(CreditRule):
     """The plain layer."""
 
     name = "backprop"
-    knobs: dict = {}  # noqa: RUF012
+    knobs = table()

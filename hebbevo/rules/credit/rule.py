@@ -23,19 +23,23 @@ class Updates(NamedTuple):
 
 
 class Layer(Protocol):
-    """A linear layer or a convolution in a forward pass of one network.
+    """A linear layer or a convolution in a forward pass of one network."""
 
-    Attributes:
-        weight: (outputs, inputs, *kernel), pruned connections zero.
-        bias: (outputs,), or ``None``.
-        step: (), forward steps before this one.
-        total: (), forward steps of the whole training; 0: not known.
-    """
+    @property
+    def weight(self) -> Tensor:
+        """(outputs, inputs, *kernel), zero where a connection is out."""
 
-    weight: Tensor
-    bias: Tensor | None
-    step: Tensor
-    total: Tensor
+    @property
+    def bias(self) -> Tensor | None:
+        """(outputs,), or ``None``."""
+
+    @property
+    def step(self) -> Tensor:
+        """Forward steps before this one, ()."""
+
+    @property
+    def total(self) -> Tensor:
+        """Forward steps of the whole training, (); 0: not known."""
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """What the layer computes with such weights."""

@@ -1,4 +1,7 @@
-"""Magnitude: units with the smallest incoming weights are pruned (Li et al., 2017, arXiv:1608.08710, with L2)."""
+"""Magnitude: units with the smallest incoming weights are pruned.
+
+Li et al., 2017, arXiv:1608.08710; the norm here is L2.
+"""
 
 from __future__ import annotations
 

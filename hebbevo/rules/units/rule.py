@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 AUTO, FRESH, OLD = REBIRTHS = ("auto", "fresh", "old")
 
-THRESHOLD = Knob("threshold", float, 0.0, "below a threshold: a unit is pruned when its score is not above this")
+THRESHOLD = Knob(
+    "threshold", float, 0.0, "below a threshold: a unit is pruned when its score is not above this"
+)
 
 REGROWTH = (
     Knob(
@@ -62,7 +64,9 @@ MEMORY = Knob(
 _RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION)
 
 
-def unit_knobs(*own: Knob, scheduled: str, threshold: Knob = THRESHOLD, needs: Needs | None = None) -> dict[str, Knob]:
+def unit_knobs(
+    *own: Knob, scheduled: str, threshold: Knob = THRESHOLD, needs: Needs | None = None
+) -> dict[str, Knob]:
     """The knobs of a unit rule: its own, those of its schedule, and those of regrowth.
 
     Args:
@@ -76,30 +80,40 @@ def unit_knobs(*own: Knob, scheduled: str, threshold: Knob = THRESHOLD, needs: N
 
 
 class UnitLayer(Protocol):
-    """A layer of n units at an event, of one network or of many: what a score may be made of.
-
-    Attributes:
-        alive: (..., n) bool.
-        mean: (..., n) running mean of the outputs; likewise ``variance`` and ``firing_rate``.
-        correlation: (..., n, n).
-        outgoing: (..., n) norm of the weights that read each unit; 1 where no such layer is known.
-        incoming: (..., n) norm of the weights that feed each unit, bias left out.
-    """
+    """A layer of n units at an event, of one network or of many: what a score may be made of."""
 
     @property
-    def alive(self) -> Tensor: ...
+    def alive(self) -> Tensor:
+        """Which units live, (..., n) bool."""
+
     @property
-    def mean(self) -> Tensor: ...
+    def mean(self) -> Tensor:
+        """Running mean of each unit's output, (..., n)."""
+
     @property
-    def variance(self) -> Tensor: ...
+    def variance(self) -> Tensor:
+        """Its running variance, (..., n)."""
+
     @property
-    def firing_rate(self) -> Tensor: ...
+    def firing_rate(self) -> Tensor:
+        """Running share of rows in which each unit's output is not zero, (..., n)."""
+
     @property
-    def correlation(self) -> Tensor: ...
+    def correlation(self) -> Tensor:
+        """Running correlation of each pair of units, (..., n, n)."""
+
     @property
-    def outgoing(self) -> Tensor: ...
+    def outgoing(self) -> Tensor:
+        """Norm of the weights that read each unit, (..., n); 1 where no such layer is known."""
+
     @property
-    def incoming(self) -> Tensor: ...
+    def incoming(self) -> Tensor:
+        """Norm of the weights that feed each unit, without biases, likewise."""
+
+    @property
+    def loss(self) -> Tensor | None:
+        """Running mean of the training loss, (..., 1); ``None`` where it is not known."""
+
     def draw(self) -> Tensor:
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
 

@@ -1,7 +1,7 @@
 """When units are pruned, and how many: two schedules, for any score.
 
-*threshold*: every ``prune_period`` steps the units whose score is not above a threshold, lowest first, at most
-``max_deaths`` of the living ones. *target*: at ``events`` steps, evenly spaced from ``warmup`` to the
+*threshold*: every ``prune_period`` steps the units whose score is not above a threshold, lowest first, at
+most ``max_deaths`` of the living ones. *target*: at ``events`` steps, evenly spaced from ``warmup`` to the
 settling phase, as many as a geometric path from all units to ``target`` has fewer; how many survive is then
 what was asked for.
 """
@@ -46,12 +46,13 @@ def knobs(default: str) -> tuple[Knob, ...]:
             low=0.0, high=1.0, sensible=(0.05, 0.5),
         ),
         Knob(
-            "target", int, 16, "down to a target: neurons left in each layer; with target_share, in all layers",
+            "target", int, 16,
+            "down to a target: neurons left in each layer; with target_share, in all layers",
             low=1, high=100_000, sensible=(4, 128), log=True,
         ),
         Knob(
             "target_share", float, 0.0,
-            "down to a target: the first hidden layer's share of a target for all layers; 0: each layer has its own",
+            "down to a target: the first hidden layer's share of a target for all; 0: each layer has its own",
             low=0.0, high=1.0, sensible=(0.5, 0.9),
         ),
         Knob(
@@ -89,6 +90,6 @@ def events_passed(k: Any, step: Tensor, total: Tensor) -> Tensor:
 
 
 def left(k: Any, step: Tensor, total: Tensor, goal: Tensor, units: int) -> Tensor:
-    """Units on the geometric path n (goal / n)^(e / events) from all ``units`` to ``goal``, after ``step``."""
+    """Units left after ``step``, on the geometric path n (goal / n)^(e / events) from all ``units``."""
     passed = events_passed(k, step, total) / k.events
     return (units * (goal / units) ** passed).round().long()
