@@ -38,7 +38,7 @@ from hebbevo.errors import SpaceError, UsageError
 from hebbevo.goal import MEASURES, Goal
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
-from hebbevo.rules import AXES
+from hebbevo.rules import AXES, known_knobs
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space import (
     MOST_LAYERS,
@@ -927,7 +927,7 @@ def _listed_values(value: object) -> list[str]:
 
 def _module_problems(raw: object, module: object) -> Iterator[_Problem]:
     """Find what a network of the user's cannot have; which modules are in it is known when it is built."""
-    from hebbevo.networks import arguments, known_knobs
+    from hebbevo.networks import arguments
 
     for key, field_ in Network.model_fields.items():
         given = _mapping(raw, "network").get(key)

@@ -12,7 +12,8 @@ import hebbevo
 from hebbevo import spacefile
 from hebbevo.cli import cli
 from hebbevo.data import BUILT_IN
-from hebbevo.nn import HebbMask, Stamina
+from hebbevo.nn import HebbMask, PlasticUnits, Stamina, attach
+from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 from hebbevo.samplers import SAMPLERS
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,32 @@ def test_the_page_on_samplers_names_every_sampler_and_its_settings(name: str) ->
 )
 def test_every_knob_of_a_rule_is_explained(page: str, name: str) -> None:
     assert f"`{name}" in (ROOT / f"docs/{page}.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted({*UNITS, *CONNECTIONS, *CREDIT}))
+def test_the_pages_on_spaces_and_on_rules_name_every_rule(name: str) -> None:
+    for page in ("rules", "spaces"):
+        assert f"`{name}`" in (ROOT / f"docs/{page}.md").read_text()
+
+
+def test_the_rule_on_the_page_on_rules_prunes_what_fires_least() -> None:
+    block, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs/rules.md").read_text(), re.DOTALL)
+    assert len(block.splitlines()) <= 40
+    (tmp_path / "frequent.py").write_text(block)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    units = PlasticUnits(names["Frequent"](), 4, seed=0, target=2, events=2, warmup=0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), units, torch.nn.Linear(4, 2))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(4))
+        model[0].bias.copy_(torch.tensor([1.0, -1.0, 0.0, 2.0]))  # the third fires less often than the first
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    attach(model, optimizer, total_steps=8)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(8):
+        model(torch.randn(64, 4, generator=generator)).sum().backward()
+        optimizer.step()
+    assert units.alive.tolist() == [True, False, False, True]
 
 
 def test_every_space_in_the_documents_is_good(tmp_path: Path) -> None:

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hebbevo.networks.own import OwnNetwork, arguments
-    from hebbevo.nn import known_knobs
 
-__getattr__, __dir__ = lazily.names(
-    __name__, {"hebbevo.networks.own": ("OwnNetwork", "arguments"), "hebbevo.nn": ("known_knobs",)}
-)
+__getattr__, __dir__ = lazily.names(__name__, {"hebbevo.networks.own": ("OwnNetwork", "arguments")})
 
 __all__ = [
     "DEFAULT_RULES",
@@ -33,7 +30,6 @@ __all__ = [
     "Blueprint",
     "OwnNetwork",
     "arguments",
-    "known_knobs",
     "largest",
     "seeded",
 ]

@@ -5,7 +5,6 @@ from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
-from hebbevo.rules import known_knobs
 
 __all__ = [
     "Attachment",
@@ -20,7 +19,6 @@ __all__ = [
     "Stamina",
     "attach",
     "credited",
-    "known_knobs",
     "masked",
     "plastic_connections",
     "plastic_modules",

@@ -1,32 +1,55 @@
 """Plasticity rules on three axes that combine: which units live, which connections live, how a layer learns.
 
-A rule is one file and one entry here. Nothing in this package imports torch.
+A rule is one file and one line here. Nothing in this package imports torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, TypeVar
 
 from hebbevo.knobs import Knob
-from hebbevo.rules.connections.full import Full
-from hebbevo.rules.connections.hebb_mask import HebbMask
-from hebbevo.rules.connections.magnitude import Magnitude as ConnectionMagnitude
 from hebbevo.rules.connections.rule import ConnectionRule
-from hebbevo.rules.credit.backprop import Backprop
 from hebbevo.rules.credit.rule import CreditRule
 from hebbevo.rules.rule import Rule
-from hebbevo.rules.units.dense import Dense
-from hebbevo.rules.units.magnitude import Magnitude
-from hebbevo.rules.units.random import Random
 from hebbevo.rules.units.rule import UnitRule
-from hebbevo.rules.units.stamina import Stamina
 
-UNITS: dict[str, UnitRule] = {rule.name: rule for rule in (Stamina(), Magnitude(), Random(), Dense())}
-CONNECTIONS: dict[str, ConnectionRule] = {
-    rule.name: rule for rule in (Full(), HebbMask(), ConnectionMagnitude())
-}
-CREDIT: dict[str, CreditRule] = {rule.name: rule for rule in (Backprop(),)}
+_Rule = TypeVar("_Rule", bound=Rule)
 
+
+def _registry(axis: str, kind: type[_Rule], *names: str) -> dict[str, _Rule]:
+    """The rules of an axis by name: each is the one class of its kind in the file of that name."""
+    rules: dict[str, _Rule] = {}
+    for name in names:
+        module = import_module(f"{__name__}.{axis}.{name}")
+        found: list[Any] = [each for each in vars(module).values() if isinstance(each, type)]
+        [rule] = [each for each in found if issubclass(each, kind) and each.__module__ == module.__name__]
+        rules[name] = rule()
+        assert rules[name].name == name, f"{module.__name__}: name = {rules[name].name!r} is not the file's"
+    return rules
+
+
+UNITS: dict[str, UnitRule] = _registry(
+    "units",
+    UnitRule,  # type: ignore[type-abstract]
+    "stamina",
+    "magnitude",
+    "random",
+    "dense",
+)
+CONNECTIONS: dict[str, ConnectionRule] = _registry(
+    "connections",
+    ConnectionRule,  # type: ignore[type-abstract]
+    "full",
+    "hebb_mask",
+    "magnitude",
+)
+CREDIT: dict[str, CreditRule] = _registry(
+    "credit",
+    CreditRule,
+    "backprop",
+)
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, by the key of a space file's ``network`` under which a rule is named."""
 

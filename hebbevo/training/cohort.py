@@ -87,7 +87,7 @@ class Cohort:
         self._rows = rows
         self._loss_of: Loss = references.called(recipe.loss) if recipe.loss else F.cross_entropy
         self._score_of = references.called(recipe.score) if recipe.score else accuracy
-        self._wiring = Wiring(model, rows.x[:1].clone())
+        self._wiring = Wiring(model, rows.x[:2].clone())
         self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
         self._step = self._seen = 0
         self._now = torch.zeros(1, dtype=torch.int64, device=rows.x.device)  # the step, for the device

@@ -1,0 +1,81 @@
+"""What every rule costs to train, beside stamina under the same forced schedule of deaths.
+
+Stacks of fully connected networks on digits, whose units go from all to the same target in the same steps
+under every unit rule, with and without connection masks. CPU seconds of whole trainings in one process, one
+thread, the rules in turn so that a slow minute of the machine meets all of them.
+
+    python benchmarks/rules.py [--repeats 5] [--nets 25] [--hidden 128 128] [--epochs 20] [--target 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from statistics import median
+
+import numpy as np
+import torch
+from throughput import processor
+
+from hebbevo.data import Split, load, split
+from hebbevo.networks import Architecture
+from hebbevo.rules import CONNECTIONS, UNITS
+from hebbevo.training import Candidate, Recipe, train
+
+BATCH = 64
+
+
+def seconds(options: argparse.Namespace, data: Split, units: str, connections: str) -> float:
+    """CPU seconds of a cohort of networks under these rules, of which every training must succeed."""
+    schedule = {"schedule": "target", "target": options.target, "events": 20, "settle": 0.3}
+    known = UNITS[units].knobs | CONNECTIONS[connections].knobs
+    settings = {name: value for name, value in schedule.items() if name in known}
+    network = Architecture("mlp", tuple(options.hidden), units, False, (64,), 10, (), connections)
+    recipe = Recipe(network, settings, options.epochs, BATCH, 0)
+    rates = np.geomspace(1e-3, 1e-2, options.nets)
+    started = time.process_time()
+    found = train(recipe, [Candidate({"learning_rate": rate}) for rate in rates], data, torch.device("cpu"))
+    spent = time.process_time() - started
+    for each in found:
+        assert each.failure is None, each.failure
+        if UNITS[units].prunes and connections == "full":
+            assert each.layers == tuple(min(options.target, width) for width in options.hidden)
+    return spent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--nets", type=int, default=25)
+    parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--target", type=int, default=20)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = split(load("digits"), 0, BATCH)
+    pairs = [(units, connections) for connections in CONNECTIONS for units in UNITS]
+    found: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+    seconds(options, data, "stamina", "full")  # warm up
+    for _ in range(options.repeats):
+        for pair in pairs:
+            found[pair].append(seconds(options, data, *pair))
+    shape = "-".join(map(str, [64, *options.hidden, 10]))
+    print(f"{processor()}, one thread, torch {torch.__version__}, Python {platform.python_version()}")
+    print(f"{options.nets} networks {shape}, {options.epochs} epochs of digits, {options.target} units left;")
+    print(f"{options.repeats} repeats: median (least to most)\n")
+    print("| units | connections | CPU ms a network | beside stamina with the same connections |")
+    print("| --- | --- | --- | --- |")
+    for units, connections in pairs:
+        own, beside = found[units, connections], found["stamina", connections]
+        ratios = [one / other for one, other in zip(own, beside, strict=True)]
+        cost = [1000 * each / options.nets for each in own]
+        cells = (
+            f"{median(cost):.0f} ({min(cost):.0f} to {max(cost):.0f})",
+            (f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"),
+        )
+        print(f"| {units} | {connections} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()
