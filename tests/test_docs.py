@@ -64,7 +64,6 @@ def test_the_pages_on_spaces_and_on_rules_name_every_rule(name: str) -> None:
 def test_the_rule_on_the_page_on_rules_prunes_what_fires_least() -> None:
     block, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs/rules.md").read_text(), re.DOTALL)
     assert len(block.splitlines()) <= 40
-    (tmp_path / "frequent.py").write_text(block)
     names: dict[str, Any] = {}
     exec(block, names)
     units = PlasticUnits(names["Frequent"](), 4, seed=0, target=2, events=2, warmup=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -197,10 +198,11 @@ class PlasticUnits(Plastic):
             super()._set(key, value)
 
 
-class Stamina(PlasticUnits):
-    """ReLU units under the stamina rule: ``Stamina(num_neurons, **knobs)`` takes the place of a ReLU."""
+class _StaminaUnits(PlasticUnits):
+    """Units under the stamina rule."""
 
     knobs = UNITS["stamina"].knobs
+    _are_inputs: ClassVar[bool]
 
     def __init__(
         self,
@@ -210,7 +212,7 @@ class Stamina(PlasticUnits):
         seed: int | None = None,
         **knobs: Value | Sequence[float] | Tensor,
     ) -> None:
-        super().__init__(UNITS["stamina"], num_neurons, False, dim=dim, seed=seed, **knobs)
+        super().__init__(UNITS["stamina"], num_neurons, self._are_inputs, dim=dim, seed=seed, **knobs)
 
     @property
     def stamina(self) -> Tensor:
@@ -218,28 +220,19 @@ class Stamina(PlasticUnits):
         return self.score
 
 
-class InputStamina(PlasticUnits):
+class Stamina(_StaminaUnits):
+    """ReLU units under the stamina rule: ``Stamina(num_neurons, **knobs)`` takes the place of a ReLU."""
+
+    _are_inputs = False
+
+
+class InputStamina(_StaminaUnits):
     """Input units under the stamina rule: the identity, masked; arguments as for `Stamina`.
 
     An input is silent where it is zero, which a standardised constant feature always is.
     """
 
-    knobs = UNITS["stamina"].knobs
-
-    def __init__(
-        self,
-        num_neurons: int,
-        *,
-        dim: int = -1,
-        seed: int | None = None,
-        **knobs: Value | Sequence[float] | Tensor,
-    ) -> None:
-        super().__init__(UNITS["stamina"], num_neurons, True, dim=dim, seed=seed, **knobs)
-
-    @property
-    def stamina(self) -> Tensor:
-        """See `Stamina.stamina`."""
-        return self.score
+    _are_inputs = True
 
 
 class Dense(PlasticUnits):

@@ -22,8 +22,7 @@ from test_cohort import (
 from torch import nn
 
 from hebbevo.networks import Architecture
-from hebbevo.nn import HebbMask, InputStamina, Stamina
-from hebbevo.nn.graph import Layout, layout
+from hebbevo.nn import Stamina
 from hebbevo.nn.paths import COUNTS, survivors
 from hebbevo.nn.plastic import Named
 from hebbevo.nn.statistics import KnownChoice, Window, gathered, observe
@@ -149,46 +148,6 @@ def test_survivors_of_a_chain_are_those_on_live_paths(count, inputs):
         net.load_state_dict(state(cohort, row))
         left = survivors(net, torch.ones(1, 11), COUNTS[count])
         assert (list(own.layers), own.inputs) == (left.alive[0].tolist(), left.inputs.item())
-
-
-def test_what_is_a_chain_and_what_is_none():
-    one, other = nn.Linear(4, 5), nn.Linear(5, 2)
-    stamina_net = nn.Sequential(nn.Flatten(), nn.Linear(4, 5), Stamina(5), nn.Sequential(nn.Linear(5, 2)))
-    assert layout(stamina_net) == Layout(("1", "3.0"), {0: "2"}, (4, 5, 2), (True, True), {})
-    assert layout(nn.Sequential(InputStamina(4), one, nn.ReLU(), other)).units == {-1: "0", 0: "2"}
-    assert layout(nn.Sequential(one, other)).units == {}
-    masked = layout(nn.Sequential(HebbMask(nn.Linear(4, 5), ["weight"]), nn.ReLU(), other))
-    assert (masked.layers, masked.masked) == (("0.module", "2"), {0: "0"})
-
-    class Mine(nn.Sequential):
-        def forward(self, x):
-            return super().forward(x) * 2
-
-    hooked = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), other)
-    hooked[0].register_forward_hook(lambda *_: None)
-    frozen = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2).requires_grad_(False))
-    replaced = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), other)
-    replaced[1].forward = torch.tanh
-    square, twice = nn.Linear(5, 5), Stamina(5)
-    for none in (
-        Mine(one, nn.ReLU(), other),
-        hooked,
-        frozen,
-        replaced,
-        nn.Sequential(one, nn.Tanh(), other),
-        nn.Sequential(one, nn.Dropout(), other),
-        nn.Sequential(HebbMask(nn.Sequential(nn.Linear(4, 5)), ["0.weight"]), nn.ReLU(), other),
-        nn.Sequential(one, Stamina(5, dim=1), other),
-        nn.Sequential(one, Stamina(5, entropy_bonus=0.1), other),
-        nn.Sequential(one, square, nn.ReLU(), square, other),
-        nn.Sequential(one, twice, nn.Linear(5, 5), twice, other),
-        nn.Sequential(one, nn.ReLU(), Stamina(5), other),
-        nn.Sequential(one, nn.ReLU(), other, nn.ReLU()),
-        nn.Sequential(one, nn.Flatten(0), other),
-        nn.Sequential(nn.ReLU(), one),
-        one,
-    ):
-        assert layout(none) is None, none
 
 
 def units(**knobs):
