@@ -8,13 +8,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hebbevo.rules.rule import Buffer, Need
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class _Once:
+    """A property of a minibatch that is computed when it is first asked for.
+
+    `functools.cached_property` takes a lock in Python 3.11, which costs as much as a small operation.
+    """
+
+    def __init__(self, compute: Callable[[Batch], Tensor]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, batch: Batch, owner: type) -> Tensor:
+        value = vars(batch)[self._name] = self._compute(batch)
+        return value
 
 
 class Batch:
@@ -29,27 +46,27 @@ class Batch:
         self.y = y
         self.size = size
 
-    @cached_property
+    @_Once
     def mean(self) -> Tensor:
         """Mean output of each unit, (..., n)."""
         return self.y.mean(-2)
 
-    @cached_property
+    @_Once
     def mean_size(self) -> Tensor:
         """Mean size of each unit's output, (..., n)."""
         return self.mean if self.size is self.y else self.size.mean(-2)
 
-    @cached_property
+    @_Once
     def square(self) -> Tensor:
         """Mean square of each unit's output, (..., n)."""
         return self.y.square().mean(-2)
 
-    @cached_property
+    @_Once
     def fires(self) -> Tensor:
         """1 where a unit fires, (..., rows, n)."""
         return self.size.sign()
 
-    @cached_property
+    @_Once
     def firing_rate(self) -> Tensor:
         """The share of rows in which each unit fires, (..., n)."""
         return self.fires.mean(-2)
