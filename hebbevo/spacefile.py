@@ -38,7 +38,8 @@ from hebbevo.errors import SpaceError, UsageError
 from hebbevo.goal import MEASURES, Goal
 from hebbevo.knobs import Knob, Value, listed
 from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
-from hebbevo.rules import AXES, known_knobs
+from hebbevo.rules import AXES, UNITS, known_knobs
+from hebbevo.rules.rule import Need
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space import (
     MOST_LAYERS,
@@ -1009,6 +1010,10 @@ def _unfit(spec: Spec) -> Iterator[_Problem]:
     alien = "inputs" if convolutional else "channels"
     if getattr(network, alien):
         yield _Problem(("network", alien), f"{network.family} has none; drop it")
+    for rule in _space_rules(spec, "units") if network.inputs else ():
+        if Need.INCOMING in UNITS[rule].needs:
+            what = f"{rule} scores units by the weights that feed them, which inputs do not have; drop it"
+            yield _Problem(("network", "inputs"), what)
     if not convolutional and not network.hidden:
         yield _Problem(("network", "hidden"), f"is empty; write {Network.model_fields['hidden'].description}")
     for name, gene in spec.genome.items():

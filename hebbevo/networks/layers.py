@@ -36,13 +36,16 @@ class Layers:
         """A linear layer or a convolution, from 1; the last has the knobs of the hidden layer before it."""
         connections, credit = self._architecture.connections, self._architecture.credit
         seed, of = self._seed + _LAYER_SEEDS + number, min(number, self._last)
-        module = credited(credit, module, seed=seed, **self._knobs(CREDIT[credit], of))
+        if number <= self._last or not CREDIT[credit].updates:  # the last layer learns the task
+            module = credited(credit, module, seed=seed, **self._knobs(CREDIT[credit], of))
         return masked(connections, module, seed=seed, **self._knobs(CONNECTIONS[connections], of))
 
     def units(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
         """The units of a layer, or channels; number 0 are the inputs."""
         rule = self._architecture.units
         knobs = self._knobs(UNITS[rule], number)
+        if inputs and "target" in UNITS[rule].knobs and "target.0" not in self._given:
+            knobs["target"] = width  # a target is that of hidden layers
         return unit_layer(rule, width, dim=dim, inputs=inputs, seed=self._seed + number, **knobs)
 
     def _knobs(self, rule: Rule, number: int) -> dict[str, Value]:

@@ -34,7 +34,9 @@ class Attachment:
         self._wiring = Wiring(model, example)
         if self._wiring.note:
             warnings.warn(f"attach: {self._wiring.note}; until then its units work alone", stacklevel=3)
-        self._names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        self._names: dict[Tensor, list[str]] = {}
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            self._names.setdefault(parameter, []).append(name)
         self._loss: Tensor | None = None
         if not any(each in self._names for group in optimizer.param_groups for each in group["params"]):
             raise UsageError(
@@ -142,13 +144,13 @@ class Attachment:
 
     def _moments(self) -> Moments:
         return {
-            self._names[parameter]: tuple(
+            name: tuple(
                 entry
                 for entry in state.values()
                 if isinstance(entry, Tensor) and entry.shape == parameter.shape
             )
             for parameter, state in self._optimizer.state.items()
-            if parameter in self._names
+            for name in self._names.get(parameter, ())
         }
 
 

@@ -13,13 +13,12 @@ from torch.func import functional_call
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Value, unknown
 from hebbevo.nn import surgery
-from hebbevo.nn.credit import Credited, product
+from hebbevo.nn.credit import Credited, Layer, product
 from hebbevo.nn.plastic import Named, Plastic
 from hebbevo.rules import CONNECTIONS
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
 
-_Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 _SUMS = (Need.COACTIVATION, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
 
 
@@ -62,7 +61,7 @@ class PlasticConnections(Plastic):
         self.names = tuple(names)
         self.connections = nn.ModuleList(_Mask(rule, layer.weight) for layer in layers)
         self.to(layers[0].weight.device)
-        self._heard: list[list[_Sums]] | None = None  # by parameter, of every call in this forward
+        self._calls: list[list[_Sums]] | None = None  # by parameter, of every call in this forward
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
         for layer in layers:
@@ -79,7 +78,7 @@ class PlasticConnections(Plastic):
         for place, layer in enumerate(layers):
             layer.register_forward_pre_hook(self._expect)
             if any(need in rule.all_needs() for need in _SUMS):
-                layer.register_forward_hook(partial(self._hear, place), with_kwargs=True)
+                layer.register_forward_hook(partial(self._see, place), with_kwargs=True)
 
     def masks(self) -> dict[str, Tensor]:
         """Which connections are in, by parameter, each bool of the parameter's shape."""
@@ -96,11 +95,6 @@ class PlasticConnections(Plastic):
         """The fraction of connections that are out, scalar."""
         return 1 - torch.cat([mask.flatten() for mask in self.masks().values()]).float().mean()
 
-    def links(self) -> Iterator[tuple[str, surgery.Connections]]:
-        """The connections of every masked parameter as the engine sees them, by the parameter's name here."""
-        for name, mask, layer in self._masked():
-            yield f"module.{name}", self._connections(mask, layer.weight.detach())
-
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module with its masked weights; in training mode, then let connections leave and enter.
 
@@ -116,12 +110,12 @@ class PlasticConnections(Plastic):
             with torch.no_grad():
                 self._connections(mask, layer.weight).restore()
             weights[name] = mask.applied(layer.weight)
-        heard = self._heard = [[] for _ in self.names]
+        seen = self._calls = [[] for _ in self.names]
         try:
             output = self._called(weights, args, kwargs)
         finally:
-            self._heard = None
-        self._learn(heard)
+            self._calls = None
+        self._learn(seen)
         return output
 
     def extra_repr(self) -> str:
@@ -141,7 +135,7 @@ class PlasticConnections(Plastic):
         # a module of two names would be put back in the wrong order, were its weights taken for tied ones
         return functional_call(self.module, places, args, kwargs, tie_weights=False)
 
-    def _masked(self) -> Iterator[tuple[str, _Mask, _Layer]]:
+    def _masked(self) -> Iterator[tuple[str, _Mask, Layer]]:
         for name, mask in zip(self.names, self.connections, strict=True):
             yield name, cast(_Mask, mask), _owner(self.module, name)
 
@@ -159,32 +153,32 @@ class PlasticConnections(Plastic):
 
     def _expect(self, *call: object) -> None:
         """See that a masked layer is called in a forward pass of this module, which gives it its weights."""
-        if self._heard is None and self.training:
+        if self._calls is None and self.training:
             self._refuse_recomputation()
 
     @torch.no_grad()
-    def _hear(
-        self, place: int, layer: _Layer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], y: Tensor
+    def _see(
+        self, place: int, layer: Layer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], y: Tensor
     ) -> None:
         """Take in a call of a masked layer, at once: what follows may change its x and y in place."""
-        if self._heard is None:
+        if self._calls is None:
             return
         x = (*args, *kwargs.values())[0]
         single = torch.promote_types(layer.weight.dtype, torch.float32)
         with torch.autocast(y.device.type, enabled=False):
             x, y = self.rule.signals(Named(self._buffers), x.to(single), y.to(single))
-            self._heard[place].append(_sums(self.rule, layer, x, y))
+            self._calls[place].append(_sums(self.rule, layer, x, y))
 
     @torch.no_grad()
-    def _learn(self, heard: Sequence[Sequence[_Sums]]) -> None:
+    def _learn(self, calls: Sequence[Sequence[_Sums]]) -> None:
         """Let the rule move its state; then, unattached, see which connections are in next."""
         self.steps.add_(1)
         due = self.due(self.steps)
         sums = any(need in self.rule.all_needs() for need in _SUMS)
-        for (_, mask, layer), calls in zip(self._masked(), heard, strict=True):
-            if sums and not calls:
+        for (_, mask, layer), own in zip(self._masked(), calls, strict=True):
+            if sums and not own:
                 continue
-            link = self._connections(mask, layer.weight, _mean(calls))
+            link = self._connections(mask, layer.weight, _mean(own))
             self.rule.observe(link.k, link.s, link)
             if not self.attached:
                 surgery.rewire(link, due)
@@ -280,7 +274,7 @@ def _mean(calls: Sequence[_Sums]) -> dict[str, Tensor]:
     return {name: total / number for name, total in totals.items()}
 
 
-def _sums(rule: ConnectionRule, layer: _Layer, x: Tensor, y: Tensor) -> _Sums:
+def _sums(rule: ConnectionRule, layer: Layer, x: Tensor, y: Tensor) -> _Sums:
     """What a rule needs of a call, each of the shape of the weight or broadcast to it."""
     if isinstance(layer, nn.Linear):
         x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
@@ -299,11 +293,11 @@ def _sums(rule: ConnectionRule, layer: _Layer, x: Tensor, y: Tensor) -> _Sums:
     return _Sums(totals, number)
 
 
-def _owner(module: nn.Module, name: str) -> _Layer:
-    return cast(_Layer, module.get_submodule(name.rpartition(".")[0]))
+def _owner(module: nn.Module, name: str) -> Layer:
+    return cast(Layer, module.get_submodule(name.rpartition(".")[0]))
 
 
-def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[_Layer]:
+def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[Layer]:
     """The layers whose weights are named.
 
     Raises:
@@ -319,7 +313,7 @@ def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[_Layer]
         if name not in parameters:
             raise UsageError(f"{title}: unknown parameter {unknown(name, parameters)}")
         owner, weight = _owner(module, name), parameters[name]
-        if name.rpartition(".")[2] != "weight" or not isinstance(owner, _Layer) or type(owner) is _UNCALLED:
+        if name.rpartition(".")[2] != "weight" or not isinstance(owner, Layer) or type(owner) is _UNCALLED:
             raise UsageError(
                 f"{title}: cannot mask {name!r} of {type(owner).__name__}; "
                 "name the weight of an nn.Linear, nn.Conv1d, nn.Conv2d or nn.Conv3d that is called"

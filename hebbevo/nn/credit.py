@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -12,13 +13,13 @@ from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Value
-from hebbevo.nn import counter
+from hebbevo.nn import counter, surgery
 from hebbevo.nn.plastic import InjectedLoss, Named, Plastic
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.backprop import Backprop
 from hebbevo.rules.credit.rule import CreditRule, Updates
 
-_Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 class Credit(Plastic):
@@ -35,14 +36,49 @@ class Credit(Plastic):
 
     def __init__(self, rule: CreditRule, weight: Tensor, *, seed: int | None = None, **knobs: Value) -> None:
         super().__init__(rule, seed)
+        self.configure(**knobs)
         for name, buffer in rule.buffers.items():
             start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
             self.register_buffer(name, torch.full_like(weight.detach(), start))
-        self.configure(**knobs)
 
     def due(self, step: Tensor) -> Tensor:
         """Nothing is ever pruned."""
         return step < 0
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A layer in one forward pass, as its rule sees it (`hebbevo.rules.credit.rule.Layer`)."""
+
+    module: Credited
+    weight: Tensor
+    bias: Tensor | None
+
+    @property
+    def step(self) -> Tensor:
+        """Forward steps before this one."""
+        return self.module.credit.steps
+
+    @property
+    def total(self) -> Tensor:
+        """Forward steps of the whole training."""
+        return self.module.credit.total_steps
+
+    def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What the layer computes with such weights."""
+        return self.module.plain(x, weight, bias)
+
+    def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
+        """The mean over rows and positions of y_j x_i."""
+        layer = cast(Layer, self.module)
+        if isinstance(layer, nn.Linear):
+            x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
+            return product(layer, x, y) / len(y)
+        return product(layer, x, y) * layer.out_channels / y.numel()
+
+    def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
+        """Uniform numbers in (0, 1)."""
+        return counter.uniform(self.module.credit.seed, self.step, shape, stream)
 
 
 class Credited(nn.Module):
@@ -67,52 +103,31 @@ class Credited(nn.Module):
         credit._refuse_recomputation()
         credit._refuse_alone()
         rule, k, s = credit.rule, Named(credit._buffers), Named(credit._buffers)
-        y = rule.forward(k, s, self, x)
+        layer = _Pass(self, self.weight, self.bias)
+        if rule.updates:  # the backward pass needs the weights of now
+            layer = _Pass(self, self.weight.clone(), None if self.bias is None else self.bias.clone())
+        y = rule.forward(k, s, layer, x)
         if rule.local:
-            y = cast(Tensor, InjectedLoss.apply(y, rule.local_loss(k, s, self, x, y)))  # type: ignore[no-untyped-call]
+            loss = rule.local_loss(k, s, layer, x, y)
+            y = cast(Tensor, InjectedLoss.apply(y, loss))  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            self._pending = rule.update(k, s, self, x.detach(), y.detach()) if rule.updates else None
+            self._pending = rule.update(k, s, layer, x.detach(), y.detach()) if rule.updates else None
             credit.steps.add_(1)
             if not self.masked:
                 self.move()
         return y
 
     def move(self) -> None:
-        """Add the update of this forward pass to the weights, in place."""
+        """Add the update of this forward pass to the weights."""
         updates, self._pending = self._pending, None
         if updates is not None:
-            with torch.no_grad():
-                self.weight.add_(updates.weight)
-                if updates.bias is not None and self.bias is not None:
-                    self.bias.add_(updates.bias)
-
-    @property
-    def step(self) -> Tensor:
-        """Forward steps before this one."""
-        return self.credit.steps
-
-    @property
-    def total(self) -> Tensor:
-        """Forward steps of the whole training."""
-        return self.credit.total_steps
+            surgery.update([(self.weight, updates.weight), (self.bias, updates.bias)])
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """What the layer computes with such weights."""
         raise NotImplementedError
 
-    def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
-        """The mean over rows and positions of y_j x_i."""
-        layer = cast(_Layer, self)
-        if isinstance(layer, nn.Linear):
-            x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
-            return product(layer, x, y) / len(y)
-        return product(layer, x, y) * layer.out_channels / y.numel()
-
-    def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
-        """Uniform numbers in (0, 1)."""
-        return counter.uniform(self.credit.seed, self.credit.steps, shape, stream)
-
-    def _take(self, layer: _Layer, credit: Credit) -> None:
+    def _take(self, layer: Layer, credit: Credit) -> None:
         """Take the parameters of a layer; those that the rule moves are none of an optimiser's."""
         self.weight, self.bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
         self.credit, self.masked = credit, False

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn.connections import PlasticConnections
+from hebbevo.nn.credit import Credited
 from hebbevo.nn.flow import LAYERS, Follower, exactly, still, watching
 from hebbevo.nn.labels import LAYER, NORM, UNITS, Labels, Read, Source
 from hebbevo.nn.patterns import NotFollowed, tensors_in
@@ -134,7 +135,8 @@ class _Graph:
         frozen = {
             name
             for name, module in modules.items()
-            if not all(each.requires_grad for each in module.parameters())
+            if not isinstance(module, Credited)
+            and not all(each.requires_grad for each in module.parameters())
         }
         holders = Counter(id(each) for parameters in own.values() for each in parameters)
         with still(model, trained=True) as copies:

@@ -64,6 +64,9 @@ class Plastic(nn.Module):
 
     def __init__(self, rule: Rule, seed: int | None) -> None:
         super().__init__()
+        if alien := rule.all_needs().keys() - rule.can_need:
+            what = listed(sorted(need.name for need in alien))
+            raise UsageError(f"{rule.name}: needs {what}, which rules of its kind cannot have")
         self.rule = rule
         self.attached = False
         self.register_buffer("steps", torch.tensor(0))
@@ -97,7 +100,7 @@ class Plastic(nn.Module):
         for key, value in knobs.items():
             self._set(key, value)
         self._given = {**self._given, **knobs}
-        self._asking = self._asked()
+        self._configured()
 
     def begin(self, total_steps: int) -> None:
         """Take the length of the training, in forward steps (0: not known), before the first of them."""
@@ -138,6 +141,10 @@ class Plastic(nn.Module):
         if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
             raise UsageError(f"{self._title}: cannot be recomputed; leave it out of gradient checkpointing")
 
+    def _configured(self) -> None:
+        """Take note of what the knobs now say."""
+        self._asking = self._asked()
+
     @property
     def _title(self) -> str:
         """What it is called in messages."""
@@ -161,7 +168,7 @@ class Plastic(nn.Module):
             for name, value in values.items()
             if value.numel() == 1
         }
-        self._asking = self._asked()
+        self._configured()
 
     def _value(self, knob: str) -> Any:
         """What a knob was set to."""

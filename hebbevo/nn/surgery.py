@@ -4,7 +4,7 @@ A rule gives scores (`hebbevo.rules`); here they become deaths and births, with 
 counts, constants folded into biases, weights of zero for what is pruned, fresh weights and moments for what
 returns. Every tensor may have leading axes (networks of a stack), so one network in any training loop, a
 stack under `torch.func.vmap` and the compact stack share this code. It asks a device for no value unless it
-is told to ``look``, so it can be recorded as a CUDA graph.
+is allowed to ``look``, so it can be recorded as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class Feeder:
         held: what a mask keeps of the weights, (..., n, *inputs), or ``None``.
         fan_in: inputs of a unit; 0: as many as the weights have.
         inputs: numbers of the inputs, (*inputs) or (..., *inputs) int; ``None``: in their order.
+        living: gives which inputs come from units that live, (..., inputs) bool; ``None``: all, or not known.
     """
 
     weight: Tensor
@@ -55,6 +57,7 @@ class Feeder:
     held: Tensor | None = None
     fan_in: int = 0
     inputs: Tensor | None = None
+    living: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,14 @@ class Listener:
 def _in(weight: Tensor, mask: Tensor | None) -> Tensor:
     """Weights, zero where a connection is out."""
     return weight.detach() if mask is None else torch.where(mask, weight.detach(), 0)
+
+
+def living_inputs(alive: Tensor, source: Source | None) -> Tensor:
+    """Which inputs of a layer come from living units, or from none at all, (..., inputs) bool."""
+    if source is None:
+        return alive
+    padded = torch.cat([alive, torch.ones_like(alive[..., :1])], -1)
+    return padded[..., _columns(source, alive.device)[0]]
 
 
 @lru_cache(maxsize=256)
@@ -255,6 +266,16 @@ class Units:
         """Running mean of the training loss, (..., 1)."""
         return None if self.around.loss is None else self.around.loss.unsqueeze(-1)
 
+    @property
+    def step(self) -> Tensor:
+        """Forward steps so far, (..., 1)."""
+        return self.tensors["steps"].unsqueeze(-1)
+
+    @property
+    def total(self) -> Tensor:
+        """Forward steps of the whole training, (..., 1)."""
+        return self.tensors["total_steps"].unsqueeze(-1)
+
     def draw(self, stream: int = SCORE_STREAM) -> Tensor:
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
         return self._drawn(stream, self.numbers)
@@ -325,24 +346,33 @@ def connect(layers: Iterable[Units]) -> None:
 def _share_targets(layers: Sequence[Units]) -> None:
     """Give every layer its goal: its own target, or its part of a target for all hidden layers.
 
-    The first hidden layer has ``target_share`` of it, the others the rest in proportion to their sizes; input
-    units then stay as they are.
+    The first hidden layer has ``target_share`` of it, the others the rest in proportion to their sizes, each
+    one at least and as many as it has at most; what is then left over goes to layers that can have it. Input
+    units stay as they are.
     """
     hidden = [layer for layer in layers if not layer.inputs]
-    rest = sum(layer.size for layer in hidden[1:])
-    before = 0
+    if not hidden:
+        return
+    k = Named(hidden[0].tensors)
+    first, *others = (layer.size for layer in hidden)
+    parts = [(k.target * k.target_share).round()]
+    ends = [sum(others[:number]) / max(sum(others), 1) for number in range(len(others) + 1)]
+    rounded = [((k.target - parts[0]) * end).round() for end in ends]
+    parts += [end - start for start, end in pairwise(rounded)]
+    goals = [part.clamp(1, size) for part, size in zip(parts, (first, *others), strict=True)]
+    missing = k.target - sum(goals)
+    for place in [*range(1, len(goals)), 0]:
+        more = missing.clamp(1 - goals[place], hidden[place].size - goals[place])
+        goals[place], missing = goals[place] + more, missing - more
+    shared = k.target_share > 0
     for layer in layers:
-        k = Named(layer.tensors)
-        first = (k.target * k.target_share).round().clamp(min=1).minimum(k.target)
-        if layer.inputs:
-            part = torch.full_like(k.target, layer.size)
-        elif layer is hidden[0]:
-            part = first if rest else k.target
-        else:
-            start, end = (((k.target - first) * at / rest).round() for at in (before, before + layer.size))
-            part = (end - start).clamp(min=1)
-            before += layer.size
-        layer.tensors["goal"].copy_(torch.where(k.target_share > 0, part, k.target).clamp(max=layer.size))
+        own = Named(layer.tensors).target.clamp(max=layer.size)
+        part = torch.full_like(own, layer.size) if layer.inputs else goals[_place(hidden, layer)]
+        layer.tensors["goal"].copy_(torch.where(shared, part, own))
+
+
+def _place(layers: Sequence[Units], layer: Units) -> int:
+    return next(place for place, each in enumerate(layers) if each is layer)
 
 
 def prune(layer: Units, due: Tensor) -> Tensor:
@@ -408,8 +438,11 @@ def _births(layer: Units, due: Tensor) -> Tensor:
     chance: Tensor = k.regrowth_rate + k.growth_rate * (tensors["stalled"] >= k.patience)
     born: Tensor = due.unsqueeze(-1) & out & (layer.draw_all(BIRTH_STREAM) < chance.unsqueeze(-1))
     if "targets" not in layer.idle:  # what joins at the last event would never be pruned again
-        last = schedule.events_passed(k, tensors["steps"], tensors["total_steps"]) >= k.events
-        born &= ~(schedule.by_target(k) & last).unsqueeze(-1)
+        step, total = tensors["steps"], tensors["total_steps"]
+        last = schedule.events_passed(k, step, total) >= k.events
+        left = schedule.left(k, step, total, tensors["goal"], layer.size)
+        most = torch.where(last, 0, left // 2).unsqueeze(-1)
+        born &= ~schedule.by_target(k).unsqueeze(-1) | (born.cumsum(-1) <= most)
     return born
 
 
@@ -418,18 +451,18 @@ def _deaths(layer: Units, due: Tensor, born: Tensor) -> Tensor:
     k, alive = layer.k, layer.alive
     score = layer.rule.score(k, layer.s, layer)
     living = alive.sum(-1, keepdim=True)
-    grown_up = layer.tensors["age"] >= k.grace
-    candidates = alive & grown_up & (score <= getattr(k, layer.rule.threshold))
+    past_grace = layer.tensors["age"] >= k.grace
+    candidates = alive & past_grace & (score <= getattr(k, layer.rule.threshold))
     cap = (k.max_deaths * living).floor().clamp(min=1) * (k.max_deaths > 0)
     allowed = torch.minimum(cap, (living - k.min_neurons).clamp(min=0))
     if "targets" not in layer.idle:
         by_target = schedule.by_target(k)
-        step, total, goal = (layer.tensors[name].unsqueeze(-1) for name in ("steps", "total_steps", "goal"))
-        left = schedule.left(k, step, total, goal, layer.size)
+        goal = layer.tensors["goal"].unsqueeze(-1)
+        left = schedule.left(k, layer.step, layer.total, goal, layer.size)
         surplus = (living + born.sum(-1, keepdim=True) - left).clamp(min=0)
         largest = torch.finfo(score.dtype).max
-        # old units go before newborn ones, and what has a score before what is not a number
-        ranked = score.masked_fill(~grown_up, largest).nan_to_num(largest, largest)
+        # units past their grace go before others, and scores before what is not a number
+        ranked = score.masked_fill(~past_grace, largest).nan_to_num(largest, largest)
         score = torch.where(by_target, ranked, score)
         candidates = torch.where(by_target, alive, candidates)
         allowed = torch.where(by_target, surplus, allowed)
@@ -480,6 +513,9 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
     if inputs is None:
         inputs = torch.arange(math.prod(kernel), device=weight.device).reshape(kernel)
     ones, fan_in = (1,) * len(kernel), feeder.fan_in or math.prod(kernel)
+    living = None if feeder.living is None else feeder.living()
+    if living is not None:  # nothing is drawn from pruned units, which have weights of zero
+        living = living.reshape(*living.shape, *(1,) * (len(kernel) - 1))
     for values in (weight, feeder.held):
         if values is None:
             continue
@@ -493,6 +529,8 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
             drawn = he(drawn, fan_in).to(values.dtype)
             if feeder.mask is not None:
                 drawn = drawn * feeder.mask[fresh.places]
+            if living is not None:
+                drawn = drawn * living[networks]
             values[fresh.places] = drawn
         else:
             own = inputs if inputs.dim() == len(kernel) else inputs.unsqueeze(lead - 1)
@@ -501,6 +539,8 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
             drawn = he(counter.at(laid_seed, laid_step, index, stream), fan_in).to(values.dtype)
             if feeder.mask is not None:
                 drawn = drawn * feeder.mask
+            if living is not None:
+                drawn = drawn * living.unsqueeze(lead - 1)
             chosen = fresh.units.reshape(*fresh.units.shape, *ones)
             values.copy_(torch.where(chosen, drawn, values))
 
@@ -523,7 +563,7 @@ def _begin_anew(layer: Units, returning: _Chosen) -> None:
     for name, buffer in buffers(layer.rule).items():
         values = layer.tensors[name]
         if isinstance(buffer.start, str):
-            start = layer.tensors[buffer.start].unsqueeze(-1).to(values.dtype)
+            start = getattr(layer.k, buffer.start).to(values.dtype)
             values.copy_(torch.where(returning.units, start, values))
             continue
         returning.fill(values, buffer.start)
@@ -549,6 +589,7 @@ class Connections:
         size: connections of the whole layer; more than the tensors have where some units have no slot.
         numbers: gives which connection each entry is, int64; ``None``: all in their order.
         sums: what was asked for of the last minibatch, by the names of `hebbevo.rules.connections.rule.Link`.
+        mean_loss: (...), running mean of the training loss, or ``None``.
     """
 
     rule: ConnectionRule
@@ -558,6 +599,7 @@ class Connections:
     size: int
     numbers: Callable[[], Tensor] | None = None
     sums: Tensors = field(default_factory=dict)
+    mean_loss: Tensor | None = None
 
     @property
     def axes(self) -> int:
@@ -612,6 +654,12 @@ class Connections:
         return self.tensors["gradient"]
 
     @property
+    def loss(self) -> Tensor | None:
+        """Running mean of the training loss, laid along the weights."""
+        loss = self.mean_loss
+        return None if loss is None else loss.reshape(*loss.shape, *(1,) * self.axes)
+
+    @property
     def connections(self) -> int:
         """Connections of the whole layer."""
         return self.size
@@ -629,14 +677,17 @@ class Connections:
         """How many connections a mask has, with the trailing axes of the knobs."""
         return mask.sum(tuple(range(-self.axes, 0)), keepdim=True)
 
-    def highest(self, score: Tensor, number: Tensor) -> Tensor:
-        """Those ``number`` connections that have the highest scores, bool; NaN is the lowest."""
-        flat = score.nan_to_num(-torch.inf, torch.inf, -torch.inf).flatten(-self.axes)
-        order = flat.argsort(dim=-1, descending=True, stable=True)
-        first = torch.arange(flat.shape[-1], device=flat.device) < number.flatten(-self.axes)
-        return torch.zeros_like(flat, dtype=torch.bool).scatter(-1, order, first).reshape(score.shape)
+    def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
+        """The ``number`` connections with the highest scores of those ``among``, bool; NaN is the lowest."""
+        finite = torch.finfo(score.dtype)
+        ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
+        order = ranked.flatten(-self.axes).argsort(dim=-1, descending=True, stable=True)
+        first = torch.arange(order.shape[-1], device=order.device) < number.flatten(-self.axes)
+        return (
+            torch.zeros_like(order, dtype=torch.bool).scatter(-1, order, first).reshape(score.shape) & among
+        )
 
-    # the life of a mask
+    # masks and weights
 
     def restore(self) -> None:
         """Undo in place what an optimiser has done to weights that were out; remember which are."""
@@ -670,3 +721,14 @@ def rewire(connections: Connections, due: Tensor, moments: Sequence[Tensor] = ()
         for values in (connections.weight, *moments):
             values.masked_fill_(changed, 0)
     before.copy_(after)
+
+
+# --- credit
+
+
+def update(parameters: Iterable[tuple[Tensor | None, Tensor | None]]) -> None:
+    """Add to weights and biases what a credit rule gives for them, in place of the optimiser's step."""
+    with torch.no_grad():
+        for parameter, change in parameters:
+            if parameter is not None and change is not None:
+                parameter.add_(change)

@@ -92,9 +92,12 @@ class PlasticUnits(Plastic):
         if "initial_neurons" in knobs:
             born = max(1, round(float(self._value("initial_neurons")) * self.num_neurons))
             self.alive.copy_(torch.arange(self.num_neurons, device=self.alive.device) < born)
-        for name, buffer in self.rule.buffers.items():
+        for name, buffer in buffers(self.rule).items() if self.rule.prunes else ():
             if isinstance(buffer.start, str):
-                getattr(self, name).fill_(self._value(buffer.start))
+                getattr(self, name).copy_(getattr(self, buffer.start))
+
+    def _configured(self) -> None:
+        super()._configured()
         # structure, not a hyperparameter: it decides what is computed, so nets that differ are not stacked
         self.penalised = any(bool(self._value(name)) for name in self.rule.penalties)
 
@@ -276,7 +279,7 @@ def unit_layer(
 
 
 def plastic_units(model: nn.Module) -> dict[str, PlasticUnits]:
-    """Find those plastic modules whose units are pruned, by dotted name, in the order of definition."""
+    """Find the layers of units under a rule, by dotted name, in the order of definition."""
     return {name: module for name, module in model.named_modules() if isinstance(module, PlasticUnits)}
 
 

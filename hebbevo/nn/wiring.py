@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 
 import torch
@@ -75,7 +76,7 @@ class Wiring:
             name: Units(
                 module.rule,
                 _own(module, name, tensors),
-                _around(self._neighbours[name], tensors, moments, loss),
+                self._around(name, tensors, moments, loss),
                 module.num_neurons,
                 inputs=module.inputs,
                 look=look,
@@ -83,7 +84,9 @@ class Wiring:
             for name, module in self._units.items()
         }
 
-    def connections(self, tensors: Tensors) -> Iterator[tuple[str, str, Connections]]:
+    def connections(
+        self, tensors: Tensors, loss: Tensor | None = None
+    ) -> Iterator[tuple[str, str, Connections]]:
         """Every layer of connections as the engine sees it, after the names of its module and its weight."""
         for name, module in self._connections.items():
             for place, parameter in enumerate(module.names):
@@ -133,9 +136,61 @@ class Wiring:
         born = {name: surgery.prune(layer, due[name]) for name, layer in layers.items()}
         for name, layer in layers.items():
             surgery.regrow(layer, born[name])
-        for name, weight, link in self.connections(tensors):
+        for name, weight, link in self.connections(tensors, loss):
             if name not in idle:
                 surgery.rewire(link, due[name], moments.get(weight, ()))
+
+    def _around(self, units: str, tensors: Tensors, moments: Moments, loss: Tensor | None) -> Around:
+        names = self._neighbours[units]
+
+        def of(name: str, *kinds: str) -> tuple[Tensor, ...]:
+            return tuple(moment for kind in kinds for moment in moments.get(f"{name}.{kind}", ()))
+
+        feeders = []
+        for name in names.feeders:
+            feeders.append(
+                Feeder(
+                    tensors[f"{name}.weight"],
+                    tensors.get(f"{name}.bias"),
+                    of(name, "weight", "bias"),
+                    tensors.get(f"{_mask(name)}.connected"),
+                    tensors.get(f"{_mask(name)}.held"),
+                    living=self._living(name, tensors),
+                )
+            )
+        norms = tuple(
+            Norm(
+                tensors.get(f"{name}.weight"),
+                tensors.get(f"{name}.bias"),
+                tensors.get(f"{name}.running_mean"),
+                tensors.get(f"{name}.running_var"),
+                of(name, "weight", "bias"),
+            )
+            for name in names.norms
+        )
+        listeners = tuple(
+            Listener(
+                tensors[f"{each.name}.weight"],
+                tensors.get(f"{each.name}.bias") if each.direct else None,
+                of(each.name, "weight"),
+                each.source,
+                tensors.get(f"{_mask(each.name)}.held"),
+                tensors.get(f"{_mask(each.name)}.connected"),
+            )
+            for each in names.listeners
+        )
+        return Around(tuple(feeders), norms, listeners, names.exclusive, loss)
+
+    def _living(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
+        """What gives which inputs of a layer come from living units, (..., inputs) bool; if it is known."""
+        for name, around in self._neighbours.items():
+            for listener in around.listeners:
+                if listener.name == layer and self._units[name].rule.prunes:
+                    if listener.source is not None and len(listener.source) > 1:
+                        return None  # in groups, a unit's inputs are not all inputs of the layer
+                    alive = tensors[f"{name}.alive".removeprefix(".")]
+                    return partial(surgery.living_inputs, alive, listener.source)
+        return None
 
     def _due(self, name: str, tensors: Tensors) -> Tensor:
         module: Plastic = self._units.get(name) or self._connections[name]
@@ -169,45 +224,6 @@ def _met(around: Neighbours) -> set[Need]:
         Need.EXCLUSIVE: around.exclusive,
     }
     return {need for need, found in met.items() if found}
-
-
-def _around(names: Neighbours, tensors: Tensors, moments: Moments, loss: Tensor | None) -> Around:
-    def of(name: str, *kinds: str) -> tuple[Tensor, ...]:
-        return tuple(moment for kind in kinds for moment in moments.get(f"{name}.{kind}", ()))
-
-    feeders = []
-    for name in names.feeders:
-        feeders.append(
-            Feeder(
-                tensors[f"{name}.weight"],
-                tensors.get(f"{name}.bias"),
-                of(name, "weight", "bias"),
-                tensors.get(f"{_mask(name)}.connected"),
-                tensors.get(f"{_mask(name)}.held"),
-            )
-        )
-    norms = tuple(
-        Norm(
-            tensors.get(f"{name}.weight"),
-            tensors.get(f"{name}.bias"),
-            tensors.get(f"{name}.running_mean"),
-            tensors.get(f"{name}.running_var"),
-            of(name, "weight", "bias"),
-        )
-        for name in names.norms
-    )
-    listeners = tuple(
-        Listener(
-            tensors[f"{each.name}.weight"],
-            tensors.get(f"{each.name}.bias") if each.direct else None,
-            of(each.name, "weight"),
-            each.source,
-            tensors.get(f"{_mask(each.name)}.held"),
-            tensors.get(f"{_mask(each.name)}.connected"),
-        )
-        for each in names.listeners
-    )
-    return Around(tuple(feeders), norms, listeners, names.exclusive, loss)
 
 
 def _mask(layer: str) -> str:

@@ -19,14 +19,13 @@ _Rule = TypeVar("_Rule", bound=Rule)
 
 
 def _registry(axis: str, kind: type[_Rule], *names: str) -> dict[str, _Rule]:
-    """The rules of an axis by name: each is the one class of its kind in the file of that name."""
+    """The rules of an axis by name: each is the class of that name, in the file of that name."""
     rules: dict[str, _Rule] = {}
     for name in names:
-        module = import_module(f"{__name__}.{axis}.{name}")
-        found: list[Any] = [each for each in vars(module).values() if isinstance(each, type)]
-        [rule] = [each for each in found if issubclass(each, kind) and each.__module__ == module.__name__]
+        classes: list[Any] = [*vars(import_module(f"{__name__}.{axis}.{name}")).values()]
+        kinds = [each for each in classes if isinstance(each, type) and issubclass(each, kind)]
+        [rule] = [each for each in kinds if vars(each).get("name") == name]
         rules[name] = rule()
-        assert rules[name].name == name, f"{module.__name__}: name = {rules[name].name!r} is not the file's"
     return rules
 
 

@@ -75,6 +75,9 @@ class Rule(ABC):
     needs: ClassVar[Needs] = {}
     buffers: ClassVar[Mapping[str, Buffer]] = {}
 
+    can_need: ClassVar[frozenset[Need]] = frozenset()
+    """What engines give to rules of this kind."""
+
     def all_needs(self) -> Needs:
         """What the rule and the knobs that all rules of its kind have need."""
         return self.needs

@@ -78,13 +78,14 @@ class Chain(Nets):
         self._links = links
         self._units = units
         self._masks = masks
-        self._mortal = sorted(place for place, each in units.items() if each.rule)
-        self._levels = levels(links.widths, [place for place in self._mortal if place != INPUTS])
+        self._prunable = sorted(place for place, each in units.items() if each.rule)
+        self._levels = levels(links.widths, [place for place in self._prunable if place != INPUTS])
         self._level = 0
-        self._ids = {place: _numbers(units[place].tensors["alive"]) for place in self._mortal}
+        self._ids = {place: _numbers(units[place].tensors["alive"]) for place in self._prunable}
         self._born: dict[int, Tensor] = {}
         self._inputs: list[Tensor] = []
         self._counts = True
+        self._losses: dict[str, Tensor] = {}
         self._hold(weights)
 
     @classmethod
@@ -126,9 +127,9 @@ class Chain(Nets):
 
     def _hold(self, weights: Tensor) -> None:
         self.trained = {"weights": weights}
-        self._idle = {place: self._unwanted(place) for place in self._mortal}
-        self._windows = {place: self._window(place) for place in self._mortal}
-        self._alive = {place: self._living(place) for place in self._mortal}
+        self._idle = {place: self._unwanted(place) for place in self._prunable}
+        self._windows = {place: self._window(place) for place in self._prunable}
+        self._alive = {place: self._living(place) for place in self._prunable}
         self._layers = self._views(weights)
         self._gradient = torch.empty_like(weights)
         self._gradients = self._views(self._gradient)
@@ -201,7 +202,13 @@ class Chain(Nets):
             self._links.widths[place] * self._links.widths[place + 1],
             partial(self._numbers, place),
             sums or {},
+            self._losses.get("mean"),
         )
+
+    def _alive_before(self, place: int) -> Callable[[], Tensor] | None:
+        """What gives which inputs of a layer come from living units, (size, slots) bool."""
+        tensors = self._units[place - 1].tensors if place - 1 in self._prunable else None
+        return None if tensors is None else partial(tensors.__getitem__, "alive")
 
     def _numbers(self, place: int) -> Tensor:
         """Which connection each entry of a layer is, (size, outputs, inputs)."""
@@ -210,8 +217,8 @@ class Chain(Nets):
 
     def _numbered(self, place: int) -> Tensor:
         """Which unit each slot holds, (size, slots)."""
-        everyone = torch.arange(self._links.widths[place + 1], device=self._gradient.device)
-        return self._ids.get(place, everyone.expand(self.size, -1))
+        numbers = torch.arange(self._links.widths[place + 1], device=self._gradient.device)
+        return self._ids.get(place, numbers.expand(self.size, -1))
 
     def _layer(self, place: int, loss: Tensor | None, moments: Sequence[Layers]) -> Units:
         """Units as the engine sees them; ``moments`` are the optimiser's, laid out like layers."""
@@ -248,6 +255,7 @@ class Chain(Nets):
                     held(place, "held"),
                     self._links.widths[place],
                     self._numbered(place - 1),
+                    self._alive_before(place),
                 )
             )
         units = self._units[place]
@@ -350,7 +358,7 @@ class Chain(Nets):
         if place != INPUTS:
             h.clamp_(min=0)
         tensors = self._units[place].tensors
-        if place in self._mortal:
+        if place in self._prunable:
             mask = self._alive[place]
             h = h * mask if place == INPUTS else h.mul_(mask)
             if training and self._counts:
@@ -392,8 +400,9 @@ class Chain(Nets):
 
         ``loss``, (size,), is a running mean; ``moments``, (size, p), are the optimiser's.
         """
+        self._losses["mean"] = loss
         views = [self._views(moment) for moment in moments]
-        for place in self._mortal:
+        for place in self._prunable:
             layer = self._layer(place, loss, views)
             due = self._due(layer.rule, layer.tensors)
             if due is None:
@@ -415,7 +424,7 @@ class Chain(Nets):
         """
         device = self._gradient.device
         fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=device)
-        for place in self._mortal:
+        for place in self._prunable:
             if place != INPUTS:
                 tensors, width = self._units[place].tensors, self._links.widths[place + 1]
                 need = tensors["alive"].sum(1)
@@ -428,6 +437,7 @@ class Chain(Nets):
                 stays = tensors["rebirth"] == REBIRTHS.index(OLD)
                 if self._masks:  # what a mask knows of a connection goes with its slots
                     stays = stays | self._may_return(place)
+                    stays = stays | any(mask.rule.grows for mask in self._masks.values())
                 fits[:, 1:] &= ~stays[:, None]
         return fits.sum(1) - 1
 
@@ -460,14 +470,14 @@ class Chain(Nets):
     def _take_slots(self, place: int, born: Tensor) -> None:
         """Give a slot of a pruned unit to each of the ``born``, (size, units), that has none."""
         ids, units = self._ids[place], self._units[place]
-        homeless = born.clone().scatter_(1, ids, False)
-        most = int(homeless.sum(1).max())
+        unplaced = born.clone().scatter_(1, ids, False)
+        most = int(unplaced.sum(1).max())
         if not most:
             return
         taken = units.tensors["alive"] | born.gather(1, ids)
         free = taken.long().argsort(dim=1, stable=True)[:, :most]
-        newcomers = (~homeless).long().argsort(dim=1, stable=True)[:, :most]
-        moved = torch.where(homeless.gather(1, newcomers), newcomers, ids.gather(1, free))
+        returning = (~unplaced).long().argsort(dim=1, stable=True)[:, :most]
+        moved = torch.where(unplaced.gather(1, returning), returning, ids.gather(1, free))
         ids.scatter_(1, free, moved)
         self._take_own_knobs(place)
 
@@ -488,7 +498,7 @@ class Chain(Nets):
         """All tensors with a first axis of networks but the weights, in a fixed order."""
         units = [table for each in self._units.values() for table in (each.tensors, each.whole)]
         masks = [table for each in self._masks.values() for table in (each.knobs, each.tensors)]
-        return [*units, *masks, self._ids, self._born]
+        return [*units, *masks, self._ids, self._born, self._losses]
 
     def _choose(self, rows: Tensor) -> None:
         for table in self._tables():
@@ -497,7 +507,7 @@ class Chain(Nets):
     def at_level(self, level: int, rows: Tensor, moments: Sequence[Tensor]) -> tuple[Chain, list[Tensor]]:
         """The nets at ``rows`` with the slots of another level, and their ``moments``."""
         other = copy.copy(self)
-        other._ids, other._born = dict(self._ids), dict(self._born)
+        other._ids, other._born, other._losses = dict(self._ids), dict(self._born), dict(self._losses)
         other._units = {
             place: replace(each, tensors=dict(each.tensors), whole=dict(each.whole))
             for place, each in self._units.items()
@@ -509,7 +519,9 @@ class Chain(Nets):
         other._choose(rows)
         other._level = level
         slots = {
-            place: other._resize(place, other._widths[place + 1]) for place in self._mortal if place != INPUTS
+            place: other._resize(place, other._widths[place + 1])
+            for place in self._prunable
+            if place != INPUTS
         }
         for place, mask in other._masks.items():
             mask.tensors.update(
@@ -606,7 +618,7 @@ class Chain(Nets):
         return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
 
     def _masked(self, place: int, pattern: Tensor) -> Tensor:
-        return pattern * self._units[place].tensors["alive"] if place in self._mortal else pattern
+        return pattern * self._units[place].tensors["alive"] if place in self._prunable else pattern
 
     @property
     def state(self) -> dict[str, Tensor]:

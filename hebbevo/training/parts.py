@@ -28,7 +28,7 @@ class Part:
     optimizer: StackedOptimizer
 
     def without(self, rows: Tensor) -> Part | None:
-        """The same without the nets at ``rows`` of the cohort; ``None`` if nobody is left."""
+        """The same without the nets at ``rows`` of the cohort; ``None`` if none is left."""
         kept = (~torch.isin(self.rows, rows)).nonzero().flatten()
         if len(kept) == len(self.rows):
             return self
@@ -50,7 +50,8 @@ def restructured(parts: Sequence[Part], wiring: Wiring, loss: Tensor) -> Sequenc
             part.nets.prune(loss[part.rows], *part.optimizer.moments.values())
         elif isinstance(part.nets, Called):
             look = not capture.runs_ahead(loss)
-            wiring.restructure(part.nets.tensors, part.optimizer.moments, loss[part.rows], look=look)
+            moments = part.nets.under_all_names(part.optimizer.moments)
+            wiring.restructure(part.nets.tensors, moments, loss[part.rows], look=look)
     if not capture.runs_ahead(loss):
         parts = fitted(parts)
     for part in parts:

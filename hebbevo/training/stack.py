@@ -137,6 +137,11 @@ class Called(Nets):
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers under each of their names, (size, *shape), to be changed in place."""
 
+    def under_all_names(self, moments: Mapping[str, tuple[Tensor, ...]]) -> dict[str, tuple[Tensor, ...]]:
+        """What an optimiser keeps of ``trained``, under each name of its parameter."""
+        names = _aliases(self.module.named_parameters)
+        return {name: own for first, own in moments.items() for name in names[first]}
+
     @abstractmethod
     def follow(self, model: nn.Module, row: Tensor) -> None:
         """Prepare for `survivors`, with another net of the same structure and an input (1, *shape)."""

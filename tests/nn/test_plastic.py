@@ -70,6 +70,7 @@ class Own(Rule):
         Knob("switch", bool, False, "a switch", choices=(False, True)),
         Knob("form", str, "mean", "a form", choices=("sum", "mean")),
     )
+    can_need = frozenset(Need)
     needs = {  # noqa: RUF012
         Need.MEAN: (),
         Need.LOSS: (Asked("rate"), Asked("form", "sum")),

@@ -5,12 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from hebbevo.networks import Architecture
-from hebbevo.nn import PlasticUnits
 from hebbevo.rules import CONNECTIONS, UNITS
-from hebbevo.training import Candidate, Cohort, Recipe, Rows
+from hebbevo.training import Candidate, Cohort, Recipe, Rows, slots
 from hebbevo.training.chain import Chain
 from hebbevo.training.stack import Alone, Stack
 
@@ -84,6 +82,8 @@ class Job:
         with pytest.MonkeyPatch.context() as patch:
             if how != "compact":
                 patch.setattr(Chain, "of", lambda *_: None)
+            patch.setattr(slots, "_MULTIPLE", 2)  # slots go and come with every few units
+            patch.setattr(slots, "_STEPS", ((0.95, 1),))
             return Cohort(recipe, held, values, self.nets(rates[:1])[0], rows_of(self.shape))
 
 
@@ -92,22 +92,12 @@ def job():
     return Job
 
 
-def units_in(net):
-    return [module for module in net.modules() if isinstance(module, PlasticUnits)]
-
-
 @pytest.fixture
-def plain_net():
-    """A small network with a layer of units under a rule, for training loops of one's own."""
+def compacted():
+    """Tells whether the networks of a compact stack have fewer slots than units."""
+    return lambda cohort: all(sum(slots) < sum(HIDDEN) for slots in slots_of(cohort))
 
-    def make(units, *, channels=False, **knobs):
-        torch.manual_seed(0)
-        known = units.rule.knobs if isinstance(units, PlasticUnits) else {}
-        assert not set(knobs) - set(known)
-        if channels:
-            return nn.Sequential(
-                nn.Conv2d(1, 6, 3), units, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4)
-            )
-        return nn.Sequential(nn.Linear(FEATURES, 8), units, nn.Linear(8, CLASSES))
 
-    return make
+def slots_of(cohort):
+    """Slots of the hidden layers of every network of a compact stack."""
+    return [part.nets.slots for part in cohort._parts]

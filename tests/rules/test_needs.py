@@ -1,5 +1,7 @@
 """What rules ask for is given, and is what it says: measured with rules that look, against literal sums."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,12 +10,13 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo.errors import UsageError
 from hebbevo.knobs import Knob, table
 from hebbevo.nn import PlasticConnections, PlasticUnits, attach
+from hebbevo.rules import UNITS
 from hebbevo.rules.connections.rule import ByCount, ConnectionRule
 from hebbevo.rules.rule import Buffer, Need
 from hebbevo.rules.units.rule import UnitRule, unit_knobs
-from hebbevo.training import Cohort
+from hebbevo.training import Cohort, Rows, slots
 from hebbevo.training.chain import Chain
-from hebbevo.training.stack import Stack
+from hebbevo.training.stack import Alone, Stack
 
 MEMORY = 0.9
 STEPS = 6
@@ -82,7 +85,6 @@ def literal(outputs):
 
 def test_running_statistics_are_decayed_means_and_norms_are_those_of_the_layers_around():
     net = net_of()
-    attach(net, torch.optim.SGD(net.parameters(), lr=0.0))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     attach(net, optimizer)
     outputs = []
@@ -104,8 +106,7 @@ def test_statistics_of_a_unit_that_returns_begin_anew():
     attach(net, optimizer)
     outputs = []
     for step, x in enumerate(batches()):
-        y = net[:2](x).detach() if False else net[0](x).relu().detach()
-        outputs.append(y)
+        outputs.append(net[0](x).relu().detach())
         optimizer.zero_grad()
         net(x).sum().backward()
         optimizer.step()
@@ -231,13 +232,11 @@ def test_the_mask_does_not_hide_the_gradient_of_what_is_pruned():
 
 
 def test_growing_by_gradient_is_the_same_in_every_stack(monkeypatch, job):
-    from dataclasses import replace as changed
-
-    recipe = changed(job().recipe, batch_size=16)
+    recipe = replace(job().recipe, batch_size=16)
     cohorts = []
     for compact in (False, True):
         nets = [gradient_net(seed).double() for seed in range(3)]
-        rows = changed(job_rows(), x=job_rows().x[:, :5], x_val=job_rows().x_val[:, :5])
+        rows = replace(job_rows(), x=job_rows().x[:, :5], x_val=job_rows().x_val[:, :5])
         values = [recipe.values({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)]
         with monkeypatch.context() as patch:
             if not compact:
@@ -251,12 +250,101 @@ def test_growing_by_gradient_is_the_same_in_every_stack(monkeypatch, job):
 
 
 def job_rows():
-    from hebbevo.training import Rows
-
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(80, 11, generator=generator, dtype=torch.float64)
     y = torch.randint(3, (80,), generator=generator)
     return Rows(x[:64], y[:64], x[64:], y[64:])
+
+
+class Evolving(Gradient):
+    """Drops by magnitude and grows by chance, as SET does."""
+
+    name = "evolving"
+    needs = {}  # noqa: RUF012
+
+    def grow(self, k, s, link):
+        return link.draw(1)
+
+
+@pytest.mark.parametrize("rule", [Gradient(), Evolving()], ids=str)
+def test_growing_beside_dying_units_is_the_same_alone_and_in_every_stack(monkeypatch, job, rule):
+    def net(seed):
+        torch.manual_seed(seed)
+        layers = [
+            PlasticConnections(rule, nn.Linear(*size), ["weight"], seed=1, kept=12)
+            for size in ((5, 9), (9, 3))
+        ]
+        units = PlasticUnits(UNITS["random"], 9, seed=2, schedule="target", target=4, events=3, warmup=1)
+        return nn.Sequential(layers[0], units, layers[1]).double()
+
+    rows = job_rows()
+    rows = replace(rows, x=rows.x[:, :5], x_val=rows.x_val[:, :5])
+    recipe = job().recipe
+    states = {}
+    for how in ("alone", "stack", "compact"):
+        nets = [net(seed) for seed in range(1 if how == "alone" else 3)]
+        values = [recipe.values({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)][: len(nets)]
+        held = Alone(nets[0], torch.device("cpu")) if how == "alone" else Stack(nets, torch.device("cpu"))
+        with monkeypatch.context() as patch:
+            patch.setattr(slots, "_STEPS", ((0.95, 1),))
+            if how != "compact":
+                patch.setattr(Chain, "of", lambda *_: None)
+            cohort = Cohort(recipe, held, values, net(0), rows)
+        for _ in range(recipe.epochs):
+            cohort.train_epoch()
+        states[how] = {
+            name: value[0].clone() for name, value in cohort.state.items() if not name.endswith("mean_output")
+        }
+    assert states["alone"]["1.alive"].sum() == 4
+    assert states["alone"]["0.connections.0.connected"].sum() == 12
+    for how in ("alone", "compact"):
+        for name, value in states["stack"].items():
+            torch.testing.assert_close(states[how][name], value, rtol=1e-8, atol=1e-8, msg=f"{how} {name}")
+
+
+class Worst(ByCount):
+    """Scores that say nothing, and as many connections as it is asked for."""
+
+    name = "worst"
+    knobs = table(Knob("kept", int, 6, "connections that are in"))
+    score = float("nan")
+
+    def is_event(self, k, step, total):
+        return step >= 1
+
+    def left(self, k, link):
+        return k.kept
+
+    def swaps(self, k, link):
+        return link.step * 0 + 2
+
+    def drop(self, k, s, link):
+        return link.weight * self.score
+
+    def grow(self, k, s, link):
+        return link.weight * self.score
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 0.0])
+def test_counts_are_exact_whatever_the_scores(score):
+    rule = Worst()
+    rule.score = score
+    layer = PlasticConnections(rule, nn.Linear(5, 4), ["weight"], seed=1)
+    counts = []
+    for kept in (6, 3, 9, 20, 1):
+        layer.configure(kept=kept)
+        layer(torch.randn(3, 5))
+        counts.append(int(layer.masks()["weight"].sum()))
+    assert counts == [6, 3, 9, 20, 1]
+
+
+def test_a_need_that_rules_of_a_kind_cannot_have_is_refused():
+    class Wanting(Watching):
+        name = "wanting"
+        needs = {Need.CORRELATION: ()}  # noqa: RUF012
+
+    with pytest.raises(UsageError, match="wanting: needs CORRELATION, which rules of its kind cannot have"):
+        PlasticConnections(Wanting(), nn.Linear(4, 3), ["weight"])
 
 
 def test_buffers_may_start_at_a_knob():

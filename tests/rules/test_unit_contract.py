@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import pairwise
 
 import pytest
 import torch
@@ -97,11 +98,13 @@ def net_of(rule, *, channels=False, **knobs):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("connections", ["full", "magnitude"])
+@pytest.mark.parametrize(("connections", "regrowth"), [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)])
 @pytest.mark.parametrize("name", PRUNING)
-def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(job, name, connections, schedule):
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(
+    job, compacted, name, connections, regrowth, schedule
+):
     rule = UNITS[name]
-    knobs = knobs_of(rule, schedule) | {"regrowth_rate": 0.0 if connections != "full" else 0.1}
+    knobs = knobs_of(rule, schedule) | {"regrowth_rate": regrowth}
     asked = job(name, connections, knobs=knobs)
     cohorts = {how: asked.cohort(how) for how in ("alone", "stack", "compact")}
     for _ in range(asked.epochs):
@@ -112,6 +115,7 @@ def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(job, name
         for how, cohort in cohorts.items()
     }
     assert not all(states["stack"][key].all() for key in states["stack"] if key.endswith(".alive"))
+    assert compacted(cohorts["compact"]) or knobs["regrowth_rate"]  # what may return may have a slot again
     for how in ("alone", "compact"):
         torch.testing.assert_close(states[how], states["stack"], rtol=1e-8, atol=1e-8)
     first, second = (cohorts[how].measurements() for how in ("stack", "compact"))
@@ -196,6 +200,41 @@ def test_the_first_hidden_layer_takes_its_share_of_a_target_for_all(job, name):
     asked = job(name, knobs={"schedule": "target", "target": 10, "target_share": 0.7, "events": 3})
     [first, second, third] = [measured.layers for measured in asked.cohort("compact").train()]
     assert first == second == third == (7, 3)
+
+
+@pytest.mark.parametrize("name", PRUNING)
+@pytest.mark.parametrize(
+    ("sizes", "target", "share", "left"),
+    [
+        ((8, 30), 20, 0.9, (8, 12)),  # what the first layer does not have goes to the other
+        ((8, 8, 8, 8), 4, 0.5, (1, 1, 1, 1)),  # one at least in each
+        ((8, 8), 6, 1.0, (5, 1)),
+        ((8,), 3, 0.6, (3,)),
+        ((8, 4, 16), 14, 0.5, (7, 1, 6)),
+    ],
+)
+def test_a_target_for_all_is_met_whatever_the_layers_have(name, sizes, target, share, left):
+    knobs = knobs_of(UNITS[name], "target") | {"target": target, "target_share": share}
+    widths = [FEATURES, *sizes]
+    layers = [
+        layer
+        for before, width in pairwise(widths)
+        for layer in (nn.Linear(before, width), PlasticUnits(UNITS[name], width, seed=1, **knobs))
+    ]
+    net = nn.Sequential(*layers, nn.Linear(sizes[-1], CLASSES))
+    assert tuple(int(alive.sum()) for alive in trained(net)[-1]) == left
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_a_target_is_met_after_a_warm_up_longer_than_the_training(name):
+    knobs = knobs_of(UNITS[name], "target") | {"warmup": 1000}
+    assert int(trained(net_of(UNITS[name], **knobs))[-1][0].sum()) == 3
+
+
+@pytest.mark.parametrize("name", PRUNING)
+def test_a_target_is_met_however_many_units_return(name):
+    knobs = knobs_of(UNITS[name], "target") | {"regrowth_rate": 1.0, "initial_neurons": 0.5, "grace": 100}
+    assert int(trained(net_of(UNITS[name], **knobs))[-1][0].sum()) == 3
 
 
 # what is pruned is gone

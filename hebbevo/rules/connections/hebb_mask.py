@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hebbevo.knobs import Knob, table
 from hebbevo.rules.connections.rule import ByThreshold, Link
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
-from hebbevo.rules.units.schedule import settles
+from hebbevo.rules.settling import settles
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hebbevo.knobs import Knob, table
 from hebbevo.rules.connections.rule import ByCount, Link
 from hebbevo.rules.rule import Need, Needs
-from hebbevo.rules.units.schedule import SETTLE, settles
+from hebbevo.rules.settling import SETTLE, last_event, settles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,15 +36,16 @@ class Magnitude(ByCount):
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
         """Once a period, from the end of the warm-up to the settling phase; the last begins that."""
-        last = (total * (1 - k.settle)).floor()
-        periodic = (step % k.prune_period == 0) | (step == last)
-        return (step > k.warmup) & periodic & ~settles(k, step, total)
+        last = last_event(k, total)
+        periodic = (step % k.prune_period == 0) & (step > k.warmup)
+        return (periodic | (step == last)) & ~settles(k, step, total)
 
     def left(self, k: Any, link: Link) -> Tensor:
         """As many as the cubic path says."""
         step, total = link.step, link.total
-        last = (total * (1 - k.settle)).floor()
-        t = ((step - k.warmup) / (last - k.warmup).clamp(min=1)).clamp(0, 1)
+        last = last_event(k, total)
+        first = k.warmup.minimum(last - 1)  # the density is met, however long the warm-up
+        t = ((step - first) / (last - first).clamp(min=1)).clamp(0, 1)
         pruned = (1 - k.density) * (1 - (1 - t) ** 3)
         return (link.connections * (1 - pruned)).round().long()
 

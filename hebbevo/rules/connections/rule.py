@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from hebbevo.rules.rule import Rule
+from hebbevo.rules.rule import Need, Rule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +52,10 @@ class Link(Protocol):
         """The last gradient of the loss, that of pruned connections included."""
 
     @property
+    def loss(self) -> Tensor | None:
+        """Running mean of the training loss, likewise laid; ``None`` where it is not known."""
+
+    @property
     def connections(self) -> int:
         """How many the layer has, pruned ones included."""
 
@@ -61,17 +65,34 @@ class Link(Protocol):
     def count(self, mask: Tensor) -> Tensor:
         """How many connections of each network a mask has, laid along the weights."""
 
-    def highest(self, score: Tensor, number: Tensor) -> Tensor:
-        """The ``number`` connections of each network with the highest scores, bool; NaN is the lowest."""
+    def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
+        """The ``number`` connections of each network with the highest scores, of those ``among``, bool.
+
+        NaN is the lowest score.
+        """
 
 
 class ConnectionRule(Rule):
     """A rule for the connections of a layer."""
 
+    can_need = frozenset(
+        {
+            Need.COACTIVATION, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE, Need.DENSE_GRADIENT, Need.LOSS,
+            Need.LENGTH,
+        }
+    )  # fmt: skip
     prunes: ClassVar[bool] = True
     """Whether connections are ever pruned."""
     keeps_weights: ClassVar[bool] = False
     """Whether a connection that is out keeps its weight, and returns with it; else it has weight zero."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether which connections enter depends on how the others of the layer score.
+
+        The compact stack then keeps those of pruned units, so that all have their place in the ranking.
+        """
+        return False
 
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """What of inputs and outputs (of the layer, bias included) the sums of `Need` are made of."""
@@ -112,25 +133,31 @@ class ByThreshold(ConnectionRule):
 
 
 class ByCount(ConnectionRule):
-    """Exactly as many connections as the rule says: the lowest leave, and others may take their places."""
+    """Exactly as many connections as the rule says: the lowest leave, and others may take their places.
+
+    A rule that defines ``grow`` may also let more enter than have left.
+    """
+
+    @property
+    def grows(self) -> bool:
+        """See `ConnectionRule.grows`."""
+        return type(self).grow is not ByCount.grow
 
     def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
         """See `ConnectionRule.wanted`."""
-        kept, swaps = self.left(k, link).minimum(link.count(link.mask)), self.swaps(k, link)
-        drop = self.drop(k, s, link).masked_fill(~link.mask, float("-inf"))
-        if swaps is None:
-            return link.mask & link.highest(drop, kept)
-        stays = link.mask & link.highest(drop, kept - swaps)
-        grow = self.grow(k, s, link).masked_fill(stays, float("-inf"))
-        return stays | (link.highest(grow, swaps) & ~stays)
+        there, left, swaps = link.count(link.mask), self.left(k, link), self.swaps(k, link)
+        stays = link.highest(self.drop(k, s, link), left.minimum(there) - swaps, link.mask)
+        if not self.grows:
+            return stays
+        return stays | link.highest(self.grow(k, s, link), left - link.count(stays), ~stays)
 
     @abstractmethod
     def left(self, k: Any, link: Link) -> Tensor:
         """How many connections are in after this event, laid along the weights."""
 
-    def swaps(self, k: Any, link: Link) -> Tensor | None:
-        """How many of those are others than before, likewise; ``None``: no connection ever enters."""
-        return None
+    def swaps(self, k: Any, link: Link) -> Tensor:
+        """How many of those that are in leave for others, likewise."""
+        return link.step * 0
 
     @abstractmethod
     def drop(self, k: Any, s: Any, link: Link) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from hebbevo.rules.rule import Rule
+from hebbevo.rules.rule import Need, Rule
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,12 @@ class Layer(Protocol):
 class CreditRule(Rule):
     """A learning rule; what a subclass leaves out is what backpropagation does."""
 
+    can_need = frozenset({Need.LENGTH})
     updates: ClassVar[bool] = False
-    """Whether `update` moves the weights; no gradient reaches them then, and no optimiser has them."""
+    """Whether `update` moves the weights; no gradient reaches them then, and no optimiser has them.
+
+    hebbevo's own networks put such a rule on hidden layers only: the last one learns the task.
+    """
     local: ClassVar[bool] = False
     """Whether there is a `local_loss`."""
 

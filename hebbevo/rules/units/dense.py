@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hebbevo.knobs import table
+from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units.rule import UnitLayer, UnitRule
-from hebbevo.rules.units.schedule import LENGTH, SETTLE
+from hebbevo.rules.units.schedule import LENGTH
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -114,6 +114,14 @@ class UnitLayer(Protocol):
     def loss(self) -> Tensor | None:
         """Running mean of the training loss, (..., 1); ``None`` where it is not known."""
 
+    @property
+    def step(self) -> Tensor:
+        """Forward steps so far, (..., 1)."""
+
+    @property
+    def total(self) -> Tensor:
+        """Forward steps of the whole training, (..., 1); 0: not known."""
+
     def draw(self) -> Tensor:
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
 
@@ -121,6 +129,9 @@ class UnitLayer(Protocol):
 class UnitRule(Rule):
     """A score for units. What a subclass leaves out is what most rules want."""
 
+    can_need = frozenset(
+        {*_RUNNING, Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE, Need.LOSS, Need.LENGTH}
+    )
     threshold: ClassVar[str] = THRESHOLD.name
     """The name of the knob that the schedule *below a threshold* compares the score with."""
     statistics: ClassVar[Sequence[Statistic]] = ()

@@ -3,7 +3,7 @@
 *threshold*: every ``prune_period`` steps the units whose score is not above a threshold, lowest first, at
 most ``max_deaths`` of the living ones. *target*: at ``events`` steps, evenly spaced from ``warmup`` to the
 settling phase, as many as a geometric path from all units to ``target`` has fewer; how many survive is then
-what was asked for.
+what was asked for, and threshold, ``max_deaths``, ``min_neurons`` and ``grace`` do not change it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from hebbevo.knobs import Knob
 from hebbevo.rules.rule import Asked, Need, Needs
+from hebbevo.rules.settling import SETTLE, last_event, settles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 THRESHOLD, TARGET = SCHEDULES = ("threshold", "target")
-
-SETTLE = Knob(
-    "settle", float, 0.0,
-    "last fraction of training without deaths or births, the learning rate falling to zero",
-    low=0.0, high=0.95, sensible=(0.0, 0.5),
-)  # fmt: skip
 
 LENGTH: Needs = {Need.LENGTH: (Asked("settle"),)}
 
@@ -47,7 +42,7 @@ def knobs(default: str) -> tuple[Knob, ...]:
         ),
         Knob(
             "target", int, 16,
-            "down to a target: neurons left in each layer; with target_share, in all layers",
+            "down to a target: neurons left in each hidden layer; with target_share, in all of them",
             low=1, high=100_000, sensible=(4, 128), log=True,
         ),
         Knob(
@@ -59,14 +54,12 @@ def knobs(default: str) -> tuple[Knob, ...]:
             "events", int, 20, "down to a target: events from the warm-up to the settling phase",
             low=1, sensible=(6, 60), log=True,
         ),
-        Knob("min_neurons", int, 2, "neurons of a layer that never die", low=0, sensible=(0, 16)),
+        Knob(
+            "min_neurons", int, 2, "below a threshold: neurons of a layer that never die",
+            low=0, sensible=(0, 16),
+        ),
         SETTLE,
     )  # fmt: skip
-
-
-def settles(k: Any, step: Tensor, total: Tensor) -> Tensor:
-    """Tell whether a step is in the last fraction ``settle`` of a training of known length."""
-    return (total > 0) & (step > total * (1 - k.settle))
 
 
 def by_target(k: Any) -> Tensor:
@@ -84,9 +77,10 @@ def is_event(k: Any, step: Tensor, total: Tensor) -> Tensor:
 
 def events_passed(k: Any, step: Tensor, total: Tensor) -> Tensor:
     """How many of the events on the way to a target have come by ``step``, from 0 to ``events``."""
-    last = (total * (1 - k.settle)).floor().long()
-    span = (last - k.warmup).clamp(min=1)
-    return ((step - k.warmup).clamp(min=0) * k.events // span).minimum(k.events)
+    last = last_event(k, total)
+    first = k.warmup.minimum(last - 1).clamp(min=0)  # the target is met, however long the warm-up
+    span = (last - first).clamp(min=1)
+    return ((step - first).clamp(min=0) * k.events // span).minimum(k.events)
 
 
 def left(k: Any, step: Tensor, total: Tensor, goal: Tensor, units: int) -> Tensor:
