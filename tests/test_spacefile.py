@@ -10,7 +10,7 @@ import yaml
 from hebbevo.errors import SpaceError
 from hebbevo.knobs import Knob
 from hebbevo.nn import paths
-from hebbevo.rules import CONNECTIONS
+from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
 from hebbevo.spacefile import COUNTS, Spec, difference, read, shipped
 
@@ -562,8 +562,8 @@ AXES_NOW = "units, connections and credit have a rule each; write"
         ("stamina", "units: stamina"),
         ("hebb_mask", "units: dense, connections: hebb_mask"),
         ("dense", "units: dense"),
-        ("other", "units: RULE, one of stamina, magnitude, random, dense"),
-        ("[a]", "units: RULE, one of stamina, magnitude, random, dense"),
+        ("other", f"units: RULE, one of {', '.join(UNITS)}"),
+        ("[a]", f"units: RULE, one of {', '.join(UNITS)}"),
     ],
 )
 def test_the_single_rule_of_old_is_one_line_that_says_what_to_write(written, old, new):

@@ -13,7 +13,7 @@ GENETIC = table(
     Knob("crossover_eta", float, 10.0, "closeness of children to parents", low=0.0, high=1e3),
     Knob("mutation_genes", float, 1.0, "genes of a child that mutate, on average", low=0.0, high=1e3),
     Knob("mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3),
-    Knob("selection", str, "nsga2", "who becomes a parent", choices=("nsga2", "nsga3")),
+    Knob("selection", str, "nsga2", "how parents are chosen", choices=("nsga2", "nsga3")),
 )
 CMAES = table(
     Knob("sigma", float, 0.15, "first step size, in parts of a gene's range", low=1e-3, high=1.0),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from hebbevo.nn import HebbMask, Stamina, attach
+from hebbevo.nn import HebbMask, Stamina, attach, masked
 
 NEVER = -1e9  # a threshold that no stamina falls to
 EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
@@ -769,3 +769,27 @@ def test_a_compiled_model_is_wired_like_the_model_itself(backend):
     assert len(set(patterns)) > 4
     assert as_compiled == patterns
     torch.testing.assert_close(weights_as_compiled, weights)
+
+
+def test_moments_are_cleared_under_whatever_name_a_layer_is_called():
+    torch.manual_seed(0)
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(5, 4)
+            self.masked = masked("magnitude", self.layer, density=0.25, warmup=0, prune_period=1)
+
+        def forward(self, x):
+            return self.masked(x)
+
+    net = Twice()
+    optimizer = torch.optim.Adam(net.parameters())
+    attach(net, optimizer, total_steps=4)
+    for _ in range(4):
+        optimizer.zero_grad()
+        net(torch.randn(8, 5)).square().sum().backward()
+        optimizer.step()
+    out = ~net.masked.masks()["weight"]
+    assert out.sum() == 15
+    assert not optimizer.state[net.layer.weight]["exp_avg"][out].any()
