@@ -19,7 +19,7 @@ from hebbevo.rules import CONNECTIONS
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
 
-_SUMS = (Need.COACTIVATION, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
+_SUMS = (Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
 
 
 class PlasticConnections(Plastic):
@@ -62,12 +62,12 @@ class PlasticConnections(Plastic):
         self.connections = nn.ModuleList(_Mask(rule, layer.weight) for layer in layers)
         self.to(layers[0].weight.device)
         self._calls: list[list[_Sums]] | None = None  # by parameter, of every call in this forward
+        self.module = module
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
         for layer in layers:
             if isinstance(layer, Credited):
                 layer.masked = True
-        self.module = module
         self._places = [
             (name, f"{owner}.{key}".removeprefix("."))
             for name, layer in zip(self.names, layers, strict=True)
@@ -117,6 +117,17 @@ class PlasticConnections(Plastic):
             self._calls = None
         self._learn(seen)
         return output
+
+    def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
+        """Set knobs before the training; the others stay as they are.
+
+        Raises:
+            UsageError: unknown knob, or a value outside its range; nothing is set then.
+        """
+        super().configure(**knobs)
+        if not self.steps:
+            for _, mask, layer in self._masked():
+                surgery.begin(self._connections(mask, layer.weight.detach()))
 
     def extra_repr(self) -> str:
         """Name the masked parameters."""
@@ -285,6 +296,8 @@ def _sums(rule: ConnectionRule, layer: Layer, x: Tensor, y: Tensor) -> _Sums:
         number = y.numel() // layer.out_channels
     pairs: dict[Need, Callable[[], tuple[Tensor, Tensor]]] = {
         Need.COACTIVATION: lambda: (x, y),
+        Need.INPUT_MEAN: lambda: (x, torch.ones_like(y)),
+        Need.OUTPUT_MEAN: lambda: (torch.ones_like(x), y),
         Need.INPUT_SQUARE: lambda: (x.square(), torch.ones_like(y)),
         Need.OUTPUT_SQUARE: lambda: (torch.ones_like(x), y.square()),
     }

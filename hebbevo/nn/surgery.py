@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
@@ -639,6 +639,16 @@ class Connections:
         return self.sums["coactivation"]
 
     @property
+    def input_mean(self) -> Tensor:
+        """The mean of each input over it."""
+        return self.sums["input_mean"]
+
+    @property
+    def output_mean(self) -> Tensor:
+        """The mean of each output over it."""
+        return self.sums["output_mean"]
+
+    @property
     def input_square(self) -> Tensor:
         """The mean of each input's square over it."""
         return self.sums["input_square"]
@@ -705,6 +715,18 @@ class Connections:
         if self.rule.keeps_weights:
             return torch.where(self.tensors["frozen"], self.tensors["held"], self.weight)
         return self.weight
+
+
+def begin(connections: Connections) -> None:
+    """Take out those connections that a rule does not begin with, before the first step."""
+    mask = connections.mask
+    mask.copy_(connections.rule.at_first(connections.k, replace(connections, tensors=_all_in(connections))))
+    if not connections.rule.keeps_weights:
+        connections.weight.masked_fill_(~mask, 0)
+
+
+def _all_in(connections: Connections) -> Tensors:
+    return {**connections.tensors, "connected": torch.ones_like(connections.mask)}
 
 
 def rewire(connections: Connections, due: Tensor, moments: Sequence[Tensor] = ()) -> None:

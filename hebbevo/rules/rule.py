@@ -26,6 +26,8 @@ class Need(Enum):
     OUTGOING = "a layer that reads the units"
     INCOMING = "a layer that feeds the units and nothing else"
     COACTIVATION = "the mean over a minibatch of input x output, for each connection"
+    INPUT_MEAN = "the mean over a minibatch of each input"
+    OUTPUT_MEAN = "the mean over a minibatch of each output"
     INPUT_SQUARE = "the mean over a minibatch of each input's square"
     OUTPUT_SQUARE = "the mean over a minibatch of each output's square"
     DENSE_GRADIENT = "the last gradient of every weight, pruned or not"

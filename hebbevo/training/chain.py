@@ -343,6 +343,8 @@ class Chain(Nets):
             x, y = mask.rule.signals(Named(mask.knobs, 2), x, y)
             pairs: dict[Need, Callable[[], Tensor]] = {
                 Need.COACTIVATION: lambda: y.mT @ x,
+                Need.INPUT_MEAN: lambda: x.sum(-2).unsqueeze(-2),
+                Need.OUTPUT_MEAN: lambda: y.sum(-2).unsqueeze(-1),
                 Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
                 Need.OUTPUT_SQUARE: lambda: y.square().sum(-2).unsqueeze(-1),
             }

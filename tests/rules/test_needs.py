@@ -147,12 +147,17 @@ class Watching(ConnectionRule):
     """Keeps the sums of every step."""
 
     name = "watching"
-    needs = {need: () for need in (Need.COACTIVATION, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)}  # noqa: RUF012
+    needs = {  # noqa: RUF012
+        need: ()
+        for need in (
+            Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE,
+        )
+    }  # fmt: skip
     knobs = table(Knob("settle", float, 0.0, "not used"))
     seen: list[dict[str, torch.Tensor]] = []  # noqa: RUF012
 
     def observe(self, k, s, link):
-        names = ("coactivation", "input_square", "output_square")
+        names = ("coactivation", "input_mean", "output_mean", "input_square", "output_square")
         self.seen.append({name: getattr(link, name).clone() for name in names})
 
     def is_event(self, k, step, total):
@@ -169,6 +174,8 @@ def test_the_sums_of_connections_are_means_over_rows():
     y = layer(x).detach()
     [seen] = Watching.seen
     torch.testing.assert_close(seen["coactivation"], y.T @ x / 7)
+    torch.testing.assert_close(seen["input_mean"].expand(3, 4), x.mean(0).expand(3, 4))
+    torch.testing.assert_close(seen["output_mean"].expand(3, 4), y.mean(0)[:, None].expand(3, 4))
     torch.testing.assert_close(seen["input_square"].expand(3, 4), x.square().mean(0).expand(3, 4))
     torch.testing.assert_close(seen["output_square"].expand(3, 4), y.square().mean(0)[:, None].expand(3, 4))
 
@@ -262,8 +269,26 @@ class Evolving(Gradient):
     name = "evolving"
     needs = {}  # noqa: RUF012
 
+    def at_first(self, k, link):
+        return link.highest(link.draw(0), k.kept, link.mask)
+
     def grow(self, k, s, link):
         return link.draw(1)
+
+
+def test_a_rule_may_begin_with_some_of_the_connections():
+    layer = PlasticConnections(Evolving(), nn.Linear(5, 4), ["weight"], seed=1, kept=7)
+    mask = layer.masks()["weight"].clone()
+    assert mask.sum() == 7
+    assert not layer.module.weight[~mask].any()
+    other = PlasticConnections(Evolving(), nn.Linear(5, 4), ["weight"], seed=2, kept=7)
+    assert not torch.equal(other.masks()["weight"], mask)
+    layer.configure(kept=9)
+    assert layer.masks()["weight"].sum() == 9
+    layer(torch.randn(3, 5))
+    trained = layer.masks()["weight"].clone()
+    layer.configure(kept=4)  # a training that has begun goes on
+    assert torch.equal(layer.masks()["weight"], trained)
 
 
 @pytest.mark.parametrize("rule", [Gradient(), Evolving()], ids=str)

@@ -40,8 +40,16 @@ class Link(Protocol):
         """The mean over the last minibatch of input x output, of `ConnectionRule.signals`."""
 
     @property
+    def input_mean(self) -> Tensor:
+        """The mean over it of each input, as broadcast over the connections."""
+
+    @property
+    def output_mean(self) -> Tensor:
+        """The mean over it of each output, likewise."""
+
+    @property
     def input_square(self) -> Tensor:
-        """The mean over it of each input's square, as broadcast over the connections."""
+        """The mean over it of each input's square, likewise."""
 
     @property
     def output_square(self) -> Tensor:
@@ -77,8 +85,8 @@ class ConnectionRule(Rule):
 
     can_need = frozenset(
         {
-            Need.COACTIVATION, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE, Need.DENSE_GRADIENT, Need.LOSS,
-            Need.LENGTH,
+            Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE,
+            Need.DENSE_GRADIENT, Need.LOSS, Need.LENGTH,
         }
     )  # fmt: skip
     prunes: ClassVar[bool] = True
@@ -93,6 +101,10 @@ class ConnectionRule(Rule):
         The compact stack then keeps those of pruned units, so that all have their place in the ranking.
         """
         return False
+
+    def at_first(self, k: Any, link: Link) -> Tensor:
+        """Which connections are in before the first step, bool: all, unless a rule says otherwise."""
+        return link.mask
 
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """What of inputs and outputs (of the layer, bias included) the sums of `Need` are made of."""
