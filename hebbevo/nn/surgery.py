@@ -311,7 +311,11 @@ def _joint(norms: Sequence[Tensor]) -> Tensor:
 
 
 class _Chosen:
-    """Units, (..., n) bool, to be written to."""
+    """Units, (..., n) bool, to be written to.
+
+    Attributes:
+        places: their indices, where values may be asked for.
+    """
 
     def __init__(self, units: Tensor, look: bool) -> None:
         self.units = units
@@ -319,9 +323,9 @@ class _Chosen:
 
     def fill(self, values: Tensor, value: float = 0) -> None:
         """Set what ``values``, (..., n, *rest), have of them, in place."""
-        if self.places is not None:
+        if self.places is not None and values.dim() > self.units.dim():
             values[self.places] = value
-        else:
+        else:  # which is also quicker for a number a unit
             values.masked_fill_(
                 self.units.reshape(*self.units.shape, *(1,) * (values.dim() - self.units.dim())), value
             )

@@ -550,7 +550,7 @@ class Chain(Nets):
             self._ids[place] = torch.cat([ids, new], 1)
             chosen = torch.cat([_numbers(ids), torch.full_like(new, -1)], 1)
         for name, tensor in units.tensors.items():
-            for axis in range(1, tensor.dim()):
+            for axis in range(1, tensor.dim() if name not in units.whole else 0):
                 tensor = _chosen_along(tensor, axis, chosen)
             units.tensors[name] = tensor
         self._take_own_knobs(place)
@@ -682,6 +682,8 @@ def _chosen_along(values: Tensor, axis: int, chosen: Tensor) -> Tensor:
     lying = chosen.reshape(len(chosen), *(-1 if each == axis else 1 for each in range(1, values.dim())))
     shape = [*values.shape]
     shape[axis] = chosen.shape[1]
+    if shape[axis] <= values.shape[axis]:  # all of them were there
+        return values.gather(axis, lying.expand(shape))
     return values.gather(axis, lying.clamp(min=0).expand(shape)).masked_fill(lying < 0, 0)
 
 
