@@ -184,8 +184,10 @@ class Wiring:
     def _living(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
         """What gives which inputs of a layer come from living units, (..., inputs) bool; if it is known."""
         for name, around in self._neighbours.items():
+            if not around.exclusive or not self._units[name].rule.prunes:
+                continue  # an input of the layer may carry more than a unit of these
             for listener in around.listeners:
-                if listener.name == layer and self._units[name].rule.prunes:
+                if listener.name == layer:
                     if listener.source is not None and len(listener.source) > 1:
                         return None  # in groups, a unit's inputs are not all inputs of the layer
                     alive = tensors[f"{name}.alive".removeprefix(".")]

@@ -842,3 +842,34 @@ def test_contribution_counts_only_connections_that_are_in():
     weight = net[2].weights()["weight"].detach()
     assert not torch.allclose(weight.norm(dim=0), net[2].module.weight.norm(dim=0))
     torch.testing.assert_close(net[1].outgoing, weight.norm(dim=0))
+
+
+class Added(nn.Module):
+    """Units behind a stream that others are added to, or behind those others alone."""
+
+    def __init__(self, added):
+        super().__init__()
+        self.first, self.inner, self.second, self.head = (nn.Linear(4, 4) for _ in range(4))
+        self.early = Stamina(4, seed=1, initial_neurons=0.5)
+        self.late = Stamina(4, seed=2, initial_neurons=0.5, regrowth_rate=1.0, warmup=0, prune_period=1)
+        self.added = added
+
+    def forward(self, x):
+        h = self.first(x)
+        early = self.early(self.inner(h))
+        return self.head(self.late(self.second(h + early if self.added else early)))
+
+
+@pytest.mark.parametrize("added", [False, True], ids=["alone", "added to a stream"])
+def test_what_returns_draws_weights_from_all_that_it_may_read(added):
+    torch.manual_seed(0)
+    net = Added(added)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net(torch.randn(8, 4)).sum().backward()
+    optimizer.step()
+    assert net.late.alive.all()
+    drawn = net.second.weight[2:] != 0
+    assert drawn[:, :2].all()
+    assert drawn[:, 2:].all() == added  # the last two early units are out from the start
+    assert drawn[:, 2:].any() == added
