@@ -354,6 +354,8 @@ def _share_targets(layers: Sequence[Units]) -> None:
     one at least and as many as it has at most; what is then left over goes to layers that can have it. Input
     units stay as they are.
     """
+    for layer in layers:
+        layer.tensors["goal"].copy_(layer.tensors["target"].clamp(max=layer.size))
     hidden = [layer for layer in layers if not layer.inputs]
     if not hidden:
         return
@@ -368,15 +370,11 @@ def _share_targets(layers: Sequence[Units]) -> None:
     for place in [*range(1, len(goals)), 0]:
         more = missing.clamp(1 - goals[place], hidden[place].size - goals[place])
         goals[place], missing = goals[place] + more, missing - more
-    shared = k.target_share > 0
-    for layer in layers:
-        own = Named(layer.tensors).target.clamp(max=layer.size)
-        part = torch.full_like(own, layer.size) if layer.inputs else goals[_place(hidden, layer)]
-        layer.tensors["goal"].copy_(torch.where(shared, part, own))
-
-
-def _place(layers: Sequence[Units], layer: Units) -> int:
-    return next(place for place, each in enumerate(layers) if each is layer)
+    inputs = [layer for layer in layers if layer.inputs]
+    whole = [torch.full_like(k.target, layer.size) for layer in inputs]
+    for layer, part in zip([*hidden, *inputs], [*goals, *whole], strict=True):
+        goal = layer.tensors["goal"]
+        goal.copy_(torch.where(k.target_share > 0, part, goal))
 
 
 def prune(layer: Units, due: Tensor) -> Tensor:

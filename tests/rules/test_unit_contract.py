@@ -225,6 +225,13 @@ def test_a_target_for_all_is_met_whatever_the_layers_have(name, sizes, target, s
     assert tuple(int(alive.sum()) for alive in trained(net)[-1]) == left
 
 
+def test_input_units_of_a_net_without_others_have_a_target_of_their_own():
+    knobs = knobs_of(UNITS["random"], "target") | {"target": 4}
+    units = PlasticUnits(UNITS["random"], FEATURES, True, seed=1, **knobs)
+    net = nn.Sequential(units, nn.Linear(FEATURES, CLASSES))
+    assert int(trained(net)[-1][0].sum()) == 4
+
+
 @pytest.mark.parametrize("name", PRUNING)
 def test_a_target_is_met_after_a_warm_up_longer_than_the_training(name):
     knobs = knobs_of(UNITS[name], "target") | {"warmup": 1000}
