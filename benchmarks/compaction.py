@@ -20,15 +20,15 @@ from throughput import processor
 
 from hebbevo.data import Split
 from hebbevo.networks import Architecture
-from hebbevo.training import Candidate, Cohort, Recipe, Rows
-from hebbevo.training.stack import Stack
+from hebbevo.training import Candidate, CohortTraining, Recipe, Rows
+from hebbevo.training.stack import VmapStack
 
 PARTS = (1.0, 0.5, 0.25, 0.1, 0.05)
 STEPS, BATCH, CLASSES = 70, 64, 10
 FIRST = 10  # steps until the first event, at which slots go
 
 
-def cohort(options: argparse.Namespace, part: float, precision: str) -> Cohort:
+def cohort(options: argparse.Namespace, part: float, precision: str) -> CohortTraining:
     """Nets that have only this part of their neurons, after the first event: nobody dies or returns."""
     settings = {"initial_neurons": part, "unactivation_penalty": 0.0, "hebbian_threshold": -1.0, "warmup": 0}
     features = options.features
@@ -41,10 +41,10 @@ def cohort(options: argparse.Namespace, part: float, precision: str) -> Cohort:
     split = Split(x, y, x[:BATCH], y[:BATCH], x[:1], y[:1], 0 * ones, ones, tuple(range(CLASSES)))
     rows = Rows.of(split, (features,), torch.device("cpu"))
     candidates = [Candidate({"unactivation_penalty": 0.0}, number) for number in range(options.nets)]
-    nets = [network.build(recipe.given(each.genome), each.seed(0)) for each in candidates]
-    model = network.build(recipe.given({}), 0)
-    values = [recipe.values({}) for _ in nets]
-    return Cohort(recipe, Stack(nets, rows.x.device), values, model, rows)
+    nets = [network.build(recipe.settings_for(each.genome), each.seed(0)) for each in candidates]
+    model = network.build(recipe.settings_for({}), 0)
+    values = [recipe.training_knobs({}) for _ in nets]
+    return CohortTraining(recipe, VmapStack(nets, rows.x.device), values, model, rows)
 
 
 def milliseconds(options: argparse.Namespace, part: float, precision: str) -> float:
@@ -52,10 +52,10 @@ def milliseconds(options: argparse.Namespace, part: float, precision: str) -> fl
     nets = cohort(options, part, precision)
     batches = [*nets.minibatches(epoch=0)]
     for batch in batches[:FIRST]:
-        nets.train_batch(batch)
+        nets.train_step(batch)
     started = time.perf_counter()
     for batch in batches[FIRST:]:
-        nets.train_batch(batch)
+        nets.train_step(batch)
     return 1000 * (time.perf_counter() - started) / (len(batches) - FIRST) / options.nets
 
 

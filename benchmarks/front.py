@@ -20,13 +20,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from hebbevo import pareto
-from hebbevo.knobs import Value
-from hebbevo.ledger import Ledger, Record
-from hebbevo.loop import recipe_of, split_of
 from hebbevo.networks import Architecture
 from hebbevo.nn import HebbMask
+from hebbevo.objectives import pareto
+from hebbevo.outer.driver import recipe_of, split_of
 from hebbevo.rules import UNITS
+from hebbevo.space.knobs import Value
+from hebbevo.study.ledger import Ledger, Record
 from hebbevo.training import KNOBS, Candidate, Measurement, Recipe, train
 
 
@@ -42,7 +42,7 @@ class RandomlyMasked:
     def shape(self) -> tuple[int, ...]:
         return self.architecture.shape
 
-    def claims(self, name: str) -> bool:
+    def has_argument(self, name: str) -> bool:
         return False
 
     def build(self, given: dict[str, Value], seed: int) -> nn.Module:

@@ -28,7 +28,8 @@ import plain_net
 import torch
 from throughput import markdown, operations, processor, spec_of, spread
 
-from hebbevo import data, rehearsal
+from hebbevo import data
+from hebbevo.outer import preflight
 from hebbevo.training import Candidate, cohort, train
 
 SIZE, SECONDS = 4096, 0.5
@@ -79,7 +80,7 @@ def main() -> None:
     job = plain_net.Job(options.dataset, tuple(options.hidden), options.epochs)
     spec = spec_of(job)
     split = data.split(data.load(job.dataset), job.seed, job.batch)
-    recipe = rehearsal.recipe(spec, split.x_train.shape[1:], len(split.classes), alone="")
+    recipe = preflight.recipe(spec, split.x_train.shape[1:], len(split.classes), alone="")
     widths = [int(width) for width in options.nets.split(",")]
     genomes = spec.space.sample(max(widths), np.random.default_rng(0))
 

@@ -44,7 +44,7 @@ def a_trial(change: Callable[[dict[str, Any]], None], trials: int, seed: int) ->
     """Seconds a trial of a search of the space as ``change`` leaves it."""
     from plain_net import Job
 
-    from hebbevo.spacefile import Spec
+    from hebbevo.spec.schema import Spec
 
     plain = throughput.spec_of(Job(seed=seed)).to_json()
     change(plain)

@@ -24,10 +24,10 @@ from scipy.stats import t as student
 from throughput import processor
 
 import hebbevo
-from hebbevo import pareto
-from hebbevo.ledger import Ledger
-from hebbevo.loop import recipe_of, split_of
+from hebbevo.objectives import pareto
+from hebbevo.outer.driver import recipe_of, split_of
 from hebbevo.samplers import SAMPLERS
+from hebbevo.study.ledger import Ledger
 from hebbevo.training import Candidate, train
 
 AGAIN = 3  # fresh seeds

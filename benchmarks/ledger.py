@@ -28,12 +28,12 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
-from hebbevo import spacefile
-from hebbevo.ledger import Ledger, Result
-from hebbevo.space import FloatGene, Genome
+from hebbevo.space.genes import FloatGene, Genome
+from hebbevo.spec import schema
+from hebbevo.study.ledger import Ledger, Result
 
 POPULATION, COHORT = 50, 25
-SPEC = spacefile.read("stamina.yaml")
+SPEC = schema.read("stamina.yaml")
 DETAILS: dict[str, Any] = {
     "accuracy_sd": None,
     "survivors_sd": None,

@@ -10,7 +10,7 @@ on. hebbevo's samplers and Optuna's own, stock and asked one trial at a time, ha
 trainings and the same seeds.
 
 Hypervolumes of known fronts are parts of the true front's, from the 95 % quantiles of 20,000 points on.
-Those of the real job are `hebbevo.pareto.hypervolume`: from chance accuracy and all neurons on. A front is
+Those of the real job are `hebbevo.objectives.pareto.hypervolume`: from chance accuracy and all neurons on. A front is
 trained again from ten fresh seeds (weights, random events, order of minibatches), and means are taken.
 """
 
@@ -35,11 +35,12 @@ from pymoo.problems import get_problem
 from pymoo.util.ref_dirs import get_reference_directions
 from scipy.stats import t as student
 
-from hebbevo import pareto, spacefile
-from hebbevo.ledger import Ledger, Result
-from hebbevo.loop import _prepare, recipe_of, split_of
+from hebbevo.objectives import pareto
+from hebbevo.outer.driver import _prepare, recipe_of, split_of
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space
+from hebbevo.space.genes import ChoiceGene, FloatGene, Genome, IntGene, Space
+from hebbevo.spec import schema
+from hebbevo.study.ledger import Ledger, Result
 from hebbevo.training import Candidate, train
 
 TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 10
@@ -162,7 +163,7 @@ def _truth(problem_name: str) -> tuple[np.ndarray, np.ndarray, float]:
 
 def real(space_name: str, name: str, seed: int) -> dict[str, float]:
     torch.set_num_threads(1)
-    spec = spacefile.read(space_name).override(seed=seed)
+    spec = schema.read(space_name).override(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         split, facts = _prepare(spec, "cpu")
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
@@ -212,7 +213,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
 
 def times() -> pd.DataFrame:
     """Milliseconds a trial in the ten generations before each mark, without and with the SQLite record."""
-    spec = spacefile.read("stamina")
+    spec = schema.read("stamina")
     rows = {}
     for name in OURS:
         sampler = SAMPLERS[name](spec.space, 0, {}, 2)

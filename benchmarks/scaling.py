@@ -33,9 +33,10 @@ import tune_peer
 from throughput import processor
 
 import hebbevo
-from hebbevo import data, spacefile
-from hebbevo.executors import Batch, Job, ProcessExecutor
-from hebbevo.spacefile import Spec
+from hebbevo import data
+from hebbevo.execution import Cohort, ProcessExecutor, WorkerSetup
+from hebbevo.spec import schema
+from hebbevo.spec.schema import Spec
 from hebbevo.training import Candidate, Measurement
 
 COHORT, POPULATION, EPOCHS = 20, 80, 20
@@ -57,7 +58,7 @@ PAIRS = (
 )
 
 
-class Idle(Job):
+class Idle(WorkerSetup):
     """A job whose trainings take no time, and measure as much as real ones."""
 
     def train(self, candidates: Sequence[Candidate], worker: str) -> list[Measurement]:
@@ -75,7 +76,7 @@ def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def study() -> Spec:
     """What every way searches."""
-    plain = spacefile.read("stamina").override(sampler="ga", population=POPULATION, epochs=EPOCHS).to_json()
+    plain = schema.read("stamina").override(sampler="ga", population=POPULATION, epochs=EPOCHS).to_json()
     plain["search"]["cohort_width"] = COHORT
     return Spec.from_json(plain)
 
@@ -109,13 +110,13 @@ def hand_out(on_ray: bool, cohorts: int) -> dict[str, float]:
     split = data.split(data.load("digits"), seed=0, batch_size=64)
     genomes = study().space.sample(IDLE_COHORT, np.random.default_rng(0))
     batches = [
-        Batch(tuple(range(first, first + IDLE_COHORT)), tuple(map(Candidate, genomes)))
+        Cohort(tuple(range(first, first + IDLE_COHORT)), tuple(map(Candidate, genomes)))
         for first in range(0, cohorts * IDLE_COHORT, IDLE_COHORT)
     ]
     job = Idle(None, split, "cpu", threads=1)  # nobody asks for its recipe
     times = [time.perf_counter()]
     if on_ray:
-        from hebbevo.executors.ray import RayExecutor as Workers
+        from hebbevo.execution.ray import RayExecutor as Workers
     else:
         Workers = ProcessExecutor
     times.append(time.perf_counter())

@@ -45,13 +45,15 @@ from typing import Any
 import pandas as pd
 from throughput import processor
 
-from hebbevo import loop, spacefile, stores
-from hebbevo.executors import Batch
-from hebbevo.ledger import Ledger
+from hebbevo.execution import Cohort
+from hebbevo.outer import driver
 from hebbevo.samplers import Sampler
-from hebbevo.space import Genome, canonical
-from hebbevo.spacefile import Spec
-from hebbevo.study import Study
+from hebbevo.space.genes import Genome, canonical
+from hebbevo.spec import schema
+from hebbevo.spec.schema import Spec
+from hebbevo.study.ledger import Ledger
+from hebbevo.study.storage import find_store
+from hebbevo.study.view import Study
 from hebbevo.training import Measurement
 
 EPOCHS, NEURONS, SIGMA = 20, 256, 0.3
@@ -114,10 +116,10 @@ class Cluster:
     def now(self) -> float:
         return time.perf_counter()
 
-    def has_ended(self, batch: Batch) -> bool:
+    def has_ended(self, batch: Cohort) -> bool:
         return False
 
-    def give_up(self, batch: Batch) -> str:
+    def give_up(self, batch: Cohort) -> str:
         return "nobody"
 
     def interrupt(self) -> None:
@@ -126,7 +128,7 @@ class Cluster:
     def _used(self) -> float:
         return time.process_time() - self._pretending
 
-    def _train(self, batch: Batch) -> tuple[float, list[Measurement]]:
+    def _train(self, batch: Cohort) -> tuple[float, list[Measurement]]:
         began = time.process_time()
         seconds, measured = zip(
             *(pretend(each.genome, self.median) for each in batch.candidates), strict=True
@@ -135,7 +137,7 @@ class Cluster:
         self._pretending += time.process_time() - began
         return sum(seconds), list(measured)
 
-    def _ended(self, batch: Batch) -> None:
+    def _ended(self, batch: Cohort) -> None:
         self.trials += len(batch.trials)
         if self.trials * 10 >= len(self.cpu) * self.total:
             self.cpu.append(self._used())
@@ -147,7 +149,7 @@ class Skipping(Cluster):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.behind = 0.0  # worker seconds in which some wait for others
-        self._running: list[tuple[float, tuple[int, ...], Batch, list[Measurement]]] = []
+        self._running: list[tuple[float, tuple[int, ...], Cohort, list[Measurement]]] = []
         self._skipped = 0.0
 
     @property
@@ -157,11 +159,11 @@ class Skipping(Cluster):
     def now(self) -> float:
         return time.perf_counter() - self._pretending + self._skipped
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: Cohort) -> None:
         seconds, measured = self._train(batch)
         heapq.heappush(self._running, (self.now() + seconds, batch.trials, batch, measured))
 
-    def wait(self, seconds: float) -> tuple[Batch, list[Measurement]] | None:
+    def wait(self, seconds: float) -> tuple[Cohort, list[Measurement]] | None:
         if not self._running:
             return None
         skipped = max(0.0, self._running[0][0] - self.now())
@@ -177,18 +179,18 @@ class Sleeping(Cluster):
 
     def start(self, *_: Any, **__: Any) -> Cluster:
         self._pool = ThreadPoolExecutor(self.workers)
-        self._running: dict[Future[None], tuple[Batch, list[Measurement]]] = {}
+        self._running: dict[Future[None], tuple[Cohort, list[Measurement]]] = {}
         return super().start()
 
     @property
     def free(self) -> int:
         return self.workers - len(self._running)
 
-    def submit(self, batch: Batch) -> None:
+    def submit(self, batch: Cohort) -> None:
         seconds, measured = self._train(batch)
         self._running[self._pool.submit(time.sleep, seconds)] = batch, measured
 
-    def wait(self, seconds: float) -> tuple[Batch, list[Measurement]] | None:
+    def wait(self, seconds: float) -> tuple[Cohort, list[Measurement]] | None:
         done, _ = wait(self._running, seconds, FIRST_COMPLETED)
         for each in done:
             batch, measured = self._running.pop(each)
@@ -204,7 +206,7 @@ def _peak() -> float:
 
 def study(sampler: str, population: int, width: int, trials: int) -> Spec:
     """What is searched."""
-    given = spacefile.read("stamina").override(sampler=sampler, population=population, trials=trials)
+    given = schema.read("stamina").override(sampler=sampler, population=population, trials=trials)
     plain = given.to_json()
     plain["search"]["cohort_width"] = width
     return Spec.from_json(plain)
@@ -212,10 +214,10 @@ def study(sampler: str, population: int, width: int, trials: int) -> Spec:
 
 def search(path: Path, spec: Spec, cluster: Cluster, limit: float | None = None) -> Study:
     """Search on a cluster, as `hebbevo.search` does on a pool."""
-    store = stores.find(path)
-    split, facts = loop._prepare(spec, "cpu")
+    store = find_store(path)
+    split, facts = driver._prepare(spec, "cpu")
     store.create(spec, facts)
-    return loop._continue(store, split, trials=None, timeout=limit, workers=cluster, watch=lambda _: None)
+    return driver._continue(store, split, trials=None, timeout=limit, workers=cluster, watch=lambda _: None)
 
 
 def timed(owner: type, name: str, spent: Counter[str], what: str) -> None:
@@ -241,7 +243,7 @@ def measure(path: Path, spec: Spec, workers: int, limit: float) -> dict[str, Any
     for name in ("open_generation", "close_cohort"):
         timed(Ledger, name, spent, "record")
     for name in ("_progress", "_count"):
-        timed(loop._Loop, name, spent, "progress")
+        timed(driver._Loop, name, spent, "progress")
     cluster = Skipping(workers, 60.0, spec.search.trials)
     search(path, spec, cluster, limit)
     ms = 1000 / cluster.trials
@@ -267,7 +269,7 @@ def resume(path: Path) -> float:
     cluster = Skipping(1, 60.0, 1)
     began = time.process_time()
     more = 2**31 - 1
-    loop._continue(stores.find(path), None, trials=more, timeout=1e-9, workers=cluster, watch=lambda _: None)
+    driver._continue(find_store(path), None, trials=more, timeout=1e-9, workers=cluster, watch=lambda _: None)
     return cluster.ready - began
 
 

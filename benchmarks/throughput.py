@@ -63,8 +63,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # a contestant's imports are its start-up
     from plain_net import Job
 
-    from hebbevo.spacefile import Spec
-    from hebbevo.study import Study
+    from hebbevo.spec.schema import Spec
+    from hebbevo.study.view import Study
 
 CORES = os.cpu_count() or 1
 GENERATION, FRESH_SEEDS, CHUNK = 50, 3, 25
@@ -219,17 +219,17 @@ def tune(job: Job, trials: int) -> tuple[float, list[Row]]:
 
 def spec_of(job: Job) -> Spec:
     """The space that hebbevo searches."""
-    from hebbevo import spacefile
+    from hebbevo.spec import schema
 
-    plain = spacefile.read("stamina").override(seed=job.seed).to_json()
+    plain = schema.read("stamina").override(seed=job.seed).to_json()
     plain["task"] |= {"dataset": job.dataset, "epochs": job.epochs, "batch_size": job.batch}
     plain["network"]["hidden"] = list(job.hidden)
-    return spacefile.Spec.from_json(plain)
+    return schema.Spec.from_json(plain)
 
 
 def noting_the_first_cohort() -> list[float]:
     """When hebbevo hands out its first cohort: only then is a worker ready."""
-    from hebbevo import executors
+    from hebbevo import execution
 
     first: list[float] = []
 
@@ -240,7 +240,7 @@ def noting_the_first_cohort() -> list[float]:
 
         return noting
 
-    for kind in (executors.ProcessExecutor, executors.SerialExecutor):
+    for kind in (execution.ProcessExecutor, execution.SerialExecutor):
         kind.submit = watched(kind.submit)
     return first
 
@@ -295,11 +295,11 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
     """Letter and function of each, by name."""
     found = {}
     ways = [(processes, CORES // processes) for processes in range(1, CORES + 1) if CORES % processes == 0]
-    for keep, loop in (("SQLite", plain_sqlite), ("in memory", plain_memory)):
+    for keep, driver in (("SQLite", plain_sqlite), ("in memory", plain_memory)):
         for processes, threads in ways:
-            if dataset == "digits" or loop is plain_memory:  # of a long training the record is nothing
+            if dataset == "digits" or driver is plain_memory:  # of a long training the record is nothing
                 name = f"plain loop, {processes} x {threads}, {keep}"
-                found[name] = "a", partial(loop, processes=processes, threads=threads, dense=False)
+                found[name] = "a", partial(driver, processes=processes, threads=threads, dense=False)
     found["Ray Tune"] = "b", tune
     found["hebbevo"] = "c", ours
     found["hebbevo, halving"] = "d", partial(ours, halving=True)
@@ -436,7 +436,7 @@ def ends(rows: Sequence[Row]) -> list[int]:
 
 def fronts(rows: Sequence[Row]) -> list[list[str]]:
     """The genomes of the front after each generation."""
-    from hebbevo import pareto
+    from hebbevo.objectives import pareto
 
     found = points(rows)
     return [[key(rows[place]["genome"]) for place in pareto.front(found[:end])] for end in ends(rows)]
@@ -450,13 +450,13 @@ def train_again(job: Job, genomes: list[str]) -> list[list[tuple[float, float] |
     """Train genomes from fresh seeds, at full length: (accuracy, survivors) by genome and seed."""
     import torch
 
-    from hebbevo import loop, rehearsal
+    from hebbevo.outer import driver, preflight
     from hebbevo.training import Candidate, train
 
     torch.set_num_threads(1)
     spec = spec_of(job)
-    split, facts = loop._prepare(spec, "cpu")
-    recipe = rehearsal.recipe(spec, facts["shape"], len(facts["classes"]), facts["alone"])
+    split, facts = driver._prepare(spec, "cpu")
+    recipe = preflight.recipe(spec, facts["shape"], len(facts["classes"]), facts["alone"])
     candidates = [Candidate(json.loads(genome)) for genome in genomes]
     by_seed = [
         train(replace(recipe, seed=1000 + job.seed + fresh), candidates, split, torch.device("cpu"))
@@ -582,7 +582,7 @@ def operations(run: dict[str, Any]) -> float:
 
 def reached(run: dict[str, Any], target: float, again: dict[str, Any]) -> float:
     """Seconds to the hypervolume as found."""
-    from hebbevo import pareto
+    from hebbevo.objectives import pareto
 
     history = pareto.hypervolume_history(points(run["trials"]), again["chance"], sum(run["job"]["hidden"]))
     places = (history >= target).nonzero()[0]
@@ -591,7 +591,7 @@ def reached(run: dict[str, Any], target: float, again: dict[str, Any]) -> float:
 
 def volume(run: dict[str, Any], again: dict[str, Any]) -> float:
     """Hypervolume of all trials as found."""
-    from hebbevo import pareto
+    from hebbevo.objectives import pareto
 
     return pareto.hypervolume(points(run["trials"]), again["chance"], sum(run["job"]["hidden"]))
 
@@ -600,7 +600,7 @@ def volumes_again(run: dict[str, Any], again: dict[str, Any]) -> list[tuple[floa
     """After each generation: seconds, and the hypervolume of the front trained again."""
     import numpy as np
 
-    from hebbevo import pareto
+    from hebbevo.objectives import pareto
 
     rows, found = run["trials"], []
     for end, front in zip(ends(rows), fronts(rows), strict=True):

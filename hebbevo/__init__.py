@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hebbevo import lazily
+from hebbevo import lazy_imports
 
 if TYPE_CHECKING:
-    from hebbevo.loop import Progress, resume, search
-    from hebbevo.nn.count import count
-    from hebbevo.rebuild import network
-    from hebbevo.study import Study, open_study
+    from hebbevo.deploy.retraining import network
+    from hebbevo.nn.liveness.counting import count
+    from hebbevo.outer.driver import Progress, resume, search
+    from hebbevo.study.view import Study, open_study
 
-__getattr__, __dir__ = lazily.names(
+__getattr__, __dir__ = lazy_imports.names(
     __name__,
     {
-        "hebbevo.loop": ("Progress", "resume", "search"),
-        "hebbevo.nn.count": ("count",),
-        "hebbevo.rebuild": ("network",),
-        "hebbevo.study": ("Study", "open_study"),
+        "hebbevo.outer.driver": ("Progress", "resume", "search"),
+        "hebbevo.nn.liveness.counting": ("count",),
+        "hebbevo.deploy.retraining": ("network",),
+        "hebbevo.study.view": ("Study", "open_study"),
     },
 )
 

@@ -1,5 +1,5 @@
 """``python -m hebbevo``."""
 
-from hebbevo.cli import main
+from hebbevo.cli.commands import main
 
 main()

@@ -29,7 +29,7 @@ genome:
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, where nothing has to start first; tests of executors are elsewhere."""
-    monkeypatch.setattr("hebbevo.pool._cores", lambda: 1)
+    monkeypatch.setattr("hebbevo.execution.config._cores", lambda: 1)
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import hebbevo
-from hebbevo import spacefile
-from hebbevo.cli import cli
+from hebbevo.cli.commands import cli
 from hebbevo.data import BUILT_IN
 from hebbevo.nn import HebbMask, PlasticUnits, Stamina, attach
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 from hebbevo.samplers import SAMPLERS
+from hebbevo.spec import schema
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -87,7 +87,7 @@ def test_every_space_in_the_documents_is_good(tmp_path: Path) -> None:
     for number, text in enumerate(spaces):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text)
-        spacefile.read(path)
+        schema.read(path)
 
 
 def test_the_page_on_own_models_gets_one_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_the_page_on_own_models_gets_one_there(tmp_path: Path, monkeypatch: pyte
     for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)):
         path = tmp_path / f"{number}.yaml"
         path.write_text(text)
-        spacefile.read(path)
+        schema.read(path)
     assert number == 1
     for name in ("mine", "residual"):
         sys.modules.pop(name)
@@ -118,6 +118,6 @@ def test_every_link_between_the_documents_leads_somewhere() -> None:
 
 
 def test_every_shipped_space_is_good() -> None:
-    assert "stamina" in spacefile.shipped()
-    for path in spacefile.shipped().values():
-        spacefile.read(path)
+    assert "stamina" in schema.shipped()
+    for path in schema.shipped().values():
+        schema.read(path)

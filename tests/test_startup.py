@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hebbevo import spacefile
-from hebbevo.ledger import Ledger, Result
 from hebbevo.rules import AXES
 from hebbevo.samplers import SAMPLERS
+from hebbevo.spec import schema
+from hebbevo.study.ledger import Ledger, Result
 
 LARGE = {
     "deap",
@@ -34,7 +34,7 @@ def imported(*arguments: object) -> set[str]:
     script = (
         "import atexit, sys\n"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
-        "from hebbevo.cli import main\n"
+        "from hebbevo.cli.commands import main\n"
         "main()\n"
     )
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -45,7 +45,7 @@ def imported(*arguments: object) -> set[str]:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    spec = spacefile.read("stamina")
+    spec = schema.read("stamina")
     path = tmp_path / "s.db"
     with Ledger.create(path, spec, {"versions": {}, "neurons": 256, "chance": 0.1}) as book:
         records = book.open_generation(0, 4, 0.0, spec.space.sample(4, np.random.default_rng(0)))
@@ -89,7 +89,7 @@ def test_every_sampler_is_known_to_a_check_before_it_is_imported(tmp_path: Path)
             f"search: {{sampler: {name}, settings: {{{settings}}}}}\n"
         )
     script = (
-        "import sys\nfrom hebbevo.spacefile import read\n"
+        "import sys\nfrom hebbevo.spec.schema import read\n"
         "for path in sys.argv[1:]:\n    read(path)\nprint(*sys.modules)\n"
     )
     command = [sys.executable, "-c", script, *map(str, tmp_path.glob("*.yaml"))]
@@ -98,7 +98,7 @@ def test_every_sampler_is_known_to_a_check_before_it_is_imported(tmp_path: Path)
 
 
 def test_a_search_begins_without_what_only_its_later_generations_need() -> None:
-    script = "import sys, hebbevo.loop; hebbevo.loop.data.load('digits'); print(*sys.modules)"
+    script = "import sys, hebbevo.outer.driver; hebbevo.outer.driver.data.load('digits'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     later = {"torch", "sklearn", "scipy.linalg", "scipy.optimize", "scipy.stats", "matplotlib", "plotly"}
     assert not later & set(done.stdout.split())

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo.cli import cli
+from hebbevo.cli.commands import cli
+from hebbevo.cli.results import front_objects
 from hebbevo.errors import UsageError
-from hebbevo.ledger import Ledger
 from hebbevo.report import write
-from hebbevo.report.source import genes
-from hebbevo.terminal import front_objects
+from hebbevo.report.queries import genes
+from hebbevo.study.ledger import Ledger
 
 SPACE = """\
 version: 1

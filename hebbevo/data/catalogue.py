@@ -15,7 +15,7 @@ from hebbevo.data.functions import load_function
 from hebbevo.data.idx import load_idx
 from hebbevo.data.originals import locate
 from hebbevo.errors import DataError
-from hebbevo.references import is_reference
+from hebbevo.user_code import is_reference
 
 
 def load_digits(name: str) -> Dataset:

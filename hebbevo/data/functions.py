@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo import references
+from hebbevo import user_code
 from hebbevo.data.dataset import Dataset, from_arrays
 from hebbevo.errors import DataError
 
@@ -21,8 +21,8 @@ def load_function(name: str) -> Dataset:
         DataError: if it returns something else than arrays, or arrays that no classifier can be trained on.
         UsageError: if there is no such function, or it raises an exception.
     """
-    make = references.resolve(name)
-    with references.calling(name):
+    make = user_code.resolve(name)
+    with user_code.calling(name):
         made = make()
     if isinstance(made, Dataset):
         made = _taken_apart(name, made)

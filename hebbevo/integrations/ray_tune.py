@@ -11,12 +11,12 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from hebbevo import spacefile
 from hebbevo.errors import ReplayMismatch, StudyError, UsageError
-from hebbevo.knobs import Value, listed, unknown
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
-from hebbevo.space import Genome, Space
-from hebbevo.spacefile import Spec
+from hebbevo.space.genes import Genome, Space
+from hebbevo.space.knobs import Value, listed, unknown
+from hebbevo.spec import schema
+from hebbevo.spec.schema import Spec
 
 _SIGNS = {"max": -1.0, "min": 1.0}
 
@@ -219,7 +219,7 @@ def _space(space: Space | Spec | str | Path | Mapping[str, Any]) -> Space:
     if isinstance(space, Space):
         return space
     if isinstance(space, str | Path):
-        return spacefile.read(space).space
+        return schema.read(space).space
     if isinstance(space, Spec):
         return space.space
     around = {"version": 1, "name": "tune", "task": {"dataset": "none"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hebbevo import lazily
+from hebbevo import lazy_imports
 from hebbevo.networks.architecture import (
     DEFAULT_RULES,
     FAMILIES,
@@ -18,9 +18,11 @@ from hebbevo.networks.architecture import (
 if TYPE_CHECKING:
     from torch import nn
 
-    from hebbevo.networks.own import OwnNetwork, arguments
+    from hebbevo.networks.user_network import UserNetwork, arguments
 
-__getattr__, __dir__ = lazily.names(__name__, {"hebbevo.networks.own": ("OwnNetwork", "arguments")})
+__getattr__, __dir__ = lazy_imports.names(
+    __name__, {"hebbevo.networks.user_network": ("UserNetwork", "arguments")}
+)
 
 __all__ = [
     "DEFAULT_RULES",
@@ -28,7 +30,7 @@ __all__ = [
     "LAYERED",
     "Architecture",
     "Blueprint",
-    "OwnNetwork",
+    "UserNetwork",
     "arguments",
     "largest",
     "seeded",
@@ -43,7 +45,7 @@ class Blueprint(Protocol):
         """Shape of one row of the data."""
 
     @property
-    def own(self) -> bool:
+    def has_user_code(self) -> bool:
         """Whether the user's code is in it, of which nobody has tested that it can be stacked."""
 
     def build(self, given: Values, seed: int) -> nn.Module:
@@ -52,5 +54,5 @@ class Blueprint(Protocol):
     def prunes(self, given: Values) -> bool:
         """Whether units or connections of this network may be pruned, as far as is known."""
 
-    def claims(self, name: str) -> bool:
+    def has_argument(self, name: str) -> bool:
         """Whether a gene or setting of this name is the blueprint's own, and none of the training's."""

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hebbevo.knobs import Knob, Value, table
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
-from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
+from hebbevo.space.genes import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
+from hebbevo.space.knobs import Knob, Value, table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -138,11 +138,11 @@ class Architecture:
         return UNITS[shaped.units].prunes or CONNECTIONS[shaped.connections].prunes
 
     @property
-    def own(self) -> bool:
+    def has_user_code(self) -> bool:
         """Whether the user's code is in it: no."""
         return False
 
-    def claims(self, name: str) -> bool:
+    def has_argument(self, name: str) -> bool:
         """Nothing of the trainings' own."""
         return False
 

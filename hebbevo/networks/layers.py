@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from hebbevo.knobs import Value
 from hebbevo.networks.architecture import Values, of_layer
 from hebbevo.nn import credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS, Rule
+from hebbevo.space.knobs import Value
 
 if TYPE_CHECKING:
     from hebbevo.networks.architecture import Architecture

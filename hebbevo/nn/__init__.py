@@ -1,6 +1,6 @@
 """Plastic modules for any PyTorch network: drop in, attach, train."""
 
-from hebbevo.nn.attach import Attachment, attach
+from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.plastic import Plastic, plastic_modules

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Value, unknown
 from hebbevo.nn import surgery
 from hebbevo.nn.credit import Credited, Layer, product
 from hebbevo.nn.plastic import Named, Plastic
 from hebbevo.rules import CONNECTIONS
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
+from hebbevo.space.knobs import Value, unknown
 
 _SUMS = (Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
 

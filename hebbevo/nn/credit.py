@@ -12,12 +12,12 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Value
-from hebbevo.nn import counter, surgery
+from hebbevo.nn import stateless_random, surgery
 from hebbevo.nn.plastic import InjectedLoss, Named, Plastic
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.backprop import Backprop
 from hebbevo.rules.credit.rule import CreditRule, Updates
+from hebbevo.space.knobs import Value
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -78,7 +78,7 @@ class _Pass:
 
     def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
         """Uniform numbers in (0, 1)."""
-        return counter.uniform(self.module.credit.seed, self.step, shape, stream)
+        return stateless_random.uniform(self.module.credit.seed, self.step, shape, stream)
 
 
 class Credited(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Knob, Value, listed, unknown
 from hebbevo.rules.rule import Need, Rule
+from hebbevo.space.knobs import Knob, Value, listed, unknown
 
 _DTYPES: dict[type, torch.dtype] = {
     float: torch.float32,
@@ -128,7 +128,7 @@ class Plastic(nn.Module):
         """
         wanted = [text for need, text in self._asking.items() if need in _OUTSIDE]
         if wanted and not self.attached:
-            how = "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
+            how = "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
             what = f"{listed(list(dict.fromkeys(wanted)))} needs more than the module alone; {how}"
             raise UsageError(f"{self._title}: {what}")
 

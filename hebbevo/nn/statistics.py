@@ -12,7 +12,7 @@ from torch import Tensor
 from hebbevo.nn.plastic import Named
 from hebbevo.rules.rule import Buffer
 from hebbevo.rules.units.rule import UnitRule
-from hebbevo.rules.units.statistics import FOR_NEEDS, Batch, Choice, Statistic
+from hebbevo.rules.units.statistics import FOR_NEEDS, Choice, Minibatch, Statistic
 
 
 def gathered(rule: UnitRule, wanted: Callable[[str, object], bool]) -> tuple[Statistic, ...]:
@@ -62,7 +62,7 @@ class Window:
                 if isinstance(value, Tensor):
                     getattr(kept, name).copy_(value)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: Minibatch) -> None:
         """Add a minibatch."""
         for statistic, constants in self._statistics:
             statistic.add(self._k, self._s, constants, batch)
@@ -118,7 +118,7 @@ def observe(rule: UnitRule, rows: Tensor, size: Tensor, tensors: Mapping[str, Te
     """
     whole = [name for name, knob in rule.knobs.items() if knob.per_unit]
     window = Window(gathered(rule, lambda *_: True), Named(tensors, 1, whole), Named(tensors), AnyChoice)
-    window.add(Batch(rows, size))
+    window.add(Minibatch(rows, size))
     tensors["age"].add_(1)
     tensors["steps"].add_(1)
 

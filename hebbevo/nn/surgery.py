@@ -18,7 +18,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from hebbevo.nn import counter
+from hebbevo.nn import stateless_random
 from hebbevo.nn.plastic import Named
 from hebbevo.nn.statistics import buffers
 from hebbevo.rules.connections.rule import ConnectionRule
@@ -288,7 +288,7 @@ class Units:
         seed, step = self.tensors["seed"], self.tensors["steps"]
         if numbers is None:
             numbers = torch.arange(self.size, device=seed.device)
-        return counter.at(seed.unsqueeze(-1), step.unsqueeze(-1), numbers, stream)
+        return stateless_random.at(seed.unsqueeze(-1), step.unsqueeze(-1), numbers, stream)
 
     @property
     def keeps_weights(self) -> Tensor:
@@ -525,7 +525,7 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
             networks = fresh.places[:-1]
             own = inputs if inputs.dim() == len(kernel) else inputs[networks]
             index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
-            drawn = counter.at(
+            drawn = stateless_random.at(
                 seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
             )
             drawn = he(drawn, fan_in).to(values.dtype)
@@ -538,7 +538,7 @@ def _redraw(layer: Units, feeder: Feeder, fresh: _Chosen, stream: int) -> None:
             own = inputs if inputs.dim() == len(kernel) else inputs.unsqueeze(lead - 1)
             index = numbers.int().reshape(*numbers.shape, *ones) * fan_in + own.int()
             laid_seed, laid_step = (each.reshape(*each.shape, 1, *ones) for each in (seed, step))
-            drawn = he(counter.at(laid_seed, laid_step, index, stream), fan_in).to(values.dtype)
+            drawn = he(stateless_random.at(laid_seed, laid_step, index, stream), fan_in).to(values.dtype)
             if feeder.mask is not None:
                 drawn = drawn * feeder.mask
             if living is not None:
@@ -683,7 +683,7 @@ class Connections:
         else:
             shape = self.weight.shape[-self.axes :]
             numbers = torch.arange(math.prod(shape), device=self.weight.device).reshape(shape)
-        return counter.at(self.k.seed, self.k.steps, numbers, stream)
+        return stateless_random.at(self.k.seed, self.k.steps, numbers, stream)
 
     def count(self, mask: Tensor) -> Tensor:
         """How many connections a mask has, with the trailing axes of the knobs."""

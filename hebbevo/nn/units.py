@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Value
 from hebbevo.nn import surgery
 from hebbevo.nn.plastic import InjectedLoss, Named, Plastic, is_stacked
 from hebbevo.nn.statistics import Observation, buffers, observe
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units.rule import UnitRule
+from hebbevo.space.knobs import Value
 
 _NEVER_RETURNED = 2**40
 

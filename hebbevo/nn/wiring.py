@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import plastic_connections
-from hebbevo.nn.graph import Neighbours, find_neighbours
+from hebbevo.nn.layer_graph import Neighbours, find_neighbours
 from hebbevo.nn.plastic import Named, Plastic, plastic_modules
 from hebbevo.nn.surgery import Around, Connections, Feeder, Listener, Moments, Norm, Tensors, Units
 from hebbevo.nn.units import plastic_units

@@ -7,9 +7,9 @@ from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
+from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
 from hebbevo.report.sections import SECTIONS
-from hebbevo.report.source import Study
 
 
 def page(study: Study) -> str:

@@ -14,10 +14,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.constraints import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.formatting import EARLIER
+from hebbevo.report.queries import Study, complete, earlier, on_front, sizes_differ
 from hebbevo.report.scale import Scale
-from hebbevo.report.source import Study, complete, earlier, on_front, sizes_differ
-from hebbevo.report.words import EARLIER
 
 LONGEST_NAME = 30
 BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"

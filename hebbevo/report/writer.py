@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from hebbevo.report.files import save
-from hebbevo.report.source import Study, snapshot
+from hebbevo.report.queries import Study, snapshot
 
 
 def write(study: Study, folder: Path) -> list[Path]:

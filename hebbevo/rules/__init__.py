@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
-from hebbevo.knobs import Knob
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.credit.rule import CreditRule
 from hebbevo.rules.rule import Rule
 from hebbevo.rules.units.rule import UnitRule
+from hebbevo.space.knobs import Knob
 
 _Rule = TypeVar("_Rule", bound=Rule)
 

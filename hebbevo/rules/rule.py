@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from hebbevo.knobs import Knob, Value, listed
+from hebbevo.space.knobs import Knob, Value, listed
 
 
 class Need(Enum):

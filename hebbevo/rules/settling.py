@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.knobs import Knob
+from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hebbevo import lazily
-from hebbevo.knobs import Knob, Value
-from hebbevo.samplers.base import Outcome, Sampler
+from hebbevo import lazy_imports
 from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
-from hebbevo.space import Space
+from hebbevo.samplers.sampler import Outcome, Sampler
+from hebbevo.space.genes import Space
+from hebbevo.space.knobs import Knob, Value
 
 if TYPE_CHECKING:
     from hebbevo.samplers.annealing import Annealing
@@ -52,15 +52,15 @@ SAMPLERS: dict[str, Entry] = {
     "ga": Entry("hebbevo.samplers.genetic", "Genetic", GENETIC),
     "cmaes": Entry("hebbevo.samplers.cmaes", "CmaEs", CMAES),
     "annealing": Entry("hebbevo.samplers.annealing", "Annealing", ANNEALING),
-    "tpe": Entry("hebbevo.samplers.stock", "Tpe", TPE),
-    "gp": Entry("hebbevo.samplers.stock", "Gp", GP),
-    "qmc": Entry("hebbevo.samplers.stock", "Qmc", QMC),
-    "random": Entry("hebbevo.samplers.stock", "Random", {}),
-    "nsga2": Entry("hebbevo.samplers.stock", "Nsga2", NSGA2),
-    "nsga3": Entry("hebbevo.samplers.stock", "Nsga3", NSGA3),
+    "tpe": Entry("hebbevo.samplers.optuna_adapter", "Tpe", TPE),
+    "gp": Entry("hebbevo.samplers.optuna_adapter", "Gp", GP),
+    "qmc": Entry("hebbevo.samplers.optuna_adapter", "Qmc", QMC),
+    "random": Entry("hebbevo.samplers.optuna_adapter", "Random", {}),
+    "nsga2": Entry("hebbevo.samplers.optuna_adapter", "Nsga2", NSGA2),
+    "nsga3": Entry("hebbevo.samplers.optuna_adapter", "Nsga3", NSGA3),
 }
 
-__getattr__, __dir__ = lazily.names(
+__getattr__, __dir__ = lazy_imports.names(
     __name__,
     {
         "hebbevo.samplers.annealing": ("Annealing",),

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hebbevo.knobs import Value
-from hebbevo.samplers.base import Outcome, Point, Sampler, penalised
 from hebbevo.samplers.knobs import ANNEALING
-from hebbevo.space import ChoiceGene, Gene, Genome, IntGene, same
+from hebbevo.samplers.sampler import Outcome, Point, Sampler, penalised
+from hebbevo.space.genes import ChoiceGene, Gene, Genome, IntGene, same
+from hebbevo.space.knobs import Value
 
 Losses = NDArray[np.float64]
 """One row a network, one column an objective, each in units of the range that the objective has."""

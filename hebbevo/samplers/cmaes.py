@@ -13,11 +13,11 @@ import numpy as np
 from deap import cma, tools
 from numpy.typing import NDArray
 
-from hebbevo.knobs import Value
-from hebbevo.samplers.base import Outcome, Point, Sampler
-from hebbevo.samplers.evolution import Individual, compare
+from hebbevo.samplers.deap_adapter import Individual, compare
 from hebbevo.samplers.knobs import CMAES
-from hebbevo.space import ChoiceGene, Genome, IntGene, Space
+from hebbevo.samplers.sampler import Outcome, Point, Sampler
+from hebbevo.space.genes import ChoiceGene, Genome, IntGene, Space
+from hebbevo.space.knobs import Value
 
 Matrix = NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from deap import tools
 
-from hebbevo.knobs import Value
-from hebbevo.samplers.base import Outcome, Point, Sampler
-from hebbevo.samplers.evolution import Individual, compare, global_random
+from hebbevo.samplers.deap_adapter import Individual, compare, global_random
 from hebbevo.samplers.knobs import GENETIC
-from hebbevo.space import ChoiceGene, Genome
+from hebbevo.samplers.sampler import Outcome, Point, Sampler
+from hebbevo.space.genes import ChoiceGene, Genome
+from hebbevo.space.knobs import Value
 
 
 class Genetic(Sampler):

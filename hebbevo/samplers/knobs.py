@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hebbevo.knobs import Knob, table
+from hebbevo.space.knobs import Knob, table
 
 SURROGATE = table(
     Knob("model_generations", int, 60, "generations of NSGA-II on the model", low=1, high=10_000),

@@ -13,12 +13,12 @@ import scipy  # whose parts are imported on first use: the first generation need
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from hebbevo.knobs import Value
-from hebbevo.samplers.base import Outcome, Point, Sampler, penalise, penalised
 from hebbevo.samplers.gaussian import GaussianProcess
 from hebbevo.samplers.knobs import SURROGATE
-from hebbevo.samplers.population import best_of, vary
-from hebbevo.space import ChoiceGene, Genome
+from hebbevo.samplers.nsga2 import best_of, vary
+from hebbevo.samplers.sampler import Outcome, Point, Sampler, penalise, penalised
+from hebbevo.space.genes import ChoiceGene, Genome
+from hebbevo.space.knobs import Value
 
 Array = NDArray[np.float64]
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hebbevo import lazily
+from hebbevo import lazy_imports
 from hebbevo.training.knobs import KNOBS
 
 if TYPE_CHECKING:
-    from hebbevo.training.cohort import Cohort, Rows, accuracy, ever_due
-    from hebbevo.training.halving import Standard, Trajectory, Verdict
-    from hebbevo.training.inner import networks_of, ran_out_of_memory, told, train
+    from hebbevo.training.cohort import CohortTraining, Rows, accuracy, has_events
+    from hebbevo.training.early_stopping import Decision, EarlyStopper, Trajectory
     from hebbevo.training.recipe import Candidate, Measurement, Recipe
     from hebbevo.training.scoring import Score, score
+    from hebbevo.training.trainer import networks_of, ran_out_of_memory, told, train
 
-__getattr__, __dir__ = lazily.names(
+__getattr__, __dir__ = lazy_imports.names(
     __name__,
     {
-        "hebbevo.training.cohort": ("Cohort", "Rows", "accuracy", "ever_due"),
-        "hebbevo.training.halving": ("Standard", "Trajectory", "Verdict"),
-        "hebbevo.training.inner": ("networks_of", "ran_out_of_memory", "told", "train"),
+        "hebbevo.training.cohort": ("CohortTraining", "Rows", "accuracy", "has_events"),
+        "hebbevo.training.early_stopping": ("EarlyStopper", "Trajectory", "Decision"),
+        "hebbevo.training.trainer": ("networks_of", "ran_out_of_memory", "told", "train"),
         "hebbevo.training.recipe": ("Candidate", "Measurement", "Recipe"),
         "hebbevo.training.scoring": ("Score", "score"),
     },
@@ -28,16 +28,16 @@ __getattr__, __dir__ = lazily.names(
 __all__ = [
     "KNOBS",
     "Candidate",
-    "Cohort",
+    "CohortTraining",
+    "Decision",
+    "EarlyStopper",
     "Measurement",
     "Recipe",
     "Rows",
     "Score",
-    "Standard",
     "Trajectory",
-    "Verdict",
     "accuracy",
-    "ever_due",
+    "has_events",
     "networks_of",
     "ran_out_of_memory",
     "score",

@@ -14,22 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from hebbevo import references
+from hebbevo import user_code
 from hebbevo.data import Split
-from hebbevo.knobs import Value
 from hebbevo.nn import plastic_modules
-from hebbevo.nn.attach import settling_factor
+from hebbevo.nn.attachment import settling_factor
 from hebbevo.nn.wiring import Wiring, mark_attached, settling
-from hebbevo.training import capture
-from hebbevo.training.capture import Graphs
-from hebbevo.training.chain import Chain
-from hebbevo.training.halving import Standard
+from hebbevo.space.knobs import Value
+from hebbevo.training import cuda_graphs
+from hebbevo.training.compact import CompactStack
+from hebbevo.training.cuda_graphs import Graphs
+from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.optimizers import OPTIMIZERS
-from hebbevo.training.parts import Part, fitted, restructured
 from hebbevo.training.recipe import Measurement, Recipe
-from hebbevo.training.stack import CHECKED_STEPS, Alone, Called, Loss, Nets
+from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
+from hebbevo.training.subcohorts import SubCohort, fitted, restructured
 
-_EVALUATION_ROWS = 2048
+EVALUATION_ROWS = 2048
 _LOSS_RATE = 0.1
 _TELLING = 0.5  # part of the variance of the ends that headings have to explain, or they say nothing
 
@@ -53,7 +53,7 @@ class Rows:
         return cls(x, y, x_val, y_val)
 
 
-class Cohort:
+class CohortTraining:
     """Nets of one structure in training; between epochs some may be dropped with `stop`.
 
     Attributes:
@@ -74,7 +74,7 @@ class Cohort:
     def __init__(
         self,
         recipe: Recipe,
-        nets: Called,
+        nets: ModuleStack,
         values: Sequence[Mapping[str, Value]],
         model: nn.Module,
         rows: Rows,
@@ -85,8 +85,8 @@ class Cohort:
         self._recipe = recipe
         self._size = nets.size
         self._rows = rows
-        self._loss_of: Loss = references.called(recipe.loss) if recipe.loss else F.cross_entropy
-        self._score_of = references.called(recipe.score) if recipe.score else accuracy
+        self._loss_of: Loss = user_code.called(recipe.loss) if recipe.loss else F.cross_entropy
+        self._score_of = user_code.called(recipe.score) if recipe.score else accuracy
         self._wiring = Wiring(model, rows.x[:2].clone())
         self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
         self._step = self._seen = 0
@@ -119,17 +119,17 @@ class Cohort:
         nets.products = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
         # a net of the user's alone is trained as in an ordinary loop, bit for bit
-        whole = None if recipe.own and nets.size == 1 else Chain.of(nets, model, row)
+        whole = None if recipe.has_user_code and nets.size == 1 else CompactStack.of(nets, model, row)
         if whole is None:
             nets.follow(model, row)
         optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((whole or nets).trained, values)
         everyone = torch.arange(nets.size, device=rows.x.device)
-        self._parts: Sequence[Part] = [Part(everyone, whole or nets, optimizer)]
+        self.sub_cohorts: Sequence[SubCohort] = [SubCohort(everyone, whole or nets, optimizer)]
         # a step with code of the user's may do anything
-        alike = capture.runs_ahead(rows.x) and not (recipe.own or recipe.loss)
-        self._graphs: Graphs[list[tuple[Nets, list[Tensor]]]] | None = Graphs() if alike else None
+        alike = cuda_graphs.runs_ahead(rows.x) and not (recipe.has_user_code or recipe.loss)
+        self._graphs: Graphs[list[tuple[NetStack, list[Tensor]]]] | None = Graphs() if alike else None
 
-    def train(self, standard: Standard | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
+    def train(self, standard: EarlyStopper | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
         """Train every net for all epochs and measure it after each.
 
         Args:
@@ -140,14 +140,14 @@ class Cohort:
             self.train_epoch()
             if standard and epoch in standard.rungs:
                 self._judge(standard, trials)
-                if not self._parts:
+                if not self.sub_cohorts:
                     break
         return self.measurements()
 
-    def _judge(self, standard: Standard, trials: Sequence[object]) -> None:
+    def _judge(self, standard: EarlyStopper, trials: Sequence[object]) -> None:
         """Stop the nets of trials that are not worth to go on with."""
         rows: dict[object, list[int]] = {}
-        for row in sorted(torch.cat([part.rows for part in self._parts]).tolist()):
+        for row in sorted(torch.cat([part.rows for part in self.sub_cohorts]).tolist()):
             rows.setdefault(trials[row], []).append(row)
         accuracy = torch.stack([each.scores for each in self._history], 1)
         survivors = torch.stack([each.survivors for each in self._history], 1).cpu().double()
@@ -159,7 +159,7 @@ class Cohort:
         )
         telling = standard.known[len(self._history)] >= _TELLING
         stopped = {
-            row: v.heading if telling else None
+            row: v.predicted_final if telling else None
             for own, v in zip(judged, verdicts, strict=True)
             if v.stopped
             for row in own
@@ -170,14 +170,14 @@ class Cohort:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         for rows in self.minibatches(epoch=len(self._history)):
-            self.train_batch(rows)
+            self.train_step(rows)
         self.measure()
-        if capture.runs_ahead(self._loss):
-            self._go_on_with(fitted(self._parts))
+        if cuda_graphs.runs_ahead(self._loss):
+            self._go_on_with(fitted(self.sub_cohorts))
 
     def stop(self, rows: Tensor) -> None:
         """Go on without the nets at ``rows``, (k,) int64."""
-        self._go_on_with([part for part in (part.without(rows) for part in self._parts) if part])
+        self._go_on_with([part for part in (part.without(rows) for part in self.sub_cohorts) if part])
 
     def measurements(self) -> list[Measurement]:
         """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
@@ -197,7 +197,7 @@ class Cohort:
                 neurons=self._neurons,
                 notes=tuple(dict.fromkeys(self._notes)),
                 stopped=row in self._headings,
-                heading=self._headings.get(row),
+                predicted_final=self._headings.get(row),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
@@ -209,21 +209,21 @@ class Cohort:
         order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
         return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
 
-    def train_batch(self, rows: Tensor) -> list[tuple[Nets, list[Tensor]]]:
+    def train_step(self, rows: Tensor) -> list[tuple[NetStack, list[Tensor]]]:
         """Take one step with a minibatch, (b,) int64; gives the nets of every part and their gradients."""
         if self._step == self._last:
-            for part in self._parts:
+            for part in self.sub_cohorts:
                 part.nets.rest()
             self._forget_graphs()
         due = bool(self._due[self._step])
         self._step += 1
         return self._graphs.run(self._taken, rows, due) if self._graphs else self._taken(rows, due)
 
-    def _taken(self, rows: Tensor, due: bool) -> list[tuple[Nets, list[Tensor]]]:
+    def _taken(self, rows: Tensor, due: bool) -> list[tuple[NetStack, list[Tensor]]]:
         """Take a step; asks nothing of the device."""
         x, y = self._rows.x[rows], self._rows.y[rows]
-        found: list[tuple[Nets, list[Tensor]]] = []
-        for part in self._parts:
+        found: list[tuple[NetStack, list[Tensor]]] = []
+        for part in self.sub_cohorts:
             losses, gradients = part.nets.losses(self._loss_of, x, y)
             self.losses[self._now, part.rows] = losses.to(self.losses.dtype)
             part.optimizer.step(part.nets.trained, gradients, self._factors[self._now, part.rows])
@@ -232,14 +232,14 @@ class Cohort:
             rate = self._loss_rates.index_select(0, self._now)
             self._loss.lerp_(self.losses.index_select(0, self._now).squeeze(0), rate)
             if due:
-                self._parts = restructured(self._parts, self._wiring, self._loss)
+                self.sub_cohorts = restructured(self.sub_cohorts, self._wiring, self._loss)
         self._now.add_(1)
         return found
 
-    def _go_on_with(self, parts: Sequence[Part]) -> None:
-        if [*parts] != [*self._parts]:
+    def _go_on_with(self, parts: Sequence[SubCohort]) -> None:
+        if [*parts] != [*self.sub_cohorts]:
             self._forget_graphs()
-        self._parts = parts
+        self.sub_cohorts = parts
 
     def _forget_graphs(self) -> None:
         if self._graphs:
@@ -257,12 +257,12 @@ class Cohort:
     @property
     def state(self) -> dict[str, Tensor]:
         """All parameters and buffers by dotted name, (size, *shape); of nets that were stopped zeros."""
-        return self._gathered([part.nets.state for part in self._parts])
+        return self._gathered([part.nets.state for part in self.sub_cohorts])
 
     def network(self, row: int, net: nn.Module) -> nn.Module:
         """Give the net at ``row``, in evaluation mode; ``net`` is of its structure and takes its state."""
-        [nets] = [part.nets for part in self._parts if row in part.rows]
-        if isinstance(nets, Alone):
+        [nets] = [part.nets for part in self.sub_cohorts if row in part.rows]
+        if isinstance(nets, SingleNet):
             return nets.module.eval()
         state = {name: tensor[row] for name, tensor in self.state.items()}
         with torch.no_grad():
@@ -273,7 +273,7 @@ class Cohort:
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """What every net says of some rows, (size, rows, classes), in evaluation mode."""
-        return self._gathered([{"": part.nets.outputs(x)} for part in self._parts])[""]
+        return self._gathered([{"": part.nets.outputs(x)} for part in self.sub_cohorts])[""]
 
     def _gathered(self, found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """What every part says, in the order of the cohort; zeros of nets that were stopped."""
@@ -281,7 +281,7 @@ class Cohort:
         whole = {}
         for name, tensor in first.items():
             whole[name] = tensor.new_zeros(self._size, *tensor.shape[1:])
-            for part, own in zip(self._parts, found, strict=True):
+            for part, own in zip(self.sub_cohorts, found, strict=True):
                 whole[name][part.rows] = own[name].detach()
         return whole
 
@@ -294,7 +294,7 @@ class Cohort:
         self._look_for_divergence()
         scores = torch.full((self._size,), math.nan, dtype=torch.float64)
         counted = []
-        for part in self._parts:
+        for part in self.sub_cohorts:
             rows = part.rows.cpu()
             scores[rows] = self._scores(part)
             counted.append(part.nets.survivors(self._recipe.count))
@@ -302,13 +302,13 @@ class Cohort:
         self._notes += counted[0].notes
         own = self._gathered([{"layers": each.alive, "inputs": each.inputs} for each in counted])
         self._history.append(_State(scores, own["layers"].sum(1), **own))
-        for part in self._parts:
+        for part in self.sub_cohorts:
             self._epochs[part.rows] += 1
 
-    def _scores(self, part: Part) -> Tensor:
+    def _scores(self, part: SubCohort) -> Tensor:
         """The scores of the nets of a part on the validation rows, (k,) float64."""
         # clones, for a network may write into its input, which others have still to see
-        chunks = (x.clone() for x in torch.split(self._rows.x_val, _EVALUATION_ROWS))
+        chunks = (x.clone() for x in torch.split(self._rows.x_val, EVALUATION_ROWS))
         outputs = torch.cat([part.nets.outputs(x) for x in chunks], dim=1)
         # the last update may have been too much
         self._note_divergence(outputs.isfinite().all(dim=(1, 2)), part.rows)
@@ -338,7 +338,7 @@ class _State:
     inputs: Tensor
 
 
-def _exact(nets: Nets) -> torch.dtype:
+def _exact(nets: NetStack) -> torch.dtype:
     """What losses of these nets are kept in: single precision, or double where the weights are."""
     double = any(weight.dtype is torch.float64 for weight in nets.trained.values())
     return torch.float64 if double else torch.float32
@@ -354,7 +354,7 @@ def total_steps(recipe: Recipe, rows: int) -> int:
     return -(-rows // recipe.batch_size) * recipe.epochs
 
 
-def ever_due(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
+def has_events(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
     """Tell whether anything in these nets may ever go out or return in a training on ``rows`` rows."""
     total = total_steps(recipe, rows)
     for net in nets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hebbevo.knobs import Knob, table
+from hebbevo.space.knobs import Knob, table
 
 KNOBS = table(
     Knob("optimizer", str, "adamw", "update rule of the weights", choices=("adamw", "sgd")),

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from hebbevo.knobs import Value
-from hebbevo.training import capture
+from hebbevo.space.knobs import Value
+from hebbevo.training import cuda_graphs
 
 
 class StackedOptimizer(ABC):
@@ -86,7 +86,7 @@ class AdamW(StackedOptimizer):
         self.steps.add_(1)
         weights = [weight.detach() for weight in parameters.values()]
         moments = [self.moments[name] for name in parameters]
-        update = self._at_once if capture.runs_ahead(factor) else self._by_net
+        update = self._at_once if cuda_graphs.runs_ahead(factor) else self._by_net
         update(weights, grads, moments, factor)
 
     def _by_net(

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hebbevo.knobs import Value
 from hebbevo.networks import Blueprint
-from hebbevo.space import Genome, canonical
+from hebbevo.space.genes import Genome, canonical
+from hebbevo.space.knobs import Value
 from hebbevo.training.knobs import KNOBS
 
 
@@ -41,19 +41,19 @@ class Recipe:
     precision: str = "float32"
 
     @property
-    def own(self) -> bool:
+    def has_user_code(self) -> bool:
         """Whether the user's code is in the trainings, of which nobody has tested that it can be stacked."""
-        return self.network.own or self.loss is not None
+        return self.network.has_user_code or self.loss is not None
 
-    def given(self, genome: Genome) -> dict[str, Value]:
+    def settings_for(self, genome: Genome) -> dict[str, Value]:
         """What genes and settings say."""
         return {**self.settings, **genome}
 
-    def values(self, genome: Genome) -> dict[str, Value]:
+    def training_knobs(self, genome: Genome) -> dict[str, Value]:
         """Value of every knob of the training itself: gene, else setting, else default."""
-        given = self.given(genome)
+        settings = self.settings_for(genome)
         return {
-            name: knob.default if self.network.claims(name) else given.get(name, knob.default)
+            name: knob.default if self.network.has_argument(name) else settings.get(name, knob.default)
             for name, knob in KNOBS.items()
         }
 
@@ -96,7 +96,7 @@ class Measurement:
     neurons: int = 0
     notes: tuple[str, ...] = ()
     stopped: bool = False
-    heading: tuple[float, float] | None = None
+    predicted_final: tuple[float, float] | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

@@ -68,7 +68,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
 
 def _stopped(measurements: Sequence[Measurement], epochs: int) -> dict[str, Any]:
     """After how many epochs replicates were stopped, where they were heading, if that is known, and why."""
-    headings = [each.heading for each in measurements if each.heading]
+    headings = [each.predicted_final for each in measurements if each.predicted_final]
     if not headings:
         reason = f"after {epochs} epochs it promised less than others at that age"
         return {"epoch": epochs, "heading": None, "reason": reason}

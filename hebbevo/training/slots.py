@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-_MULTIPLE = 8  # slots that matrix products like
+SLOT_MULTIPLE = 8  # slots that matrix products like
 # from a level to the next: the share of the weights that is left at most, and weights less at least
-_STEPS = ((1 / 2, 32_000), (1 / 3, 4_000))
+LEVEL_STEPS = ((1 / 2, 32_000), (1 / 3, 4_000))
 
 
 def levels(whole: tuple[int, ...], pruned: Sequence[int]) -> list[tuple[int, ...]]:
@@ -26,8 +26,8 @@ def levels(whole: tuple[int, ...], pruned: Sequence[int]) -> list[tuple[int, ...
         widths = list(whole)
         for place in pruned:
             width = whole[place + 1]
-            widths[place + 1] = min(width, -(-width * slots // (most * _MULTIPLE)) * _MULTIPLE)
+            widths[place + 1] = min(width, -(-width * slots // (most * SLOT_MULTIPLE)) * SLOT_MULTIPLE)
         before, after = (sum(a * b for a, b in pairwise(each)) for each in (found[-1], widths))
-        if any(after <= share * before and before - after >= worth for share, worth in _STEPS):
+        if any(after <= share * before and before - after >= worth for share, worth in LEVEL_STEPS):
             found.append(tuple(widths))
     return found

@@ -18,7 +18,7 @@ from torch.func import stack_module_state, vmap
 from torch.utils._pytree import tree_map_only
 
 from hebbevo.nn import Plastic
-from hebbevo.nn.paths import COUNTS, Plan, Survivors, survivors
+from hebbevo.nn.liveness.paths import COUNTS, Plan, Survivors, survivors
 from hebbevo.nn.wiring import tensors_of
 
 CHECKED_STEPS = 2
@@ -28,7 +28,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """Of a net's outputs for some rows, and these rows' labels."""
 
 
-class Nets(ABC):
+class NetStack(ABC):
     """``size`` networks in training.
 
     Attributes:
@@ -73,7 +73,7 @@ class Nets(ABC):
         """Learn that nobody dies or returns any more, for which statistics would be needed."""
 
 
-class Called(Nets):
+class ModuleStack(NetStack):
     """Networks whose own forward pass is called.
 
     Attributes:
@@ -112,7 +112,7 @@ class Called(Nets):
                 store.update(before)
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """See `Nets.losses`."""
+        """See `NetStack.losses`."""
         with torch.autocast(x.device.type, self.products, enabled=self.products is not torch.float32):
             losses = self.call(lambda net: loss_of(net(x), y), training=True)
         if not isinstance(losses, Tensor) or losses.dim() != 1:
@@ -120,12 +120,12 @@ class Called(Nets):
         return losses.detach(), self.gradients(losses)
 
     def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """See `Nets.named`."""
+        """See `NetStack.named`."""
         return dict(zip(self.trained, gradients, strict=True))
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
-        """See `Nets.outputs`."""
+        """See `NetStack.outputs`."""
         outputs = self.call(lambda net: net(x))
         if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
             what = f"the output of the network for {len(x)} rows {described(outputs)}"
@@ -158,7 +158,7 @@ def described(value: object) -> str:
     return f"is of type {type(value).__name__}"
 
 
-class Stack(Called):
+class VmapStack(ModuleStack):
     """Networks of one structure, trained together by `torch.func.vmap`."""
 
     def __init__(self, nets: Sequence[nn.Module], device: torch.device) -> None:
@@ -187,7 +187,7 @@ class Stack(Called):
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
-        """See `Called.call`."""
+        """See `ModuleStack.call`."""
         if self.module.training is not training:
             self.module.train(training)
 
@@ -207,7 +207,7 @@ class Stack(Called):
 
     @contextmanager
     def untouched(self) -> Iterator[None]:
-        """See `Called.untouched`."""
+        """See `ModuleStack.untouched`."""
         kept, self._buffers = self._buffers, {name: value.clone() for name, value in self._buffers.items()}
         try:
             with super().untouched():
@@ -216,30 +216,30 @@ class Stack(Called):
             self._buffers = kept
 
     def gradients(self, losses: Tensor) -> list[Tensor]:
-        """See `Called.gradients`."""
+        """See `ModuleStack.gradients`."""
         return list(_gradients(losses, self.trained.values()))
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """See `Nets.state`."""
+        """See `NetStack.state`."""
         return {**self.trained, **self._fixed, **self._buffers}
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """See `Called.tensors`."""
+        """See `ModuleStack.tensors`."""
         return {name: each.detach() for first, each in self.state.items() for name in self._aliases[first]}
 
     def follow(self, model: nn.Module, row: Tensor) -> None:
-        """See `Called.follow`."""
+        """See `ModuleStack.follow`."""
         self._plan = Plan.of(model, row)
 
     def survivors(self, count: str) -> Survivors:
-        """See `Nets.survivors`."""
+        """See `NetStack.survivors`."""
         with self.untouched():
             return COUNTS[count].of(self._plan, partial(self.call, stacked=True), self.size)
 
     def keep(self, rows: Tensor) -> None:
-        """See `Nets.keep`."""
+        """See `NetStack.keep`."""
         self.trained = {
             name: _like_its_gradient(value.detach()[rows]).requires_grad_()
             for name, value in self.trained.items()
@@ -248,7 +248,7 @@ class Stack(Called):
         self._buffers = {name: value[rows] for name, value in self._buffers.items()}
 
 
-class Alone(Called):
+class SingleNet(ModuleStack):
     """One network, trained as in an ordinary loop; ``module`` is trained itself."""
 
     def __init__(self, net: nn.Module, device: torch.device) -> None:
@@ -261,38 +261,38 @@ class Alone(Called):
     def call(
         self, function: Callable[..., Any], *args: Any, stacked: bool = False, training: bool = False
     ) -> Any:
-        """See `Called.call`."""
+        """See `ModuleStack.call`."""
         if self.module.training is not training:
             self.module.train(training)
         own = tree_map_only(Tensor, lambda arg: arg[0], args) if stacked else args
         return tree_map_only(Tensor, lambda result: result[None], function(self.module, *own))
 
     def gradients(self, losses: Tensor) -> list[Tensor]:
-        """See `Called.gradients`."""
+        """See `ModuleStack.gradients`."""
         return [gradient[None] for gradient in _gradients(losses, self._trained.values())]
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """See `Nets.state`."""
+        """See `NetStack.state`."""
         named = chain(self.module.named_parameters(), self.module.named_buffers())
         return {name: tensor.detach()[None] for name, tensor in named}
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """See `Called.tensors`."""
+        """See `ModuleStack.tensors`."""
         return {name: tensor[None] for name, tensor in tensors_of(self.module).items()}
 
     def follow(self, model: nn.Module, row: Tensor) -> None:
-        """See `Called.follow`; a net alone may call other layers tomorrow, so it is followed every time."""
+        """See `ModuleStack.follow`; a net alone may call other layers tomorrow, so it is followed every time."""
         self._row = row
 
     def survivors(self, count: str) -> Survivors:
-        """See `Nets.survivors`."""
+        """See `NetStack.survivors`."""
         with self.untouched():
             return survivors(self.module, self._row.clone(), COUNTS[count])
 
     def keep(self, rows: Tensor) -> None:
-        """See `Nets.keep`."""
+        """See `NetStack.keep`."""
         if len(rows) != 1:
             raise ValueError("a net alone is kept, or there is nothing left")
 

@@ -18,11 +18,11 @@ import torch
 from ray import cloudpickle, tune
 from ray.tune.search import ConcurrencyLimiter, Repeater
 
-from hebbevo import spacefile
 from hebbevo.errors import ReplayMismatch, StudyError, UsageError
 from hebbevo.integrations.ray_tune import HebbevoSearch
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.space import Genome
+from hebbevo.space.genes import Genome
+from hebbevo.spec import schema
 
 SPACE = {
     "rate": {"low": 1e-4, "high": 0.1, "log": True},
@@ -36,7 +36,7 @@ SETTINGS = {
     "gp": {"n_startup_trials": 100},
 }
 TWO = {"metric": ["accuracy", "survivors"], "mode": ["max", "min"]}
-PAGE = Path(__file__).parents[2] / "docs/ray_tune.md"
+PAGE = Path(__file__).parents[2] / "docs/howto/ray_tune.md"
 
 Report = dict[str, Any] | None
 
@@ -248,8 +248,8 @@ def test_a_gene_in_the_param_space_is_refused() -> None:
 
 
 def test_a_space_may_be_a_name_a_file_a_spec_or_itself() -> None:
-    spec = spacefile.read("stamina")
-    path = spacefile.shipped()["stamina"]
+    spec = schema.read("stamina")
+    path = schema.shipped()["stamina"]
     raw = spec.to_json()["genome"]
     suggested = [
         HebbevoSearch(space, **TWO).suggest("a") for space in ("stamina", path, spec, spec.space, raw)
@@ -322,7 +322,7 @@ def test_what_is_no_saved_search_is_one_line(text: str | None, tmp_path: Path) -
 
 
 def test_ray_is_imported_for_this_only() -> None:
-    code = "import sys, hebbevo.integrations, hebbevo.cli, hebbevo.loop; assert 'ray' not in sys.modules"
+    code = "import sys, hebbevo.integrations, hebbevo.cli.commands, hebbevo.outer.driver; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -16,7 +16,7 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import HebbMask, PlasticConnections, attach, masked, plastic_connections, plastic_modules
 from hebbevo.nn.wiring import Wiring, mark_attached
 from hebbevo.rules import CONNECTIONS
-from hebbevo.training.stack import Stack, structure
+from hebbevo.training.stack import VmapStack, structure
 
 CPU = torch.device("cpu")
 NEVER = -1e9  # a threshold that no permanence falls to
@@ -166,7 +166,7 @@ def test_settle_asks_for_the_length_of_the_training(complaint):
     net = scripted([[1.0, 1.0]], settle=0.5)
     assert complaint(net, torch.ones(1, 2)) == (
         "HebbMask: settle needs more than the module alone; "
-        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
+        "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
     )
     net.eval()(torch.ones(1, 2))
     net.train().configure(settle=0.0)
@@ -386,7 +386,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
     for net in nets:
         net.begin(20)
     data = list(batches(20, dtype=torch.float64))
-    stack, wiring = Stack(nets, CPU), Wiring(nets[0])
+    stack, wiring = VmapStack(nets, CPU), Wiring(nets[0])
     mark_attached(stack.module)
     optimizer = torch.optim.SGD(stack.trained.values(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for x, y in data:
@@ -414,7 +414,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
 )
 def test_stacked_masks_that_work_alone_change_as_those_of_each_net(make):
     nets = [make(**knobs).double() for knobs in DIFFERENT[:4]]
-    stack = Stack(nets, CPU)
+    stack = VmapStack(nets, CPU)
     for x, _ in batches(10, dtype=torch.float64):
         stack.call(lambda net, x=x: net(x), training=True)
         for net in nets:

@@ -6,10 +6,10 @@ from torch import nn
 from torch.func import vmap
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Knob, table
 from hebbevo.nn import Dense, HebbMask, InputStamina, Plastic, Stamina, plastic_modules, plastic_units
 from hebbevo.nn.plastic import InjectedLoss
 from hebbevo.rules.rule import Asked, Need, Rule
+from hebbevo.space.knobs import Knob, table
 
 
 def penalty(weight):

@@ -12,7 +12,7 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import Dense, InputStamina, PlasticUnits, Stamina, attach, plastic_units, unit_layer
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
-from hebbevo.training.stack import Stack
+from hebbevo.training.stack import VmapStack
 
 NEVER = -1e9  # a threshold that no stamina falls to
 EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
@@ -202,7 +202,7 @@ def channel_net(seed, **knobs):
 @pytest.mark.parametrize("knobs", CHANNELS, ids=IDS)
 def test_stacked_channels_die_and_return_as_alone(knobs):
     nets = [channel_net(seed, **knobs) for seed in (1, 2, 3)]
-    stack = Stack(nets, torch.device("cpu"))
+    stack = VmapStack(nets, torch.device("cpu"))
     patterns = set()
     for x in torch.randn(20, 8, 2, 6, 6):
         stacked = stack.call(lambda net, x=x: net(x), training=True)
@@ -298,7 +298,7 @@ def test_what_needs_more_is_refused_in_training_alone(knobs, named, complaint):
     units = Stamina(4, **knobs)
     assert complaint(units, torch.randn(2, 4)) == (
         f"Stamina: {named} needs more than the module alone; "
-        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
+        "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
     )
     assert units.eval()(torch.ones(2, 4)).sum() == 8
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import HebbMask, InputStamina, Stamina, attach, plastic_connections
 from hebbevo.nn.wiring import Wiring, mark_attached, tensors_of
-from hebbevo.training.stack import Stack
+from hebbevo.training.stack import VmapStack
 
 NEVER = -1e9  # a threshold that no stamina falls to
 EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
@@ -288,7 +288,7 @@ def masked_nets():
 @pytest.mark.parametrize("make", [channel_nets, masked_nets])
 def test_stacked_nets_are_restructured_as_alone(make, looks, training):
     nets = list(make())
-    stack, wiring = Stack(copy.deepcopy(nets), torch.device("cpu")), Wiring(nets[0])
+    stack, wiring = VmapStack(copy.deepcopy(nets), torch.device("cpu")), Wiring(nets[0])
     for each in (stack.module, *nets):
         mark_attached(each)
     patterns = set()
@@ -320,7 +320,7 @@ def test_alone_attached_and_stacked_the_same_neurons_die_and_return(training):
     for seed in (8, 9):
         torch.manual_seed(5)
         nets.append(nn.Sequential(nn.Linear(4, 12), Stamina(12, seed=seed, **LIVELY), nn.Linear(12, 3)))
-    stack, wiring = Stack(nets, torch.device("cpu")), Wiring(nets[0])
+    stack, wiring = VmapStack(nets, torch.device("cpu")), Wiring(nets[0])
     mark_attached(stack.module)
     patterns = set()
     for x in torch.randn(30, 16, 4):

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.goal import Goal
-from hebbevo.pareto import front
+from hebbevo.objectives.goal import Goal
+from hebbevo.objectives.pareto import front
 
 EPOCHS = 20
 POINT = ["trial", "epoch", "accuracy", "survivors"]

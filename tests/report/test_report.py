@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from hebbevo.errors import UsageError
-from hebbevo.goal import Goal
+from hebbevo.objectives.goal import Goal
 from hebbevo.report import write
-from hebbevo.report.limits import missed, survivors_axis
+from hebbevo.report.constraints import missed, survivors_axis
 from hebbevo.report.page import page
 from hebbevo.report.sections import SECTIONS
 from hebbevo.report.sections.failures import failures

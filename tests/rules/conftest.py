@@ -8,9 +8,9 @@ import torch
 
 from hebbevo.networks import Architecture
 from hebbevo.rules import CONNECTIONS, UNITS
-from hebbevo.training import Candidate, Cohort, Recipe, Rows, slots
-from hebbevo.training.chain import Chain
-from hebbevo.training.stack import Alone, Stack
+from hebbevo.training import Candidate, CohortTraining, Recipe, Rows, slots
+from hebbevo.training.compact import CompactStack
+from hebbevo.training.stack import SingleNet, VmapStack
 
 CPU = torch.device("cpu")
 FEATURES, CLASSES, HIDDEN = 11, 4, (13, 9)
@@ -41,7 +41,7 @@ def rows_of(shape=(FEATURES,)):
 
 
 @dataclass
-class Job:
+class WorkerSetup:
     """What is trained: rules, and knobs beside the brisk ones."""
 
     units: str = "dense"
@@ -69,7 +69,7 @@ class Job:
         recipe = self.recipe
         genomes = [{"learning_rate": rate} for rate in rates]
         return [
-            recipe.network.build(recipe.given(genome), Candidate(genome).seed(0)).double()
+            recipe.network.build(recipe.settings_for(genome), Candidate(genome).seed(0)).double()
             for genome in genomes
         ]
 
@@ -77,19 +77,19 @@ class Job:
         """A cohort of them: ``alone`` (the first one only), in a ``stack``, or in a ``compact`` stack."""
         recipe = replace(self.recipe, stacked=True)
         nets = self.nets(rates if how != "alone" else rates[:1])
-        values = [recipe.values({"learning_rate": rate}) for rate in rates[: len(nets)]]
-        held = Alone(nets[0], CPU) if how == "alone" else Stack(nets, CPU)
+        values = [recipe.training_knobs({"learning_rate": rate}) for rate in rates[: len(nets)]]
+        held = SingleNet(nets[0], CPU) if how == "alone" else VmapStack(nets, CPU)
         with pytest.MonkeyPatch.context() as patch:
             if how != "compact":
-                patch.setattr(Chain, "of", lambda *_: None)
-            patch.setattr(slots, "_MULTIPLE", 2)  # slots go and come with every few units
-            patch.setattr(slots, "_STEPS", ((0.95, 1),))
-            return Cohort(recipe, held, values, self.nets(rates[:1])[0], rows_of(self.shape))
+                patch.setattr(CompactStack, "of", lambda *_: None)
+            patch.setattr(slots, "SLOT_MULTIPLE", 2)  # slots go and come with every few units
+            patch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
+            return CohortTraining(recipe, held, values, self.nets(rates[:1])[0], rows_of(self.shape))
 
 
 @pytest.fixture
 def job():
-    return Job
+    return WorkerSetup
 
 
 @pytest.fixture
@@ -100,4 +100,4 @@ def compacted():
 
 def slots_of(cohort):
     """Slots of the hidden layers of every network of a compact stack."""
-    return [part.nets.slots for part in cohort._parts]
+    return [part.nets.slots for part in cohort.sub_cohorts]

@@ -5,7 +5,6 @@ import pickle
 
 import pytest
 import torch
-from living import of_the_living
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -14,6 +13,7 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticConnections, Stamina, attach, masked
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.rules.rule import Need
+from tests.nn.living import of_the_living
 
 FEATURES, CLASSES, TOTAL = 11, 4, 20
 PRUNING = [name for name, rule in CONNECTIONS.items() if rule.prunes]

@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import hebbevo
-from hebbevo.knobs import Knob, table
 from hebbevo.networks import Architecture
 from hebbevo.nn import HebbMask, PlasticUnits, attach, credited
 from hebbevo.rules import CREDIT, UNITS
 from hebbevo.rules.credit.rule import CreditRule, Updates
 from hebbevo.rules.rule import Buffer
-from hebbevo.training.stack import Alone, Stack
+from hebbevo.space.knobs import Knob, table
+from hebbevo.training.stack import SingleNet, VmapStack
 
 CPU = torch.device("cpu")
 
@@ -165,8 +165,8 @@ def test_a_backward_pass_of_its_own_brings_the_gradient_down(rule=RULES[2]):
 def test_a_stack_trains_the_nets_that_train_alone(rule, mask):
     seeds = (1, 2, 3)
     alone, stacked = ([net_of(rule, seed, mask).double() for seed in seeds] for _ in range(2))
-    stack = Stack(stacked, CPU)
-    held = [stack, *(Alone(net, CPU) for net in alone)]
+    stack = VmapStack(stacked, CPU)
+    held = [stack, *(SingleNet(net, CPU) for net in alone)]
     for step in range(6):
         generator = torch.Generator().manual_seed(step)
         x = torch.randn(16, 5, generator=generator, dtype=torch.float64)

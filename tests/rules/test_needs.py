@@ -8,15 +8,15 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
-from hebbevo.knobs import Knob, table
 from hebbevo.nn import PlasticConnections, PlasticUnits, attach
 from hebbevo.rules import UNITS
 from hebbevo.rules.connections.rule import ByCount, ConnectionRule
 from hebbevo.rules.rule import Buffer, Need
 from hebbevo.rules.units.rule import UnitRule, unit_knobs
-from hebbevo.training import Cohort, Rows, slots
-from hebbevo.training.chain import Chain
-from hebbevo.training.stack import Alone, Stack
+from hebbevo.space.knobs import Knob, table
+from hebbevo.training import CohortTraining, Rows, slots
+from hebbevo.training.compact import CompactStack
+from hebbevo.training.stack import SingleNet, VmapStack
 
 MEMORY = 0.9
 STEPS = 6
@@ -244,11 +244,13 @@ def test_growing_by_gradient_is_the_same_in_every_stack(monkeypatch, job):
     for compact in (False, True):
         nets = [gradient_net(seed).double() for seed in range(3)]
         rows = replace(job_rows(), x=job_rows().x[:, :5], x_val=job_rows().x_val[:, :5])
-        values = [recipe.values({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)]
+        values = [recipe.training_knobs({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)]
         with monkeypatch.context() as patch:
             if not compact:
-                patch.setattr(Chain, "of", lambda *_: None)
-            cohort = Cohort(recipe, Stack(nets, torch.device("cpu")), values, gradient_net().double(), rows)
+                patch.setattr(CompactStack, "of", lambda *_: None)
+            cohort = CohortTraining(
+                recipe, VmapStack(nets, torch.device("cpu")), values, gradient_net().double(), rows
+            )
         cohort.train_epoch()
         cohorts.append(cohort)
     for name, value in cohorts[0].state.items():
@@ -308,13 +310,13 @@ def test_growing_beside_dying_units_is_the_same_alone_and_in_every_stack(monkeyp
     states = {}
     for how in ("alone", "stack", "compact"):
         nets = [net(seed) for seed in range(1 if how == "alone" else 3)]
-        values = [recipe.values({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)][: len(nets)]
-        held = Alone(nets[0], torch.device("cpu")) if how == "alone" else Stack(nets, torch.device("cpu"))
+        values = [recipe.training_knobs({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)][: len(nets)]
+        held = SingleNet(nets[0], torch.device("cpu")) if how == "alone" else VmapStack(nets, torch.device("cpu"))
         with monkeypatch.context() as patch:
-            patch.setattr(slots, "_STEPS", ((0.95, 1),))
+            patch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
             if how != "compact":
-                patch.setattr(Chain, "of", lambda *_: None)
-            cohort = Cohort(recipe, held, values, net(0), rows)
+                patch.setattr(CompactStack, "of", lambda *_: None)
+            cohort = CohortTraining(recipe, held, values, net(0), rows)
         for _ in range(recipe.epochs):
             cohort.train_epoch()
         states[how] = {

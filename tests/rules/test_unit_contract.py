@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from living import of_the_living
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,6 +15,7 @@ from hebbevo.nn import PlasticUnits, attach, plastic_units
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units.schedule import SCHEDULES
+from tests.nn.living import of_the_living
 
 FEATURES, CLASSES = 11, 4
 PRUNING = [name for name, rule in UNITS.items() if rule.prunes]

@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from hebbevo.samplers import Annealing, Outcome
 from hebbevo.samplers.annealing import accept, domination, follow, thin
-from hebbevo.space import ChoiceGene, FloatGene, IntGene, Space, canonical
+from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene, Space, canonical
 
 PLANE = Space((FloatGene("x", 0.0, 1.0), FloatGene("y", 0.0, 1.0)))
 STEPS_ALONE = {"difference_share": 0.0, "step_genes": 0.0}  # which leaves the one step that every move makes

@@ -9,7 +9,7 @@ import pytest
 
 from hebbevo.samplers import CmaEs, Outcome
 from hebbevo.samplers.cmaes import _Axes
-from hebbevo.space import ChoiceGene, FloatGene, IntGene, Space, canonical
+from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene, Space, canonical
 
 
 def cube(dimension):

@@ -18,10 +18,10 @@ import torch
 from optuna.samplers import GPSampler
 
 from hebbevo.errors import HebbevoError, SpaceError
-from hebbevo.knobs import Value
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.samplers.base import Sampler
-from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical, expanded
+from hebbevo.samplers.sampler import Sampler
+from hebbevo.space.genes import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical, expanded
+from hebbevo.space.knobs import Value
 
 MIXED = Space(
     (
@@ -247,7 +247,7 @@ def test_another_process_asks_the_same():
     script = """
 import json, sys
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.space import Space
+from hebbevo.space.genes import Space
 given = json.load(sys.stdin)
 space = Space.from_json(given["space"])
 for name, kind in SAMPLERS.items():

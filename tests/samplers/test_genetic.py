@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hebbevo.samplers import Genetic, Outcome
-from hebbevo.space import ChoiceGene, FloatGene, IntGene, Space, canonical
+from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene, Space, canonical
 
 PLANE = Space((FloatGene("x", 0.0, 1.0), FloatGene("y", 0.0, 1.0)))
 STILL = {"crossover_probability": 0.0, "mutation_genes": 0.0}

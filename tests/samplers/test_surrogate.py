@@ -15,7 +15,7 @@ from hebbevo.samplers.surrogate import (
     _without_twins,
     most_hypervolume,
 )
-from hebbevo.space import ChoiceGene, FloatGene, Space
+from hebbevo.space.genes import ChoiceGene, FloatGene, Space
 
 CUBE = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(12)))
 

@@ -6,31 +6,31 @@ from itertools import chain, product
 import numpy as np
 import pytest
 import torch
-from living import of_the_living
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.data import Split
 from hebbevo.errors import UsageError
 from hebbevo.networks import Architecture
 from hebbevo.nn import attach
-from hebbevo.nn.paths import survivors
+from hebbevo.nn.liveness.paths import survivors
 from hebbevo.training import (
     Candidate,
-    Cohort,
+    CohortTraining,
+    Decision,
     Recipe,
     Rows,
-    Verdict,
     cohort,
-    ever_due,
-    inner,
+    has_events,
     networks_of,
     optimizers,
     ran_out_of_memory,
     score,
     train,
+    trainer,
 )
-from hebbevo.training.chain import Chain
-from hebbevo.training.stack import Alone, Stack, structure
+from hebbevo.training.compact import CompactStack
+from hebbevo.training.stack import SingleNet, VmapStack, structure
+from tests.nn.living import of_the_living
 
 CPU = torch.device("cpu")
 FEATURES, CLASSES = 11, 4
@@ -123,7 +123,7 @@ def candidates(genomes):
 def nets(the_recipe, genomes):
     """The nets of these genomes."""
     return [
-        the_recipe.network.build(the_recipe.given(genome), Candidate(genome).seed(the_recipe.seed))
+        the_recipe.network.build(the_recipe.settings_for(genome), Candidate(genome).seed(the_recipe.seed))
         for genome in genomes
     ]
 
@@ -131,10 +131,10 @@ def nets(the_recipe, genomes):
 def made(the_recipe, genomes, split, device=CPU):
     """A cohort of these genomes."""
     built = nets(the_recipe, genomes)
-    stack = Stack(built, device) if len(built) > 1 else Alone(built[0], device)
-    values = [the_recipe.values(genome) for genome in genomes]
+    stack = VmapStack(built, device) if len(built) > 1 else SingleNet(built[0], device)
+    values = [the_recipe.training_knobs(genome) for genome in genomes]
     model, *_ = nets(the_recipe, genomes)
-    return Cohort(the_recipe, stack, values, model, Rows.of(split, the_recipe.network.shape, device))
+    return CohortTraining(the_recipe, stack, values, model, Rows.of(split, the_recipe.network.shape, device))
 
 
 def double(the_recipe, genomes, rows):
@@ -142,8 +142,8 @@ def double(the_recipe, genomes, rows):
     built = [net.double() for net in nets(the_recipe, genomes)]
     model, *_ = nets(the_recipe, genomes)
     rows = replace(rows, x=rows.x.double(), x_val=rows.x_val.double())
-    values = [the_recipe.values(genome) for genome in genomes]
-    return Cohort(the_recipe, Stack(built, rows.x.device), values, model.double(), rows)
+    values = [the_recipe.training_knobs(genome) for genome in genomes]
+    return CohortTraining(the_recipe, VmapStack(built, rows.x.device), values, model.double(), rows)
 
 
 def state(the_cohort, row):
@@ -185,7 +185,7 @@ def trained(monkeypatch, device):
     """`train` in cohorts of ``size``, with the final state of every net beside its measurement."""
     states = {}
 
-    class Recording(Cohort):
+    class Recording(CohortTraining):
         def measurements(self):
             measured = super().measurements()
             for row, measurement in enumerate(measured):
@@ -200,7 +200,7 @@ def trained(monkeypatch, device):
         ]
         return [states[id(m)] for m in measured]
 
-    monkeypatch.setattr(inner, "Cohort", Recording)
+    monkeypatch.setattr(trainer, "CohortTraining", Recording)
     return run
 
 
@@ -257,7 +257,7 @@ def test_the_same_cohort_is_the_same_bit_for_bit_whatever_happened_in_between(tr
 
 def plain_training(the_recipe, genome, split):
     """An ordinary PyTorch training with `attach`: the net and its losses."""
-    values = the_recipe.values(genome)
+    values = the_recipe.training_knobs(genome)
     [net] = nets(the_recipe, [genome])
     x, y = torch.from_numpy(split.x_train), torch.from_numpy(split.y_train)
     size = the_recipe.batch_size
@@ -367,7 +367,7 @@ def test_an_error_without_a_message_is_a_failure_too(monkeypatch, message):
     def broken(*_):
         raise ArithmeticError(message)
 
-    monkeypatch.setattr(Cohort, "train_epoch", broken)
+    monkeypatch.setattr(CohortTraining, "train_epoch", broken)
     (measurement,) = train(recipe(), candidates([{}]), problem(), CPU)
     assert measurement.failure == "ArithmeticError: no message"
 
@@ -388,7 +388,7 @@ def test_want_of_memory_is_no_failed_training_but_an_error_of_the_whole_cohort(
     def full(*_):
         raise error
 
-    monkeypatch.setattr(Cohort, place, full)
+    monkeypatch.setattr(CohortTraining, place, full)
     with pytest.raises(type(error)) as caught:
         train(recipe(), candidates(ALIKE[:size]), problem(), CPU)
     assert ran_out_of_memory(caught.value)
@@ -406,7 +406,7 @@ def test_an_interrupt_is_not_a_failed_training(monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Cohort, "train_epoch", interrupted)
+    monkeypatch.setattr(CohortTraining, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(recipe(), candidates([{}]), problem(), CPU)
 
@@ -450,7 +450,7 @@ class Strict:
 
     def judge(self, accuracy, survivors):
         self.seen.append((accuracy, survivors))
-        return [Verdict((0.25, 7.0), stopped=count < self.fewest) for count in survivors[:, -1]]
+        return [Decision((0.25, 7.0), stopped=count < self.fewest) for count in survivors[:, -1]]
 
 
 def test_trials_are_judged_by_the_means_of_their_replicates_and_stopped_with_all_of_them():
@@ -470,7 +470,7 @@ def test_trials_are_judged_by_the_means_of_their_replicates_and_stopped_with_all
         for replicate, one in enumerate(ours):
             full = whole[2 * number + replicate]
             assert one.stopped == (mean < strict.fewest)
-            assert one.heading == ((0.25, 7.0) if one.stopped else None)
+            assert one.predicted_final == ((0.25, 7.0) if one.stopped else None)
             epochs = 1 if one.stopped else 3
             assert (one.survivors[0], one.accuracy[0]) == (full.survivors[0], full.accuracy[0])
             assert len(one.survivors) == len(one.accuracy) == epochs
@@ -491,13 +491,13 @@ def test_replicates_that_train_alone_are_not_judged_each_by_its_luck():
 
 def test_when_all_are_stopped_the_training_ends_and_headings_that_say_little_are_withheld(monkeypatch):
     epochs = []
-    real = Cohort.train_epoch
-    monkeypatch.setattr(Cohort, "train_epoch", lambda self: (epochs.append(1), real(self)))
+    real = CohortTraining.train_epoch
+    monkeypatch.setattr(CohortTraining, "train_epoch", lambda self: (epochs.append(1), real(self)))
     strict = Strict(10_000)
     strict.known = {1: 0.4}
     measured = train(recipe(epochs=3), candidates(ALIKE), problem(), CPU, strict)
     assert len(epochs) == 1
-    assert all(one.stopped and one.heading is None for one in measured)
+    assert all(one.stopped and one.predicted_final is None for one in measured)
 
 
 def test_a_net_that_diverged_is_not_judged_but_fails():
@@ -528,14 +528,14 @@ def test_a_network_is_built_again_as_it_was_at_any_epoch():
 def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_order_asked(monkeypatch):
     stacked = []
 
-    class Recording(Cohort):
+    class Recording(CohortTraining):
         def __init__(self, the_recipe, its_nets, values, model, rows):
             super().__init__(the_recipe, its_nets, values, model, rows)
             stacked.append((structure(model), *{value["optimizer"] for value in values}))
 
     asked = [genome for pair in zip(ALIKE, MIXED, strict=True) for genome in pair]
     alone = [train(recipe(), [each], problem(), CPU)[0] for each in candidates(asked)]
-    monkeypatch.setattr(inner, "Cohort", Recording)
+    monkeypatch.setattr(trainer, "CohortTraining", Recording)
     together = train(recipe(), candidates(asked), problem(), CPU)
     assert [m.layers for m in together] == [m.layers for m in alone]
     assert len({m.layers for m in alone}) > 15  # so that the order shows
@@ -546,12 +546,12 @@ def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_orde
 def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
     stacked = []
 
-    class Recording(Cohort):
+    class Recording(CohortTraining):
         def __init__(self, the_recipe, its_nets, *rest):
             super().__init__(the_recipe, its_nets, *rest)
             stacked.append(its_nets.size)
 
-    monkeypatch.setattr(inner, "Cohort", Recording)
+    monkeypatch.setattr(trainer, "CohortTraining", Recording)
     measured = train(recipe(), candidates(STRUCTURES), problem(), CPU)
     assert stacked == [2, 2, 2, 1, 1, 2, 1, 1]
     assert [len(m.layers) for m in measured] == [1, 1, 3, 3, 2, 2, 2, 2, 2, 2, 1, 2]
@@ -569,7 +569,7 @@ def test_a_net_without_mortality_is_never_due_beside_others_that_are():
         ([{"depth": 1, "warmup": 9}], False),
         ([{"depth": 2, "warmup.1": 9}], True),
     ):
-        assert ever_due(the_recipe, nets(the_recipe, [*genomes, *more]), rows) is due
+        assert has_events(the_recipe, nets(the_recipe, [*genomes, *more]), rows) is due
     dense = made(the_recipe, genomes[:1], problem())
     assert not dense._due.any()
 
@@ -607,7 +607,7 @@ def test_the_validation_rows_alone_are_measured_and_the_test_rows_never_looked_a
 def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeypatch):
     split = problem()
     whole = train(recipe(), candidates(ALIKE[:2]), split, CPU)
-    monkeypatch.setattr(cohort, "_EVALUATION_ROWS", 33)
+    monkeypatch.setattr(cohort, "EVALUATION_ROWS", 33)
     chunked = train(recipe(), candidates(ALIKE[:2]), split, CPU)
     assert [m.accuracy for m in chunked] == [m.accuracy for m in whole]
     assert all(m.accuracy[0] in {hits / 100 for hits in range(101)} for m in whole)
@@ -616,7 +616,7 @@ def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeyp
 def minibatches(monkeypatch, the_recipe, genomes, split):
     """The training rows of every step, found by their values."""
     seen = []
-    losses = Chain.losses
+    losses = CompactStack.losses
 
     def spy(self, loss_of, x, y):
         rows = [np.flatnonzero((split.x_train == row).all(1)).item() for row in x.numpy()]
@@ -625,7 +625,7 @@ def minibatches(monkeypatch, the_recipe, genomes, split):
         return losses(self, loss_of, x, y)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Chain, "losses", spy)
+        patch.setattr(CompactStack, "losses", spy)
         assert all(m.failure is None for m in train(the_recipe, candidates(genomes), split, CPU))
     return seen
 
@@ -666,12 +666,12 @@ def test_the_seed_of_a_net_is_a_function_of_study_genome_and_replicate():
 def test_a_genome_starts_as_the_same_net_in_any_cohort_and_another_one_elsewhere(monkeypatch):
     started = []
 
-    class Recording(Cohort):
+    class Recording(CohortTraining):
         def __init__(self, *args):
             super().__init__(*args)
             started.append([state(self, row)["layers.0.weight"] for row in range(len(args[2]))])
 
-    monkeypatch.setattr(inner, "Cohort", Recording)
+    monkeypatch.setattr(trainer, "CohortTraining", Recording)
     a, b, again = Candidate(ALIKE[0]), Candidate(ALIKE[1]), Candidate(ALIKE[0], replicate=1)
     for group in ([a, b, again], [b], [again, a]):
         train(recipe(), group, problem(), CPU)
@@ -686,13 +686,13 @@ def test_a_genome_starts_as_the_same_net_in_any_cohort_and_another_one_elsewhere
 def test_a_gene_goes_before_a_setting_and_a_setting_before_the_default():
     the_recipe = recipe(momentum=0.1, learning_rate=0.2, settle=0.3)
     genome = {"learning_rate": 0.4, "settle": 0.5}
-    assert the_recipe.values(genome) == {
+    assert the_recipe.training_knobs(genome) == {
         "optimizer": "adamw",
         "learning_rate": 0.4,
         "weight_decay": 1e-2,
         "momentum": 0.1,
     }
-    given = the_recipe.given(genome)
+    given = the_recipe.settings_for(genome)
     assert (given["settle"], given["momentum"], "handover" in given) == (0.5, 0.1, False)
 
 

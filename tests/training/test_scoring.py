@@ -38,7 +38,7 @@ def test_a_score_is_the_mean_over_replicates_with_its_standard_deviation():
 
 def test_a_trial_is_stopped_with_its_replicates_and_has_no_values():
     one, other = (
-        Measurement((0.5, 0.75), (20, 12), (8, 4), 9, 1.0, neurons=30, stopped=True, heading=heading)
+        Measurement((0.5, 0.75), (20, 12), (8, 4), 9, 1.0, neurons=30, stopped=True, predicted_final=heading)
         for heading in ((0.8, 6.0), (0.9, 10.0))
     )
     result = score([one, other])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hebbevo.training.stack import Alone, Stack, difference, structure
+from hebbevo.training.stack import SingleNet, VmapStack, difference, structure
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ class Counting(nn.Module):
 
 def stacked(sizes=3):
     nets = [Counting(seed=seed) for seed in range(sizes)]
-    return nets, Stack(nets, CPU)
+    return nets, VmapStack(nets, CPU)
 
 
 def run(net, x):
@@ -101,7 +101,7 @@ def test_stacking_and_calling_leave_the_nets_and_pytorchs_generator_as_they_were
     nets, _ = stacked()
     before = [copy.deepcopy(net.state_dict()) for net in nets]
     generator = torch.get_rng_state()
-    stack = Stack(nets, CPU)
+    stack = VmapStack(nets, CPU)
     stack.call(run, torch.ones(2, 4), training=True)
     assert torch.equal(torch.get_rng_state(), generator)
     for net, state in zip(nets, before, strict=True):
@@ -154,7 +154,7 @@ def gradients(net, x):
 @pytest.mark.parametrize("size", [1, 3])
 def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
     nets = [Shared(seed) for seed in range(size)]
-    many = Stack(copy.deepcopy(nets), CPU) if size > 1 else Alone(copy.deepcopy(nets[0]), CPU)
+    many = VmapStack(copy.deepcopy(nets), CPU) if size > 1 else SingleNet(copy.deepcopy(nets[0]), CPU)
     assert list(many.trained) == ["first.weight", "first.bias", "second.bias"]
     x = torch.randn(5, 4)
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_nets_with_shared_and_fixed_parts_are_what_each_of_them_is(size):
 @pytest.mark.parametrize("size", [1, 3])
 def test_looking_leaves_nets_untouched(size):
     nets = [Shared(seed) for seed in range(size)]
-    many = Stack(nets, CPU) if size > 1 else Alone(nets[0], CPU)
+    many = VmapStack(nets, CPU) if size > 1 else SingleNet(nets[0], CPU)
     many.call(loss, torch.ones(2, 4), training=True)
     before = {name: value.clone() for name, value in many.state.items()}
     with pytest.raises(ZeroDivisionError), many.untouched():
@@ -193,7 +193,7 @@ def test_looking_leaves_nets_untouched(size):
 
 def test_fixed_parameters_of_rows_that_are_kept_are_their_own():
     nets = [Shared(seed) for seed in range(4)]
-    stack = Stack(nets, CPU)
+    stack = VmapStack(nets, CPU)
     stack.keep(torch.tensor([3, 1]))
     x = torch.randn(2, 4)
     torch.testing.assert_close(stack.call(run, x), torch.stack([nets[3](x), nets[1](x)]))
@@ -201,7 +201,7 @@ def test_fixed_parameters_of_rows_that_are_kept_are_their_own():
 
 def test_a_net_alone_is_trained_itself_and_takes_stacked_arguments_of_one_row():
     net = Counting(seed=2)
-    alone = Alone(net, CPU)
+    alone = SingleNet(net, CPU)
     assert (alone.size, alone.module) == (1, net)
     moments = {"layer.bias": (torch.zeros(1, 3), torch.ones(1, 3))}
 
@@ -221,7 +221,7 @@ def test_a_net_alone_is_trained_itself_and_takes_stacked_arguments_of_one_row():
 
 
 def test_a_net_alone_can_be_kept_and_nothing_else():
-    alone = Alone(Counting(), CPU)
+    alone = SingleNet(Counting(), CPU)
     alone.keep(torch.tensor([0]))
     assert alone.size == 1
     with pytest.raises(ValueError, match="alone"):
@@ -233,7 +233,7 @@ def test_parameters_that_are_not_used_have_a_gradient_of_zero():
         return net.first(x).sum()
 
     nets = [Shared(seed) for seed in range(2)]
-    for many in (Stack(nets, CPU), Alone(nets[0], CPU)):
+    for many in (VmapStack(nets, CPU), SingleNet(nets[0], CPU)):
         weight, bias, unused = many.gradients(many.call(first_row, torch.ones(1, 4)))
         assert (weight.all(), bias.all(), unused.any()) == (True, True, False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
@@ -15,7 +16,6 @@ from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.progress import progress
 from hebbevo.report.sections.summary import summary
 from hebbevo.report.sections.window import window
-from hebbevo.report.source import Study
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     summary,

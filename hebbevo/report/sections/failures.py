@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hebbevo.report.queries import Study, complete
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete
 from hebbevo.report.tables import table
 
 MOST_ROWS = 100

@@ -8,12 +8,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hebbevo.report.charts import BLUE, GREY, SHADE, axis, chart, log_range
-from hebbevo.report.limits import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.constraints import ACCURACY, LABEL, missed, survivors_axis
+from hebbevo.report.formatting import EARLIER, accuracy, count, gene_value, hover, percent, survivors
+from hebbevo.report.queries import Study, complete, earlier, genes, on_front, rows, sizes_differ
 from hebbevo.report.scale import Scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, earlier, genes, on_front, rows, sizes_differ
 from hebbevo.report.tables import table
-from hebbevo.report.words import EARLIER, accuracy, count, gene_value, hover, percent, survivors
 
 
 def front(study: Study) -> Section | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study
 from hebbevo.report.tables import table
 
 UNREPEATABLE = (

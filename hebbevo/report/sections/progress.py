@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from hebbevo.pareto import hypervolume_history
+from hebbevo.objectives.pareto import hypervolume_history
 from hebbevo.report.charts import BLUE, chart
+from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study
 
 
 def progress(study: Study) -> Section | None:

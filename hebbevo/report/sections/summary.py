@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from hebbevo import duration
-from hebbevo.pareto import hypervolume
+from hebbevo.objectives.pareto import hypervolume
+from hebbevo.report.formatting import count, named, percent
+from hebbevo.report.queries import Study, complete, earlier, rows, sizes_differ
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, earlier, rows, sizes_differ
-from hebbevo.report.words import count, named, percent
 from hebbevo.rules import AXES
+from hebbevo.spec import duration
 
 Row = dict[str, Any] | pd.Series
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
+from hebbevo.report.formatting import gene_value, hover, label, number
+from hebbevo.report.queries import Study, complete, earlier, genes, on_front, rows, written
 from hebbevo.report.scale import scale
 from hebbevo.report.section import Section
-from hebbevo.report.source import Study, complete, earlier, genes, on_front, rows, written
-from hebbevo.report.words import gene_value, hover, label, number
 
 PENALTY = "unactivation_penalty"
 FORM = "penalty_form"

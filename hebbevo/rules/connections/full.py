@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.knobs import table
 from hebbevo.rules.connections.rule import ConnectionRule, Link
+from hebbevo.space.knobs import table
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.knobs import Knob, table
 from hebbevo.rules.connections.rule import ByThreshold, Link
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
 from hebbevo.rules.settling import settles
+from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.knobs import Knob, table
 from hebbevo.rules.connections.rule import ByCount, Link
 from hebbevo.rules.rule import Need, Needs
 from hebbevo.rules.settling import SETTLE, last_event, settles
+from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
     from torch import Tensor

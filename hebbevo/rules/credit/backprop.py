@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hebbevo.knobs import table
 from hebbevo.rules.credit.rule import CreditRule
+from hebbevo.space.knobs import table
 
 
 class Backprop(CreditRule):

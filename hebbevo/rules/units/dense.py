@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.knobs import table
 from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units.rule import UnitLayer, UnitRule
 from hebbevo.rules.units.schedule import LENGTH
+from hebbevo.space.knobs import table
 
 if TYPE_CHECKING:
     from torch import Tensor

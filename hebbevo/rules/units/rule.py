@@ -10,9 +10,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from hebbevo.knobs import Knob, table
 from hebbevo.rules.rule import Asked, Need, Needs, Rule
 from hebbevo.rules.units import schedule
+from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
     from torch import Tensor

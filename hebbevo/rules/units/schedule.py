@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.knobs import Knob
 from hebbevo.rules.rule import Asked, Need, Needs
 from hebbevo.rules.settling import SETTLE, last_event, settles
+from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.knobs import Knob
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import UnitLayer, UnitRule, unit_knobs
-from hebbevo.rules.units.statistics import Batch, Choice, Statistic
+from hebbevo.rules.units.statistics import Choice, Minibatch, Statistic
+from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,7 +89,7 @@ class BalancedActivity(Statistic):
             "penalty_form": choice(k.penalty_form),
         }
 
-    def add(self, k: Any, s: Any, c: Any, batch: Batch) -> None:
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         """Add the mean of v over a minibatch, and that of the activity of a living unit."""
         living, fires = c.living, batch.fires
         firing = fires.sum(-1)  # n+ of each sample

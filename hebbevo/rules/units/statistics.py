@@ -22,19 +22,19 @@ class _Once:
     `functools.cached_property` takes a lock in Python 3.11, which costs as much as a small operation.
     """
 
-    def __init__(self, compute: Callable[[Batch], Tensor]) -> None:
+    def __init__(self, compute: Callable[[Minibatch], Tensor]) -> None:
         self._compute = compute
         self.__doc__ = compute.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, batch: Batch, owner: type) -> Tensor:
+    def __get__(self, batch: Minibatch, owner: type) -> Tensor:
         value = vars(batch)[self._name] = self._compute(batch)
         return value
 
 
-class Batch:
+class Minibatch:
     """The outputs of a layer for a minibatch.
 
     Attributes:
@@ -96,19 +96,19 @@ class Statistic(ABC):
         return {}
 
     @abstractmethod
-    def add(self, k: Any, s: Any, c: Any, batch: Batch) -> None:
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         """Add a minibatch to the buffers, in place; ``c`` are the constants, as attributes."""
 
 
 class _Running(Statistic):
     """A decayed sum of means over minibatches; `Count` is the sum of its weights."""
 
-    def add(self, k: Any, s: Any, c: Any, batch: Batch) -> None:
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         [name] = self.buffers
         getattr(s, name).mul_(k.memory).add_(self.of(batch))
 
     @abstractmethod
-    def of(self, batch: Batch) -> Tensor:
+    def of(self, batch: Minibatch) -> Tensor:
         """The mean over a minibatch."""
 
 
@@ -117,7 +117,7 @@ class Count(_Running):
 
     buffers: ClassVar = {"seen": Buffer()}
 
-    def of(self, batch: Batch) -> Tensor:
+    def of(self, batch: Minibatch) -> Tensor:
         """One for each unit."""
         return batch.mean.new_ones(())
 
@@ -127,7 +127,7 @@ class Mean(_Running):
 
     buffers: ClassVar = {"sum_output": Buffer()}
 
-    def of(self, batch: Batch) -> Tensor:
+    def of(self, batch: Minibatch) -> Tensor:
         """Mean output."""
         return batch.mean
 
@@ -137,7 +137,7 @@ class Square(_Running):
 
     buffers: ClassVar = {"sum_square": Buffer()}
 
-    def of(self, batch: Batch) -> Tensor:
+    def of(self, batch: Minibatch) -> Tensor:
         """Mean square."""
         return batch.square
 
@@ -147,7 +147,7 @@ class Firing(_Running):
 
     buffers: ClassVar = {"sum_firing": Buffer()}
 
-    def of(self, batch: Batch) -> Tensor:
+    def of(self, batch: Minibatch) -> Tensor:
         """Share of rows in which it fires."""
         return batch.firing_rate
 
@@ -157,7 +157,7 @@ class Products(Statistic):
 
     buffers: ClassVar = {"sum_products": Buffer(pairs=True)}
 
-    def add(self, k: Any, s: Any, c: Any, batch: Batch) -> None:
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         """Add the mean over the rows of y yᵀ."""
         s.sum_products.mul_(k.memory.unsqueeze(-1)).add_(batch.y.mT @ batch.y / batch.y.shape[-2])
 
@@ -168,7 +168,7 @@ class FoldedMean(Statistic):
     RATE = 0.1
     buffers: ClassVar = {"mean_output": Buffer()}
 
-    def add(self, k: Any, s: Any, c: Any, batch: Batch) -> None:
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         """Move a running mean, which starts at zero."""
         s.mean_output.lerp_(batch.mean, self.RATE)
 

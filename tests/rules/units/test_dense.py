@@ -8,7 +8,7 @@ from torch import nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import Dense, Stamina, attach
-from hebbevo.nn.graph import find_neighbours
+from hebbevo.nn.layer_graph import find_neighbours
 from hebbevo.rules import UNITS
 
 

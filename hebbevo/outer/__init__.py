@@ -1,0 +1,1 @@
+"""The outer loop: ask for genomes, train them, record the results."""

@@ -1,0 +1,1 @@
+"""The search space: knobs, genes, and the conditions between them."""

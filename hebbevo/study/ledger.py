@@ -1,0 +1,287 @@
+"""The record of a study: an ordinary Optuna study, in a file or a database, and the only truth.
+
+Optuna's public interface commits 15 times for an ask and once for every attribute; here one transaction opens
+a generation and one closes a cohort, through Optuna's own tables (docs/explanation/decisions/0001-ledger.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy.orm import Session
+
+from hebbevo.errors import SpaceError, StudyError
+from hebbevo.space.genes import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
+from hebbevo.space.knobs import Value
+from hebbevo.spec.schema import Spec
+from hebbevo.study.attempts import FailedAttempt
+from hebbevo.study.storage import Store, StudyFile, trials
+from hebbevo.study.storage.tables import FACTS, SPEC
+from hebbevo.study.storage.trials import TrialRow
+
+COPY = "copy_of"  # among the details of a trial: the earlier one whose score it took
+STOPPED = "stopped"  # among the details of a trial that was ended early, and so has no values
+_GENERATION = "hebbevo:generation"
+_ATTEMPTS = "attempts"
+_CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial.
+
+    Attributes:
+        values: accuracy and survivors; ``None`` where the training failed, or was stopped early and has
+            `STOPPED` among its details.
+    """
+
+    number: int
+    values: tuple[float, float] | None
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as it stands in the record: running until it has a result.
+
+    Attributes:
+        attempts: to train it that came to nothing.
+    """
+
+    number: int
+    genome: Genome
+    result: Result | None
+    attempts: tuple[FailedAttempt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A generation as it stands in the record.
+
+    Attributes:
+        total: number of trials in force when it was asked.
+        progress: part of the budget, 0 to 1, that was spent by then.
+    """
+
+    number: int
+    total: int
+    progress: float
+    records: tuple[Record, ...]
+
+
+class Ledger:
+    """An open record; made by `create` and `open`, closed by ``with``."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._storage, self._study_id = store.open()
+        try:
+            attrs = self._storage.get_study_user_attrs(self._study_id)
+            self.spec = Spec.from_json(attrs[SPEC])
+            self.facts: dict[str, Any] = attrs[FACTS]
+        except BaseException:
+            self._storage.engine.dispose()
+            raise
+        self._genes: dict[str, Gene] = {gene.name: gene for gene in self.spec.space.genes}
+        self._distributions = {
+            name: distribution_to_json(_distribution(gene)) for name, gene in self._genes.items()
+        }
+        self._ids: dict[int, int] = {}  # of trials in the tables, by number, which has no index
+
+    @classmethod
+    def create(cls, store: Store | Path, spec: Spec, facts: Mapping[str, Any]) -> Self:
+        """Create the study, whole or not at all, unless it is there by now, and open it.
+
+        Raises:
+            StudyError: the store cannot be written.
+        """
+        store = _store(store)
+        store.create(spec, facts)
+        return cls.open(store)
+
+    @classmethod
+    def open(cls, store: Store | Path) -> Self:
+        """Open a study that exists.
+
+        Raises:
+            StudyError: there is no such study, or it is not one of hebbevo.
+        """
+        store = _store(store)
+        try:
+            with store.reported():
+                return cls(store)
+        except SpaceError as error:
+            raise StudyError(
+                f"{store}: its settings cannot be read ({error}); open it with the hebbevo that made it"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._storage.engine.dispose()
+
+    def generations(self) -> list[Generation]:
+        """Read every generation, in the order of asking, without trials that others added to the study."""
+        with self.store.reported():  # trials first: a generation is written with its attribute
+            with self._storage.engine.connect() as connection:
+                rows = trials.read(connection, self._study_id, _GENERATION)
+            attrs = self._storage.get_study_user_attrs(self._study_id)
+        grouped: dict[int, list[Record]] = {}
+        for row in rows:
+            grouped.setdefault(row.mark, []).append(self._record(row))
+        found: list[Generation] = []
+        asked = 0
+        for number, records in sorted(grouped.items()):
+            settings = attrs[f"{_GENERATION}:{number}"]
+            total = settings["total"]
+            progress = settings.get("progress", asked / total)  # the first studies did not record it
+            found.append(Generation(number, total, progress, tuple(records)))
+            asked += len(records)
+        return found
+
+    def open_generation(
+        self, number: int, total: int, progress: float, genomes: Sequence[Genome]
+    ) -> list[Record]:
+        """Write down, in one transaction, what was asked: running trials, numbered in the order of asking."""
+        records: list[Record] = []
+        ids: dict[int, int] = {}
+
+        def write(session: Session) -> None:
+            first = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
+            records[:] = [Record(first + index, genome, None) for index, genome in enumerate(genomes)]
+            session.add(
+                models.StudyUserAttributeModel(
+                    study_id=self._study_id,
+                    key=f"{_GENERATION}:{number}",
+                    value_json=json.dumps({"total": total, "progress": progress, "size": len(genomes)}),
+                )
+            )
+            ids.clear()  # of an attempt to write that came to nothing
+            ids.update(trials.begin(session, self._study_id, [record.number for record in records]))
+            mark = {"key": _GENERATION, "value_json": json.dumps(number)}
+            marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
+            trials.add(session, models.TrialSystemAttributeModel, marks)
+            params = [row for record in records for row in self._params(ids[record.number], record.genome)]
+            trials.add(session, models.TrialParamModel, params)
+
+        self._write(write)
+        self._ids |= ids
+        return records
+
+    def close_cohort(self, results: Sequence[Result]) -> None:
+        """Write down, in one transaction, what became of running trials, and how it meets the constraints."""
+        goal = self.spec.goal
+
+        def write(session: Session) -> None:
+            ids = self._trial_ids(session, [result.number for result in results])
+            trials.end(session, {ids[result.number]: _state(result) for result in results})
+            values, constraints, details = [], [], []
+            for result in results:
+                trial = {"trial_id": ids[result.number]}
+                for objective, value in enumerate(result.values or ()):
+                    stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                    values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
+                if result.values is not None and goal.constraints:
+                    excesses = list(goal.excesses(result.values).values())
+                    constraints.append({**trial, "key": _CONSTRAINTS, "value_json": json.dumps(excesses)})
+                for key, detail in result.details.items():
+                    details.append({**trial, "key": key, "value_json": json.dumps(detail)})
+            trials.add(session, models.TrialValueModel, values)
+            trials.add(session, models.TrialSystemAttributeModel, constraints)
+            trials.add(session, models.TrialUserAttributeModel, details)
+
+        self._write(write)
+
+    def add_attempt(self, numbers: Sequence[int], attempt: FailedAttempt) -> None:
+        """Add, in one transaction, an attempt that came to nothing to these running trials of its cohort."""
+
+        def write(session: Session) -> None:
+            model = models.TrialUserAttributeModel
+            ids = [*self._trial_ids(session, numbers).values()]
+            rows = session.query(model).filter(model.trial_id.in_(ids), model.key == _ATTEMPTS)
+            known = {row.trial_id: row for row in rows}
+            for trial_id in ids:
+                row = known.get(trial_id) or model(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
+                row.value_json = json.dumps([*json.loads(row.value_json), attempt.to_json()])
+                session.add(row)
+
+        self._write(write)
+
+    def _write(self, work: Callable[[Session], None]) -> None:
+        with self.store.reported():
+            self.store.write(self._storage.engine, self._study_id, work)
+
+    def _trial_ids(self, session: Session, numbers: Sequence[int]) -> dict[int, int]:
+        model = models.TrialModel
+        if unknown := [number for number in numbers if number not in self._ids]:
+            of_study = session.query(model.number, model.trial_id).filter(model.study_id == self._study_id)
+            self._ids.update(tuple(row) for row in of_study.filter(model.number.in_(unknown)))
+        return {number: self._ids[number] for number in numbers}
+
+    def _params(self, trial_id: int, genome: Genome) -> Iterator[dict[str, Any]]:
+        for name, value in genome.items():
+            yield {
+                "trial_id": trial_id,
+                "param_name": name,
+                "param_value": _stored(self._genes[name], value),
+                "distribution_json": self._distributions[name],
+            }
+
+    def _record(self, row: TrialRow) -> Record:
+        genome = {name: _value(self._genes[name], stored) for name, stored in row.params.items()}
+        details = row.user_attrs
+        attempts = tuple(map(FailedAttempt.from_json, details.pop(_ATTEMPTS, ())))
+        if not row.state.is_finished():
+            return Record(row.number, genome, None, attempts)
+        values = (row.values[0], row.values[1]) if row.state is TrialState.COMPLETE else None
+        return Record(row.number, genome, Result(row.number, values, details), attempts)
+
+
+def _store(store: Store | Path) -> Store:
+    return StudyFile(store) if isinstance(store, Path) else store
+
+
+def _state(result: Result) -> TrialState:
+    if result.values is not None:
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if STOPPED in result.details else TrialState.FAIL
+
+
+def _stored(gene: Gene, value: Value) -> float:
+    """The number that stands for a value in Optuna's table; Optuna itself would take 1 for True."""
+    if isinstance(gene, ChoiceGene):
+        return next(place for place, choice in enumerate(gene.choices) if same(choice, value))
+    return float(value)
+
+
+def _value(gene: Gene, stored: float) -> Value:
+    """The value for which a number stands in Optuna's table."""
+    if isinstance(gene, ChoiceGene):
+        return gene.choices[int(stored)]
+    return int(stored) if isinstance(gene, IntGene) else stored
+
+
+def _distribution(gene: Gene) -> BaseDistribution:
+    if isinstance(gene, FloatGene):
+        return FloatDistribution(gene.low, gene.high, log=gene.log)
+    if isinstance(gene, IntGene):
+        last = gene.high - (gene.high - gene.low) % gene.step  # Optuna warns of a high that no step reaches
+        return IntDistribution(gene.low, last, log=gene.log, step=gene.step)
+    return CategoricalDistribution(gene.choices)

@@ -1,0 +1,368 @@
+"""The tables of a study against the records they come from."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene
+from hebbevo.spec.schema import Spec
+from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
+from hebbevo.study.ledger import STOPPED, Ledger, Result
+from hebbevo.study.view import Study, open_study
+
+SPEC = Spec.model_validate(
+    {
+        "version": 1,
+        "name": "looked-at",
+        "task": {"dataset": "digits"},
+        "genome": {
+            "rate": {"low": 0.0, "high": 1.0},
+            "depth": {"type": "int", "low": 1, "high": 9},
+            "kind": {"choices": ["plain", "rich"]},
+            "bias": {"choices": [True, False]},
+            "gain": {"low": 0.0, "high": 1.0, "when": {"kind": "rich"}},
+            "form": {"choices": ["a", "b"], "when": {"kind": "rich"}},
+        },
+    }
+)
+FACTS = {"versions": {"python": "3.11", "torch": "2"}, "neurons": 40, "chance": 0.25}
+PLAIN = {"rate": 0.5, "depth": 2, "kind": "plain", "bias": True}
+RICH = {"rate": 0.25, "depth": 9, "kind": "rich", "bias": False, "gain": 0.75, "form": "b"}
+KILLED = FailedAttempt((0,), FailureKind.CRASH, "killed", "process 7", 1.0, Recovery.AGAIN)
+COLUMNS = {
+    "trial": "int64",
+    "accuracy": "float64",
+    "accuracy_sd": "float64",
+    "survivors": "float64",
+    "survivors_sd": "float64",
+    "neurons": "int64",
+    "collapsed": "bool",
+    "feasible": "bool",
+    "generation": "int64",
+    "seconds": "float64",
+    "copy_of": "Int64",
+    "failure": "object",
+    "notes": "object",
+    "attempts": "int64",
+    "repeatable": "bool",
+}
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("study") / "blank.db"
+    Ledger.create(path, SPEC, FACTS).__exit__(None, None, None)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path: Path, blank: bytes) -> Path:
+    path = tmp_path / "study.db"
+    path.write_bytes(blank)
+    return path
+
+
+def written(path: Path, values: list[tuple[float, float] | None]) -> Study:
+    """A study whose only generation has these values."""
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, len(values), 0.0, [PLAIN] * len(values))
+        ledger.close_cohort([Result(number, value, {}) for number, value in enumerate(values)])
+    return open_study(path)
+
+
+def test_a_study_says_what_it_is(path):
+    study = open_study(str(path))
+    assert (str(study.store), study.path) == (str(path), path)
+    assert (study.path, study.name, study.neurons, study.chance) == (path, "looked-at", 40, 0.25)
+    assert study.settings == SPEC.to_json()
+    assert study.versions == FACTS["versions"]
+
+
+def test_every_trial_is_a_row_in_the_order_of_asking(path):
+    notes = ["not followed: fft in net", "its units"]
+    details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "notes": notes}
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN])
+        ledger.add_attempt([0], KILLED)
+        ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
+        ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25, "copy_of": 1})])
+        ledger.open_generation(1, 6, 0.0, [RICH])
+        ledger.add_attempt([3], KILLED)
+    nan, none = math.nan, None
+    expected = {
+        "trial": [0, 1, 2, 3],
+        "state": ["complete", "complete", "failed", "running"],
+        "accuracy": [0.5, 0.75, nan, nan],
+        "accuracy_sd": [nan, 0.01, nan, nan],
+        "survivors": [40.0, 12.5, nan, nan],
+        "survivors_sd": [nan, 1.5, nan, nan],
+        "neurons": [40] * 4,
+        "collapsed": [False, True, False, False],
+        "feasible": [True, True, False, False],
+        "generation": [0, 0, 0, 1],
+        "seconds": [nan, 3.5, 1.25, nan],
+        "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
+        "failure": pd.Series([none, none, "diverged", none], dtype=object),
+        "notes": pd.Series([none, "not followed: fft in net; its units", none, none], dtype=object),
+        "attempts": [2, 1, 0, 1],
+        "repeatable": [True] * 4,
+        "genome.rate": [0.5, 0.25, 0.5, 0.25],
+        "genome.depth": [2, 9, 2, 9],
+        "genome.kind": ["plain", "rich", "plain", "rich"],
+        "genome.bias": [True, False, True, False],
+        "genome.gain": [nan, 0.75, nan, 0.75],
+        "genome.form": [none, "b", none, "b"],
+    }
+    trials = open_study(path).trials()
+    pd.testing.assert_frame_equal(trials, pd.DataFrame(expected), check_exact=True)
+    assert {name: str(trials[name].dtype) for name in COLUMNS} == COLUMNS
+    assert trials.failure.tolist() == [None, None, "diverged", None]
+
+
+@pytest.mark.parametrize("trials", [0, 1], ids=["no trial", "one that runs"])
+def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials):
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 4, 0.0, [PLAIN] * trials)
+    study = open_study(path)
+    table = study.trials()
+    assert len(table) == trials
+    assert list(table.columns[len(COLUMNS) + 1 :]) == [f"genome.{gene.name}" for gene in SPEC.space.genes]
+    assert {name: str(table[name].dtype) for name in COLUMNS} == COLUMNS
+    assert study.points().empty
+    assert study.front().empty
+    assert study.best() is None and study.nearest() is None
+    assert study.hypervolume() == 0.0
+    assert repr(study) == f"Study({str(path)!r}, trials={trials}, front=0)"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_front_is_what_no_other_trial_beats(path, seed):
+    rng = np.random.default_rng(seed)
+    values = [(float(a), float(s)) for a, s in zip(rng.random(60), rng.integers(0, 41, 60), strict=True)]
+    mixed = [None if number % 7 == 0 else value for number, value in enumerate(values)]
+    mixed[1] = mixed[2]  # of equals the first
+    study = written(path, mixed)
+    alive = [(number, *value) for number, value in enumerate(mixed) if value is not None]
+    unbeaten = [
+        (survivors, number, accuracy)
+        for number, accuracy, survivors in alive
+        if not any(
+            a >= accuracy and s <= survivors and ((a, s) != (accuracy, survivors) or other < number)
+            for other, a, s in alive
+            if other != number
+        )
+    ]
+    front = study.front()
+    assert list(zip(front.survivors, front.trial, front.accuracy, strict=True)) == sorted(unbeaten)
+    assert list(front.index) == list(range(len(front)))
+    named = ["trial", "epoch", "accuracy", "accuracy_sd", "survivors", "survivors_sd", "neurons"]
+    assert list(front.columns) == named + [f"genome.{gene.name}" for gene in SPEC.space.genes]
+
+
+def aimed(path: Path, values: list[tuple[float, float] | None], **goal: dict) -> Study:
+    """A study with this goal whose only generation has these values."""
+    path.unlink()
+    Ledger.create(path, Spec.model_validate(SPEC.to_json() | goal), FACTS).__exit__(None, None, None)
+    return written(path, values)
+
+
+MIXED = [(0.9, 20.0), (0.6, 9.0), None, (0.7, 8.0), (0.5, 1.0), (0.7, 9.0), (0.95, 30.0)]
+
+
+def test_only_trials_within_every_constraint_are_on_the_front_and_add_hypervolume(path):
+    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.6}, "survivors": {"max": 20}})
+    assert study.trials().feasible.tolist() == [True, True, False, True, False, True, False]
+    assert study.front().trial.tolist() == [3, 0]
+    steps = 0.45 * (1 - 8 / 40) + 0.2 * (1 - 20 / 40)  # from chance 0.25 to 0.7, and on to 0.9
+    assert study.hypervolume() == pytest.approx(steps / 0.75)
+    assert study.nearest() is None
+    assert study.best() is None  # two objectives have a front
+
+
+def test_where_nothing_meets_the_constraints_there_is_a_nearest_trial_and_no_front(path):
+    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.8}, "survivors": {"max": 8}})
+    assert study.front().empty
+    assert study.hypervolume() == 0.0
+    assert study.nearest().trial == 3  # by 0.1 of accuracy; the next by 1 of 8 neurons
+    assert study.nearest().survivors == 8.0
+    assert aimed(path, [None], constraints={"accuracy": {"min": 0.8}}).nearest() is None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "best"),
+    [
+        ({"accuracy": "maximize"}, 6),
+        ({"survivors": "minimize"}, 4),
+        ({"weighted": {"accuracy": 1.0, "survivors": -0.02}}, 3),  # 0.54, before 0.52 of 5 and 0.5 of 0
+        ({"weighted": {"survivors": 1.0}}, 6),
+    ],
+)
+def test_a_single_objective_has_one_best_trial(path, objectives, best):
+    study = aimed(path, MIXED, objectives=objectives)
+    assert study.best().trial == best
+    assert list(study.best().index) == list(study.front().columns)
+    assert study.front().trial.tolist() == [4, 3, 0, 6]  # the trade-off is there all the same
+
+
+def test_the_best_trial_is_a_feasible_one_and_of_equals_the_better_in_the_other_measure(path):
+    tied = [(0.5, 9.0), (0.7, 9.0), (0.7, 9.0), (0.9, 20.0), (0.4, 2.0), None]
+    aim = {"objectives": {"survivors": "minimize"}, "constraints": {"accuracy": {"min": 0.5}}}
+    assert aimed(path, tied, **aim).best().trial == 1
+    aim["objectives"] = {"accuracy": "maximize"}
+    assert aimed(path, [(0.7, 9.0), (0.7, 8.0), (0.4, 1.0)], **aim).best().trial == 1
+    assert aimed(path, [(0.4, 1.0), None], **aim).best() is None
+
+
+def test_the_total_is_the_one_last_in_force(path):
+    with Ledger.open(path) as ledger:
+        assert Study(ledger).total == SPEC.search.trials
+        ledger.open_generation(0, 6, 0.0, [PLAIN])
+        ledger.open_generation(1, 9, 0.0, [PLAIN])
+    assert open_study(path).total == 9
+
+
+def test_the_hypervolume_is_the_dominated_share_of_the_square_above_chance(path):
+    study = written(path, [(0.625, 10.0), (1.0, 20.0), (0.25, 0.0), (0.1, 1.0), None])
+    # from chance 0.25: half the height over three quarters of the width, and the rest over one half
+    assert study.hypervolume() == pytest.approx(0.5 * 0.75 + 0.5 * 0.5)
+
+
+def test_a_table_is_the_callers_own(path):
+    study = written(path, [(0.5, 3.0), (0.75, 4.0)])
+    for table in (study.trials(), study.points(), study.front()):
+        table.loc[0, "accuracy"] = 9.0
+    assert study.trials().accuracy.tolist() == [0.5, 0.75]
+    assert study.points().accuracy.tolist() == [0.5, 0.75]
+    assert study.front().accuracy.tolist() == [0.5, 0.75]
+
+
+def test_genes_have_their_own_types_where_they_are_always_active(path):
+    trials = written(path, [(0.5, 3.0)]).trials()
+    kinds = {FloatGene: "float64", IntGene: "int64"}
+    for gene in SPEC.space.genes:
+        if not gene.when and not isinstance(gene, ChoiceGene):
+            assert str(trials[f"genome.{gene.name}"].dtype) == kinds[type(gene)]
+    assert str(trials["genome.bias"].dtype) == "bool"
+
+
+def test_a_copy_is_no_attempt_and_as_repeatable_as_its_original(path):
+    halved = replace(KILLED, then=Recovery.IN_HALVES)
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN, RICH])
+        ledger.add_attempt([0], halved)
+        ledger.close_cohort([Result(0, (0.5, 40.0), {}), Result(1, (0.5, 30.0), {})])
+        ledger.close_cohort([Result(2, (0.5, 40.0), {"copy_of": 0}), Result(3, (0.5, 30.0), {"copy_of": 1})])
+    trials = open_study(path).trials()
+    assert trials.attempts.tolist() == [2, 1, 0, 0]
+    assert trials.repeatable.tolist() == [False, True, False, True]
+
+
+# --- one training, many points ---
+
+EPOCHS = SPEC.task.epochs
+
+
+def passed(number: int, states: list[tuple[float, float]], **details: object) -> Result:
+    """A trial of these states, one an epoch; of as many as a training has, it is complete."""
+    accuracies, survivors = zip(*states, strict=True)
+    course = {"accuracy_per_epoch": list(accuracies), "survivors_per_epoch": list(survivors)}
+    complete = len(states) == EPOCHS
+    return Result(
+        number, states[-1] if complete else None, course | details | ({} if complete else {STOPPED: 1})
+    )
+
+
+def to_the_end(*states: tuple[float, float]) -> list[tuple[float, float]]:
+    """States of a complete training: these, the last one until the end."""
+    return [*states, *[states[-1]] * (EPOCHS - len(states))]
+
+
+def recorded(path: Path, *results: Result, **goal: dict) -> Study:
+    """A study with this goal and these trials."""
+    path.unlink()
+    spec = Spec.model_validate(SPEC.to_json() | goal)
+    with Ledger.create(path, spec, FACTS) as ledger:
+        ledger.open_generation(0, len(results), 0.0, [PLAIN, RICH, *[PLAIN] * len(results)][: len(results)])
+        ledger.close_cohort(results)
+    return open_study(path)
+
+
+def test_points_are_every_state_that_counts_with_the_trial_and_the_epoch(path):
+    sds = {"accuracy_sd": 0.01, "survivors_sd": 2.0}
+    study = recorded(
+        path,
+        passed(0, to_the_end((0.5, 40.0), (0.9, 20.0), (0.8, 20.0), (0.7, 4.0)), **sds),
+        passed(1, [(0.4, 40.0), (0.3, 30.0)], seconds=1.0, **sds),
+        Result(2, None, {"failure": "diverged"}),
+        constraints={"survivors": {"max": 30}},
+    )
+    expected = {
+        "trial": [0, 0, 0, 1, 1],
+        "epoch": [1, 3, EPOCHS, 1, 2],
+        "accuracy": [0.5, 0.8, 0.7, 0.4, 0.3],
+        "survivors": [40.0, 20.0, 4.0, 40.0, 30.0],
+        "feasible": [False, True, True, False, True],
+        "finished": [False, False, True, False, False],
+    }
+    pd.testing.assert_frame_equal(study.points(), pd.DataFrame(expected))
+    trials = study.trials()
+    assert trials.state.tolist() == ["complete", "stopped", "failed"]
+    assert trials.accuracy.tolist()[:1] == [0.7] and trials.accuracy.isna().tolist() == [False, True, True]
+    assert trials.accuracy_sd.isna().tolist() == [False, True, True]
+    assert trials.feasible.tolist() == [True, False, False]
+    front = study.front()
+    assert front[["trial", "epoch", "accuracy", "survivors"]].to_numpy().tolist() == [
+        [0, EPOCHS, 0.7, 4.0],
+        [0, 3, 0.8, 20.0],
+    ]
+    assert front.accuracy_sd.tolist()[0] == 0.01 and front.survivors_sd.isna().tolist() == [False, True]
+    assert front["genome.rate"].tolist() == [0.5, 0.5]
+    assert study.hypervolume() == pytest.approx((0.45 * 36 / 40 + 0.1 * 20 / 40) / 0.75)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_front_is_of_all_points_and_of_equals_the_end_of_a_training_then_the_first(path, seed):
+    rng = np.random.default_rng(seed)
+    lengths = np.where(rng.random(30) < 0.6, EPOCHS, rng.integers(1, EPOCHS, 30))
+    courses = [
+        [(float(a) / 8, float(s)) for a, s in rng.integers([8, 12], size=(length, 2))] for length in lengths
+    ]
+    study = recorded(path, *(passed(number, states) for number, states in enumerate(courses)))
+    candidates = [
+        (epoch < EPOCHS, number, epoch, *state)
+        for number, states in enumerate(courses)
+        for epoch, state in enumerate(states, start=1)
+        if state[1] not in [survivors for _, survivors in states[epoch:]]
+    ]
+    unbeaten = [
+        (survivors, *place[1:], accuracy)
+        for *place, accuracy, survivors in candidates
+        if not any(
+            a >= accuracy and s <= survivors and ((a, s) != (accuracy, survivors) or other < place)
+            for *other, a, s in candidates
+        )
+    ]
+    front = study.front()
+    found = list(zip(front.survivors, front.trial, front.epoch, front.accuracy, strict=True))
+    assert found == sorted(unbeaten)
+    assert (front.epoch < EPOCHS).any()
+
+
+def test_the_best_by_one_objective_is_the_end_of_a_training_and_no_lucky_epoch_of_it(path):
+    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+    aim = {"objectives": {"accuracy": "maximize"}}
+    best = recorded(path, early, **aim).best()
+    assert (best.trial, best.epoch, best.accuracy, best.survivors) == (0, EPOCHS, 0.5, 10.0)
+    best = recorded(path, early, passed(1, to_the_end((0.6, 20.0))), **aim).best()
+    assert (best.trial, best.epoch) == (1, EPOCHS)
+
+
+def test_the_nearest_to_the_constraints_may_be_an_earlier_epoch(path):
+    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+    nearest = recorded(path, early, constraints={"accuracy": {"min": 0.95}}).nearest()
+    assert (nearest.trial, nearest.epoch) == (0, 1)
+    assert recorded(path, early, constraints={"accuracy": {"min": 0.9}}).nearest() is None
