@@ -1,8 +1,9 @@
 """What a training step costs with fewer neurons alive, and with products in bfloat16.
 
-Cohorts of 784-300-100-10 stamina nets on rows like MNIST's (noise: nothing here learns), batch 64, one
-thread. All begin with a part of their neurons and keep it, with an event every ten steps. In turn, so that a
-slow minute of the machine meets everybody.
+Cohorts of 784-300-100-10 stamina nets train on rows of the shape of MNIST's, batch 64, one thread. The rows
+are noise, because nothing has to be learned. All nets begin with a part of their neurons and keep it, with
+an event every ten steps. The measurements take turns, so that a slow minute of the machine affects all of
+them.
 
     python benchmarks/compaction.py [--repeats 5] [--nets 10] [--hidden 300 100] [--features 784]
 """
@@ -25,11 +26,11 @@ from hebbevo.training.stack import VmapStack
 
 PARTS = (1.0, 0.5, 0.25, 0.1, 0.05)
 STEPS, BATCH, CLASSES = 70, 64, 10
-FIRST = 10  # steps until the first event, at which slots go
+FIRST = 10  # steps until the first event, after which unused slots are dropped
 
 
 def cohort(options: argparse.Namespace, part: float, precision: str) -> CohortTraining:
-    """Nets that have only this part of their neurons, after the first event: nobody dies or returns."""
+    """Nets that have only this part of their neurons after the first event; nothing is pruned or regrown."""
     settings = {"initial_neurons": part, "unactivation_penalty": 0.0, "hebbian_threshold": -1.0, "warmup": 0}
     features = options.features
     network = Architecture("mlp", tuple(options.hidden), "stamina", False, (features,), CLASSES)
@@ -48,7 +49,7 @@ def cohort(options: argparse.Namespace, part: float, precision: str) -> CohortTr
 
 
 def milliseconds(options: argparse.Namespace, part: float, precision: str) -> float:
-    """Of a step and net, events among them."""
+    """Milliseconds for a step and net, events included."""
     nets = cohort(options, part, precision)
     batches = [*nets.minibatches(epoch=0)]
     for batch in batches[:FIRST]:

@@ -1,9 +1,10 @@
 """How much of a front is luck: its genomes trained again from fresh seeds, beside an honest control.
 
-The best of 500 noisy scores flatters. Every genome of the front is trained again from fresh seeds (weights,
-random events and order of the minibatches; the same split), and so is the control, with the same optimiser,
-schedule and length: where neurons are counted a dense net that has the found net's widths from the start,
-where connections are counted a net with a random, fixed mask that leaves each layer as many of them.
+The best of 500 noisy scores flatters. Every genome of the front is trained again from fresh seeds: weights,
+random events and order of the minibatches, with the same split. So is a control, with the same optimiser,
+schedule and length. Where neurons are counted, the control is a dense net that has the found net's widths
+from the start. Where connections are counted, it is a net with a random, fixed mask of as many connections
+a layer.
 
     python benchmarks/front.py STUDY [--seeds 3] [--out front.csv]
 """
@@ -23,7 +24,7 @@ from torch import nn
 from hebbevo.networks import Architecture
 from hebbevo.nn import HebbMask
 from hebbevo.objectives import pareto
-from hebbevo.outer.driver import recipe_of, split_of
+from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.rules import UNITS
 from hebbevo.space.knobs import Value
 from hebbevo.study.ledger import Ledger, Record
@@ -32,11 +33,11 @@ from hebbevo.training import KNOBS, Candidate, Measurement, Recipe, train
 
 @dataclass(frozen=True)
 class RandomlyMasked:
-    """Networks of an architecture whose layers keep so many connections, drawn from the seed, for good."""
+    """Networks whose layers keep ``left`` connections each, drawn from the seed and then fixed."""
 
     architecture: Architecture
     left: Sequence[int]
-    own = False
+    has_user_code = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,9 +60,9 @@ class RandomlyMasked:
 
 
 def control_of(recipe: Recipe, record: Record) -> tuple[Recipe, Candidate]:
-    """What a found network has to beat."""
+    """The recipe and candidate of the control for a found network."""
     network = recipe.network
-    left = [max(1, round(each)) for each in record.result.details["survivors_per_layer"]]
+    left = [max(1, round(each)) for each in record.result.details.survivors_per_layer]
     if recipe.count == "connections":
         other = RandomlyMasked(network.shaped(record.genome), left)
     else:
@@ -128,7 +129,7 @@ def main() -> None:
     table["still on it"] = [index in set(kept) for index in range(len(table))]
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     volumes = [
-        pareto.hypervolume(table[list(columns)].to_numpy(float), facts["chance"], facts["neurons"])
+        pareto.hypervolume(table[list(columns)].to_numpy(float), facts.chance, facts.neurons)
         for columns in (
             ("accuracy", "survivors"),
             ("accuracy again", "survivors again"),

@@ -1,18 +1,19 @@
 """One GPU: cohorts of hebbevo beside one ordinary PyTorch net at a time on the same card.
 
-The plain net is that of `plain_net.py`, its data and weights on the device; nothing of a search is timed on
-either side, for that is the same work. hebbevo trains cohorts of several widths, every step launched
-operation by operation, and recorded as a CUDA graph. After a cohort that warms up, contestants take turns.
+The plain net is that of `plain_net.py`, with its data and weights on the device. The work of a search is
+the same on both sides and is not timed. hebbevo trains cohorts of several widths, with every step launched
+operation by operation, and with every step recorded as a CUDA graph. After a warm-up cohort, the
+contestants take turns.
 
-What bounds: arithmetic is counted from the shapes of whole nets as in `throughput.py`; memory traffic is what
-cannot be avoided of weights: read twice and their gradient written by the passes, and by AdamW four arrays
-read and three written, 40 bytes a weight, step and net. Their fractions are of large float32 products and of
-copies on the same card in the same run.
+Two bounds are shown. Arithmetic is counted from the shapes of whole nets, as in `throughput.py`. Memory
+traffic is what weights cannot avoid: the passes read them twice and write their gradient, and AdamW reads
+four arrays and writes three. That is 40 bytes a weight, step and net. The fractions are relative to large
+float32 products and to copies on the same card in the same run.
 
     python benchmarks/gpu.py [--nets 50,256,1024] [--dataset digits] [--hidden 128 128] [--epochs 20]
         [--plain 4] [--repeats 5] [--device cuda]
 
-Without a GPU it says so and ends. ``--device cpu`` runs the same on a CPU, where nothing is recorded.
+Without a GPU the script says so and ends. With ``--device cpu`` it runs on a CPU, where no step is recorded.
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ import torch
 from throughput import markdown, operations, processor, spec_of, spread
 
 from hebbevo import data
-from hebbevo.outer import preflight
+from hebbevo.outer.training_inputs import recipe as recipe_for
 from hebbevo.training import Candidate, cohort, train
 
 SIZE, SECONDS = 4096, 0.5
 
 
 class Launched(cohort.Graphs):
-    """Operation by operation."""
+    """In place of CUDA graphs: every operation is launched by itself."""
 
     def run(self, function, rows, due):
         return function(rows, due)
 
 
 def rate(work: float, function: Callable[[], object], wait: Callable[[], None]) -> float:
-    """Work a second."""
+    """How much ``work`` is done in a second, if each call of ``function`` does that much."""
     function()
     wait()
     began, done = time.perf_counter(), 0
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--plain", type=int, default=4, help="nets of the plain loop a repeat")
+    parser.add_argument("--plain", type=int, default=4, help="nets that the plain loop trains in each repeat")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     options = parser.parse_args()
@@ -80,7 +81,7 @@ def main() -> None:
     job = plain_net.Job(options.dataset, tuple(options.hidden), options.epochs)
     spec = spec_of(job)
     split = data.split(data.load(job.dataset), job.seed, job.batch)
-    recipe = preflight.recipe(spec, split.x_train.shape[1:], len(split.classes), alone="")
+    recipe = recipe_for(spec, split.x_train.shape[1:], len(split.classes), alone="")
     widths = [int(width) for width in options.nets.split(",")]
     genomes = spec.space.sample(max(widths), np.random.default_rng(0))
 

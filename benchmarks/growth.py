@@ -1,20 +1,21 @@
 """How the cost of hebbevo grows: with the population, the width, the part that survives, and the trials.
 
 Searches of `search_spaces/stamina.yaml` on digits with two hidden layers, every training at full length. Each
-is a fresh process, and each repeat does all of them in turn; clocks are those of `throughput.py`.
+search is a fresh process, and each repeat does all searches in turn. Clocks are those of `throughput.py`.
 
-- population: seconds a trial over one generation or more. A small one leaves workers without work.
+- population: seconds a trial over one generation or more. A small population leaves workers without work.
 - width: of both hidden layers; beside it the plain loop at its best (`throughput.py`).
-- survivors: nets that have so many neurons from the start to the end (``initial_neurons``; nobody dies or is
-  born): what is saved by computing only with who lives.
-- trials: the driver alone (loop, sampler, record) over the 200 pretended workers of `simulated_cluster.py`,
-  in milliseconds of CPU a trial (in all, over the last tenth, of sampler and record); its memory and file.
+- survivors: nets that have a part of their neurons from the start to the end (``initial_neurons``, without
+  pruning and regrowth). This shows what is saved by computing with living neurons only.
+- trials: the driver alone (loop, sampler, record) over the 200 simulated workers of `simulated_cluster.py`.
+  Given are milliseconds of CPU a trial (in all, over the last tenth, of sampler and record), its memory and
+  its file.
 
     python benchmarks/growth.py run --save FILE.json --out growth.png
         [--only population,width,survivors,trials] [--repeats 2]
     python benchmarks/growth.py table FILE.json --out growth.png
 
-``run`` leaves out what is in the file already. It prints the Markdown tables and draws the picture.
+``run`` skips what is already in the file. It prints the Markdown tables and draws the picture.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ POPULATIONS = (8, 32, 128, 512)
 WIDTHS = (32, 64, 128, 256, 512)
 SURVIVORS = (1.0, 0.5, 0.25, 0.1, 0.05)
 TRIALS = (100, 1_000, 10_000)
-FEWEST, PLAIN_TRIALS, WIDE = 100, 12, 256  # trials of a search; hidden neurons where survivors are looked at
+FEWEST, PLAIN_TRIALS, WIDE = 100, 12, 256  # trials of a search; width of the nets with fewer survivors
 PRETENDED_WORKERS, LIMIT = 200, 300.0
 
 
 def a_trial(change: Callable[[dict[str, Any]], None], trials: int, seed: int) -> float:
-    """Seconds a trial of a search of the space as ``change`` leaves it."""
+    """Seconds a trial of a search whose space file was changed by ``change``."""
     from plain_net import Job
 
-    from hebbevo.spec.schema import Spec
+    from hebbevo.spec import spec_from_json
 
     plain = throughput.spec_of(Job(seed=seed)).to_json()
     change(plain)
-    begun, moments, _ = throughput.search(Spec.from_json(plain), trials, halving=False)
+    begun, moments, _ = throughput.search(spec_from_json(plain), trials, halving=False)
     return (next(when for done, when in moments if done >= trials) - begun) / trials
 
 
@@ -84,9 +85,10 @@ def of_survivors(part: float, seed: int) -> dict[str, float]:
 
 def of_trials(trials: int, seed: int) -> dict[str, float]:
     import simulated_cluster
+    from hebbevo.spec import override
 
     with tempfile.TemporaryDirectory() as folder:
-        spec = simulated_cluster.study("surrogate", PRETENDED_WORKERS, 1, trials).override(seed=seed)
+        spec = override(simulated_cluster.study("surrogate", PRETENDED_WORKERS, 1, trials), seed=seed)
         return simulated_cluster.measure(Path(folder) / "study.db", spec, PRETENDED_WORKERS, LIMIT)
 
 
@@ -109,7 +111,7 @@ SHOWN = {
         "file MB": ".1f",
     },
 }
-"""What of a part is shown, and how."""
+"""The columns that are shown of each part, with their number formats."""
 PANELS = (
     ("population", "seconds a trial", {"": "s a trial"}),
     ("width", "seconds a trial", {"hebbevo": "s a trial", "plain loop": "plain loop, s a trial"}),
@@ -117,7 +119,7 @@ PANELS = (
     ("trials", "driver, CPU ms a trial", {"": "CPU ms"}),
     ("trials", "driver, MB more than at its start", {"": "MB"}),
 )
-"""What is drawn: part, axis, and the lines."""
+"""The panels of the picture: part, label of the axis, and the lines."""
 
 
 def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -127,12 +129,12 @@ def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def run(parts: list[str], repeats: int, path: Path) -> None:
-    """Measure what the file has not yet."""
+    """Measure what is not in the file yet."""
     record = read(path)
     there = {(each["part"], each["value"], each["seed"]) for each in record["runs"]}
     cells = [
         (part, value, seed)
-        for seed in range(repeats)  # in turn, so that a slow minute of the machine meets everybody
+        for seed in range(repeats)  # in turn, so that a slow minute of the machine affects all cells
         for part in parts
         for value in PARTS[part][1]
     ]
@@ -160,7 +162,7 @@ def gathered(record: dict[str, Any], part: str) -> dict[float, list[dict[str, fl
 
 
 def tables(record: dict[str, Any]) -> str:
-    """Everything as Markdown."""
+    """All parts as Markdown tables."""
     texts = [f"{record['machine']}; median (smallest to largest)"]
     for part, columns in SHOWN.items():
         if by_value := gathered(record, part):
@@ -180,7 +182,7 @@ def named(part: str, value: float) -> str:
 
 
 def draw(record: dict[str, Any], out: Path) -> None:
-    """A panel for each of `PANELS` that there is something for."""
+    """Draw a panel for each of `PANELS` of which there are runs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -211,12 +213,12 @@ def draw(record: dict[str, Any], out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("run", help="measure what FILE has not yet, print the tables and draw")
+    command = commands.add_parser("run", help="measure what is not in FILE yet, print tables and draw")
     command.add_argument("--save", type=Path, required=True, metavar="FILE")
     command.add_argument("--only", default=",".join(PARTS))
     command.add_argument("--repeats", type=int, default=2)
     command.add_argument("--out", type=Path, required=True, metavar="PICTURE")
-    command = commands.add_parser("table", help="print the tables of FILE and draw")
+    command = commands.add_parser("table", help="print the tables of FILE and draw them")
     command.add_argument("save", type=Path, metavar="FILE")
     command.add_argument("--out", type=Path, metavar="PICTURE")
     options = parser.parse_args()

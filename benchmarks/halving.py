@@ -1,13 +1,13 @@
-"""What halving costs in front quality, and what it spares: the same searches with it and without.
+"""What early stopping (``--halving``) costs in front quality, and what it saves.
 
-Searches of `stamina.yaml` on digits, a seed at a time: every training at full length, with halving, and at
-full length but with a third of the trials, which takes about the epochs that halving does. Fronts are over
-trials that went on to the end. Each is measured as found and trained again from three fresh seeds, for the
-best of many noisy scores flatters, and more so the more there are.
+Searches of `stamina.yaml` on digits, three for each seed: every training at full length; with early
+stopping; and at full length with a third of the trials, which takes about as many epochs as early stopping.
+Fronts are over trials that went on to the end. Each front is measured as found, and trained again from
+three fresh seeds, because the best of many noisy scores flatters.
 
     python benchmarks/halving.py --folder FOLDER [--seeds 10] [--trials 500] [--sampler surrogate]
 
-Studies that are in the folder already are used as they are.
+Studies that are already in the folder are used as they are.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from throughput import processor
 
 import hebbevo
 from hebbevo.objectives import pareto
-from hebbevo.outer.driver import recipe_of, split_of
+from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.samplers import SAMPLERS
 from hebbevo.study.ledger import Ledger
 from hebbevo.training import Candidate, train
 
-AGAIN = 3  # fresh seeds
+AGAIN = 3  # fresh seeds from which a front is trained again
 
 
 def measured(path: Path) -> dict[str, float]:
@@ -72,7 +72,7 @@ def measured(path: Path) -> dict[str, float]:
 
 
 def paired(one: np.ndarray, other: np.ndarray) -> str:
-    """The mean relative difference of (n,) to (n,) in percent, with its 95 % interval."""
+    """The mean relative difference of ``one`` to ``other``, both (n,), in percent, with its 95 % interval."""
     change = 100 * (one / other - 1)
     half = student.ppf(0.975, len(change) - 1) * change.std(ddof=1) / len(change) ** 0.5
     return f"{change.mean():+.2f} ({change.mean() - half:+.2f} to {change.mean() + half:+.2f})"

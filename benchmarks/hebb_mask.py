@@ -1,10 +1,11 @@
 """HebbMask on MNIST: how many connections of the last layer go out, and what that costs.
 
 A net 784-128-10 whose last layer alone is masked, as the original masked it, beside the same net unmasked.
-First the original's own constants, at a batch of one and at the mean over 64; then the curve over rate and
-threshold; then with decay, where the rule can take almost everything. Every row with decay stands beside two
-controls with exactly as many connections: a random mask that never moves, and the unmasked net whose smallest
-last weights are cut at the end. The seeds are not those that the constants were chosen with.
+First the original's own constants, at a batch of one and at the mean over 64. Then the curve over rate and
+threshold. Then with decay, where the rule can remove almost all connections. Every row with decay stands
+beside two controls with exactly as many connections: a random mask that never changes, and the unmasked net
+whose smallest last weights are cut at the end. The seeds differ from those with which the constants were
+chosen.
 
     HEBBEVO_DATA=... python benchmarks/hebb_mask.py [--seeds 3]
 """
@@ -83,7 +84,7 @@ def images(recipe: Recipe) -> int:
 
 
 def train(recipe: Recipe, last: nn.Module, seed: int) -> nn.Module:
-    """Train a net that ends in ``last``; nets of one recipe and seed differ in nothing else."""
+    """Train a net that ends in ``last``; nets of one recipe and seed differ in ``last`` only."""
     x, y, _, _ = data(recipe.pixels)
     rng = np.random.default_rng(seed)
     rows = torch.from_numpy(rng.permutation(len(x))[: images(recipe)])
@@ -122,7 +123,7 @@ def masked(recipe: Recipe, knobs: Mapping[str, float | str], seed: int) -> Reach
 
 
 def random_mask(recipe: Recipe, out: float, seed: int) -> Reached:
-    """Mask as many connections at random from the start, and leave it at that."""
+    """Mask as many connections at random from the start, and never change the mask."""
     last = HebbMask(head(seed), ["weight"], permanence_rate=0.0)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(HIDDEN * CLASSES, generator=generator).reshape(CLASSES, HIDDEN)
@@ -133,7 +134,7 @@ def random_mask(recipe: Recipe, out: float, seed: int) -> Reached:
 
 
 def smallest_cut(recipe: Recipe, out: float, seed: int) -> Reached:
-    """Cut as many of the smallest last weights of the unmasked net when it is trained."""
+    """Cut as many of the smallest last weights of the unmasked net after its training."""
     *before, last = dense(recipe, seed).children()
     order = last.weight.abs().flatten().argsort().argsort().reshape(last.weight.shape)
     mask = order >= round(out * order.numel())
@@ -262,7 +263,7 @@ def costs() -> Iterable[list[str]]:
         halved.permanences()["weight"].copy_(torch.where(mask, 1, -1))
         nets = (make(), halved)
         times: tuple[list[float], list[float]] = ([], [])
-        for _ in range(30):  # in turns, so that a slow second meets both
+        for _ in range(30):  # in turns, so that a slow second affects both
             for net, seconds in zip(nets, times, strict=True):
                 seconds.append(step_seconds(net, x))
         plain, ours = (median(seconds) * 1000 for seconds in times)

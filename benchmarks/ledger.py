@@ -1,10 +1,10 @@
-"""What it costs to write a trial down, and to read it: Optuna's public ways and hebbevo's ledger.
+"""What it costs to write a trial and to read it: Optuna's public interface and hebbevo's ledger.
 
-Optuna's ways of writing run as they come and with the ledger's SQLite settings (WAL, synchronous=NORMAL).
-What is read is the study of the ledger.
+Optuna's ways of writing run with their own SQLite settings and with the ledger's (WAL, synchronous=NORMAL).
+Every way writes the same trials with the same attributes to a new SQLite file in the temporary folder. The
+readers read the study that the ledger wrote.
 
-Run ``python benchmarks/ledger.py [--trials 500] [--repeats 3]``; every way writes the same trials with the
-same attributes to a new SQLite file in the temporary folder.
+    python benchmarks/ledger.py [--trials 500] [--repeats 3]
 """
 
 from __future__ import annotations
@@ -28,22 +28,25 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from sqlalchemy import event
 
-from hebbevo.space.genes import FloatGene, Genome
-from hebbevo.spec import schema
+from hebbevo.space import FloatGene, Genome
+from hebbevo.spec import read
+from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
+from hebbevo.training.trial_details import TrialDetails
 
 POPULATION, COHORT = 50, 25
-SPEC = schema.read("stamina.yaml")
-DETAILS: dict[str, Any] = {
-    "accuracy_sd": None,
-    "survivors_sd": None,
-    "layers": [61, 40],
-    "accuracy_by_epoch": [0.9] * 20,
-    "survivors_by_epoch": [101] * 20,
-    "epochs": 20,
-    "collapsed": False,
-    "seconds": 0.1,
-}
+SPEC = read("stamina.yaml")
+FACTS = StudyFacts(versions={}, neurons=256, chance=0.1)
+DETAILS = TrialDetails(
+    neurons=256,
+    survivors_per_layer=[61, 40],
+    inputs=64.0,
+    accuracy_per_epoch=[0.9] * 20,
+    survivors_per_epoch=[101] * 20,
+    replicates=[{"accuracy": 0.97, "survivors": 101}],
+    epochs=20,
+    seconds=0.1,
+)
 VALUES = (0.97, 101.0)
 
 
@@ -63,7 +66,7 @@ def stock(path: Path) -> RDBStorage:
 def tuned(path: Path) -> RDBStorage:
     storage = RDBStorage(f"sqlite:///{path}")
     event.listen(storage.engine, "connect", tune)
-    storage.engine.dispose()  # connections made before the listener
+    storage.engine.dispose()  # close connections that were made without these settings
     return storage
 
 
@@ -83,9 +86,9 @@ def optuna_study(storage: RDBStorage) -> optuna.Study:
 def ask_and_tell(made: Callable[[Path], RDBStorage], path: Path, genomes: list[Genome]) -> float:
     study = optuna_study(made(path))
     start = time.perf_counter()
-    for _ in genomes:  # the sampler draws its own genomes, which costs next to nothing
+    for _ in genomes:  # the sampler draws its own genomes, at hardly any cost
         trial = study.ask(DISTRIBUTIONS)
-        for key, value in DETAILS.items():
+        for key, value in DETAILS.to_json().items():
             trial.set_user_attr(key, value)
         study.tell(trial, VALUES)
     return time.perf_counter() - start
@@ -96,13 +99,15 @@ def add_trial(made: Callable[[Path], RDBStorage], path: Path, genomes: list[Geno
     start = time.perf_counter()
     for genome in genomes:
         study.add_trial(
-            optuna.create_trial(values=VALUES, params=genome, distributions=DISTRIBUTIONS, user_attrs=DETAILS)
+            optuna.create_trial(
+                values=VALUES, params=genome, distributions=DISTRIBUTIONS, user_attrs=DETAILS.to_json()
+            )
         )
     return time.perf_counter() - start
 
 
 def ledger(path: Path, genomes: list[Genome]) -> float:
-    with Ledger.create(path, SPEC, {}) as book:
+    with Ledger.create(path, SPEC, FACTS) as book:
         start = time.perf_counter()
         for first in range(0, len(genomes), POPULATION):
             records = book.open_generation(

@@ -1,7 +1,7 @@
 """One training as one would write it without hebbevo: an ordinary PyTorch net with the rule by hand.
 
-It is what `search_spaces/stamina.yaml` trains: He's initial weights, and in the last 30 % of the training no
-deaths or births and a learning rate that falls to zero.
+It trains what `search_spaces/stamina.yaml` describes: initial weights as He et al. draw them, and in the
+last 30 % of the training no pruning or regrowth and a learning rate that falls to zero.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Job:
 
 
 class Stamina(nn.Module):
-    """The rule as one would write it for one net; the in-weights of the layer before are ``feeder``'s."""
+    """The rule as one would write it for one net, between the layers ``feeder`` and ``listener``."""
 
     def __init__(self, feeder, listener, last_event, penalty, form, threshold, regrowth):
         super().__init__()
@@ -51,7 +51,7 @@ class Stamina(nn.Module):
 
     def account(self, y):
         self.steps += 1
-        if self.steps > self.last_event:  # nobody will ask
+        if self.steps > self.last_event:  # stamina is not used any more
             return
         living = self.living
         mean = y.sum(1) / living
@@ -109,14 +109,14 @@ def suggest(trial):
 
 @cache
 def data(job: Job = Job()):
-    """The rows and labels to train on and to validate with, loaded once a process."""
+    """The rows and labels for training and validation, loaded once in each process."""
     parts = split(load(job.dataset), job.seed, job.batch)
     arrays = parts.x_train, parts.y_train, parts.x_val, parts.y_val
     return tuple(torch.from_numpy(array).to(torch.get_default_device()) for array in arrays)
 
 
 def get_ready(job: Job) -> None:
-    """Load the data, and what PyTorch loads with its first optimiser."""
+    """Load the data, and the modules that PyTorch imports with its first optimiser."""
     data(job)
     layer = nn.Linear(1, 1)
     optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
@@ -125,14 +125,14 @@ def get_ready(job: Job) -> None:
 
 
 def he(layer: nn.Linear) -> nn.Linear:
-    """Draw the weights as He et al., 2015, do; no bias."""
+    """Draw the weights as He et al., 2015, and set the bias to zero."""
     nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.bias)
     return layer
 
 
 def train(config, job: Job = Job(), threads: int = 1, dense: bool = False) -> tuple[float, int]:
-    """Train one net, without the rule if ``dense``: its validation accuracy, and the neurons left."""
+    """Train one net, without the rule if ``dense``; return its validation accuracy and the neurons left."""
     torch.set_num_threads(threads)
     x, y, x_val, y_val = data(job)
     total = job.epochs * -(-len(x) // job.batch)

@@ -1,8 +1,8 @@
-"""What every rule costs to train, beside stamina under the same forced schedule of deaths.
+"""What every rule costs to train, beside stamina under the same forced schedule of pruning.
 
-Stacks of fully connected networks on digits, whose units go from all to the same target in the same steps
-under every unit rule, with and without connection masks. CPU seconds of whole trainings in one process, one
-thread, the rules in turn so that a slow minute of the machine meets all of them.
+Stacks of fully connected networks train on digits. Under every unit rule their units are pruned down to the
+same target in the same steps, with and without connection masks. CPU seconds are those of whole trainings
+in one process and thread. The rules take turns, so that a slow minute of the machine affects all of them.
 
     python benchmarks/rules.py [--repeats 5] [--nets 25] [--hidden 128 128] [--epochs 20] [--target 20]
 """
@@ -27,7 +27,7 @@ BATCH = 64
 
 
 def seconds(options: argparse.Namespace, data: Split, units: str, connections: str) -> float:
-    """CPU seconds of a cohort of networks under these rules, of which every training must succeed."""
+    """CPU seconds of a cohort of networks under these rules; every training must succeed."""
     schedule = {"schedule": "target", "target": options.target, "events": 20, "settle": 0.3}
     known = UNITS[units].knobs | CONNECTIONS[connections].knobs
     settings = {name: value for name, value in schedule.items() if name in known}

@@ -1,17 +1,18 @@
-"""Which sampler finds most: known fronts, the real job, and the same fronts trained again; and what it costs.
+"""Which sampler finds most on known fronts and on the real job, and what each sampler costs.
 
     python benchmarks/samplers.py known --out known.jsonl [--seeds 10]
     python benchmarks/samplers.py real --out real.jsonl [--seeds 10]
     python benchmarks/samplers.py time
     python benchmarks/samplers.py table known.jsonl real.jsonl
 
-Every cell is a line of the output file; cells that are there already are left out, so that a stopped run goes
-on. hebbevo's samplers and Optuna's own, stock and asked one trial at a time, have the same driver, the same
-trainings and the same seeds.
+Every cell is a line of the output file. Cells that are already there are skipped, so that a stopped run can
+be continued. hebbevo's samplers and Optuna's own have the same driver, the same trainings and the same
+seeds.
 
-Hypervolumes of known fronts are parts of the true front's, from the 95 % quantiles of 20,000 points on.
-Those of the real job are `hebbevo.objectives.pareto.hypervolume`: from chance accuracy and all neurons on. A front is
-trained again from ten fresh seeds (weights, random events, order of minibatches), and means are taken.
+Hypervolumes of known fronts are parts of the true front's; the reference point is the 95 % quantile of
+20,000 random points. Hypervolumes of the real job are those of `hebbevo.objectives.pareto.hypervolume`,
+with chance accuracy and all neurons as the reference. A front is trained again from ten fresh seeds
+(weights, random events, order of minibatches), and means are taken.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ from pymoo.util.ref_dirs import get_reference_directions
 from scipy.stats import t as student
 
 from hebbevo.objectives import pareto
-from hebbevo.outer.driver import _prepare, recipe_of, split_of
+from hebbevo.outer.preflight import prepare
+from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.space.genes import ChoiceGene, FloatGene, Genome, IntGene, Space
-from hebbevo.spec import schema
+from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space
+from hebbevo.spec import override, read
+from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
 from hebbevo.training import Candidate, train
+from hebbevo.training.trial_details import TrialDetails
 
 TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 10
 PROBLEMS = ("zdt1", "zdt2", "zdt3", "zdt4", "zdt6", "dtlz2")
@@ -53,7 +57,7 @@ Losses = Callable[[list[Genome]], list[tuple[float, ...] | None]]
 
 
 class Stock:
-    """An Optuna sampler as it comes, without hebbevo."""
+    """A sampler of Optuna with its own defaults, without hebbevo's adapter."""
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Stock:
         return [{gene.name: _suggest(trial, gene) for gene in self.space.genes} for trial in self.trials]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell what became of the trials asked last."""
+        """Tell Optuna the outcomes of the trials that were asked last."""
         for trial, outcome in zip(self.trials, outcomes, strict=True):
             if outcome.losses is None:
                 self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -86,7 +90,7 @@ STOCK: dict[str, tuple[Callable[[int], optuna.samplers.BaseSampler], int]] = {
     "Optuna NSGA-II": (lambda seed: optuna.samplers.NSGAIISampler(seed=seed), GENERATION),
     "Optuna TPE": (lambda seed: optuna.samplers.TPESampler(seed=seed), 1),
 }
-"""Stock samplers, and how many trials are asked at a time; for the first two it makes no difference."""
+"""Optuna's samplers, and how many trials are asked at a time; the first two give the same for any number."""
 
 
 def _suggest(trial: optuna.Trial, gene: FloatGene | IntGene | ChoiceGene) -> float | int | str | bool:
@@ -100,7 +104,7 @@ def _suggest(trial: optuna.Trial, gene: FloatGene | IntGene | ChoiceGene) -> flo
 def run(
     name: str, space: Space, objectives: int, seed: int, losses: Losses
 ) -> tuple[list[Genome], list[tuple[float, ...] | None], float]:
-    """Search to `TRIALS`; give all genomes, their losses and the sampler's seconds of CPU."""
+    """Search to `TRIALS` trials; return all genomes, their losses and the sampler's CPU seconds."""
     if name in STOCK:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         make, size = STOCK[name]
@@ -163,9 +167,9 @@ def _truth(problem_name: str) -> tuple[np.ndarray, np.ndarray, float]:
 
 def real(space_name: str, name: str, seed: int) -> dict[str, float]:
     torch.set_num_threads(1)
-    spec = schema.read(space_name).override(seed=seed)
+    spec = override(read(space_name), seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        split, facts = _prepare(spec, "cpu")
+        split, facts = prepare(spec, "cpu")
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
             recipe, split = recipe_of(book), split_of(book)
 
@@ -187,7 +191,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
         return [values and (-values[0], values[1]) for values in measures(genomes)]
 
     def volume(points: np.ndarray) -> float:
-        return pareto.hypervolume(points, facts["chance"], facts["neurons"])
+        return pareto.hypervolume(points, facts.chance, facts.neurons)
 
     genomes, found, seconds = run(name, spec.space, 2, seed, losses)
     points = np.array([(np.nan, np.nan) if row is None else (-row[0], row[1]) for row in found])
@@ -213,14 +217,16 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
 
 def times() -> pd.DataFrame:
     """Milliseconds a trial in the ten generations before each mark, without and with the SQLite record."""
-    spec = schema.read("stamina")
+    spec = read("stamina")
     rows = {}
     for name in OURS:
         sampler = SAMPLERS[name](spec.space, 0, {}, 2)
         asking, recording = [], []
         with (
             tempfile.TemporaryDirectory() as folder,
-            Ledger.create(Path(folder, "study.db"), spec, {}) as book,
+            Ledger.create(
+                Path(folder, "study.db"), spec, StudyFacts(versions={}, neurons=256, chance=0.1)
+            ) as book,
         ):
             for generation in range(COSTED[-1] // GENERATION):
                 progress = generation * GENERATION / COSTED[-1]
@@ -231,7 +237,10 @@ def times() -> pd.DataFrame:
                 done = time.perf_counter()
                 records = book.open_generation(generation, COSTED[-1], progress, asked)
                 values = [(-outcome.losses[0], outcome.losses[1]) for outcome in told if outcome.losses]
-                results = [Result(each.number, pair, {}) for each, pair in zip(records, values, strict=True)]
+                results = [
+                    Result(each.number, pair, TrialDetails())
+                    for each, pair in zip(records, values, strict=True)
+                ]
                 for first in range(0, GENERATION, COHORT):
                     book.close_cohort(results[first : first + COHORT])
                 asking.append(done - started)
@@ -243,7 +252,7 @@ def times() -> pd.DataFrame:
 
 
 def _stock_times(space: Space) -> list[float]:
-    """Seconds a generation of stock NSGA-II on SQLite; it takes too long to go on to the last mark."""
+    """Seconds for each generation of Optuna's NSGA-II on SQLite; the last mark would take too long."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     spent = []
     with tempfile.TemporaryDirectory() as folder:
@@ -268,13 +277,13 @@ def _before(seconds: Sequence[float]) -> list[float]:
 
 
 def _made_up(genome: Genome) -> tuple[float, float]:
-    """Two losses in conflict, with something like noise."""
+    """Two conflicting losses that depend on the genome, with pseudo-random noise."""
     noise = hash(tuple(genome.values())) % 1000 / 1e4
     penalty, threshold = np.log10(genome["unactivation_penalty"]), genome["hebbian_threshold"]
     return abs(penalty - 1) + genome["regrowth_rate"] + noise, abs(penalty + 1) + threshold**2
 
 
-# --- running and telling ---
+# --- running and printing ---
 
 
 def _cell(job: tuple[str, str, str, int]) -> dict[str, object]:
@@ -296,7 +305,7 @@ def fill(part: str, tasks: Sequence[str], names: Sequence[str], seeds: int, work
 
 
 def table(cells: pd.DataFrame) -> str:
-    """Means and standard deviations over seeds, and how much better the default is, with 95 % intervals."""
+    """Means and standard deviations over seeds, and the lead of the default sampler, with 95 % intervals."""
     return "\n\n".join(_task_table(task, rows) for task, rows in cells.groupby("task", sort=False))
 
 

@@ -1,14 +1,16 @@
-"""What a second worker brings, what Ray costs, and how far behind Ray Tune is, side by side in one run.
+"""What a second worker brings, what Ray costs, and how fast Ray Tune is, side by side in one run.
 
-The same study (stamina on digits, sampler ``ga``, which costs next to nothing) runs with one and two workers,
-as processes of this machine and as actors of Ray, every time in a fresh process and in turn with the others.
-A worker is one thread of PyTorch; one local worker is the search's own process. The tables of trials must be
-the same but for the seconds. A generation is four cohorts of more than a second each. The clock starts when
-the first generation is done; what went before, less a generation at the pace of the rest, is start-up. Ray
-Tune does such trainings one by one with two workers (``tune_peer.py``, which says when its clock starts).
+The same study runs with one and two workers, as processes of this machine and as Ray actors: stamina on
+digits, with the sampler ``ga``, which costs hardly any time. Every run is a fresh process, and the ways
+take turns. A worker is one thread of PyTorch; one local worker is the search's own process. The tables of
+trials must be the same except for the seconds.
 
-What an executor itself costs is measured with trainings that cost nothing: one worker, cohorts of 25 genomes,
-as many measurements of 20 epochs, and the time from one result to the next.
+A generation is four cohorts of more than a second each. The clock starts when the first generation is done.
+The time before that, minus a generation at the pace of the rest, is start-up. Ray Tune does such trainings
+one by one with two workers (``tune_peer.py``, which says when its clock starts).
+
+The cost of an executor itself is measured with trainings that cost nothing: one worker, cohorts of 25
+genomes, as many measurements of 20 epochs, and the time from one result to the next.
 
     python benchmarks/scaling.py [--trials 160] [--tune-trials 30] [--cohorts 300] [--repeats 3]
 """
@@ -35,8 +37,7 @@ from throughput import processor
 import hebbevo
 from hebbevo import data
 from hebbevo.execution import Cohort, ProcessExecutor, WorkerSetup
-from hebbevo.spec import schema
-from hebbevo.spec.schema import Spec
+from hebbevo.spec import Spec, override, read, spec_from_json
 from hebbevo.training import Candidate, Measurement
 
 COHORT, POPULATION, EPOCHS = 20, 80, 20
@@ -59,13 +60,13 @@ PAIRS = (
 
 
 class Idle(WorkerSetup):
-    """A job whose trainings take no time, and measure as much as real ones."""
+    """A setup whose trainings take no time and return as many measurements as real ones."""
 
-    def train(self, candidates: Sequence[Candidate], worker: str) -> list[Measurement]:
+    def train(self, cohort: Cohort, worker: str) -> list[Measurement]:
         """Make the measurements up."""
         accuracy = tuple(np.linspace(0.1, 0.97, EPOCHS).tolist())
         survivors = tuple(range(256, 256 - EPOCHS, -1))
-        return [Measurement(accuracy, survivors, (120, 117), 64, 0.1, neurons=256) for _ in candidates]
+        return [Measurement(accuracy, survivors, (120, 117), 64, 0.1, neurons=256) for _ in cohort.candidates]
 
 
 def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -75,14 +76,14 @@ def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def study() -> Spec:
-    """What every way searches."""
-    plain = schema.read("stamina").override(sampler="ga", population=POPULATION, epochs=EPOCHS).to_json()
+    """The settings that every way searches."""
+    plain = override(read("stamina"), sampler="ga", population=POPULATION, epochs=EPOCHS).to_json()
     plain["search"]["cohort_width"] = COHORT
-    return Spec.from_json(plain)
+    return spec_from_json(plain)
 
 
 def search(executor: str, workers: int, trials: int) -> tuple[float, float, pd.DataFrame]:
-    """Time ``trials`` trials after the first generation: (seconds of search, of start-up, all trials)."""
+    """Return seconds of ``trials`` trials after the first generation, of start-up, and all trials."""
     times: dict[int, float] = {}
 
     def watch(progress: hebbevo.Progress) -> None:
@@ -104,30 +105,30 @@ def search(executor: str, workers: int, trials: int) -> tuple[float, float, pd.D
 
 
 def hand_out(on_ray: bool, cohorts: int) -> dict[str, float]:
-    """Start a worker, give it cohorts that cost nothing, and stop it: seconds of each."""
-    from scaling import Idle  # by this name a worker finds it
+    """Start a worker, give it cohorts that cost nothing, and stop it; return the seconds of each."""
+    from scaling import Idle  # workers unpickle it by this name
 
     split = data.split(data.load("digits"), seed=0, batch_size=64)
     genomes = study().space.sample(IDLE_COHORT, np.random.default_rng(0))
-    batches = [
+    idle_cohorts = [
         Cohort(tuple(range(first, first + IDLE_COHORT)), tuple(map(Candidate, genomes)))
         for first in range(0, cohorts * IDLE_COHORT, IDLE_COHORT)
     ]
-    job = Idle(None, split, "cpu", threads=1)  # nobody asks for its recipe
+    setup = Idle(None, split, "cpu", threads=1)  # its trainings need no recipe
     times = [time.perf_counter()]
     if on_ray:
         from hebbevo.execution.ray import RayExecutor as Workers
     else:
         Workers = ProcessExecutor
     times.append(time.perf_counter())
-    with closing(Workers(job, workers=1)) as executor:
+    with closing(Workers(setup, workers=1)) as executor:
         times.append(time.perf_counter())
         while not executor.free:
             executor.wait(1.0)
         times.append(time.perf_counter())
         ends = [time.perf_counter()]
-        for batch in batches:
-            executor.submit(batch)
+        for cohort in idle_cohorts:
+            executor.submit(cohort)
             while executor.wait(1.0) is None:
                 pass
             ends.append(time.perf_counter())
@@ -160,7 +161,7 @@ def main() -> None:
     start_up: dict[str, list[float]] = {name: [] for name in (*WAYS, TUNE)}
     costs: dict[str, list[dict[str, float]]] = {"process": [], "Ray": []}
     first: pd.DataFrame | None = None
-    for _ in range(options.repeats):  # interleaved, so that a slow minute of the machine meets everybody
+    for _ in range(options.repeats):  # interleaved, so that a slow minute affects all ways
         for name, way in WAYS.items():
             seconds, before, trials = fresh(search, *way, options.trials)
             paces[name].append(options.trials / seconds)

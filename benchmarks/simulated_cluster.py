@@ -1,23 +1,27 @@
-"""How the search itself behaves with 200 workers and many trials, which are only pretended.
+"""How the search itself behaves with 200 workers and many trials, where both are simulated.
 
-Loop, sampler and SQLite record are the real ones, and what is recorded is as long as ever. The executor has a
-clock that skips the time in which there is only training; the time that the search needs counts as it is. A
-training takes seconds from a log-normal distribution (median 60, sigma 0.3), and accuracy and survivors come
-from a formula; all follow from the genome. A cohort takes as long as its trainings together.
+Loop, sampler and SQLite record are the real ones, and records have their real length. The executor has a
+clock that skips the time in which there is only training; the time that the search needs counts in full. A
+training takes seconds from a log-normal distribution (median 60, sigma 0.3), and accuracy and survivors
+come from a formula. All of these follow from the genome. A cohort takes as long as its trainings together.
 
 First a small cluster really sleeps, in threads. It must find the same trials as the skipping clock, and be as
 busy within a few per cent.
 
-Then a line is a search in a fresh process: milliseconds of CPU a trial (in all, over the last full tenth of
-the trials, and of sampler, record, progress and the rest), the MB that it takes beyond those at its start and
-those of its file, and how the workers' time goes: training, waiting for the last of a generation, and waiting
-for the search. On the same study: CPU seconds until a resumed search goes on, CPU seconds and MB of ``hebbevo
-front`` and ``hebbevo report``, and the MB of the page.
+Then each line is a search in a fresh process. Its columns:
+
+- milliseconds of CPU a trial: in all, over the last full tenth of the trials, and of sampler, record,
+  progress and the rest;
+- the MB of memory beyond those at its start, and the MB of its file;
+- the share of the workers' time in training, in waiting for the last of a generation, and in waiting for
+  the search;
+- on the same study, CPU seconds until a resumed search continues, CPU seconds and MB of ``hebbevo front``
+  and ``hebbevo report``, and the MB of the page.
 
     python benchmarks/simulated_cluster.py [--trials 10000] [--samplers ga surrogate]
         [--populations 200 1000] [--widths 1 5] [--workers 200] [--limit 60]
 
-A search is stopped after ``--limit`` seconds; its line is of the trials that it did.
+A search is stopped after ``--limit`` seconds; its line is about the trials that it did.
 """
 
 from __future__ import annotations
@@ -46,11 +50,12 @@ import pandas as pd
 from throughput import processor
 
 from hebbevo.execution import Cohort
-from hebbevo.outer import driver
+from hebbevo.outer import preflight
+from hebbevo.outer.driver import Driver, continue_study
+from hebbevo.outer.progress import Tally
 from hebbevo.samplers import Sampler
-from hebbevo.space.genes import Genome, canonical
-from hebbevo.spec import schema
-from hebbevo.spec.schema import Spec
+from hebbevo.space import Genome, canonical
+from hebbevo.spec import Spec, override, read, spec_from_json
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage import find_store
 from hebbevo.study.view import Study
@@ -66,7 +71,7 @@ COLUMNS = (
 
 
 def pretend(genome: Genome, median: float) -> tuple[float, Measurement]:
-    """Seconds of a training, and what it measures."""
+    """Make up a training of a genome: its seconds, and its measurement."""
     chance = random.Random(canonical(genome))
     seconds = chance.lognormvariate(math.log(median), SIGMA)
     penalty = math.log10(genome["unactivation_penalty"]) / 4 + 0.5
@@ -85,13 +90,13 @@ def pretend(genome: Genome, median: float) -> tuple[float, Measurement]:
 
 
 class Cluster:
-    """A pool and its executor in one: workers that pretend. It notes what the search took; see `Executor`."""
+    """Executor config and `Executor` in one, with simulated workers. It measures what the search takes."""
 
-    limit = math.inf
+    trial_seconds = math.inf
     device = "cpu"
 
-    def warm_up(self) -> None:
-        """Nothing to start early."""
+    def prestart_worker(self) -> None:
+        """Do nothing: there is no process to start early."""
 
     def __init__(self, workers: int, median: float, total: int) -> None:
         self.workers, self.median, self.total = workers, median, total
@@ -100,7 +105,7 @@ class Cluster:
         self._pretending = 0.0
 
     def start(self, *_: Any, **__: Any) -> Cluster:
-        """Begin to look at the clock."""
+        """Start the measurement."""
         self.ready = time.process_time()
         self.memory = -_peak()
         self.began = self.now()
@@ -108,7 +113,7 @@ class Cluster:
         return self
 
     def close(self) -> None:
-        """Look at the clock for the last time."""
+        """End the measurement."""
         self.elapsed = self.now() - self.began
         self.memory += _peak()
         self.cpu.append(self._used())
@@ -116,39 +121,39 @@ class Cluster:
     def now(self) -> float:
         return time.perf_counter()
 
-    def has_ended(self, batch: Cohort) -> bool:
+    def has_ended(self, cohort: Cohort) -> bool:
         return False
 
-    def give_up(self, batch: Cohort) -> str:
-        return "nobody"
+    def cancel(self, cohort: Cohort) -> str:
+        return "a simulated worker"
 
     def interrupt(self) -> None:
-        """A training is never long to wait for."""
+        """Do nothing: no training takes real time."""
 
     def _used(self) -> float:
         return time.process_time() - self._pretending
 
-    def _train(self, batch: Cohort) -> tuple[float, list[Measurement]]:
+    def _train(self, cohort: Cohort) -> tuple[float, list[Measurement]]:
         began = time.process_time()
         seconds, measured = zip(
-            *(pretend(each.genome, self.median) for each in batch.candidates), strict=True
+            *(pretend(each.genome, self.median) for each in cohort.candidates), strict=True
         )
         self.busy += sum(seconds)
         self._pretending += time.process_time() - began
         return sum(seconds), list(measured)
 
-    def _ended(self, batch: Cohort) -> None:
-        self.trials += len(batch.trials)
+    def _ended(self, cohort: Cohort) -> None:
+        self.trials += len(cohort.trials)
         if self.trials * 10 >= len(self.cpu) * self.total:
             self.cpu.append(self._used())
 
 
 class Skipping(Cluster):
-    """Its clock goes forward to the end of the next training wherever the search would wait for it."""
+    """A cluster whose clock skips to the end of the next training where the search would wait for it."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.behind = 0.0  # worker seconds in which some wait for others
+        self.behind = 0.0  # worker seconds of waiting for other workers
         self._running: list[tuple[float, tuple[int, ...], Cohort, list[Measurement]]] = []
         self._skipped = 0.0
 
@@ -159,9 +164,9 @@ class Skipping(Cluster):
     def now(self) -> float:
         return time.perf_counter() - self._pretending + self._skipped
 
-    def submit(self, batch: Cohort) -> None:
-        seconds, measured = self._train(batch)
-        heapq.heappush(self._running, (self.now() + seconds, batch.trials, batch, measured))
+    def submit(self, cohort: Cohort) -> None:
+        seconds, measured = self._train(cohort)
+        heapq.heappush(self._running, (self.now() + seconds, cohort.trials, cohort, measured))
 
     def wait(self, seconds: float) -> tuple[Cohort, list[Measurement]] | None:
         if not self._running:
@@ -169,13 +174,13 @@ class Skipping(Cluster):
         skipped = max(0.0, self._running[0][0] - self.now())
         self._skipped += skipped
         self.behind += skipped * self.free
-        _, _, batch, measured = heapq.heappop(self._running)
-        self._ended(batch)
-        return batch, measured
+        _, _, cohort, measured = heapq.heappop(self._running)
+        self._ended(cohort)
+        return cohort, measured
 
 
 class Sleeping(Cluster):
-    """Its workers are threads that sleep."""
+    """A cluster whose workers are threads that sleep."""
 
     def start(self, *_: Any, **__: Any) -> Cluster:
         self._pool = ThreadPoolExecutor(self.workers)
@@ -186,38 +191,38 @@ class Sleeping(Cluster):
     def free(self) -> int:
         return self.workers - len(self._running)
 
-    def submit(self, batch: Cohort) -> None:
-        seconds, measured = self._train(batch)
-        self._running[self._pool.submit(time.sleep, seconds)] = batch, measured
+    def submit(self, cohort: Cohort) -> None:
+        seconds, measured = self._train(cohort)
+        self._running[self._pool.submit(time.sleep, seconds)] = cohort, measured
 
     def wait(self, seconds: float) -> tuple[Cohort, list[Measurement]] | None:
         done, _ = wait(self._running, seconds, FIRST_COMPLETED)
         for each in done:
-            batch, measured = self._running.pop(each)
-            self._ended(batch)
-            return batch, measured
+            cohort, measured = self._running.pop(each)
+            self._ended(cohort)
+            return cohort, measured
         return None
 
 
 def _peak() -> float:
-    """The most memory that this process ever held, in MB."""
+    """The largest memory that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def study(sampler: str, population: int, width: int, trials: int) -> Spec:
-    """What is searched."""
-    given = schema.read("stamina").override(sampler=sampler, population=population, trials=trials)
+    """The settings of the search."""
+    given = override(read("stamina"), sampler=sampler, population=population, trials=trials)
     plain = given.to_json()
     plain["search"]["cohort_width"] = width
-    return Spec.from_json(plain)
+    return spec_from_json(plain)
 
 
 def search(path: Path, spec: Spec, cluster: Cluster, limit: float | None = None) -> Study:
-    """Search on a cluster, as `hebbevo.search` does on a pool."""
+    """Search on a simulated cluster, as `hebbevo.search` does on real workers."""
     store = find_store(path)
-    split, facts = driver._prepare(spec, "cpu")
+    split, facts = preflight.prepare(spec, "cpu")
     store.create(spec, facts)
-    return driver._continue(store, split, trials=None, timeout=limit, workers=cluster, watch=lambda _: None)
+    return continue_study(store, split, trials=None, timeout=limit, config=cluster, watch=lambda _: None)
 
 
 def timed(owner: type, name: str, spent: Counter[str], what: str) -> None:
@@ -236,14 +241,14 @@ def timed(owner: type, name: str, spent: Counter[str], what: str) -> None:
 
 
 def measure(path: Path, spec: Spec, workers: int, limit: float) -> dict[str, Any]:
-    """Search, and say what it took."""
+    """Search, and return what it took."""
     spent: Counter[str] = Counter()
     for name in ("ask", "tell"):
         timed(Sampler, name, spent, "ask, tell")
     for name in ("open_generation", "close_cohort"):
         timed(Ledger, name, spent, "record")
-    for name in ("_progress", "_count"):
-        timed(driver._Loop, name, spent, "progress")
+    for owner, name in ((Driver, "progress"), (Tally, "add")):
+        timed(owner, name, spent, "progress")
     cluster = Skipping(workers, 60.0, spec.search.trials)
     search(path, spec, cluster, limit)
     ms = 1000 / cluster.trials
@@ -265,16 +270,16 @@ def measure(path: Path, spec: Spec, workers: int, limit: float) -> dict[str, Any
 
 
 def resume(path: Path) -> float:
-    """CPU seconds until a resumed search would ask for more."""
+    """CPU seconds until a resumed search would ask for more genomes."""
     cluster = Skipping(1, 60.0, 1)
     began = time.process_time()
     more = 2**31 - 1
-    driver._continue(find_store(path), None, trials=more, timeout=1e-9, workers=cluster, watch=lambda _: None)
+    continue_study(find_store(path), None, trials=more, timeout=1e-9, config=cluster, watch=lambda _: None)
     return cluster.ready - began
 
 
 def command(*words: object) -> tuple[float, float]:
-    """CPU seconds and MB of a command of hebbevo."""
+    """CPU seconds and MB of memory of a hebbevo command."""
     child = subprocess.Popen([sys.executable, "-m", "hebbevo", *map(str, words)], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -290,7 +295,7 @@ def fresh(work: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def prediction(kind: type[Cluster]) -> tuple[pd.DataFrame, float]:
-    """The trials of a small search on a cluster of this kind, and the busy part of its workers' time."""
+    """The trials of a small search on such a cluster, and the part of its workers' time in training."""
     cluster = kind(20, 0.05, 1000)
     with tempfile.TemporaryDirectory() as folder:
         found = search(Path(folder) / "study.db", study("ga", 100, 1, 1000), cluster)

@@ -3,40 +3,43 @@
 Contestants, all on the same job, split and seed (``--only`` takes letters or names):
 
     a  the plain loop: Optuna's NSGA-II over one ordinary PyTorch net at a time (`plain_net.py`: the rule by
-       hand, AdamW fused), with every number of processes x threads that fills the machine, and two ways to
-       keep the study: the SQLite file that its processes share, or in the memory of one process that asks,
-       tells and hands out. The fastest of them counts
-    b  Ray Tune at its best (`tune_peer.py`), a worker a core
-    c  hebbevo as it comes: every training at full length
-    d  the same with halving
-    e  c with bfloat16 (not run unless asked for)
-    f  the plain loop at its best over dense nets without any rule (not run unless asked for): what the
-       arithmetic alone costs one net at a time
+       hand, AdamW fused), with every number of processes x threads that fills the machine.
 
-Every run is a fresh process, and a repeat is one run of each, in turn; repeat r has the seed r. Clocks start
-when the workers are ready: those of the plain loop wait for each other, Tune's have all reported a trial, and
-hebbevo's first one takes its first cohort. What goes before is start-up. Memory is the most that the process
-and all below it held together (PSS, looked at twice a second). Arithmetic is counted from the shapes of whole
-nets: 2 operations a weight and row forward, 4 backward (2 in the first layer), and validation, forward. Its
-floor is what it would take at the speed of large matrix products, one process a core, measured before every
-repeat.
+       Its study is in an SQLite file that its processes share, or in the memory of one process that asks,
+       tells and dispatches. The fastest of all these counts.
+    b  Ray Tune at its best (`tune_peer.py`), a worker a core.
+    c  hebbevo without options: every training at full length.
+    d  The same with early stopping (``--halving``).
+    e  The same as c with bfloat16 (only run if asked for).
+    f  The plain loop at its best over dense nets without any rule (only run if asked for).
+       It shows what the arithmetic alone costs one net at a time.
+
+Every run is a fresh process, and a repeat is one run of each, in turn; repeat r has the seed r. Clocks
+start when the workers are ready: those of the plain loop wait for each other, Tune's have all reported a
+trial, and hebbevo's first worker takes its first cohort. The time before is start-up. Memory is the most
+that the process and all below it held together (PSS, measured twice a second).
+
+Arithmetic is counted from the shapes of whole nets: 2 operations for each weight and row forward, 4
+backward (2 in the first layer), and validation, forward. Its floor is the time it would take at the speed
+of large matrix products, one process a core, measured before every repeat.
 
 Hypervolumes are those of final values. The target is what the front of the best plain loop has after all its
-trials, and "times as soon" compares with the moment at which that loop itself first had it. "Trained again":
-every genome of a front is trained from three fresh seeds, by hebbevo at full length whoever found it, and the
+trials. "Times as soon" compares with the moment at which that loop itself first had it. "Trained again" means
+that every genome of a front is trained from three fresh seeds, by hebbevo at full length, and that the
 hypervolume is that of the means. This is done for the front after every generation of 50, when the clocks
-have stopped; the time is that of the first generation whose front then has the target, and the last column
-that of the first after which no later front falls below it.
+have stopped. The time is that of the first generation whose front then has the target. The last column is the
+time of the first generation after which no later front falls below it.
 
-A second job is MNIST, 784-300-100, few trials of few epochs, for the pace alone. It needs HEBBEVO_DATA.
+A second job is MNIST, 784-300-100, with few trials of few epochs, to measure speed only. It needs
+HEBBEVO_DATA.
 
     python benchmarks/throughput.py run --save FILE.json [--jobs digits,mnist] [--only a,b,c,d]
         [--repeats 5] [--trials 500] [--mnist-trials 20] [--mnist-epochs 3]
     python benchmarks/throughput.py retrain FILE.json
     python benchmarks/throughput.py table FILE.json [FILE.json ...]
 
-``run`` leaves out what is in the file already, so that a stopped run goes on, and ends with ``retrain`` and
-``table``.
+``run`` skips what is already in the file, so that a stopped run can be continued, and ends with ``retrain``
+and ``table``.
 """
 
 from __future__ import annotations
@@ -60,10 +63,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # a contestant's imports are its start-up
+if TYPE_CHECKING:  # the time of a contestant's imports is part of its start-up
     from plain_net import Job
 
-    from hebbevo.spec.schema import Spec
+    from hebbevo.spec import Spec
     from hebbevo.study.view import Study
 
 CORES = os.cpu_count() or 1
@@ -73,7 +76,7 @@ DTYPES = ("float32", "bfloat16")
 CONTEXT = multiprocessing.get_context("spawn")
 
 Row = dict[str, Any]
-"""A trial: its genome, accuracy and survivors, and the seconds ``at`` which these were known."""
+"""A trial: its genome, accuracy and survivors, and ``at``, the seconds after which these were known."""
 
 
 # --- the plain loop ---
@@ -102,7 +105,7 @@ def sqlite_worker(storage: str, job: Job, number: int, trials: int, way: tuple, 
         return plain_net.train(plain_net.suggest(trial), job, threads, dense)
 
     def enough(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-        if trial.number >= trials - processes:  # each process has one of the last
+        if trial.number >= trials - processes:  # each process still trains one of the last
             study.stop()
 
     ready.release()
@@ -145,7 +148,7 @@ def plain_sqlite(job: Job, trials: int, processes: int, threads: int, dense: boo
 
 
 def memory_worker(job: Job, seeds, barrier) -> None:
-    """Get ready in a process of a pool."""
+    """Get ready, as one process of a pool."""
     import plain_net
     import torch
 
@@ -155,7 +158,7 @@ def memory_worker(job: Job, seeds, barrier) -> None:
 
 
 def plain_memory(job: Job, trials: int, processes: int, threads: int, dense: bool) -> tuple[float, list[Row]]:
-    """The plain loop over a study in memory: one process asks and tells, and others, if any, train."""
+    """The plain loop over a study in memory: one process asks and tells, and the others, if any, train."""
     import optuna
     import plain_net
     import torch
@@ -178,7 +181,7 @@ def plain_memory(job: Job, trials: int, processes: int, threads: int, dense: boo
         seeds.put(CORES * job.seed + number)
     with ProcessPoolExecutor(processes, CONTEXT, memory_worker, (job, seeds, barrier)) as pool:
         for _ in range(processes):
-            pool.submit(os.getpid)  # which starts a process
+            pool.submit(os.getpid)  # this starts a process
         barrier.wait(300)
         begun = time.monotonic()
         running = {}
@@ -188,7 +191,7 @@ def plain_memory(job: Job, trials: int, processes: int, threads: int, dense: boo
             config = plain_net.suggest(trial)
             running[pool.submit(plain_net.train, config, job, threads, dense)] = trial
 
-        asked = min(trials, processes + 1)  # one waits, so that nobody waits for the sampler
+        asked = min(trials, processes + 1)  # one is in reserve, so that no process waits for the sampler
         for _ in range(asked):
             ask()
         while running:
@@ -219,16 +222,16 @@ def tune(job: Job, trials: int) -> tuple[float, list[Row]]:
 
 def spec_of(job: Job) -> Spec:
     """The space that hebbevo searches."""
-    from hebbevo.spec import schema
+    from hebbevo.spec import override, read, spec_from_json
 
-    plain = schema.read("stamina").override(seed=job.seed).to_json()
+    plain = override(read("stamina"), seed=job.seed).to_json()
     plain["task"] |= {"dataset": job.dataset, "epochs": job.epochs, "batch_size": job.batch}
     plain["network"]["hidden"] = list(job.hidden)
-    return schema.Spec.from_json(plain)
+    return spec_from_json(plain)
 
 
 def noting_the_first_cohort() -> list[float]:
-    """When hebbevo hands out its first cohort: only then is a worker ready."""
+    """A list that gets the time at which hebbevo dispatches its first cohort: only then is a worker ready."""
     from hebbevo import execution
 
     first: list[float] = []
@@ -246,7 +249,7 @@ def noting_the_first_cohort() -> list[float]:
 
 
 def search(spec: Spec, trials: int, **options: Any) -> tuple[float, list[tuple[int, float]], Any]:
-    """Search with hebbevo: when its clock starts, when so many trials were done, and the study."""
+    """Search with hebbevo; return when its clock starts, when trials were done, and the study."""
     import hebbevo
 
     first = noting_the_first_cohort()
@@ -264,7 +267,7 @@ def search(spec: Spec, trials: int, **options: Any) -> tuple[float, list[tuple[i
 
 
 def ours(job: Job, trials: int, **options: Any) -> tuple[float, list[Row]]:
-    """hebbevo; a trial is known when its generation is done."""
+    """Search with hebbevo; a trial counts as known when its generation is done."""
     begun, moments, study = search(spec_of(job), trials, **options)
     table, trained = study.trials(), epochs(study)
     ends = table.groupby("generation").trial.max() + 1
@@ -283,7 +286,7 @@ def ours(job: Job, trials: int, **options: Any) -> tuple[float, list[Row]]:
 
 
 def epochs(study: Study) -> dict[int, int]:
-    """How long each trial trained."""
+    """The epochs for which each trial was trained."""
     trials, full = study.trials(), study.settings["task"]["epochs"]
     last = study.points().groupby("trial").epoch.max()  # failed trials have no points
     known = trials.set_index("trial").index.to_series().map(last).fillna(full)
@@ -297,7 +300,7 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
     ways = [(processes, CORES // processes) for processes in range(1, CORES + 1) if CORES % processes == 0]
     for keep, driver in (("SQLite", plain_sqlite), ("in memory", plain_memory)):
         for processes, threads in ways:
-            if dataset == "digits" or driver is plain_memory:  # of a long training the record is nothing
+            if dataset == "digits" or driver is plain_memory:  # the record costs little beside MNIST
                 name = f"plain loop, {processes} x {threads}, {keep}"
                 found[name] = "a", partial(driver, processes=processes, threads=threads, dense=False)
     found["Ray Tune"] = "b", tune
@@ -312,7 +315,7 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
 
 
 def contest(name: str, job: Job, trials: int, path: Path) -> None:
-    """Run a contestant in this process, and write what it found."""
+    """Run a contestant in this process, and write its trials to ``path``."""
     begun, rows = contestants(job.dataset)[name][1](job, trials)
     rows.sort(key=lambda row: row["at"])
     import plain_net
@@ -323,7 +326,7 @@ def contest(name: str, job: Job, trials: int, path: Path) -> None:
 
 
 def run(name: str, job: Job, trials: int) -> dict[str, Any] | None:
-    """Run a contestant in a process of its own, and look at its memory; ``None`` if it fails."""
+    """Run a contestant in a process of its own, and measure its memory; ``None`` if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "found.json"
         started = time.monotonic()
@@ -450,13 +453,13 @@ def train_again(job: Job, genomes: list[str]) -> list[list[tuple[float, float] |
     """Train genomes from fresh seeds, at full length: (accuracy, survivors) by genome and seed."""
     import torch
 
-    from hebbevo.outer import driver, preflight
+    from hebbevo.outer import preflight, training_inputs
     from hebbevo.training import Candidate, train
 
     torch.set_num_threads(1)
     spec = spec_of(job)
-    split, facts = driver._prepare(spec, "cpu")
-    recipe = preflight.recipe(spec, facts["shape"], len(facts["classes"]), facts["alone"])
+    split, facts = preflight.prepare(spec, "cpu")
+    recipe = training_inputs.recipe(spec, facts.shape, len(facts.classes), facts.alone)
     candidates = [Candidate(json.loads(genome)) for genome in genomes]
     by_seed = [
         train(replace(recipe, seed=1000 + job.seed + fresh), candidates, split, torch.device("cpu"))
@@ -477,7 +480,7 @@ def chance(job: Job) -> float:
 
 
 def retrain(record: Record) -> None:
-    """Train every genome again that was on a front after any generation."""
+    """Train every genome again that was on the front after one of the generations."""
     with ProcessPoolExecutor(CORES, CONTEXT) as pool:
         for seed in sorted({run["job"]["seed"] for run in record.of("digits")}):
             runs = [run for run in record.of("digits") if run["job"]["seed"] == seed and run["letter"] != "f"]
@@ -507,12 +510,12 @@ def job_of(run: dict[str, Any]) -> Job:
 
 @dataclass
 class Record:
-    """What was measured, and the file that holds it.
+    """All measurements, and the file that holds them.
 
     Attributes:
-        runs: as `run` gives them.
+        runs: the results of `run`.
         peaks: operations a second of the machine, before each repeat.
-        again: by seed, ``chance`` and what genomes reached when trained again.
+        again: by seed, ``chance`` and the results of genomes that were trained again.
     """
 
     path: Path
@@ -534,14 +537,14 @@ class Record:
         beside.replace(self.path)
 
     def add(self, other: Record) -> None:
-        """Take over what another file has; of the same run, the other's."""
+        """Take over the runs of another file, which replace runs of the same job here."""
         self.put(other.runs)
         self.peaks += other.peaks
         for seed, again in other.again.items():
             self.again.setdefault(seed, again)["genomes"] |= again["genomes"]
 
     def put(self, runs: list[dict[str, Any]]) -> None:
-        """Add runs, in the place of earlier ones of the same."""
+        """Add runs; they replace earlier runs of the same contestant and job."""
         new = [(run["contestant"], job_of(run)) for run in runs]
         self.runs = [run for run in self.runs if (run["contestant"], job_of(run)) not in new] + runs
 
@@ -570,11 +573,11 @@ def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def operations(run: dict[str, Any]) -> float:
-    """Operations of a trial, had all its neurons lived to the end."""
+    """Operations of a trial, as if no neuron had been pruned."""
     job = run["job"]
     by_layer = [wide * deep for wide, deep in pairwise((run["features"], *job["hidden"], 10))]
     length = statistics.fmean(row.get("epochs", job["epochs"]) for row in run["trials"])
-    looks = length if run["letter"] in "cde" else 1  # the plain net is validated at the end only
+    looks = length if run["letter"] in "cde" else 1  # the plain net is validated only at the end
     forward = 2 * sum(by_layer)
     backward = 4 * sum(by_layer) - 2 * by_layer[0]
     return length * run["rows"] * (forward + backward) + looks * run["validation rows"] * forward
@@ -612,7 +615,7 @@ def volumes_again(run: dict[str, Any], again: dict[str, Any]) -> list[tuple[floa
 
 
 def first(history: Sequence[tuple[float, float]], target: float) -> tuple[float, float]:
-    """When the target is first reached, and when for good."""
+    """When the target is first reached, and from when on no later front is below it."""
     at, stays = math.inf, math.inf
     for seconds, value in history:
         at = min(at, seconds) if value >= target else at
@@ -626,9 +629,9 @@ def tables(record: Record) -> str:
 
 
 def job_table(record: Record, dataset: str) -> str:
-    """All of one job as Markdown."""
+    """All tables of one job, in Markdown."""
     by_name: dict[str, dict[int, dict[str, Any]]] = {}
-    for name in contestants(dataset):  # in this order
+    for name in contestants(dataset):  # to keep this order
         found = {run["job"]["seed"]: run for run in record.of(dataset) if run["contestant"] == name}
         if found:
             by_name[name] = found
@@ -658,7 +661,7 @@ def job_table(record: Record, dataset: str) -> str:
         letter = next(iter(runs.values()))["letter"]
         paces = {seed: run["seconds"] / len(run["trials"]) for seed, run in runs.items()}
         counted = [operations(run) for run in runs.values()]
-        # of a search that stops trainings, only if the record says how long they were
+        # a search that stops trainings counts only if the record has their lengths
         known = letter not in "de" or all("epochs" in row for run in runs.values() for row in run["trials"])
         shares = {
             dtype: [work / peaks[dtype] / paces[seed] for seed, work in zip(runs, counted, strict=True)]
@@ -698,7 +701,7 @@ def job_table(record: Record, dataset: str) -> str:
 
 
 def race(record: Record, runs: dict[int, Any], rivals: dict[int, Any]) -> list[str]:
-    """Hypervolumes, and seconds to the rivals', over the seeds that both have."""
+    """Hypervolumes, and seconds to those of the rivals, over the seeds that both have."""
     columns: list[list[float]] = [[] for _ in range(7)]
     for seed in sorted({*runs} & {*rivals}):
         run, rival, again = runs[seed], rivals[seed], record.again.get(str(seed))
@@ -727,7 +730,7 @@ def chosen(only: str, dataset: str) -> list[str]:
 
 
 def run_all(options: argparse.Namespace, record: Record) -> None:
-    """Run what the file has not yet."""
+    """Run what is not in the file yet."""
     from plain_net import Job
 
     jobs = {
@@ -736,11 +739,11 @@ def run_all(options: argparse.Namespace, record: Record) -> None:
     }
     wanted = options.jobs.split(",")
     if "mnist" in wanted and not os.environ.get("HEBBEVO_DATA"):
-        print("mnist: LEFT OUT, for HEBBEVO_DATA does not say where it is\n", file=sys.stderr)
+        print("mnist: LEFT OUT: set HEBBEVO_DATA to the folder with the data\n", file=sys.stderr)
         wanted.remove("mnist")
     for dataset in wanted:
         general, trials = jobs[dataset]
-        for seed in range(options.repeats):  # in turn, so that a slow minute of the machine meets everybody
+        for seed in range(options.repeats):  # in turn, so that a slow minute affects all contestants
             job = replace(general, seed=seed)
             done = [run for run in record.runs if job_of(run) == job and len(run["trials"]) == trials]
             there = {run["contestant"] for run in done}
@@ -761,7 +764,7 @@ def run_all(options: argparse.Namespace, record: Record) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("run", help="run what FILE has not yet, train again, and print the tables")
+    command = commands.add_parser("run", help="run what is not in FILE yet, train fronts again, print tables")
     command.add_argument("--save", type=Path, required=True, metavar="FILE")
     command.add_argument("--jobs", default="digits,mnist")
     command.add_argument("--only", default="a,b,c,d")
@@ -771,10 +774,10 @@ def main() -> None:
     command.add_argument("--mnist-epochs", type=int, default=3)
     command = commands.add_parser("retrain", help="train the fronts in FILE again, and print the tables")
     command.add_argument("save", type=Path, metavar="FILE")
-    command = commands.add_parser("table", help="print the tables of what is in the files together")
+    command = commands.add_parser("table", help="print the tables of all files together")
     command.add_argument("files", type=Path, nargs="+", metavar="FILE")
     options = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # each contestant says how many threads it wants
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # each contestant sets its own number of threads
         os.environ.pop(name, None)
     if options.command == "table":
         record, *others = map(Record.read, options.files)

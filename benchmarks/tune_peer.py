@@ -1,10 +1,12 @@
 """The same study by Ray Tune: OptunaSearch (NSGA-II, in memory) over the ordinary per-trial training.
 
-Tune at its best: a class Trainable whose processes are kept for the next trial (``reuse_actors``), with their
-imports and data; no loggers, output, dashboard and checkpoints at the end of a trial. Tune starts processes
-with the first trials, so the clock starts when each process has reported one. A few trials more than asked
-make up for these, and the time of the rest is brought to the number that was asked. The clock stops at the
-last report: what Tune does afterwards is not counted.
+This is Tune at its best: a class Trainable whose processes are kept for the next trial (``reuse_actors``),
+with their imports and data. There are no loggers, no output, no dashboard, and no checkpoints at the end of
+a trial.
+
+Tune starts processes with the first trials, so the clock starts when each process has reported a trial. A few
+more trials than asked make up for these, and the time of the rest is scaled to the number that was asked. The
+clock stops at the last report: what Tune does afterwards is not counted.
 
     python benchmarks/tune_peer.py [--trials 40] [--workers 2]
 """
@@ -19,7 +21,7 @@ from typing import Any
 
 
 def ray_tune(trials: int, workers: int) -> tuple[float, float]:
-    """Time Tune: (seconds of search, seconds of start-up)."""
+    """Time Tune; return seconds of search and seconds of start-up."""
     started = time.monotonic()
     import plain_net
 
@@ -28,7 +30,7 @@ def ray_tune(trials: int, workers: int) -> tuple[float, float]:
 
 
 def run(job, trials: int, workers: int) -> tuple[float, list[dict[str, Any]]]:
-    """Search: the moment at which its clock starts, and its trials with the seconds at which they ended."""
+    """Search; return when its clock starts, and its trials with the seconds at which they ended."""
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ myst_heading_anchors = 4  # links to headings of four levels, as on GitHub
 default_role = "code"  # docstrings write `name` for code, as Markdown does
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True  # as they are written, so that a function is no address
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
@@ -38,6 +40,12 @@ def _fill(_app: Any, _page: str, source: list[str]) -> None:
     source[0] = knob_tables.filled(source[0])
 
 
+def _escape_shapes(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Escape the star of a shape, as in (outputs, inputs, *kernel): reStructuredText means emphasis by it."""
+    lines[:] = [re.sub(r"(?<=, )\*(?=\w+[,)])", r"\*", line) for line in lines]
+
+
 def setup(app: Any) -> None:
     """Register what these pages need beyond Sphinx."""
     app.connect("source-read", _fill)
+    app.connect("autodoc-process-docstring", _escape_shapes)

@@ -1,4 +1,4 @@
-"""An ordinary PyTorch training whose hidden neurons die when they are not used."""
+"""An ordinary PyTorch training whose unused hidden neurons are pruned."""
 
 import sys
 
@@ -20,13 +20,13 @@ x_train, x_val, y_train, y_val = train_test_split(x, torch.tensor(y), test_size=
 knobs = {"unactivation_penalty": 3.0, "regrowth_rate": 0.01}
 model = nn.Sequential(
     nn.Linear(64, 128),
-    Stamina(128, **knobs),  # in place of nn.ReLU(): neurons die and return
+    Stamina(128, **knobs),  # in place of nn.ReLU(): neurons are pruned and regrown
     nn.Linear(128, 128),
     Stamina(128, **knobs),
-    HebbMask(nn.Linear(128, 10), ["weight"], permanence_rate=0.3),  # around a layer: connections go out
+    HebbMask(nn.Linear(128, 10), ["weight"], permanence_rate=0.3),  # around a layer: connections are pruned
 )
 optimizer = torch.optim.AdamW(model.parameters())
-attach(model, optimizer)  # the one line more: who returns has fresh weights
+attach(model, optimizer)  # one more line: neurons that return get fresh weights
 
 for epoch in range(epochs):
     model.train()

@@ -1,4 +1,4 @@
-"""A small residual network for images whose channels live by what they are used for.
+"""A small residual network for images whose unused channels are pruned.
 
 Searched with `hebbevo search --space residual.yaml`, in this folder.
 """
@@ -44,5 +44,5 @@ def build(
     input_shape: tuple[int, int, int] = (1, 8, 8),
     num_classes: int = 10,
 ) -> nn.Module:
-    """Make a network of these genes; hebbevo fills in the shape and the classes of the data set."""
+    """Build the network of these genes; hebbevo fills in ``input_shape`` and ``num_classes``."""
     return Residual(input_shape[0], num_classes, width, blocks, expansion)

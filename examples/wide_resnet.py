@@ -13,7 +13,7 @@ from hebbevo.nn import HebbMask
 
 
 class Block(nn.Module):
-    """Norm, ReLU and convolution, twice; the shortcut is a convolution where the shape changes."""
+    """Batch norm, ReLU and convolution, twice; the shortcut is a convolution where the shape changes."""
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def build(
     input_shape: tuple[int, int, int] = (3, 32, 32),
     num_classes: int = 10,
 ) -> nn.Module:
-    """Make a network of depth 6 x blocks + 4; hebbevo fills in the shape and the classes of the data set."""
+    """Build a network of depth 6 x blocks + 4; hebbevo fills in ``input_shape`` and ``num_classes``."""
     layers: list[nn.Module] = [nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False)]
     width_in = 16
     for width, stride in ((16 * widening, 1), (32 * widening, 2), (64 * widening, 2)):
@@ -45,11 +45,11 @@ def build(
             width_in = width
     layers += [nn.BatchNorm2d(width_in), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     net = nn.Sequential(*layers, HebbMask(nn.Linear(width_in, num_classes), ["weight"]))
-    return net.to(memory_format=torch.channels_last)  # which is faster
+    return net.to(memory_format=torch.channels_last)  # this memory layout is faster
 
 
 def small() -> tuple[np.ndarray, np.ndarray]:
-    """Take 5000 images of CIFAR-10, halved to 16 x 16, for a first look."""
+    """Return 5000 images of CIFAR-10, reduced to 16 x 16, for a first look."""
     data = load("cifar10")
     x = data.x[:5000].reshape(-1, 3, 16, 2, 16, 2).mean((3, 5))
     return x, data.y[:5000]

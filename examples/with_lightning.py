@@ -1,6 +1,6 @@
-"""The same training with Lightning: `attach` belongs into `configure_optimizers`.
+"""The same training with Lightning: `attach` belongs in `configure_optimizers`.
 
-There the optimiser is PyTorch's own, before Lightning wraps it, and the length of the training is known.
+The optimiser is still PyTorch's own there, before Lightning wraps it, and the training's length is known.
 """
 
 import sys
@@ -30,7 +30,7 @@ class Digits(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         optimizer = torch.optim.AdamW(self.net.parameters())
-        # Lightning counts the optimiser's steps, attach batches: the same unless gradients are accumulated
+        # Lightning counts optimiser steps, attach forward steps: equal unless gradients are accumulated
         attach(self.net, optimizer, total_steps=self.trainer.estimated_stepping_batches)
         return optimizer
 

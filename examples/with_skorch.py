@@ -1,4 +1,4 @@
-"""The same training with skorch: a callback attaches when a training begins and detaches when it ends."""
+"""The same training with skorch: a callback attaches at the start of a training and detaches at its end."""
 
 import sys
 from typing import Any

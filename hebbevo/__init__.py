@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 from hebbevo import lazy_imports
 
 if TYPE_CHECKING:
+    from hebbevo.api import resume, search
     from hebbevo.deploy.retraining import network
     from hebbevo.nn.liveness.counting import count
-    from hebbevo.outer.driver import Progress, resume, search
+    from hebbevo.outer.progress import Progress
     from hebbevo.study.view import Study, open_study
 
-__getattr__, __dir__ = lazy_imports.names(
+__getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
-        "hebbevo.outer.driver": ("Progress", "resume", "search"),
-        "hebbevo.nn.liveness.counting": ("count",),
+        "hebbevo.api": ("resume", "search"),
         "hebbevo.deploy.retraining": ("network",),
+        "hebbevo.nn.liveness.counting": ("count",),
+        "hebbevo.outer.progress": ("Progress",),
         "hebbevo.study.view": ("Study", "open_study"),
     },
 )

@@ -1,13 +1,17 @@
-"""The error tree.
+"""The errors that hebbevo raises on purpose.
 
-HebbevoError
-├── UsageError             something the caller can mend; the command line prints it and exits with 2
-│   ├── SpaceError         a search space, or the file it stands in
-│   ├── DataError          a data set
-│   └── StudyError         a study
-├── WorkerError            no worker can be started
-├── ReplayMismatch         a recorded study that this installation cannot continue
-└── SearchInterrupted      a search stopped by Ctrl-C, with everything done recorded
+The tree below gives the exit code with which the command line ends after each.
+
+.. code-block:: text
+
+    HebbevoError               1
+    ├── UsageError             2
+    │   ├── SpaceError         2
+    │   ├── DataError          2
+    │   └── StudyError         2
+    ├── WorkerError            1
+    ├── ReplayMismatch         1
+    └── SearchInterrupted    130
 """
 
 
@@ -16,11 +20,11 @@ class HebbevoError(Exception):
 
 
 class UsageError(HebbevoError):
-    """Something the caller can mend: one line that says where, what is wrong and what to do."""
+    """The caller can correct the cause. The message is one line: where, what is wrong, what to do."""
 
 
 class SpaceError(UsageError):
-    """A search space, or the file it stands in, cannot be used as it is."""
+    """A search space, or its space file, cannot be used as it is."""
 
 
 class DataError(UsageError):
@@ -28,16 +32,19 @@ class DataError(UsageError):
 
 
 class StudyError(UsageError):
-    """A study is missing, is something else, is in use, or was made with other settings."""
+    """A study is missing, is not a study of hebbevo, is in use, or was made with other settings."""
 
 
 class WorkerError(HebbevoError):
-    """Workers cannot be started, or not where they would be needed; the study can be resumed."""
+    """Workers cannot be started, or not with what the study needs. The study can be resumed later."""
 
 
 class ReplayMismatch(HebbevoError):
-    """The sampler, replayed over the record, asks for other genomes than the recorded ones."""
+    """The sampler, replayed from the record, proposes other genomes than the recorded ones.
+
+    Most often the study was made with other versions of the libraries, and can be continued with those.
+    """
 
 
 class SearchInterrupted(HebbevoError):
-    """A search stopped by Ctrl-C; what was finished is recorded, and the study can be resumed."""
+    """The search was stopped by Ctrl-C. Finished trials are recorded, and the study can be resumed."""

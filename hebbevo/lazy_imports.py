@@ -1,4 +1,4 @@
-"""Packages whose names are imported on first use: a short command must not wait for PyTorch."""
+"""Packages whose names are imported on first use, so that a short command does not wait for PyTorch."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 
-def names(
-    package: str, homes: Mapping[str, Sequence[str]]
+def attach(
+    package: str, names: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Give a package its ``__getattr__`` and ``__dir__``.
+    """Make the ``__getattr__`` and the ``__dir__`` of a package (PEP 562).
 
     Args:
-        package: its name.
-        homes: the modules that its names come from, and the names.
+        package: name of the package, which has ``__all__``.
+        names: for each module, the names of it that the package offers.
     """
-    home = {name: module for module, those in homes.items() for name in those}
+    module_of = {name: module for module, offered in names.items() for name in offered}
 
-    def find(name: str) -> object:
-        if name not in home:
+    def get(name: str) -> object:
+        if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(home[name]), name)
+        return getattr(import_module(module_of[name]), name)
 
-    def known() -> list[str]:
+    def all_names() -> list[str]:
         return list(sys.modules[package].__all__)
 
-    return find, known
+    return get, all_names

@@ -1,8 +1,7 @@
-"""The user's own code, named in a space file as ``package.module:name``."""
+"""The user's own code, named in a space file by a reference such as ``package.module:name``."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -17,49 +16,59 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from hebbevo.errors import HebbevoError, UsageError
+from hebbevo.messages import describe, did_you_mean, first_line
 
 NO_SOURCE = "no source file"
-_NOT_THE_USERS = (Path(sysconfig.get_path("stdlib")), Path(__file__).parent)
+_NOT_OF_THE_USER = (Path(sysconfig.get_path("stdlib")), Path(__file__).parent)
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
 def is_reference(text: str) -> bool:
-    """Whether the text names code: a dotted module, a colon, a name or a dotted path of attributes."""
+    """Whether the text names code: a dotted module, a colon, and a name or a dotted path of attributes.
+
+    >>> is_reference("package.module:function"), is_reference("data/table.csv")
+    (True, False)
+    """
     module, colon, name = text.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
 
 
-def resolve(text: str) -> Callable[..., Any]:
-    """Import what a reference names; the working directory can be imported from, as for ``python -m``.
+def resolve(reference: str) -> Callable[..., Any]:
+    """Import what a reference names. The working directory is searched too, as by ``python -m``.
+
+    >>> resolve("math:sqrt")(9.0)
+    3.0
 
     Raises:
-        UsageError: if its module is missing or cannot be imported, or has no such name, or that cannot be
+        UsageError: the module is missing or fails to import, has no such name, or what it names cannot be
             called.
     """
-    module_name, _, name = text.partition(":")
-    module = _imported(text, module_name)
+    module_name, _, name = reference.partition(":")
+    module = _import(reference, module_name)
     found: Any = module
     for part in name.split("."):
-        with calling(text):  # a module may have a __getattr__ that imports more
-            there = hasattr(found, part)
-        if not there:
+        with calling(reference):  # a module may have a __getattr__ that imports more
+            exists = hasattr(found, part)
+        if not exists:
             place = getattr(module, "__file__", None) or module_name
-            raise UsageError(f"{text}: there is no {name} in {place}; {_advice(found, part)}")
+            public = [other for other in dir(found) if not other.startswith("_")]
+            advice = did_you_mean(part, public, "define it, or name another")
+            raise UsageError(f"{reference}: there is no {name} in {place}; {advice}")
         found = getattr(found, part)
     if not callable(found):
         kind = type(found).__name__
-        raise UsageError(f"{text}: cannot be called, it is of type {kind}; name a function or a class")
+        raise UsageError(f"{reference}: cannot be called, it is of type {kind}; name a function or a class")
     return found  # type: ignore[no-any-return]
 
 
-def source_digest(text: str) -> str:
+def source_digest(reference: str) -> str:
     """SHA-256 (64 hex digits) of the source file of a reference's module, or ``NO_SOURCE``.
 
-    Only packages around the module are imported, the module is not. A change in another file that it imports
+    The module is not imported, only the packages around it. A change in another file that the module imports
     goes unnoticed.
     """
-    module_name = text.partition(":")[0]
-    _look_in_working_directory()
+    module_name = reference.partition(":")[0]
+    _search_working_directory()
     try:
         spec = importlib.util.find_spec(module_name)
     except (ImportError, ValueError):  # no such package, or the script that runs
@@ -69,58 +78,59 @@ def source_digest(text: str) -> str:
 
 
 @contextmanager
-def calling(text: str) -> Iterator[None]:
-    """Turn what the code that the reference ``text`` names raises into one line that says where.
+def calling(reference: str) -> Iterator[None]:
+    """Turn an exception that the user's code raises into one line with the reference and the place.
 
     Raises:
-        UsageError: for any exception and for ``SystemExit``. A ``UsageError`` is told as it is, after the
-            reference; any other error of hebbevo passes.
+        UsageError: for any exception and for ``SystemExit``. A ``UsageError`` keeps its message, after the
+            reference. Other errors of hebbevo pass unchanged.
     """
     try:
         yield
     except UsageError as error:
-        raise UsageError(f"{text}: {error}") from error
+        raise UsageError(f"{reference}: {error}") from error
     except HebbevoError:
         raise
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{text}: raised {_told(text, error)}") from error
+        raise UsageError(f"{reference}: raised {_describe_with_place(reference, error)}") from error
 
 
-def called(text: str) -> Callable[..., Any]:
-    """What a reference names, as `resolve` gives it; what it raises is told as by `calling`."""
-    function = resolve(text)
+def called(reference: str) -> Callable[..., Any]:
+    """What a reference names, as by `resolve`; an exception in a call of it is reported as by `calling`."""
+    function = resolve(reference)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with calling(text):
+        with calling(reference):
             return function(*args, **kwargs)
 
     return call
 
 
-def _imported(text: str, module_name: str) -> ModuleType:
-    _look_in_working_directory()
+def _import(reference: str, module_name: str) -> ModuleType:
+    _search_working_directory()
     try:
         return importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing and not _place(text, error):  # else it is the user's module that misses something
-            complaint = f"no module named {missing}; {_whereabouts(missing)}"
+        # with a place in the user's code, the module is there and imports another that is missing
+        if missing and not _place(reference, error):
+            complaint = f"no module named {missing}; {_advice_on_missing(missing)}"
         else:
-            complaint = f"importing {module_name} raised {_told(text, error)}"
-        _forget_orphans(module_name)
-        raise UsageError(f"{text}: {complaint}") from error
+            complaint = f"importing {module_name} raised {_describe_with_place(reference, error)}"
+        _remove_orphaned_modules(module_name)
+        raise UsageError(f"{reference}: {complaint}") from error
 
 
-def _look_in_working_directory() -> None:
+def _search_working_directory() -> None:
     folder = os.getcwd()
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    importlib.invalidate_caches()  # the file may be newer than the last look
+    importlib.invalidate_caches()  # the file may be newer than what Python remembers of the folder
 
 
-def _whereabouts(missing: str) -> str:
-    """What to do, or in which package it is missing, as another of that name may hide the user's."""
-    package = missing.rpartition(".")[0]
+def _advice_on_missing(module_name: str) -> str:
+    """What to do, or where its package is, since another package of that name may hide the user's."""
+    package = module_name.rpartition(".")[0]
     if not package:
         return "run hebbevo in the folder that holds it"
     parent = sys.modules[package]
@@ -128,10 +138,10 @@ def _whereabouts(missing: str) -> str:
     return f"the package {package} is {places[0]}"
 
 
-def _forget_orphans(module_name: str) -> None:
-    """Finish what Python begins: a package that fails is forgotten, the modules that it had imported are not.
+def _remove_orphaned_modules(module_name: str) -> None:
+    """Remove the modules that a failed package had imported; Python itself removes only the package.
 
-    With them still there, the next attempt could fail differently.
+    With them still loaded, the next attempt could fail differently.
     """
     root = module_name.partition(".")[0]
     for name in sorted(sys.modules):  # parents first
@@ -139,36 +149,32 @@ def _forget_orphans(module_name: str) -> None:
             del sys.modules[name]
 
 
-def _advice(owner: object, name: str) -> str:
-    public = [other for other in dir(owner) if not other.startswith("_")]
-    close = difflib.get_close_matches(name, public, n=1)
-    return f"did you mean {close[0]}?" if close else "define it, or name another"
+def _describe_with_place(reference: str, error: BaseException) -> str:
+    """The type of an error, the first line of its message, and the place in the user's code."""
+    description = describe(error)
+    if isinstance(error, SyntaxError) and error.msg:  # without the file, which follows as the place
+        description = f"{type(error).__name__}: {first_line(error.msg)}"
+    place = _place(reference, error)
+    return f"{description} ({place})" if place else description
 
 
-def _told(text: str, error: BaseException) -> str:
-    """The type of an error, the first line of its message, and where in the user's code it came up."""
-    message = (error.msg or "") if isinstance(error, SyntaxError) else str(error)
-    told = ": ".join([type(error).__name__, *message.strip().splitlines()[:1]])
-    place = _place(text, error)
-    return f"{told} ({place})" if place else told
-
-
-def _place(text: str, error: BaseException) -> str | None:
+def _place(reference: str, error: BaseException) -> str | None:
+    """The innermost ``file:line`` of the user's code that an error passed through."""
     if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
         return f"{error.filename}:{error.lineno}"
-    package = text.partition(":")[0].partition(".")[0]
-    own = [
+    package = reference.partition(":")[0].partition(".")[0]
+    places = [
         f"{frame.f_code.co_filename}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if _is_users(frame, package)
+        if _is_of_the_user(frame, package)
     ]
-    return own[-1] if own else None
+    return places[-1] if places else None
 
 
-def _is_users(frame: FrameType, package: str) -> bool:
+def _is_of_the_user(frame: FrameType, package: str) -> bool:
     file = Path(frame.f_code.co_filename)
-    if str(file).startswith("<"):  # no file, as of code that was generated
+    if str(file).startswith("<"):  # generated code has no file
         return False
     if frame.f_globals.get("__name__", "").partition(".")[0] == package:
         return True  # even where it is installed
-    return not _INSTALLED & set(file.parts) and not any(map(file.is_relative_to, _NOT_THE_USERS))
+    return not _INSTALLED & set(file.parts) and not any(map(file.is_relative_to, _NOT_OF_THE_USER))

@@ -1,4 +1,4 @@
-"""A small real job that every part of the outer loop can be tried on."""
+"""A small space file and data set for tests of whole searches, and the command line in an empty folder."""
 
 import os
 import sys
@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hebbevo
 from hebbevo import cli
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny nets: more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
+# Ray's clusters and clients must agree on this; else the first cluster of the tests sets it for later ones
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 SPACE = """\
 version: 1
@@ -28,13 +31,13 @@ genome:
 
 @pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train in this process, where nothing has to start first; tests of executors are elsewhere."""
-    monkeypatch.setattr("hebbevo.execution.config._cores", lambda: 1)
+    """Train in this process, so that no worker has to start; tests of executors ask for workers."""
+    monkeypatch.setattr("hebbevo.execution.config.available_cores", lambda: 1)
 
 
 @pytest.fixture(autouse=True)
 def no_storage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep studies in files, whatever database the tester works with."""
+    """Keep studies in files, even if the environment names a database."""
     monkeypatch.delenv("HEBBEVO_STORAGE", raising=False)
 
 
@@ -55,6 +58,12 @@ def space(tmp_path: Path, blobs: Path) -> Path:
     path = tmp_path / "small.yaml"
     path.write_text(SPACE.format(data=blobs))
     return path
+
+
+@pytest.fixture
+def uninterrupted(space: Path, tmp_path: Path) -> Path:
+    """A study of 24 trials that nothing interrupted."""
+    return hebbevo.search(space, study=tmp_path / "uninterrupted.db").path
 
 
 @pytest.fixture

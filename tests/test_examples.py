@@ -1,4 +1,4 @@
-"""The examples run, from a copy of their folder, as a stranger would run them."""
+"""The examples run, from a copy of their folder, as a user would run them."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def test_every_example_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_neurons_die_in_a_training_of_ones_own(name: str, folder: Path) -> None:
+def test_neurons_are_pruned_in_an_ordinary_training(name: str, folder: Path) -> None:
     if not find_spec(LIBRARIES[name]):
         pytest.skip(f"{LIBRARIES[name]} is not installed")
     done = run(folder, f"{name}.py", 6)
@@ -58,7 +58,7 @@ def test_neurons_die_in_a_training_of_ones_own(name: str, folder: Path) -> None:
     assert 0 < int(totals["neurons_alive"]) < 256
 
 
-def test_a_network_of_ones_own_is_searched_killed_resumed_and_reported(folder: Path) -> None:
+def test_a_network_of_the_users_own_is_searched_killed_resumed_and_reported(folder: Path) -> None:
     search = ("-m", "hebbevo", "search", "--space", "residual.yaml", "--population", 4, "--epochs", 1)
     whole, killed = folder / "whole.db", folder / "killed.db"
     done = run(folder, *search, "--trials", 12, "--workers", 2, "--study", whole)
@@ -106,6 +106,6 @@ def test_the_wide_resnet_is_searched(folder: Path) -> None:
 @pytest.mark.skipif(
     not os.path.exists(os.path.join(os.environ.get("HEBBEVO_DATA", ""), "cifar10")), reason="needs CIFAR-10"
 )
-def test_the_small_data_set_is_a_part_of_cifar10(folder: Path) -> None:
+def test_the_small_data_set_is_part_of_cifar10(folder: Path) -> None:
     code = "from wide_resnet import small; x, y = small(); print(x.shape, y.shape)"
     assert run(folder, "-c", code).stdout.strip() == "(5000, 3, 16, 16) (5000,)"

@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,9 @@ ROOT = Path(__file__).parent.parent
 MOST_WORDS = 35
 FEWEST_WORDS = 4  # of a text in the code that is read as prose, such as a message
 PERSONS = re.compile(
-    r"\b(who|whom|whoever|nobody|nobody's|somebody|somebody's|anybody|everybody|told|tells of|listens?|listeners?|listening|heard|hears|mortal)\b", re.IGNORECASE
+    r"\b(who|whom|whoever|nobody|nobody's|somebody|somebody's|anybody|everybody"
+    r"|told|tells of|listens?|listeners?|listening|heard|hears|mortal)\b",
+    re.IGNORECASE,
 )
 NOT_PROSE = re.compile(r"``.*?``|`[^`]*`|\$[^$]*\$|https?://\S+", re.DOTALL)
 ABBREVIATIONS = re.compile(r"\b(e\.g|i\.e|et al|etc|vs|eq|eqs|fig|sec|no|doi|approx|cf)\.", re.IGNORECASE)
@@ -78,6 +80,14 @@ def of_python(source: str) -> Iterator[Passage]:
         yield start, " ".join(comment)
 
 
+def of_yaml(text: str) -> Iterator[Passage]:
+    """The comments of a space file, one a line."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        _, mark, comment = line.partition("# ")
+        if mark:
+            yield number, comment
+
+
 def of_docstring(text: str) -> Iterator[Passage]:
     """The paragraphs of a docstring, its entries of arguments apart; examples are code."""
     lines: list[str] = []
@@ -85,7 +95,9 @@ def of_docstring(text: str) -> Iterator[Passage]:
     for number, line in enumerate([*text.splitlines(), ""], start=1):
         bare = line.strip()
         code = bare.startswith(">>>") or (code and bool(bare))
-        entry = re.match(r"(\s*)(\*{0,2}\w+|- .*|\w+: .*|Args:|Attributes:|Raises:|Returns:|Yields:)(:|$)", line)
+        entry = re.match(
+            r"(\s*)(\*{0,2}\w+|- .*|\w+: .*|Args:|Attributes:|Raises:|Returns:|Yields:)(:|$)", line
+        )
         if not bare or code or entry:
             if lines:
                 yield start, " ".join(lines)
@@ -110,8 +122,18 @@ def complaints(passage: str) -> Iterator[str]:
 def found(path: Path) -> list[str]:
     """Every complaint about a file."""
     text = path.read_text()
-    passages = of_markdown(text) if path.suffix == ".md" else of_python(text)
-    return [f"{path}:{line}: {what}" for line, passage in passages for what in complaints(passage)]
+    return [
+        f"{path}:{line}: {what}"
+        for line, passage in READERS[path.suffix](text)
+        for what in complaints(passage)
+    ]
+
+
+READERS: dict[str, Callable[[str], Iterator[Passage]]] = {
+    ".md": of_markdown,
+    ".py": of_python,
+    ".yaml": of_yaml,
+}
 
 
 def files(*places: Path) -> list[Path]:
@@ -120,11 +142,14 @@ def files(*places: Path) -> list[Path]:
         file
         for place in places
         for file in ([place] if place.is_file() else place.rglob("*"))
-        if file.suffix in (".md", ".py") and "_build" not in file.parts
+        if file.suffix in READERS and "_build" not in file.parts
     )
 
 
-READ = files(*(ROOT / place for place in ("hebbevo", "docs", "examples", "benchmarks")), *ROOT.glob("*.md"))
+READ = files(
+    *(ROOT / place for place in ("hebbevo", "docs", "examples", "benchmarks", "search_spaces", "studies")),
+    *ROOT.glob("*.md"),
+)
 
 
 @pytest.mark.parametrize("path", READ, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,8 +9,10 @@ import pytest
 
 from hebbevo.rules import AXES
 from hebbevo.samplers import SAMPLERS
-from hebbevo.spec import schema
+from hebbevo.spec import read
+from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
+from hebbevo.training.trial_details import TrialDetails
 
 LARGE = {
     "deap",
@@ -45,11 +47,13 @@ def imported(*arguments: object) -> set[str]:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    spec = schema.read("stamina")
+    spec = read("stamina")
     path = tmp_path / "s.db"
-    with Ledger.create(path, spec, {"versions": {}, "neurons": 256, "chance": 0.1}) as book:
-        records = book.open_generation(0, 4, 0.0, spec.space.sample(4, np.random.default_rng(0)))
-        book.close_cohort([Result(record.number, (0.5, 10.0 - record.number), {}) for record in records])
+    with Ledger.create(path, spec, StudyFacts(versions={}, neurons=256, chance=0.1)) as ledger:
+        records = ledger.open_generation(0, 4, 0.0, spec.space.sample(4, np.random.default_rng(0)))
+        ledger.close_cohort(
+            [Result(record.number, (0.5, 10.0 - record.number), TrialDetails()) for record in records]
+        )
     return path
 
 
@@ -89,7 +93,7 @@ def test_every_sampler_is_known_to_a_check_before_it_is_imported(tmp_path: Path)
             f"search: {{sampler: {name}, settings: {{{settings}}}}}\n"
         )
     script = (
-        "import sys\nfrom hebbevo.spec.schema import read\n"
+        "import sys\nfrom hebbevo.spec import read\n"
         "for path in sys.argv[1:]:\n    read(path)\nprint(*sys.modules)\n"
     )
     command = [sys.executable, "-c", script, *map(str, tmp_path.glob("*.yaml"))]
@@ -98,7 +102,7 @@ def test_every_sampler_is_known_to_a_check_before_it_is_imported(tmp_path: Path)
 
 
 def test_a_search_begins_without_what_only_its_later_generations_need() -> None:
-    script = "import sys, hebbevo.outer.driver; hebbevo.outer.driver.data.load('digits'); print(*sys.modules)"
+    script = "import sys, hebbevo.api; hebbevo.api.data.load('digits'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     later = {"torch", "sklearn", "scipy.linalg", "scipy.optimize", "scipy.stats", "matplotlib", "plotly"}
     assert not later & set(done.stdout.split())

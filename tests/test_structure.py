@@ -53,19 +53,19 @@ def study(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> hebbevo.Stud
 
 
 def test_every_trial_has_the_network_of_its_genome(study: hebbevo.Study) -> None:
-    with Ledger.open(study.path) as book:
-        records = [record for generation in book.generations() for record in generation.records]
-        space = book.spec.space
+    with Ledger.open(study.path) as ledger:
+        records = [record for generation in ledger.generations() for record in generation.records]
+        space = ledger.spec.space
     trials = study.trials()
-    assert study.neurons == book.facts["neurons"] == 36
+    assert study.neurons == ledger.facts.neurons == 36
     assert trials["genome.depth"].nunique() == 3
     assert trials["genome.units"].nunique() == 2
     for record, row in zip(records, trials.to_dict("records"), strict=True):
         genome, details = record.genome, record.result.details
         assert space.contains(genome)
         widths = [genome[f"hidden.{layer}"] for layer in range(1, genome["depth"] + 1)]
-        assert details["neurons"] == row["neurons"] == sum(widths)
-        left = details["survivors_per_layer"]
+        assert details.neurons == row["neurons"] == sum(widths)
+        left = details.survivors_per_layer
         assert len(left) == genome["depth"]
         assert all(alive <= width for alive, width in zip(left, widths, strict=True))
         if genome["units"] == "dense":
@@ -218,9 +218,9 @@ def test_where_connections_are_counted_they_are_what_survives(
     assert (study.count, study.neurons) == ("connections", 6 * 8 + 8 * 3)
     assert (trials.neurons == study.neurons).all()
     assert trials.survivors.between(0, study.neurons - 1).any()
-    with Ledger.open(study.path) as book:
-        results = [record.result for generation in book.generations() for record in generation.records]
-    assert all(sum(each.details["survivors_per_layer"]) == each.values[1] for each in results)
+    with Ledger.open(study.path) as ledger:
+        results = [record.result for generation in ledger.generations() for record in generation.records]
+    assert all(sum(each.details.survivors_per_layer) == each.values[1] for each in results)
     cli(["front", str(study.path)], standalone_mode=False)
     _, *rows = capsys.readouterr().out.splitlines()
     assert [row.split()[0] for row in rows] == list(map(str, study.front().trial))  # no 3.0 among floats

@@ -12,64 +12,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hebbevo.cli.options import QUIET, STORAGE, STUDY, executor_options, override_option, override_options
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
+from hebbevo.messages import listed
 from hebbevo.rules import AXES, Rule
-from hebbevo.space.knobs import listed
 
 if TYPE_CHECKING:
-    from hebbevo.outer.driver import Watcher
+    from hebbevo.outer.progress import Watcher
     from hebbevo.study.view import Study
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
-
-STUDY = click.argument("study")
-STORAGE = click.option(
-    "--storage",
-    metavar="URL",
-    envvar="HEBBEVO_STORAGE",
-    show_envvar=True,
-    help="Database that holds the study, under its name, as postgresql://USER:PASSWORD@HOST/DATABASE.",
-)
-TRIALS = click.option("--trials", type=int, metavar="N", help="Total number of trials to reach.")
-TIMEOUT = click.option(
-    "--timeout", metavar="TIME", help="Longest time to search in this run, as in 90s, 10m, 1h30m."
-)
-_POOL = (
-    click.option(
-        "--executor",
-        metavar="auto|local|ray",
-        help="Who trains: processes of this machine, or Ray.  [default: auto]",
-    ),
-    click.option(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="Cohorts to train at a time; the study does not depend on it.  [default: a core each]",
-    ),
-    click.option("--ray-address", metavar="auto|HOST:PORT", help="Ray cluster to train in."),
-    click.option(
-        "--gpus-per-worker", type=float, metavar="X", help="GPUs of a Ray worker; 0.5: two share one."
-    ),
-    click.option("--trial-timeout", metavar="TIME", help="Longest time that a trial may take."),
-    click.option("--nice", type=int, metavar="N", help="How much workers give way, 0 (not) to 19."),
-    click.option("--memory-per-worker", metavar="SIZE", help="Most memory a worker may hold, as in 4GB."),
-)
-
-
-def pool(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of who trains."""
-    for option in reversed(_POOL):
-        command = option(command)
-    return command
-
-
-QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hebbevo")
 def cli() -> None:
-    r"""Search the constants of networks whose unused neurons die.
+    r"""Search the constants of networks whose unused neurons are pruned.
 
     \b
     hebbevo search --space stamina.yaml --trials 500
@@ -84,60 +42,46 @@ def cli() -> None:
 )
 @click.option("--study", help="Study file, or name in the database.  [default: studies/<name>.db, <name>]")
 @STORAGE
-@TRIALS
-@TIMEOUT
-@click.option("--seed", type=int, help="Seed of the search and of everything in it.")
-@click.option("--sampler", metavar="NAME", help="Searcher.")
-@click.option("--population", type=int, metavar="N", help="Genomes in a generation.")
-@click.option("--replicates", type=int, metavar="N", help="Trainings of a genome, each from its own seed.")
-@click.option("--epochs", type=int, metavar="N", help="Length of a training.")
-@click.option(
-    "--data", "dataset", metavar="DATA", help="Built-in data set, or an .npz, .csv or .parquet file."
-)
-@click.option("--target", metavar="COLUMN", help="Label column of a .csv or .parquet file.")
-@click.option(
-    "--halving/--no-halving", default=None, help="Stop trainings early that promise little.  [default: no]"
-)
-@click.option("--precision", metavar="float32|bfloat16", help="Of matrix products.")
-@pool
+@override_options
+@executor_options
 @QUIET
-def search(space: str, study: str | None, storage: str | None, quiet: bool, **overrides: Any) -> None:
+def search(space: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
     """Search a space; the same command again continues the study."""
-    from hebbevo.outer.driver import search as search_space
+    from hebbevo.api import search as search_space
 
     database = _database(study, storage)
-    _watched(
-        quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **overrides)
-    )
+    _run(quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **options))
 
 
 @cli.command()
 @STUDY
 @STORAGE
-@TRIALS
-@TIMEOUT
-@pool
-@click.option("--allow-code", is_flag=True, help="Import the code of yours that the study names.")
+@override_option("trials")
+@override_option("timeout")
+@executor_options
+@click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
 @QUIET
 def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **budget: Any) -> None:
-    """Continue a study, which knows its own settings."""
-    from hebbevo.outer.driver import resume as resume_study
+    """Continue a study with the settings that it holds."""
+    from hebbevo.api import resume as resume_study
 
-    def allowed(code: list[str]) -> bool:
-        question = f"{study} runs code of yours: {', '.join(code)}. Import it?"
+    def is_allowed(code: list[str]) -> bool:
+        question = f"{study} runs your own code: {', '.join(code)}. Import it?"
         return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
 
     database = _database(study, storage)
-    _watched(
+    _run(
         quiet,
-        lambda watch: resume_study(study, storage=database, watch=watch, allow_code=allowed, **budget),
+        lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **budget),
     )
 
 
 @cli.command()
 @STUDY
 @STORAGE
-@click.option("--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Form.")
+@click.option(
+    "--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Format."
+)
 def front(study: str, storage: str | None, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
     from hebbevo.cli.console import output
@@ -145,7 +89,7 @@ def front(study: str, storage: str | None, form: str) -> None:
     from hebbevo.study.view import open_study
 
     if form not in FORMATS:
-        raise UsageError(f"--format: {form!r} is not a form; write one of {listed(list(FORMATS))}")
+        raise UsageError(f"--format: {form!r} is not a format; write one of {listed(list(FORMATS))}")
     opened = open_study(study, _database(study, storage))
     FORMATS[form](opened, output())
     if line := nearest_line(opened):
@@ -169,8 +113,8 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
 @cli.command()
 @click.argument("space")
 def check(space: str) -> None:
-    """Check a space file without running anything."""
-    from hebbevo.spec.schema import read
+    """Check a space file without training."""
+    from hebbevo.spec import read
 
     spec = read(space)
     click.echo(
@@ -181,7 +125,7 @@ def check(space: str) -> None:
 @cli.command()
 def spaces() -> None:
     """List the space files that ship with hebbevo."""
-    from hebbevo.spec.schema import shipped
+    from hebbevo.spec import shipped
 
     for name, path in shipped().items():
         click.echo(f"{name}  {path}")
@@ -192,22 +136,22 @@ _RULES = "\n".join(f"{axis}: {listed(list(rules))}" for axis, rules in AXES.item
 
 @cli.command(
     help="List the knobs of a rule, and those of any training and network: default, range and meaning.\n\n"
-    "Rules are for units, connections or credit; where two have one name, write connections/NAME.\n\n"
+    "Rules are for units, connections or credit. If two have the same name, write connections/NAME.\n\n"
     f"\b\n{_RULES}"
 )
 @click.argument("rule")
 def knobs(rule: str) -> None:
     """List the knobs of a rule."""
-    from hebbevo.cli.console import knob_list, output
+    from hebbevo.cli.console import output, print_knobs
     from hebbevo.networks import FAMILIES
     from hebbevo.training import KNOBS
 
     of_networks = {name: knob for family in FAMILIES.values() for name, knob in family.knobs.items()}
-    knob_list({**_rule(rule).knobs, **KNOBS, **of_networks}, output())
+    print_knobs({**_rule(rule).knobs, **KNOBS, **of_networks}, output())
 
 
 def _rule(name: str) -> Rule:
-    """The rule of this name; where it is on two axes, the axis stands before it: ``units/random``."""
+    """Find a rule by name; one that two axes have in common needs its axis in front, as ``units/random``."""
     axes = {bare: [axis for axis in AXES if bare in AXES[axis]] for rules in AXES.values() for bare in rules}
     axis, _, bare = name.rpartition("/")
     found = [each for each in axes.get(bare, []) if axis in ("", each)]
@@ -220,46 +164,28 @@ def _rule(name: str) -> Rule:
     return AXES[found[0]][bare]
 
 
-def _watched(quiet: bool, run: Callable[[Watcher], Study]) -> None:
-    """Run a search with its progress on stderr, then show what it found on stdout."""
+def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
+    """Run a search with its progress on standard error, write its report, and print what it has found."""
     from rich.console import Console
 
+    from hebbevo.cli import progress
     from hebbevo.cli.console import output
-    from hebbevo.cli.results import (
-        failure_line,
-        front_table,
-        nearest_line,
-        repeat_line,
-        stopped_line,
-        watching,
-    )
+    from hebbevo.cli.results import print_summary
     from hebbevo.report import write
 
-    with watching(Console(stderr=True, quiet=quiet)) as watch:
-        study = run(watch)
+    with progress.shown_on(Console(stderr=True, quiet=quiet)) as watch:
+        study = search(watch)
     folder = study.store.report
     write(study, folder)
     if not quiet:
-        front_table(study, output())
-        if line := nearest_line(study) or failure_line(study):
-            click.echo(line, err=True)
-        if line := repeat_line(study):
-            click.echo(line, err=True)
-        if line := stopped_line(study):
-            click.echo(line)
-        click.echo(f"study   {study.store}")
-        click.echo(f"report  {folder / 'report.html'}")
-        click.echo(f"more    hebbevo resume {study.store.command}{_further(study)}")
-
-
-def _further(study: Study) -> str:
-    """The option that makes a study longer; one that was stopped goes on without."""
-    done = (study.trials().state != "running").sum()
-    return f" --trials {2 * study.total}" if done >= study.total else ""
+        print_summary(study, folder, output())
 
 
 def _database(study: str | None, storage: str | None) -> str | None:
-    """The database to look in; what is written as a path is in none that the environment alone names."""
+    """The database that holds the study, or ``None`` for a study file.
+
+    The environment's database does not apply to a study that is given as a path; one after --storage does.
+    """
     from hebbevo.study.storage.database import is_path
 
     source = click.get_current_context().get_parameter_source("storage")
@@ -268,8 +194,11 @@ def _database(study: str | None, storage: str | None) -> str | None:
 
 
 def main() -> None:
-    """Run the command line; every error on purpose is one line on stderr."""
-    atexit.register(gc.freeze)  # the end of a process looks for garbage among all that was imported
+    """Run the command line. An error that hebbevo raises is one line on standard error.
+
+    The exit code is 0, 1 (failure), 2 (usage error) or 130 (interrupted).
+    """
+    atexit.register(gc.freeze)  # else Python searches all imported objects for garbage when it exits
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:

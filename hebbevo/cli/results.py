@@ -1,66 +1,46 @@
-"""What a search shows on the terminal: a live bar on a TTY, plain lines elsewhere."""
+"""Printing what a study has found: the front in three formats, and the lines after a search."""
 
 from __future__ import annotations
 
 import json
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import click
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from hebbevo.report.queries import genes
-
-if TYPE_CHECKING:
-    from hebbevo.outer.driver import Progress as State
-    from hebbevo.study.view import Study
-
-_MOST_LINES = 40  # of progress, where no bar can move
+from hebbevo.study.view import Study
 
 
-@contextmanager
-def watching(console: Console) -> Iterator[Callable[[State], None]]:
-    """Give a watcher that shows a search's progress on ``console``."""
-    started = time.monotonic()
-    if not console.is_terminal:
-        shown = -math.inf
+def print_summary(study: Study, report: Path, console: Console) -> None:
+    """Print what a search has found, and where its study and its report are.
 
-        def write(state: State) -> None:
-            nonlocal shown
-            if state.notice:
-                console.print(state.notice, markup=False, soft_wrap=True)
-            elif state.trials - shown >= state.total / _MOST_LINES or state.trials == state.total:
-                shown = state.trials
-                line = f"{state.trials}/{state.total} trials  {_state(state, started)}"
-                console.print(line, markup=False, soft_wrap=True)
-
-        yield write
-        return
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("trials  {task.description}"))
-    with Progress(*columns, console=console, expand=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def update(state: State) -> None:
-            if state.notice:
-                bar.console.print(state.notice, markup=False, soft_wrap=True)
-            description = _state(state, started)
-            bar.update(task, completed=state.trials, total=state.total, description=description)
-
-        yield update
+    Args:
+        study: the study at the end of the search.
+        report: folder of the report.
+        console: prints the results; remarks go to standard error.
+    """
+    print_table(study, console)
+    for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
+        if remark:
+            click.echo(remark, err=True)
+    if line := stopped_line(study):
+        click.echo(line)
+    click.echo(f"study   {study.store}")
+    click.echo(f"report  {report / 'report.html'}")
+    click.echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
 
 
-def front_table(study: Study, console: Console) -> None:
-    """Print the front as a table; without the genomes where the console is too narrow for them."""
-    whole = _front_table(study, genes(study))
-    if Measurement.get(console, console.options.update(max_width=10_000), whole).maximum <= console.width:
-        console.print(whole)
+def print_table(study: Study, console: Console) -> None:
+    """Print the front as a table, without the genomes if the console is too narrow for them."""
+    table = _front_table(study, genes(study))
+    if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
+        console.print(table)
     else:
         console.print(_front_table(study, []))
         console.print(f"genomes  hebbevo front {study.store.command} --format csv", soft_wrap=True)
@@ -69,79 +49,26 @@ def front_table(study: Study, console: Console) -> None:
         console.print(f"best    {_trial(best)} ({study.goal.aim})", soft_wrap=True)
 
 
-def nearest_line(study: Study) -> str | None:
-    """Say that no trial meets the constraints, and which comes nearest; ``None`` if any meets them."""
-    nearest = study.nearest()
-    if nearest is None:
-        return None
-    return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(nearest)}"
-
-
-def failure_line(study: Study) -> str | None:
-    """Say that every trial failed, and why the first did; ``None`` if any came to something."""
-    trials = study.trials()
-    failed = trials[trials.state == "failed"]
-    if failed.empty or not study.points().empty:
-        return None
-    return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
-
-
-def stopped_line(study: Study) -> str | None:
-    """Say how many trials were stopped early, and what that spared; ``None`` if none was."""
-    trials = study.trials()
-    stopped = (trials.state == "stopped").sum()
-    if not stopped:
-        return None
-    own = trials[trials.copy_of.isna() & trials.state.isin(["complete", "stopped"])].trial
-    trained = study.points().groupby("trial").epoch.max().loc[own]
-    part = trained.mean() / study.settings["task"]["epochs"]
-    return f"stopped {stopped} of {len(trials)} trials early: {part:.0%} of all epochs were trained"
-
-
-def repeat_line(study: Study) -> str | None:
-    """Say that losses had a part in the study; ``None`` if none changed a result."""
-    unlike = study.trials().query("not repeatable").trial
-    if unlike.empty:
-        return None
-    which = f"trial {unlike.iloc[0]}"
-    if len(unlike) > 1:
-        which += f" and {len(unlike) - 1} later ones"
-    return f"{which} lacked time, memory or a worker: another run of this search may differ from there on"
-
-
-def _trial(row: pd.Series[Any]) -> str:
-    where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
-    return f"{where}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
-
-
-def _front_table(study: Study, shown: list[str]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
-        table.add_column(title, justify="right", no_wrap=True)
-    for _, row in study.front().iterrows():
-        table.add_row(
-            str(int(row.trial)),
-            str(int(row.epoch)),
-            _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
-            _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
-            f"{row.survivors / row.neurons:.1%}",
-            *(_cell(row[f"genome.{gene}"]) for gene in shown),
-        )
-    return table
-
-
-def front_csv(study: Study, console: Console) -> None:
+def print_csv(study: Study, console: Console) -> None:
     """Print the front as comma-separated values."""
     console.file.write(study.front().to_csv(index=False))
 
 
-def front_json(study: Study, console: Console) -> None:
-    """Print the front as a list of objects."""
+def print_json(study: Study, console: Console) -> None:
+    """Print the front as a list of JSON objects."""
     console.file.write(json.dumps(front_objects(study), indent=2) + "\n")
 
 
+FORMATS: dict[str, Callable[[Study, Console], None]] = {
+    "table": print_table,
+    "csv": print_csv,
+    "json": print_json,
+}
+"""The formats in which ``hebbevo front`` prints."""
+
+
 def front_objects(study: Study) -> list[dict[str, object]]:
-    """Turn the front into plain objects: ``None`` for what is not there, active genes only."""
+    """Turn the front into plain objects: ``None`` for missing values, and only active genes."""
     front = study.front().astype(object)
     front = front.where(front.notna(), None)
     names = genes(study)
@@ -160,28 +87,72 @@ def front_objects(study: Study) -> list[dict[str, object]]:
     ]
 
 
-FORMATS: dict[str, Callable[[Study, Console], None]] = {
-    "table": front_table,
-    "csv": front_csv,
-    "json": front_json,
-}
+def nearest_line(study: Study) -> str | None:
+    """If no trial meets the constraints, say which comes nearest; else ``None``."""
+    nearest = study.nearest()
+    if nearest is None:
+        return None
+    return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(nearest)}"
 
 
-def _state(state: State, started: float) -> str:
-    parts = [
-        # all together are too much for 80 columns
-        f"stopped {state.stopped}"
-        if state.stopped
-        else f"copies {state.copies}"
-        if state.copies
-        else f"generation {state.generation}",
-        f"front {state.front}",
-        f"hypervolume {state.hypervolume:.4f}",
-    ]
-    if state.fresh:
-        left = (time.monotonic() - started) / state.fresh * (state.total - state.trials)
-        parts.append(f"{timedelta(seconds=round(min(left, state.seconds_left)))} left")
-    return "  ".join(parts)
+def failure_line(study: Study) -> str | None:
+    """If every trial failed, say why the first one did; else ``None``."""
+    trials = study.trials()
+    failed = trials[trials.state == "failed"]
+    if failed.empty or not study.points().empty:
+        return None
+    return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
+
+
+def stopped_line(study: Study) -> str | None:
+    """Say how many trials were stopped early, and the share of epochs that was trained; ``None`` for 0."""
+    trials = study.trials()
+    stopped = (trials.state == "stopped").sum()
+    if not stopped:
+        return None
+    own = trials[trials.copy_of.isna() & trials.state.isin(["complete", "stopped"])].trial
+    trained = study.points().groupby("trial").epoch.max().loc[own]
+    part = trained.mean() / study.settings["task"]["epochs"]
+    return f"stopped {stopped} of {len(trials)} trials early: {part:.0%} of all epochs were trained"
+
+
+def unrepeatable_line(study: Study) -> str | None:
+    """Say which trials another run of the search may not repeat; ``None`` if all are repeatable."""
+    unrepeatable = study.trials().query("not repeatable").trial
+    if unrepeatable.empty:
+        return None
+    which = f"trial {unrepeatable.iloc[0]}"
+    if len(unrepeatable) > 1:
+        which += f" and {len(unrepeatable) - 1} later ones"
+    return f"{which} lacked time, memory or a worker: another run of this search may differ from there on"
+
+
+def _more_trials(study: Study) -> str:
+    """The option that extends a finished study; one that was stopped continues without it."""
+    done = (study.trials().state != "running").sum()
+    return f" --trials {2 * study.total}" if done >= study.total else ""
+
+
+def _trial(row: pd.Series[Any]) -> str:
+    where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
+    return f"{where}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
+
+
+def _front_table(study: Study, shown: list[str]) -> Table:
+    """The front with a column for each of the genes that are ``shown``."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
+        table.add_column(title, justify="right", no_wrap=True)
+    for _, row in study.front().iterrows():
+        table.add_row(
+            str(int(row.trial)),
+            str(int(row.epoch)),
+            _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
+            _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
+            f"{row.survivors / row.neurons:.1%}",
+            *(_cell(row[f"genome.{gene}"]) for gene in shown),
+        )
+    return table
 
 
 def _with_sd(mean: str, sd: float, form: str) -> str:

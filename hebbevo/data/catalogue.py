@@ -1,4 +1,4 @@
-"""Every data set by its name, path or reference."""
+"""Loading any data set: built in, from a file, or made by a function of the user's."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from hebbevo.user_code import is_reference
 
 
 def load_digits(name: str) -> Dataset:
-    """The 1797 digits of 8 x 8 pixels that come with scikit-learn."""
-    home = find_spec("sklearn")  # importing it takes half a second
+    """Read the 1797 digits of 8 x 8 pixels that scikit-learn ships."""
+    home = find_spec("sklearn")  # only located: importing it would take half a second
     assert home is not None and home.origin is not None
     rows = np.loadtxt(Path(home.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
     return from_arrays(name, rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int))
 
 
-def _located(load_files: Callable[[str, Mapping[str, Path]], Dataset]) -> Callable[[str], Dataset]:
+def _from_originals(load_files: Callable[[str, Mapping[str, Path]], Dataset]) -> Callable[[str], Dataset]:
+    """A loader that finds or downloads the original files of a data set first."""
     return lambda name: load_files(name, locate(name))
 
 
 _LOADERS: dict[str, Callable[[str], Dataset]] = {
     "digits": load_digits,
-    "mnist": _located(load_idx),
-    "fashion_mnist": _located(load_idx),
-    "cifar10": _located(load_cifar),
+    "mnist": _from_originals(load_idx),
+    "fashion_mnist": _from_originals(load_idx),
+    "cifar10": _from_originals(load_cifar),
 }
 BUILT_IN: tuple[str, ...] = tuple(_LOADERS)
 
@@ -42,18 +43,24 @@ BUILT_IN: tuple[str, ...] = tuple(_LOADERS)
 def load(name: str, *, target: str | None = None) -> Dataset:
     """Load a data set by its name, path or reference.
 
-    ``name`` is one of ``BUILT_IN``, the path of an .npz, .csv or .parquet file, or a function of yours as
-    ``package.module:function``; ``target`` is the label column of a .csv or .parquet file. The function is
-    called without arguments and returns (x, y) or (x, y, x_test, y_test), arrays or CPU tensors as
-    ``from_arrays`` takes them, or a ``Dataset``.
+    The image sets are read from ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when unset). Original files
+    that are not there are downloaded. Values stay as stored: pixels of the image sets are 0 to 255, those of
+    the digits 0 to 16.
 
-    The image sets lie under ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when unset), where their
-    original files are downloaded if they are absent. Values stay as stored: pixels of the image sets are
-    0 to 255, of digits 0 to 16.
+    >>> from hebbevo.data import load
+    >>> digits = load("digits")
+    >>> digits.x.shape, digits.shape, digits.classes
+    ((1797, 64), (8, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
+
+    Args:
+        name: one of ``BUILT_IN``, the path of an .npz, .csv or .parquet file, or a function as
+            ``package.module:function``. The function is called without arguments and returns (x, y) or
+            (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them, or a `Dataset`.
+        target: name of the label column of a .csv or .parquet file.
 
     Raises:
-        DataError: if there is no such data set, or a classifier cannot be trained on it.
-        UsageError: if the function is not found or fails.
+        DataError: there is no such data set, or a classifier cannot be trained on it.
+        UsageError: the function is not found, or raises an exception.
     """
     if name in _LOADERS or is_reference(name):
         if target is not None:

@@ -1,4 +1,4 @@
-"""The python batches of CIFAR-10: pickles, read without letting them run code."""
+"""The Python version of CIFAR-10: pickled batches, unpickled without running code from them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def load_cifar(name: str, files: Mapping[str, Path]) -> Dataset:
-    """Read the archive, or the folder that was unpacked from it; a row is the red, green and blue plane.
+    """Read the archive, or the folder unpacked from it. A row has the shape (3, 32, 32): red, green, blue.
+
+    Args:
+        name: name of the data set.
+        files: path of the archive or the folder, under the name of the archive.
 
     Raises:
-        DataError: if a batch is missing or is something else.
+        DataError: a batch is missing, damaged or something else.
     """
     source = files[ARCHIVE]
     batches: dict[str, Batch] = {}
@@ -81,7 +85,7 @@ def _read_batch(path: Path, raw: bytes) -> Batch:
 
 
 class _Array:
-    """Stands in for a numpy array: numpy's own trusts a pickle's bytes so far that junk can crash Python."""
+    """Takes the place of a pickled numpy array, whose own unpickling can crash Python on damaged bytes."""
 
     shape: object = None
     code: object = None
@@ -98,7 +102,7 @@ class _DType:
         self.code = code
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and alignment mean nothing to single bytes."""
+        """Ignore byte order and alignment, which do not matter for single bytes."""
 
 
 def _reconstruct(*arguments: object) -> _Array:
@@ -110,11 +114,13 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): str.encode,  # bytes, as Python 3 writes them for Python 2
+    ("_codecs", "encode"): str.encode,  # Python 3 pickles bytes so that Python 2 can read them
 }
 
 
 class _Unpickler(pickle.Unpickler):
+    """Unpickles only what a batch of CIFAR-10 consists of; any other class or function is refused."""
+
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         try:
             return _ALLOWED[module, name]

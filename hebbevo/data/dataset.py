@@ -1,4 +1,4 @@
-"""A data set in memory, checked: features as rows, labels as class indices."""
+"""Data sets in memory, checked: rows of features, and labels as class indices."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.errors import DataError
+from hebbevo.messages import quoted
 
 Label = int | float | str | bool
 
 MAX_FLOAT_CLASSES = 1000
-MAX_QUOTED = 12
+"""More different float labels than this are taken for the values of a regression."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification data set whose features are as their source has them.
+    """A data set for classification. Features have the values that their source has.
 
-    ``x`` is (rows, features) float32, ``y`` is (rows,) int64 indices into ``classes``, the original labels
-    in sorted order. ``x_test`` and ``y_test`` are alike, or ``None`` where no test set is given. ``shape`` is
-    that of a row before it was flattened; (features,) where none is given.
+    Attributes:
+        name: name, path or reference of the data set.
+        x: features, shape (rows, features).
+        y: indices into ``classes``, shape (rows,).
+        classes: the original labels in sorted order.
+        x_test: features of the test set, shape (test rows, features), or ``None`` without a test set.
+        y_test: labels of the test set, shape (test rows,), or ``None``.
+        shape: shape of a row before it was flattened, by default (features,).
     """
 
     name: str
@@ -42,7 +48,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) over the flat arrays and the classes, but not the name or ``shape``."""
+        """SHA-256 (64 hex digits) of the flat arrays and the classes, without the name and ``shape``."""
         digest = hashlib.sha256(repr(self.classes).encode())
         for array in (self.x, self.y, self.x_test, self.y_test):
             digest.update(repr(None if array is None else array.shape).encode())
@@ -52,10 +58,10 @@ class Dataset:
 
 
 def input_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape in which a network takes a row of ``shape``.
+    """The shape in which a network takes a row of ``shape``: images get a channel where they have none.
 
-    (height, width) gets its one channel in front; any other stays, as (features,) and (channels, height,
-    width) do.
+    >>> input_shape((8, 8)), input_shape((3, 32, 32)), input_shape((20,))
+    ((1, 8, 8), (3, 32, 32), (20,))
     """
     return (1, *shape) if len(shape) == 2 else shape
 
@@ -71,13 +77,23 @@ def from_arrays(
 ) -> Dataset:
     """Check arrays and copy them into a data set.
 
-    ``x`` is (rows, ...) of numbers or booleans and is flattened to (rows, features); ``y`` is (rows,) of
-    numbers, text or booleans; the test arrays are alike. Images are (rows, height, width) or (rows, channels,
-    height, width); no axes are moved. ``name`` opens, and ``columns`` (one name for each feature) explain,
-    the error messages.
+    >>> import numpy as np
+    >>> from hebbevo.data import from_arrays
+    >>> data = from_arrays("mine", np.array([[0.0, 1.0], [2.0, 3.0]]), np.array(["no", "yes"]))
+    >>> data.classes, data.y.tolist()
+    (('no', 'yes'), [0, 1])
+
+    Args:
+        name: name of the data set, with which error messages begin.
+        x: numbers or booleans, shape (rows, ...), to be flattened to (rows, features). Images are (rows,
+            height, width) or (rows, channels, height, width); no axes are moved.
+        y: labels, shape (rows,): numbers, text or booleans.
+        x_test: as ``x``, of a test set; or ``None``.
+        y_test: as ``y``, of a test set; or ``None``.
+        columns: a name for each feature, for error messages.
 
     Raises:
-        DataError: if a classifier cannot be trained on these arrays.
+        DataError: a classifier cannot be trained on these arrays.
     """
     features = _features(name, "x", x, columns)
     labels = _labels(name, "y", y, rows=len(features))
@@ -112,11 +128,6 @@ def from_arrays(
         )
     test_indices = np.array([index[label] for label in test_labels], np.int64)
     return Dataset(name, features, indices, classes, test_features, test_indices, x.shape[1:])
-
-
-def quoted(values: Sequence[object]) -> str:
-    """Quote the first few values for a message."""
-    return ", ".join(map(repr, values[:MAX_QUOTED])) + (", ..." if len(values) > MAX_QUOTED else "")
 
 
 def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The user's own data files: arrays in .npz, tables in .csv and .parquet."""
+"""Data files of the user's: arrays in .npz, tables in .csv and .parquet."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.dataset import Dataset, from_arrays, quoted
+from hebbevo.data.dataset import Dataset, from_arrays
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
+from hebbevo.messages import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def load_npz(name: str, path: Path, target: str | None) -> Dataset:
-    """Read the arrays ``x``, ``y`` and, if there, ``x_test`` and ``y_test``, as ``from_arrays`` takes them.
+    """Read the arrays ``x``, ``y`` and, if present, ``x_test`` and ``y_test``, as `from_arrays` takes them.
 
-    A row keeps the shape it is stored with: colour images that a network shall see as such are stored with
-    the channels first.
+    A row keeps the shape in which it is stored. For a convolutional network, store colour images with the
+    channels first.
 
     Raises:
-        DataError: if the file is no such archive, or a classifier cannot be trained on it.
+        DataError: the file is not an .npz archive, or a classifier cannot be trained on it.
     """
     if target is not None:
         raise DataError(
@@ -49,9 +50,9 @@ def load_csv(name: str, path: Path, target: str | None) -> Dataset:
     """Read a table with a header line; the column ``target`` holds the labels, all others numbers.
 
     Raises:
-        DataError: if the file is no such table, or a classifier cannot be trained on it.
+        DataError: the file is not such a table, or a classifier cannot be trained on it.
     """
-    import pandas as pd  # slow to import
+    import pandas as pd  # slow to import, and other data do not need it
 
     with reading(path, "a .csv file with a header line"), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
@@ -62,12 +63,13 @@ def load_parquet(name: str, path: Path, target: str | None) -> Dataset:
     """Read a table; the column ``target`` holds the labels, all others numbers.
 
     Raises:
-        DataError: if the file is no such table, or a classifier cannot be trained on it.
+        DataError: the file is not such a table, or a classifier cannot be trained on it.
     """
     import pandas as pd
 
     with reading(path, "a .parquet file"), path.open("rb") as file:
-        return _from_table(name, pd.read_parquet(file), target)  # arrow finds broken text only on conversion
+        # converted inside the block, too: Arrow finds text that is not UTF-8 only then
+        return _from_table(name, pd.read_parquet(file), target)
 
 
 READERS: dict[str, Callable[[str, Path, str | None], Dataset]] = {
@@ -75,6 +77,10 @@ READERS: dict[str, Callable[[str, Path, str | None], Dataset]] = {
     ".csv": load_csv,
     ".parquet": load_parquet,
 }
+"""What reads a file, by its suffix: a function of (name, path, target)."""
+
+FILE_SUFFIXES = tuple(READERS)
+TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def _from_table(name: str, table: pd.DataFrame, target: str | None) -> Dataset:
@@ -98,7 +104,7 @@ def _numbers(name: str, column: pd.Series[Any]) -> npt.NDArray[np.float64]:
     import pandas as pd
 
     if column.dtype == object:
-        column = column.convert_dtypes()  # booleans with gaps
+        column = column.convert_dtypes()  # booleans with missing values
     kind = column.dtype
     is_number = pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind)
     if not is_number or pd.api.types.is_complex_dtype(kind):

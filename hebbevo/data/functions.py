@@ -1,4 +1,4 @@
-"""Data sets that a function of the user's makes."""
+"""Data sets that a function of the user's returns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from hebbevo import user_code
 from hebbevo.data.dataset import Dataset, from_arrays
 from hebbevo.errors import DataError
+from hebbevo.messages import first_line
 
 ROLES = ("x", "y", "x_test", "y_test")
 
@@ -18,14 +19,14 @@ def load_function(name: str) -> Dataset:
     """Call the function that the reference ``name`` names, and check what it returns.
 
     Raises:
-        DataError: if it returns something else than arrays, or arrays that no classifier can be trained on.
-        UsageError: if there is no such function, or it raises an exception.
+        DataError: it returns something other than arrays, or a classifier cannot be trained on them.
+        UsageError: there is no such function, or it raises an exception.
     """
     make = user_code.resolve(name)
     with user_code.calling(name):
         made = make()
     if isinstance(made, Dataset):
-        made = _taken_apart(name, made)
+        made = _arrays_of(name, made)
     if not isinstance(made, tuple | list) or len(made) not in (2, 4):
         what = "None" if made is None else f"a {type(made).__name__}"
         count = f" of {len(made)}" if isinstance(made, tuple | list) else ""
@@ -37,16 +38,15 @@ def load_function(name: str) -> Dataset:
 def _array(name: str, role: str, value: object) -> npt.NDArray[Any]:
     try:
         return np.asarray(value)
-    except Exception as error:  # ragged lists, tensors with a gradient or on another device, ...
-        reason = str(error).partition("\n")[0]
+    except Exception as error:  # such as for ragged lists, or tensors with a gradient or on a GPU
         raise DataError(
-            f"{name}: {role} is a {type(value).__name__} that cannot become an array ({reason});"
+            f"{name}: {role} is a {type(value).__name__} that cannot become an array ({first_line(error)});"
             " return numpy arrays or plain CPU tensors"
         ) from error
 
 
-def _taken_apart(name: str, dataset: Dataset) -> list[npt.NDArray[Any]]:
-    """The arrays that ``from_arrays`` would make the data set of: one written by hand is checked as well."""
+def _arrays_of(name: str, dataset: Dataset) -> list[npt.NDArray[Any]]:
+    """The arrays from which `from_arrays` makes this data set, so that it is checked like any other."""
     try:
         labels = np.array(dataset.classes, object)
         arrays = [dataset.x.reshape(-1, *dataset.shape), labels[dataset.y]]

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and Fashion-MNIST: a magic number, big-endian sizes, bytes."""
+"""The IDX format of MNIST and Fashion-MNIST: a magic number, the big-endian sizes, unsigned bytes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def load_idx(name: str, files: Mapping[str, Path]) -> Dataset:
-    """Read the four files, keyed by their original names, plain or gzipped.
+    """Read a data set of four IDX files, plain or gzipped. A row has the shape (28, 28).
+
+    Args:
+        name: name of the data set.
+        files: paths of the files, under their original names.
 
     Raises:
-        DataError: if a file is not what its name says.
+        DataError: a file is not what its name says.
     """
     x, y = _pair(files["train-images-idx3-ubyte.gz"], files["train-labels-idx1-ubyte.gz"])
     x_test, y_test = _pair(files["t10k-images-idx3-ubyte.gz"], files["t10k-labels-idx1-ubyte.gz"])
@@ -40,17 +44,17 @@ def _pair(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArra
 
 
 def read_idx(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
-    """Read an array of ``ndim`` axes of unsigned bytes.
+    """Read an array of unsigned bytes with ``ndim`` axes.
 
     Raises:
-        DataError: if the file is missing, cut short, or something else.
+        DataError: the file is missing, truncated, or something else.
     """
     with reading(path, "the original IDX file"):
         raw = path.read_bytes()
         if raw.startswith(GZIP_MAGIC):
             raw = gzip.decompress(raw)
         magic = int.from_bytes(raw[:4], "big")
-        expected = 0x800 + ndim  # type code 8, unsigned byte, then the number of axes
+        expected = 0x800 + ndim  # third byte 8 for unsigned bytes, fourth byte the number of axes
         if magic != expected:
             raise ValueError(f"its magic number is {magic}, not {expected}")
         shape = struct.unpack_from(f">{ndim}I", raw, offset=4)

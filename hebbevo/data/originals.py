@@ -1,4 +1,4 @@
-"""The original files of the public data sets: where they lie, and where they come from."""
+"""The original files of the public data sets: where they are stored, and where they are downloaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Original:
-    """One published file: its name, the name it unpacks to, and its SHA-256 in hex."""
+    """One published file.
+
+    Attributes:
+        name: name of the file.
+        unpacked: name of the file or folder that it unpacks to.
+        sha256: checksum in hex.
+    """
 
     name: str
     unpacked: str
@@ -30,7 +36,12 @@ class Original:
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one data set and the addresses, best first, that each holds all of them."""
+    """The files of one data set, and where to download them.
+
+    Attributes:
+        urls: addresses, best first, each of which has all files.
+        files: the published files.
+    """
 
     urls: tuple[str, ...]
     files: tuple[Original, ...]
@@ -79,7 +90,7 @@ SOURCES: dict[str, Source] = {
 
 
 def data_folder() -> Path:
-    """``$HEBBEVO_DATA``, or else ``hebbevo`` in the user's cache folder."""
+    """The folder of all data sets: ``$HEBBEVO_DATA``, or else ``hebbevo`` in the user's cache folder."""
     chosen = os.environ.get("HEBBEVO_DATA")
     if chosen:
         return Path(chosen).expanduser()
@@ -87,12 +98,16 @@ def data_folder() -> Path:
 
 
 def locate(name: str) -> dict[str, Path]:
-    """Find the files of the data set ``name``, packed or unpacked, and download those that are absent.
+    """Find the files of a data set, packed or unpacked, and download those that are absent.
 
-    Returns their paths keyed by the original file names.
+    Args:
+        name: a key of ``SOURCES``.
+
+    Returns:
+        The path of each file, under its original name.
 
     Raises:
-        DataError: if a file is absent and cannot be downloaded.
+        DataError: a file is absent and cannot be downloaded.
     """
     source, folder = SOURCES[name], data_folder() / name
     try:
@@ -129,7 +144,7 @@ def _download_from(url: str, original: Original, folder: Path) -> Path:
     log.info("downloading %s to %s", url, folder)
     digest = hashlib.sha256()
     place = folder / original.name
-    part = folder / f"{original.name}.{os.getpid()}.part"
+    part = folder / f"{original.name}.{os.getpid()}.part"  # renamed only once it is complete and correct
     with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,4 +1,4 @@
-"""Training, validation and test rows: stratified, seeded, standardised."""
+"""Splitting a data set into training, validation and test rows: stratified, seeded, standardised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hebbevo.data.dataset import Dataset, Label
 from hebbevo.errors import DataError
 
 HELD_OUT_PERCENT = 15
-# float64 copies of a whole image set would take gigabytes
+# blocks, because a float64 copy of a whole image set would take gigabytes
 ROWS_AT_A_TIME = 4096
 COLUMNS_AT_A_TIME = 64
 
@@ -21,12 +21,19 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A data set ready to train on.
+    """A data set ready to train on. Features are standardised: ``(raw - mean) / scale``.
 
-    The ``x`` are (rows, features) float32, already standardised: ``(raw - mean) / scale`` with the mean and
-    standard deviation, each (features,) float32, of the training rows; a constant feature has scale 1.
-    The ``y`` are (rows,) int64 indices into ``classes``, the original labels. ``shape`` is that of a row
-    before it was flattened; (features,) where none is given.
+    Attributes:
+        x_train: features, shape (training rows, features).
+        y_train: indices into ``classes``, shape (training rows,).
+        x_val: as ``x_train``, of the validation rows.
+        y_val: as ``y_train``, of the validation rows.
+        x_test: as ``x_train``, of the test rows.
+        y_test: as ``y_train``, of the test rows.
+        mean: mean of each feature over the training rows, shape (features,).
+        scale: standard deviation of each feature over the training rows, shape (features,); 1 where it is 0.
+        classes: the original labels.
+        shape: shape of a row before it was flattened, by default (features,).
     """
 
     x_train: Floats
@@ -48,11 +55,21 @@ class Split:
 def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
-    A function of (dataset, seed) alone, whatever the version of numpy. ``seed`` is 0 or more. Rows keep the
-    order of the data set.
+    The split depends on the data set and the seed alone, not on the version of numpy. Rows keep the order of
+    the data set.
+
+    >>> from hebbevo.data import load, split
+    >>> parts = split(load("digits"), seed=0, batch_size=64)
+    >>> len(parts.x_train), len(parts.x_val), len(parts.x_test)
+    (1257, 270, 270)
+
+    Args:
+        dataset: what to split.
+        seed: 0 or more.
+        batch_size: fewest rows that training needs.
 
     Raises:
-        DataError: if a class is too small to be in each part, or training has fewer rows than ``batch_size``.
+        DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.
     """
     train, val, test = _partition(dataset, seed)
     if len(train) < batch_size:
@@ -91,7 +108,7 @@ def _partition(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
             f"{dataset.name}: class {dataset.classes[smallest]!r} has {counts[smallest]} rows, too few for"
             f" {parts}; give it {needed} or more, or drop it"
         )
-    # raw PCG64 output is frozen; Generator's own shuffles may change between versions of numpy
+    # numpy promises never to change the raw output of PCG64; shuffles of its Generator may change
     keys = np.random.PCG64(seed).random_raw(len(y))
     shuffled = np.lexsort((keys, y))  # class by class
     rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -110,12 +127,11 @@ def _moments(x: Floats, rows: Ints) -> tuple[Floats, Floats]:
         columns = slice(start, start + COLUMNS_AT_A_TIME)
         block = x[rows, columns].astype(np.float64)
         low = block.min(axis=0)
-        constant = low == block.max(
-            axis=0
-        )  # rounding can leave such a feature a mean and a deviation a bit off
+        # the computed mean and deviation of a constant feature can be off by a rounding error
+        constant = low == block.max(axis=0)
         mean[columns] = np.where(constant, low, block.mean(axis=0))
         scale[columns] = np.where(constant, 1.0, block.std(axis=0))
-    scale[scale == 0] = 1.0  # a deviation below float32
+    scale[scale == 0] = 1.0  # a deviation too small for float32
     return mean, scale
 
 

@@ -1,17 +1,18 @@
-"""The network of a point: trained again, for a study keeps what networks reached, and not their weights."""
+"""The network of a trial, trained again: a study records what networks reached, not their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from hebbevo.errors import StudyError, UsageError
-from hebbevo.objectives.goal import MEASURES
-from hebbevo.outer.driver import pack, recipe_of, split_of
-from hebbevo.space.genes import canonical
+from hebbevo.outer.packing import pack
+from hebbevo.outer.training_inputs import recipe_of, split_of
+from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
-from hebbevo.study.ledger import COPY, STOPPED, Ledger, Record, Result
+from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.view import Study
+from hebbevo.training.trial_details import TrialDetails
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,58 +29,64 @@ def network(
     replicate: int = 0,
     allow_code: Callable[[list[str]], bool] = lambda _: False,
 ) -> nn.Module:
-    """Train a trial's network again, in the cohort that it was in, and check that it is the recorded one.
+    """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
 
-    All replicates of the trial are trained, for the record holds their means.
+    All replicates of the trial are trained, since their means are recorded.
 
     Args:
-        study: where the trial is recorded.
-        trial: its number.
-        epoch: after which to take the network, 1 or more; by default the last that the trial had.
-        replicate: which of the trial's networks, 0 is the first.
-        allow_code: a study of the user's own network, data or functions names code, and imports it only if
-            this, given these names, agrees.
+        study: the study that has the trial.
+        trial: number of the trial.
+        epoch: number of epochs to train, 1 or more; by default as many as the trial was trained.
+        replicate: number of the trial's network; 0 is the first.
+        allow_code: called with the names of the user's own code (network, data, functions) that the study
+            imports; the code is imported only if it returns ``True``.
 
     Raises:
         UsageError: there is no such trial, epoch or replicate, or the data cannot be read.
         StudyError: the code is not allowed, the data have changed, or accuracy and survivors are not exactly
-            what is recorded: another kind of machine, or other versions.
+            those recorded, as on another kind of machine or with other library versions.
     """
-    with Ledger.open(study.store) as book:
-        generations = [generation.records for generation in book.generations()]
+    with Ledger.open(study.store) as ledger:
+        generations = [generation.records for generation in ledger.generations()]
         records = {record.number: record for generation in generations for record in generation}
-        result = _result(book, records.get(trial), trial)
-        epochs = range(1, len(result.details["accuracy_per_epoch"]) + 1)
-        replicates = range(book.spec.search.replicates)
+        result = _trained_result(ledger, records.get(trial), trial)
+        epochs = range(1, len(result.details.accuracy_per_epoch) + 1)
+        replicates = range(ledger.spec.search.replicates)
         epoch = epochs[-1] if epoch is None else epoch
         for what, number, known in (("epoch", epoch, epochs), ("replicate", replicate, replicates)):
             if number not in known:
                 advice = f"write one from {known[0]} to {known[-1]}"
-                raise UsageError(f"{book.store}: trial {trial} has no {what} {number}; {advice}")
-        if (code := book.spec.code) and not allow_code(code):
-            what = f"runs code of yours ({', '.join(code)})"
-            raise StudyError(f"{book.store}: {what}; if you trust the study, let allow_code agree")
-        original = records[result.details.get(COPY, trial)]
-        cohort = _cohort(book, generations, original)
-        stops = [_stop(records[number]) for number in cohort.trials for _ in replicates]
+                raise UsageError(f"{ledger.store}: trial {trial} has no {what} {number}; {advice}")
+        if (code := ledger.spec.code) and not allow_code(code):
+            what = f"runs your own code ({', '.join(code)})"
+            raise StudyError(f"{ledger.store}: {what}; if you trust the study, let allow_code agree")
+        copy_of = result.details.copy_of
+        original = records[trial if copy_of is None else copy_of]
+        cohort = _cohort(ledger, generations, original)
+        stops = [_stop_epoch(records[number]) for number in cohort.trials for _ in replicates]
         first = cohort.trials.index(original.number) * len(replicates)
         rows = [first + own for own in replicates]
-        networks, measured = _trained(book, cohort, rows, epoch, stops)
-        _check(book, result, epoch, measured)
+        networks, measured = _train(ledger, cohort, rows, epoch, stops)
+        _check(ledger, result, epoch, measured)
         return networks[replicate]
 
 
-def _result(book: Ledger, record: Record | None, trial: int) -> Result:
+def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:
+    """The result of a trial that was trained for an epoch or more.
+
+    Raises:
+        UsageError: there is none.
+    """
     if record is None:
-        raise UsageError(f"{book.store}: there is no trial {trial}")
+        raise UsageError(f"{ledger.store}: there is no trial {trial}")
     if record.result is None:
-        raise UsageError(f"{book.store}: trial {trial} has not been trained yet")
-    if "accuracy_per_epoch" not in record.result.details:
-        raise UsageError(f"{book.store}: trial {trial} failed: {record.result.details.get('failure')}")
+        raise UsageError(f"{ledger.store}: trial {trial} has not been trained yet")
+    if not record.result.details.accuracy_per_epoch:
+        raise UsageError(f"{ledger.store}: trial {trial} failed: {record.result.details.failure}")
     return record.result
 
 
-def _cohort(book: Ledger, generations: Sequence[Sequence[Record]], original: Record) -> Cohort:
+def _cohort(ledger: Ledger, generations: Sequence[Sequence[Record]], original: Record) -> Cohort:
     """The cohort that a trial was trained in."""
     first: dict[str, int] = {}
     for generation in generations:
@@ -87,38 +94,49 @@ def _cohort(book: Ledger, generations: Sequence[Sequence[Record]], original: Rec
             first.setdefault(canonical(record.genome), record.number)
     own = next(generation for generation in generations if original in generation)
     trained = [record for record in own if first[canonical(record.genome)] == record.number]
-    cohorts = pack(trained, book.spec.search.replicates, book.facts["cohort_width"])
-    cohort = _holding(original, cohorts)
+    cohorts = pack(trained, ledger.spec.search.replicates, ledger.facts.cohort_width)
+    cohort = _containing(original, cohorts)
     for attempt in original.attempts:
-        if attempt.then is Recovery.IN_HALVES and attempt.trials == cohort.trials:
-            cohort = _holding(original, cohort.halves())
+        if attempt.recovery is Recovery.IN_HALVES and attempt.trials == cohort.trials:
+            cohort = _containing(original, cohort.halves())
     return cohort
 
 
-def _holding(record: Record, cohorts: Sequence[Cohort]) -> Cohort:
+def _containing(record: Record, cohorts: Sequence[Cohort]) -> Cohort:
     return next(cohort for cohort in cohorts if record.number in cohort.trials)
 
 
-def _stop(record: Record) -> int | None:
-    """The epoch after which a trial was stopped early, if it was."""
-    details = record.result.details if record.result else {}
-    return len(details["accuracy_per_epoch"]) if STOPPED in details else None
+def _stop_epoch(record: Record) -> int | None:
+    """The epoch after which a trial was stopped early, or ``None``."""
+    stopped = record.result.details.stopped if record.result else None
+    return len(record.result.details.accuracy_per_epoch) if record.result and stopped else None
 
 
-def _trained(
-    book: Ledger, cohort: Cohort, rows: Sequence[int], epoch: int, stops: Sequence[int | None]
+def _train(
+    ledger: Ledger, cohort: Cohort, rows: Sequence[int], epoch: int, stops: Sequence[int | None]
 ) -> tuple[Sequence[nn.Module], Sequence[Measurement]]:
-    """The networks at these rows of a cohort after an epoch, and what they have reached by then."""
+    """Train a cohort again.
+
+    Args:
+        ledger: the study.
+        cohort: the trials that were trained together.
+        rows: places of the wanted networks in the cohort.
+        epoch: number of epochs after which to take them.
+        stops: for each network of the cohort, the epoch after which it was stopped early, or ``None``.
+
+    Returns:
+        The networks, and what they have reached.
+    """
     import torch
 
     from hebbevo.training import networks_of
 
-    device = torch.device(book.facts["device"])
+    device = torch.device(ledger.facts.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise StudyError(f"{book.store}: trains on a GPU, and this machine has none")
-    recipe, split = recipe_of(book), split_of(book)
+        raise StudyError(f"{ledger.store}: trains on a GPU, and this machine has none")
+    recipe, split = recipe_of(ledger), split_of(ledger)
     threads = torch.get_num_threads()
-    torch.set_num_threads(book.facts["threads"])
+    torch.set_num_threads(ledger.facts.threads)
     try:
         found = networks_of(recipe, cohort.candidates, split, device, rows, epoch, stops)
     finally:
@@ -127,20 +145,24 @@ def _trained(
     return networks, measured
 
 
-def _check(book: Ledger, result: Result, epoch: int, measured: Sequence[Measurement]) -> None:
+def _check(ledger: Ledger, result: Result, epoch: int, measured: Sequence[Measurement]) -> None:
+    """Compare what was reached with what is recorded.
+
+    Raises:
+        StudyError: they differ.
+    """
     from hebbevo.training import score
 
-    then, now = _state(result.details, epoch), _state(score(measured).details, epoch)
-    if now != then:
-        versions = ", ".join(f"{name} {version}" for name, version in book.facts["versions"].items())
+    recorded, now = _course(result.details, epoch), _course(score(measured).details, epoch)
+    if now != recorded:
+        versions = ", ".join(f"{name} {version}" for name, version in ledger.facts.versions.items())
         raise StudyError(
-            f"{book.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
-            f"and survivors {now} and not {then}; the study was made on another kind of machine, or with "
+            f"{ledger.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
+            f"and survivors {now} and not {recorded}; the study was made on another kind of machine, or with "
             f"other versions or code than here: {versions}"
         )
 
 
-def _state(details: Mapping[str, Any], epoch: int) -> tuple[float, ...]:
-    """Accuracy and survivors after every epoch up to this one."""
-    courses = (details.get(f"{measure}_per_epoch", ()) for measure in MEASURES)
-    return tuple(value for course in courses for value in course[:epoch])
+def _course(details: TrialDetails, epoch: int) -> tuple[float, ...]:
+    """Accuracy, then survivors, after every epoch up to this one."""
+    return (*details.accuracy_per_epoch[:epoch], *details.survivors_per_epoch[:epoch])

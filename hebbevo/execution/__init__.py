@@ -1,13 +1,32 @@
-"""Executors: where cohorts are trained.
+"""Executors: where cohorts are trained, in this process, in worker processes, or on a Ray cluster.
 
-`hebbevo.execution.ray` is imported by who uses it.
+`hebbevo.execution.ray` is imported only where Ray is used, because it starts to configure Ray.
 """
 
-from hebbevo.execution.dispatch import dispatch
-from hebbevo.execution.executor import Cohort, CohortResult, Executor, LostCohort
-from hebbevo.execution.processes import ProcessExecutor
-from hebbevo.execution.serial import SerialExecutor
-from hebbevo.execution.worker_setup import WorkerSetup
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hebbevo import lazy_imports
+
+if TYPE_CHECKING:
+    from hebbevo.execution.dispatch import dispatch_cohorts
+    from hebbevo.execution.executor import Cohort, CohortResult, Executor, LostCohort
+    from hebbevo.execution.processes import ProcessExecutor
+    from hebbevo.execution.serial import SerialExecutor
+    from hebbevo.execution.worker_setup import WorkerSetup
+
+# a search reads its space file and its data while a prestarted worker imports PyTorch
+__getattr__, __dir__ = lazy_imports.attach(
+    __name__,
+    {
+        "hebbevo.execution.dispatch": ("dispatch_cohorts",),
+        "hebbevo.execution.executor": ("Cohort", "CohortResult", "Executor", "LostCohort"),
+        "hebbevo.execution.processes": ("ProcessExecutor",),
+        "hebbevo.execution.serial": ("SerialExecutor",),
+        "hebbevo.execution.worker_setup": ("WorkerSetup",),
+    },
+)
 
 __all__ = [
     "Cohort",
@@ -17,5 +36,5 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "WorkerSetup",
-    "dispatch",
+    "dispatch_cohorts",
 ]

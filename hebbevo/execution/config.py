@@ -1,4 +1,4 @@
-"""Who trains, and with what: nothing that a study depends on."""
+"""Where a run trains and on how many workers. The results of a study do not depend on it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,29 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from hebbevo.data import Split
 from hebbevo.errors import UsageError
 from hebbevo.execution import prestart
-from hebbevo.space.knobs import listed
+from hebbevo.messages import listed
 from hebbevo.spec import duration
 
 if TYPE_CHECKING:
+    from hebbevo.data import Split
     from hebbevo.execution import Executor, WorkerSetup
     from hebbevo.training import Recipe
 
 EXECUTORS = ("auto", "local", "ray")
-_DRIVER = Path("/dev/nvidiactl")
+
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
+"""Exists where the driver of NVIDIA's GPUs is loaded, which this shows without an import of PyTorch."""
+
+
+def available_cores() -> int:
+    """Number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ExecutorOptions(TypedDict, total=False):
-    """What `hebbevo.search` and `hebbevo.resume` make a `ExecutorConfig` of; ``None`` stands for the default."""
+    """The arguments of `ExecutorConfig`, for functions that pass them on; ``None`` means the default."""
 
     executor: str | None
     workers: int | None
@@ -39,21 +46,27 @@ class ExecutorOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ExecutorConfig:
-    """The workers of one run.
+    """The executor and the workers of one run.
 
     Args:
-        executor: ``local`` (processes of this machine), ``ray``, or ``auto``: Ray where an address or GPUs a
-            worker are given, or this machine has several GPUs.
-        workers: cohorts that train at a time, by default as many as the cores, or the GPUs, allow.
-        ray_address: of a Ray cluster, ``auto`` or ``host:port``; by default ``$RAY_ADDRESS``, else Ray on
-            this machine alone.
-        gpus_per_worker: two workers share a GPU with 0.5; by default 1 where the study trains on GPUs.
-        trial_timeout: seconds, or as ``10m``, that a trial may take; a cohort, as many times its trials.
-        nice: how much workers give way to other programs, 0 to 19.
-        memory_per_worker: bytes, or as ``4GB``, that a worker may hold on the CPU.
+        executor: ``local`` for processes on this machine, ``ray``, or ``auto``. ``auto`` means Ray if
+            ``ray_address`` or ``gpus_per_worker`` is given, or if the study trains on GPUs and this machine
+            has several; else it means ``local``.
+        workers: cohorts to train at the same time, by default as many as the cores, or the GPUs, allow.
+        ray_address: address of a Ray cluster, ``auto`` or ``host:port``; by default ``$RAY_ADDRESS``. Without
+            either, Ray is started on this machine.
+        gpus_per_worker: GPUs per Ray worker, by default 1 if the study trains on GPUs. With 0.5, two workers
+            share one.
+        trial_timeout: longest time for one trial, in seconds or as ``10m``; a cohort of n trials may take n
+            times as long.
+        nice: how much workers yield to other programs, 0 (not at all) to 19.
+        memory_per_worker: most memory for a worker's data on the CPU, in bytes or as ``4GB``.
 
     Raises:
-        UsageError: a value is out of range, or two do not go together.
+        UsageError: a value is out of range, or two values contradict each other.
+
+    >>> ExecutorConfig(workers=2, trial_timeout="1m30s").trial_seconds
+    90.0
     """
 
     executor: str | None = None
@@ -63,10 +76,10 @@ class ExecutorConfig:
     trial_timeout: float | str | None = None
     nice: int | None = None
     memory_per_worker: int | str | None = None
-    limit: float = field(init=False)
-    """Seconds that a trial may take."""
-    memory: int | None = field(init=False)
-    """Bytes that a worker may hold, or ``None``."""
+    trial_seconds: float = field(init=False)
+    """``trial_timeout`` in seconds; infinite without one."""
+    memory_bytes: int | None = field(init=False)
+    """``memory_per_worker`` in bytes, or ``None``."""
 
     def __post_init__(self) -> None:
         if self.executor not in (None, *EXECUTORS):
@@ -77,48 +90,53 @@ class ExecutorConfig:
             raise UsageError(f"--workers: {self.workers} is too small; write a whole number of 1 or more")
         gpus = self.gpus_per_worker
         if gpus is not None and not (0 < gpus < 1 or (gpus >= 1 and float(gpus).is_integer())):
-            raise UsageError(f"--gpus-per-worker: {gpus:g} will not do; write a part of 1, or a whole number")
+            raise UsageError(
+                f"--gpus-per-worker: {gpus:g} is not possible; write a fraction below 1, or a whole number"
+            )
         if self.nice is not None and not 0 <= self.nice <= 19:
             raise UsageError(f"--nice: {self.nice} is out of range; write a whole number from 0 to 19")
         if self.executor == "local":
             for option, value in (("--ray-address", self.ray_address), ("--gpus-per-worker", gpus)):
                 if value is not None:
                     raise UsageError(f"{option}: is for Ray; drop it, or write --executor ray")
-        object.__setattr__(self, "limit", _seconds(self.trial_timeout))
-        object.__setattr__(self, "memory", _bytes(self.memory_per_worker))
+        object.__setattr__(self, "trial_seconds", _seconds(self.trial_timeout))
+        object.__setattr__(self, "memory_bytes", _bytes(self.memory_per_worker))
 
-    def warm_up(self) -> None:
-        """Start a worker process if one will be of use: it imports PyTorch while the search gets ready."""
-        # a GPU's one worker is the search itself; PyTorch, which knows better, is not imported yet
-        workers = self.workers or (1 if _DRIVER.exists() else _cores())
-        if not self._wants_ray and (workers > 1 or self._outside):
-            prestart.start_one()
+    def prestart_worker(self) -> None:
+        """Start a worker process if one is likely to be needed: it imports PyTorch while the search prepares.
+
+        On a GPU the only local worker is the search's own process. Whether there is one is guessed here from
+        the driver, as PyTorch is not imported yet.
+        """
+        workers = self.workers or (1 if NVIDIA_DRIVER.exists() else available_cores())
+        if not self._requests_ray and (workers > 1 or self._needs_process):
+            prestart.ensure_one()
 
     @property
-    def _outside(self) -> bool:
-        """Whether even a single worker has to be a process of its own."""
+    def _needs_process(self) -> bool:
+        """Whether even a single worker must be a process of its own, which can be killed and limited."""
         return bool(self.trial_timeout or self.nice or self.memory_per_worker)
 
     @property
-    def _wants_ray(self) -> bool:
+    def _requests_ray(self) -> bool:
         return self.executor == "ray" or self.ray_address is not None or self.gpus_per_worker is not None
 
-    def on_ray(self, device: str) -> bool:
-        """Whether Ray runs the trainings of a study on such devices."""
-        if self._wants_ray or self.executor == "local":
-            return self._wants_ray
+    def uses_ray(self, device: str) -> bool:
+        """Whether a study that trains on this ``device``, ``cpu`` or ``cuda``, trains on Ray."""
+        if self._requests_ray or self.executor == "local":
+            return self._requests_ray
         import torch
 
         return device == "cuda" and torch.cuda.device_count() > 1
 
     @property
     def device(self) -> str:
-        """The kind of device that a new study trains on: ``cpu`` or ``cuda``."""
+        """The device for a new study: ``cpu`` or ``cuda``."""
         import torch
 
         return "cuda" if torch.cuda.is_available() or self.gpus_per_worker is not None else "cpu"
 
-    @prestart.none_left()
+    @prestart.discard_unused()
     def start(
         self,
         recipe: Recipe,
@@ -126,13 +144,21 @@ class ExecutorConfig:
         *,
         device: str,
         threads: int,
-        cohorts: int,
-        tell: Callable[[str], None],
+        max_workers: int,
+        notify: Callable[[str], None],
     ) -> Executor:
-        """Start the workers of a study, of which at most ``cohorts`` ever have something to do at a time.
+        """Start the executor for a study.
+
+        Args:
+            recipe: what all trainings share.
+            split: training, validation and test data.
+            device: ``cpu`` or ``cuda``, as recorded in the study.
+            threads: PyTorch threads for a cohort, as recorded in the study.
+            max_workers: number of cohorts in a generation; more workers would be idle.
+            notify: shows a line to the user.
 
         Raises:
-            UsageError: this machine has not what the study or the pool asks for.
+            UsageError: this machine or cluster lacks what the study or this configuration asks for.
         """
         import torch
 
@@ -142,32 +168,33 @@ class ExecutorConfig:
             raise UsageError(
                 "--gpus-per-worker: the study was begun on CPUs; drop it, or write another --study"
             )
-        if device == "cuda" and not self.on_ray(device) and not torch.cuda.is_available():
+        if device == "cuda" and not self.uses_ray(device) and not torch.cuda.is_available():
             raise UsageError("the study was begun on a GPU and none is here; resume it on a machine with one")
         gpus = 0.0 if device == "cpu" else self.gpus_per_worker or 1.0
-        job = WorkerSetup(recipe, split, device, threads, self.nice or 0, self.memory, min(gpus, 1.0) or 1.0)
-        if self.on_ray(device):
+        gpu_share = min(gpus, 1.0) or 1.0
+        setup = WorkerSetup(recipe, split, device, threads, self.nice or 0, self.memory_bytes, gpu_share)
+        if self.uses_ray(device):
             from hebbevo.execution.ray import RayExecutor
 
             address = self.ray_address or os.environ.get("RAY_ADDRESS")
             return RayExecutor(
-                job,
+                setup,
                 workers=self.workers,
-                most=cohorts,
+                max_workers=max_workers,
                 gpus=gpus,
                 address=address,
-                cores=_cores(),
-                tell=tell,
+                cores=available_cores(),
+                notify=notify,
             )
-        workers = min(self._local_workers(job), cohorts)
-        if workers == 1 and not self._outside:
-            return SerialExecutor(job)
-        return ProcessExecutor(job, workers=workers, tell=tell)
+        workers = min(self._local_workers(setup), max_workers)
+        if workers == 1 and not self._needs_process:
+            return SerialExecutor(setup)
+        return ProcessExecutor(setup, workers=workers, notify=notify)
 
-    def _local_workers(self, job: WorkerSetup) -> int:
+    def _local_workers(self, setup: WorkerSetup) -> int:
         if self.workers is not None:
             return self.workers
-        return 1 if job.device == "cuda" else max(1, _cores() // job.threads)
+        return 1 if setup.device == "cuda" else max(1, available_cores() // setup.threads)
 
 
 def _seconds(timeout: float | str | None) -> float:
@@ -189,8 +216,3 @@ def _bytes(size: int | str | None) -> int | None:
     if not 0 < count < 2**62:
         raise UsageError(f"--memory-per-worker: {size!r} is not a size; write bytes, or as in 500MB, 4GB")
     return count
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

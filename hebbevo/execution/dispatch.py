@@ -1,4 +1,4 @@
-"""What becomes of a cohort that is lost: once more, in halves, or a failed training."""
+"""Hand out cohorts to an executor, and retry, halve or fail those that are lost."""
 
 from __future__ import annotations
 
@@ -12,98 +12,98 @@ from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
 from hebbevo.training import Measurement
 
 RETRIES = 2
-"""How often a cohort is tried again as it is."""
+"""How many times a lost cohort is trained again as it is."""
 
-_LOOK = 0.2  # seconds after which somebody may have asked to stop
+_POLL = 0.2  # seconds between two calls of must_stop
 
 
 @dataclass
 class _Task:
-    """A batch on its way, with what was lost of it and of the batches it is a part of."""
+    """A cohort to train. ``losses`` counts its lost attempts and those of the cohorts it is a half of."""
 
-    batch: Cohort
+    cohort: Cohort
     losses: int = 0
-    begun: float = 0.0
+    started: float = 0.0
 
-    def after(self, lost: LostCohort) -> tuple[Recovery, list[_Task]]:
-        """What is done after one more loss.
+    def recover(self, lost: LostCohort) -> tuple[Recovery, list[_Task]]:
+        """Decide what follows the loss of this cohort, and give the tasks that replace it.
 
-        A worker may die by accident, so a batch comes again as it is, to the same result. One that is too
-        large or too slow comes in halves, and so does one that always kills its worker: a single training
-        that does that takes no others with it.
+        A worker may die by accident, so after a crash the same cohort is trained again, with the same result.
+        A cohort that needs too much memory or time is halved at once. So is one that has crashed every time:
+        halving isolates the one training that kills its worker, and the others get their results.
         """
         losses = self.losses + 1
-        if len(self.batch.trials) > 1 and (lost.fault is not FailureKind.CRASH or losses > RETRIES):
-            return Recovery.IN_HALVES, [_Task(half, losses) for half in self.batch.halves()]
+        if len(self.cohort.trials) > 1 and (lost.kind is not FailureKind.CRASH or losses > RETRIES):
+            return Recovery.IN_HALVES, [_Task(half, losses) for half in self.cohort.halves()]
         if losses <= RETRIES:
-            return Recovery.AGAIN, [_Task(self.batch, losses)]
+            return Recovery.AGAIN, [_Task(self.cohort, losses)]
         return Recovery.FAILED, []
 
 
-def dispatch(
+def dispatch_cohorts(
     executor: Executor,
-    batches: Iterable[Cohort],
+    cohorts: Iterable[Cohort],
     *,
-    limit: float,
-    going_on: Callable[[], bool],
-    at_once: Callable[[], bool],
-    lost: Callable[[FailedAttempt], None],
+    trial_seconds: float,
+    may_start: Callable[[], bool],
+    must_stop: Callable[[], bool],
+    on_failure: Callable[[FailedAttempt], None],
 ) -> Generator[tuple[Cohort, list[Measurement]], None, None]:
-    """Train every batch and yield it, or its parts, with a measurement a candidate, as they are done.
+    """Train every cohort and yield it, or its halves, with one measurement per candidate, as they end.
 
-    Closing the generator gives up what is still training.
+    The order is that in which cohorts end. Closing the generator cancels the cohorts in training.
 
     Args:
-        executor: where.
-        batches: taken one by one when somebody is free.
-        limit: seconds that a trial may take; a batch may take its number of trials times as long.
-        going_on: asked before every batch whether it is still wanted; what is under way is finished.
-        at_once: asked ever again whether to give up what is under way, too.
-        lost: told of every attempt that came to nothing, before the next.
+        executor: trains the cohorts.
+        cohorts: taken one at a time, each when a worker is free.
+        trial_seconds: longest time for one trial; a cohort of n trials may take n times as long.
+        may_start: called before every cohort; ``False`` starts no more, and those in training are finished.
+        must_stop: called five times a second; ``True`` cancels the cohorts in training, too.
+        on_failure: called with every failed attempt before the next one starts.
     """
-    source = iter(batches)
-    again: deque[_Task] = deque()
+    source = iter(cohorts)
+    retries: deque[_Task] = deque()
     running: dict[tuple[int, ...], _Task] = {}
 
-    def following() -> _Task | None:
-        if not going_on():
+    def next_task() -> _Task | None:
+        if not may_start():
             return None
-        if again:
-            return again.popleft()
+        if retries:
+            return retries.popleft()
         return next(map(_Task, source), None)
 
-    def ended(batch: Cohort, outcome: CohortResult) -> Iterator[tuple[Cohort, list[Measurement]]]:
-        task = running.pop(batch.trials)
-        if not isinstance(outcome, LostCohort):
-            yield batch, list(outcome)
+    def end(cohort: Cohort, result: CohortResult) -> Iterator[tuple[Cohort, list[Measurement]]]:
+        task = running.pop(cohort.trials)
+        if not isinstance(result, LostCohort):
+            yield cohort, list(result)
             return
-        then, tasks = task.after(outcome)
-        seconds = monotonic() - task.begun
-        lost(FailedAttempt(batch.trials, outcome.fault, outcome.reason, outcome.worker, seconds, then))
-        again.extend(tasks)
-        if then is Recovery.FAILED:
-            reason = f"{outcome.reason} (attempt {task.losses + 1}, the last)"
-            yield batch, [Measurement.failed(reason)] * len(batch.candidates)
+        recovery, tasks = task.recover(result)
+        seconds = monotonic() - task.started
+        on_failure(FailedAttempt(cohort.trials, result.kind, result.reason, result.worker, seconds, recovery))
+        retries.extend(tasks)
+        if recovery is Recovery.FAILED:
+            reason = f"{result.reason} (attempt {task.losses + 1}, the last)"
+            yield cohort, [Measurement.failed(reason)] * len(cohort.candidates)
 
     try:
-        while not at_once():
-            while executor.free and (task := following()):
-                task.begun = monotonic()
-                running[task.batch.trials] = task
-                executor.submit(task.batch)
-            if not running and (executor.free or not going_on()):
+        while not must_stop():
+            while executor.free and (task := next_task()):
+                task.started = monotonic()
+                running[task.cohort.trials] = task
+                executor.submit(task.cohort)
+            if not running and (executor.free or not may_start()):
                 return
-            if end := executor.wait(_LOOK):
-                yield from ended(*end)
+            if ended := executor.wait(_POLL):
+                yield from end(*ended)
             for task in [*running.values()]:
-                allowed = limit * len(task.batch.trials)
-                if monotonic() - task.begun > allowed and not executor.has_ended(task.batch):
-                    worker = executor.give_up(task.batch)
-                    yield from ended(
-                        task.batch, LostCohort(FailureKind.TIME, f"took longer than {allowed:g} s", worker)
-                    )
-        while end := executor.wait(0):  # what is done is done
-            yield from ended(*end)
+                allowed = trial_seconds * len(task.cohort.trials)
+                # recording other results may take long: a cohort that has ended meanwhile is not late
+                if monotonic() - task.started > allowed and not executor.has_ended(task.cohort):
+                    worker = executor.cancel(task.cohort)
+                    late = LostCohort(FailureKind.TIME, f"took longer than {allowed:g} s", worker)
+                    yield from end(task.cohort, late)
+        while ended := executor.wait(0):  # results that are ready are still recorded
+            yield from end(*ended)
     finally:
         for task in running.values():
-            executor.give_up(task.batch)
+            executor.cancel(task.cohort)

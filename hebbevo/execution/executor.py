@@ -1,4 +1,4 @@
-"""What executors take and give."""
+"""The interface of executors: the cohorts they train and the results they return."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from hebbevo.training import Candidate, EarlyStopper, Measurement
 
 @dataclass(frozen=True)
 class Cohort:
-    """The unit of work, of retry and of record: the replicates of some trials, trained as one cohort.
+    """Trials that are trained together: the unit of work, of retry and of record.
 
     Attributes:
         trials: numbers of the trials.
-        candidates: the replicates of the first trial, then those of the second, and so on.
-        standard: what they are judged by on the way, or ``None``: all go on to the end.
+        candidates: the networks to train: the replicates of the first trial, then those of the second, and
+            so on. Every trial has the same number of replicates.
+        early_stopper: decides between epochs which trials to stop; ``None`` trains all to the last epoch.
     """
 
     trials: tuple[int, ...]
     candidates: tuple[Candidate, ...]
-    standard: EarlyStopper | None = None
+    early_stopper: EarlyStopper | None = None
 
     def halves(self) -> tuple[Cohort, Cohort]:
-        """Two batches of half the trials each; there must be two trials at least."""
+        """Split a cohort of at least two trials into two; replicates of a trial stay together.
+
+        >>> nets = tuple(Candidate({"learning_rate": rate}) for rate in (0.1, 0.2, 0.3))
+        >>> [half.trials for half in Cohort((4, 5, 6), nets).halves()]
+        [(4,), (5, 6)]
+        """
         cut = len(self.trials) // 2
         row = len(self.candidates) // len(self.trials) * cut
         return (
@@ -36,51 +42,54 @@ class Cohort:
 
 @dataclass(frozen=True)
 class LostCohort:
-    """What becomes of a batch that cannot be measured, through no score of its own.
+    """The result of a cohort whose training was lost, so that there are no measurements.
 
     Attributes:
-        fault: the kind of loss.
-        reason: for the user.
-        worker: where it happened.
+        kind: why it was lost.
+        reason: the same in words, for the user.
+        worker: name of the worker that had the cohort.
     """
 
-    fault: FailureKind
+    kind: FailureKind
     reason: str
     worker: str
 
 
 CohortResult = Sequence[Measurement] | LostCohort
-"""A measurement a candidate, or none at all."""
+"""One measurement per candidate, or the loss of the whole cohort."""
 
 
 class Executor(Protocol):
-    """Where cohorts are trained; what comes out does not depend on which executor it is.
+    """Trains cohorts. The measurements do not depend on which executor trains them.
 
-    It knows nothing of retries and deadlines: `hebbevo.execution.dispatch` does, for all of them.
+    An executor neither retries nor watches time limits: `dispatch_cohorts` does both.
     """
 
     @property
     def free(self) -> int:
-        """Batches that it can begin at once."""
+        """Number of cohorts that can start at once."""
 
-    def submit(self, batch: Cohort) -> None:
-        """Begin with a batch; only while somebody is `free`."""
+    def submit(self, cohort: Cohort) -> None:
+        """Start to train a cohort. Call it only while `free` is above 0."""
 
     def wait(self, seconds: float) -> tuple[Cohort, CohortResult] | None:
-        """Wait until a batch has ended and give it; ``None`` if time is over or somebody became free first.
+        """Wait until a cohort has ended.
+
+        Returns:
+            The cohort with its result, or ``None`` when ``seconds`` are over or a worker became free first.
 
         Raises:
             WorkerError: no worker can be started.
         """
 
-    def has_ended(self, batch: Cohort) -> bool:
-        """Whether a batch only waits to be given."""
+    def has_ended(self, cohort: Cohort) -> bool:
+        """Whether a cohort has ended and `wait` has not returned it yet."""
 
-    def give_up(self, batch: Cohort) -> str:
-        """Stop training a batch, which then does not come back; gives the name of its worker."""
+    def cancel(self, cohort: Cohort) -> str:
+        """Stop training a cohort; `wait` never returns it. Returns the name of its worker."""
 
     def interrupt(self) -> None:
-        """Come back from `wait` soon; for signal handlers, as nothing else here is."""
+        """Make `wait` return soon. Only this method may be called from a signal handler."""
 
     def close(self) -> None:
-        """Give up everything, and let go of whatever the trainings ran on."""
+        """Cancel every cohort and release the workers."""

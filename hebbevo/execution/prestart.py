@@ -1,4 +1,7 @@
-"""Worker processes that start before their job is known: importing PyTorch takes them a second."""
+"""A worker process that starts early: importing PyTorch takes it more than a second.
+
+While it does, the search reads its space file, its data and its study.
+"""
 
 from __future__ import annotations
 
@@ -8,40 +11,38 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_waiting: list[subprocess.Popen[bytes]] = []
+waiting: list[subprocess.Popen[bytes]] = []
+"""The prestarted worker that no executor has taken yet: at most one process."""
 
 
-def start() -> subprocess.Popen[bytes]:
-    """Start a worker process, which waits for its job and ends with its input."""
+def ensure_one() -> None:
+    """Start a worker process unless one waits already; more would slow down the start of the search."""
+    if not waiting:
+        waiting.append(_start())
+
+
+def take() -> subprocess.Popen[bytes]:
+    """Give the worker process that waits, or a new one."""
+    return waiting.pop() if waiting else _start()
+
+
+@contextmanager
+def discard_unused() -> Iterator[None]:
+    """At the end, with or without an error, kill a prestarted worker that no executor has taken."""
+    try:
+        yield
+    finally:
+        while waiting:
+            with waiting.pop() as process:
+                process.kill()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """Start a worker process, which waits for its setup and ends when its input is closed."""
     return subprocess.Popen(
         [sys.executable, "-m", "hebbevo.execution.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the search, which lets its workers finish
+        start_new_session=True,  # Ctrl-C reaches the search only, which lets its workers finish
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-
-
-def start_one() -> None:
-    """See to it that one is waiting; more would keep the search itself from getting ready."""
-    if not _waiting:
-        _waiting.append(start())
-
-
-def take() -> subprocess.Popen[bytes]:
-    """Give the one that is waiting, or a new one."""
-    try:
-        return _waiting.pop()
-    except IndexError:
-        return start()
-
-
-@contextmanager
-def none_left() -> Iterator[None]:
-    """End who is still waiting afterwards, however it ends."""
-    try:
-        yield
-    finally:
-        while _waiting:
-            with _waiting.pop() as process:
-                process.kill()

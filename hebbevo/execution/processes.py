@@ -1,4 +1,4 @@
-"""Training in worker processes of this machine."""
+"""Training in worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -19,85 +19,89 @@ from hebbevo.training import Measurement
 
 
 class ProcessExecutor(WorkerPool):
-    """Trains in ``workers`` processes at a time.
+    """Trains in worker processes on this machine, each with a few PyTorch threads.
 
-    Processes of few threads each, for PyTorch's own threads meet at every operation, and Python's at every
-    second one (docs/explanation/decisions/0002-processes.md).
+    Many threads in one process are slower: PyTorch's threads wait for each other after every operation, and
+    Python's take turns at the interpreter lock (docs/explanation/decisions/0002-processes.md).
 
     Args:
-        job: what the cohorts have in common; every worker has a copy of its data.
-        workers: processes; results do not depend on it.
-        tell: says something to the user.
+        setup: what the cohorts have in common. Every worker gets a copy, with the data in it.
+        workers: number of processes; results do not depend on it.
+        notify: shows a line to the user.
     """
 
     def __init__(
-        self, job: WorkerSetup, *, workers: int, tell: Callable[[str], None] = lambda _: None
+        self, setup: WorkerSetup, *, workers: int, notify: Callable[[str], None] = lambda _: None
     ) -> None:
-        super().__init__(workers, tell)
-        self._job = job
-        self._threads = ThreadPoolExecutor(2 * workers + 2)  # which only wait for the living and the dead
-        self._hire_missing()
+        super().__init__(workers, notify)
+        self._setup = setup
+        # a thread waits for each worker's answer, and one for the end of each worker that was killed
+        self._threads = ThreadPoolExecutor(2 * workers + 2)
+        self._start_missing()
+
+    def new_worker(self) -> _WorkerProcess:
+        """See `WorkerPool.new_worker`. The first is the prestarted worker, if there is one."""
+        return _WorkerProcess(self._setup, self._threads)
+
+    def waiting_notice(self) -> str:
+        """See `WorkerPool.waiting_notice`."""
+        return "waiting for a worker process to start"
 
     def close(self) -> None:
         """See `Executor.close`."""
         super().close()
         self._threads.shutdown()
 
-    def _hire(self) -> _Process:
-        return _Process(self._job, self._threads)
 
-    def _why_nobody(self) -> str:
-        return "waiting for a worker process to begin"
+class _WorkerProcess:
+    """A worker process and the pipes to it; see `Worker`."""
 
-
-class _Process:
-    """A worker process and the pipes to it."""
-
-    def __init__(self, job: WorkerSetup, threads: ThreadPoolExecutor) -> None:
-        self._job = job
+    def __init__(self, setup: WorkerSetup, threads: ThreadPoolExecutor) -> None:
+        self._setup = setup
         self._threads = threads
-        self._begun = False
+        self._is_prepared = False
         self._process = prestart.take()
         self.name = f"process {self._process.pid}"
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def begin(self) -> Future[str]:
-        if not self._begun:
-            self._begun = True
-            return self._threads.submit(self._answer, self._job)
-        still_there: Future[str] = Future()
-        if self.alive:
-            still_there.set_result("")
+    def prepare(self) -> Future[str]:
+        if not self._is_prepared:
+            self._is_prepared = True
+            return self._threads.submit(self._ask, self._setup)
+        checked: Future[str] = Future()
+        if self.is_alive:
+            checked.set_result("")
         else:
-            still_there.set_exception(EOFError())
-        return still_there
+            checked.set_exception(EOFError())
+        return checked
 
-    def train(self, batch: Cohort) -> Future[list[Measurement] | LostCohort]:
-        return self._threads.submit(self._answer, batch)
+    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
+        return self._threads.submit(self._ask, cohort)
 
-    def lost(self, error: BaseException) -> LostCohort:
+    def lost_cohort(self, error: BaseException) -> LostCohort:
         code = self._process.wait()
         reason = f"its worker process ended with exit code {code}; perhaps out of memory"
         return LostCohort(FailureKind.CRASH, reason, self.name)
 
     def kill(self) -> None:
-        # whatever the user's code has started is of its group, and may hold the pipes open
+        # the whole process group: processes that the user's code has started may hold the pipes open
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._threads.submit(self._bury)
+        self._threads.submit(self._clean_up)
 
-    def _answer(self, message: object) -> Any:
+    def _ask(self, message: object) -> Any:
+        """Send a message and wait for the answer; runs in a thread of its own."""
         assert self._process.stdin is not None and self._process.stdout is not None
         pickle.dump(message, self._process.stdin)
         self._process.stdin.flush()
         return pickle.load(self._process.stdout)
 
-    def _bury(self) -> None:
+    def _clean_up(self) -> None:
         self._process.wait()
         for pipe in (self._process.stdout, self._process.stdin):
             assert pipe is not None
-            with suppress(OSError):  # what was not yet sent is not wanted any more
+            with suppress(OSError):  # closing flushes what the dead process has not read
                 pipe.close()

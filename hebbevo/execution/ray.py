@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-# read when Ray is imported or started
+# Ray reads these settings when it is imported or started
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns of what it will do one day
-os.environ.setdefault("RAY_worker_niceness", "0")  # at the start, where Ray would have 15
-# on the standard output, of what is told of here
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning of a future change
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default is 15; --nice sets it here
+# messages that Ray would print although the pool reports the same
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed|has been marked dead")
 
 import ray
@@ -25,138 +25,147 @@ from hebbevo.errors import UsageError, WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.execution.worker_pool import WorkerPool
 from hebbevo.execution.worker_setup import WorkerSetup
+from hebbevo.messages import describe
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Measurement, told
+from hebbevo.training import Measurement
 
-_KNOCK = 10.0  # seconds to wait for an answer from a cluster's address
+_CONNECT_SECONDS = 10.0  # to wait for an answer from a cluster's address
 
 
 class RayExecutor(WorkerPool):
-    """Trains in ``workers`` actors; one that dies, or whose node is lost, is replaced where there is room.
+    """Trains in Ray actors. One that dies, or whose node is lost, is replaced where the cluster has room.
 
-    Every node holds the data once, in Ray's object store, and its workers read them there.
+    Ray's object store holds the data once per node, and the workers of the node read them there.
 
     Args:
-        job: what the cohorts have in common.
-        workers: actors, or as many as the cluster has room for now; results do not depend on it.
-        most: actors that ever have something to do at a time.
-        gpus: GPUs a worker, of which two may share one with 0.5; Ray shows each worker its own only.
-        address: of a cluster, as ``auto`` or ``host:port``; ``None``: this machine alone.
-        cores: of this machine, where it is alone.
-        tell: says something to the user.
+        setup: what the cohorts have in common.
+        workers: number of actors, by default as many as the cluster has room for now. Results do not depend
+            on it.
+        max_workers: an upper limit of that number: more actors would be idle.
+        gpus: GPUs per worker; with 0.5 two workers share one. Ray shows each worker only its own.
+        address: of the cluster, ``auto`` or ``host:port``; ``None`` starts Ray on this machine, unless this
+            process is connected to a cluster already.
+        cores: cores for Ray to use where it is started on this machine.
+        notify: shows a line to the user.
 
     Raises:
-        UsageError: there is no cluster at the address, or no room on this machine for a single worker.
+        UsageError: there is no cluster at the address, or this machine has no room for a single worker.
     """
 
     def __init__(
         self,
-        job: WorkerSetup,
+        setup: WorkerSetup,
         *,
         workers: int | None = None,
-        most: int = sys.maxsize,
+        max_workers: int = sys.maxsize,
         gpus: float = 0.0,
         address: str | None = None,
         cores: int = 1,
-        tell: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._connected = _connect(address, max(cores, job.threads * min(workers or 1, most)))
+        self._has_connected = _connect(address, max(cores, setup.threads * min(workers or 1, max_workers)))
         try:
-            wants = _Resources(job.threads, gpus, job.memory or 0)
-            super().__init__(min(workers or wants.room(address), most), tell)
-            self._job = ray.put(job)
-            self._actor = ray.remote(_Trainer).options(
-                num_cpus=job.threads, num_gpus=gpus, memory=job.memory, max_restarts=0, max_task_retries=0
+            needed = _Resources(setup.threads, gpus, setup.memory_bytes or 0)
+            super().__init__(min(workers or needed.workers_on_cluster(address), max_workers), notify)
+            self._setup = ray.put(setup)
+            self._actor = ray.remote(_Actor).options(
+                num_cpus=setup.threads,
+                num_gpus=gpus,
+                memory=setup.memory_bytes,
+                max_restarts=0,  # `dispatch_cohorts` decides on retries and records them
+                max_task_retries=0,
             )
-            self._hire_missing()
+            self._start_missing()
         except BaseException:
             self._disconnect()
             raise
 
+    def new_worker(self) -> _ActorWorker:
+        """See `WorkerPool.new_worker`."""
+        return _ActorWorker(self._actor.remote(self._setup, [path or os.getcwd() for path in sys.path]))
+
+    def waiting_notice(self) -> str:
+        """See `WorkerPool.waiting_notice`."""
+        free = _Resources.of(ray.available_resources())
+        return f"waiting for Ray to start a worker; free in the cluster: {free or 'nothing'}"
+
     def close(self) -> None:
-        """See `Executor.close`."""
+        """See `Executor.close`. A connection to a cluster that existed before stays."""
         super().close()
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if self._connected:
+        if self._has_connected:
             ray.shutdown()
 
-    def _hire(self) -> _Actor:
-        return _Actor(self._actor.remote(self._job, [path or os.getcwd() for path in sys.path]))
 
-    def _why_nobody(self) -> str:
-        free = _Resources.of(ray.available_resources())
-        return f"waiting for Ray to give room to a worker; free in the cluster: {free or 'nothing'}"
-
-
-class _Actor:
-    """An actor, seen from here."""
+class _ActorWorker:
+    """The search's side of an actor; see `Worker`."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self.name = "a worker of Ray"
 
     @property
-    def alive(self) -> bool:
-        return True  # Ray says otherwise only when asked for something
+    def is_alive(self) -> bool:
+        return True  # Ray reports a death only in the answer to a request
 
-    def begin(self) -> Future[str]:
-        started: Future[tuple[str, str]] = self._handle.begin.remote().future()
-        begun: Future[str] = Future()
+    def prepare(self) -> Future[str]:
+        answer: Future[tuple[str, str]] = self._handle.prepare.remote().future()
+        prepared: Future[str] = Future()
 
-        def take(done: Future[tuple[str, str]]) -> None:
-            if error := done.exception():
-                begun.set_exception(error)
+        def unpack(answer: Future[tuple[str, str]]) -> None:
+            if error := answer.exception():
+                prepared.set_exception(error)
             else:
-                self.name, problem = done.result()
-                begun.set_result(problem)
+                self.name, problem = answer.result()
+                prepared.set_result(problem)
 
-        started.add_done_callback(take)
-        return begun
+        answer.add_done_callback(unpack)
+        return prepared
 
-    def train(self, batch: Cohort) -> Future[list[Measurement] | LostCohort]:
-        training: Future[list[Measurement] | LostCohort] = self._handle.train.remote(batch).future()
+    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
+        training: Future[list[Measurement] | LostCohort] = self._handle.train.remote(cohort).future()
         return training
 
-    def lost(self, error: BaseException) -> LostCohort:
-        # Ray's memory monitor kills the worker that takes most when a node runs low
-        short = isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
-        fault = FailureKind.MEMORY if short else FailureKind.CRASH
-        return LostCohort(fault, f"its worker was lost: {_first_cause(error)}", self.name)
+    def lost_cohort(self, error: BaseException) -> LostCohort:
+        # Ray's memory monitor kills the worker that uses most when a node runs low
+        low = isinstance(error, OutOfMemoryError) or "running low on memory" in str(error)
+        kind = FailureKind.MEMORY if low else FailureKind.CRASH
+        return LostCohort(kind, f"its worker was lost: {_cause(error)}", self.name)
 
     def kill(self) -> None:
         ray.kill(self._handle)
 
 
-class _Trainer:
-    """What an actor runs."""
+class _Actor:
+    """The cluster's side of an actor: the code that runs there."""
 
-    def __init__(self, job: WorkerSetup, path: list[str]) -> None:
+    def __init__(self, setup: WorkerSetup, path: list[str]) -> None:
         sys.path.extend(folder for folder in path if folder not in sys.path)  # for the user's own code
-        # the arrays lie in the object store, where nobody may write, and nobody does
+        # the data are in the object store, read-only; PyTorch warns of that, but trainings do not write them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        self._job = job
+        self._setup = setup
         context = ray.get_runtime_context()
         gpus = ",".join(map(str, ray.get_gpu_ids()))
         node = context.get_node_id()[:8]
         self._name = f"process {os.getpid()} on node {node}{gpus and f', GPU {gpus}'}"
 
-    def begin(self) -> tuple[str, str]:
-        """Give the name of the worker, and what is in the way, or nothing."""
+    def prepare(self) -> tuple[str, str]:
+        """Prepare this process; give its name, and the problem because of which it cannot train, if any."""
         try:
-            self._job.begin()
+            self._setup.prepare()
         except Exception as error:
-            return self._name, str(error) if isinstance(error, WorkerError) else told(error)
+            return self._name, str(error) if isinstance(error, WorkerError) else describe(error)
         return self._name, ""
 
-    def train(self, batch: Cohort) -> list[Measurement] | LostCohort:
-        return self._job.train(batch, self._name)
+    def train(self, cohort: Cohort) -> list[Measurement] | LostCohort:
+        return self._setup.train(cohort, self._name)
 
 
 @dataclass(frozen=True)
 class _Resources:
-    """What a worker wants, or a cluster has, of what they are dealt out by."""
+    """The resources that Ray schedules by: what a worker needs, or what a cluster has."""
 
     cpus: float
     gpus: float
@@ -164,57 +173,68 @@ class _Resources:
 
     @classmethod
     def of(cls, counts: Mapping[str, float]) -> _Resources:
-        """Take them from what Ray tells."""
+        """Take them from Ray's table of resources."""
         return cls(*(counts.get(name, 0.0) for name in ("CPU", "GPU", "memory")))
 
     def __str__(self) -> str:
         counts = ((self.cpus, "CPU"), (self.gpus, "GPU"), (self.memory / 1e9, "GB"))
-        return ", ".join(f"{count:.4g} {what}" for count, what in counts if count)
+        return ", ".join(f"{count:.4g} {unit}" for count, unit in counts if count)
 
-    def room(self, address: str | None) -> int:
-        """How many workers that want this the cluster has room for, free or not; 1 at least.
+    def workers_on_cluster(self, address: str | None) -> int:
+        """How many workers with these needs fit on the whole cluster, whether it is in use or not.
+
+        At least 1, even where none fits now: nodes may join a cluster with an address.
 
         Raises:
-            UsageError: there is none, and this machine is all there is.
+            UsageError: none fits on this machine, which is the whole cluster.
         """
         has = self.of(ray.cluster_resources())
         pairs = ((has.cpus, self.cpus), (has.gpus, self.gpus), (has.memory, self.memory))
-        room = min(int(there / wanted + 1e-9) for there, wanted in pairs if wanted)
-        if room < 1 and address is None:
+        # fractions of GPUs must add up: ten workers with 0.1 each fit
+        count = min(int(available / needed + 1e-9) for available, needed in pairs if needed)
+        if count < 1 and address is None:
             raise UsageError(
-                f"--executor ray: a worker wants {self}, and this machine has {has}; ask for less"
+                f"--executor ray: a worker needs {self}, and this machine has {has}; ask for less"
             )
-        return max(room, 1)
+        return max(count, 1)
 
 
-def _first_cause(error: BaseException) -> str:
-    """What Ray says of it, without its guesses and advice."""
+def _cause(error: BaseException) -> str:
+    """The cause that Ray names in its message, without guesses and advice."""
     if isinstance(error, RayTaskError):
-        return told(error.cause)
+        return describe(error.cause)
     lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if " because " in line), told(error)).partition(". ")[0]
+    return next((line for line in lines if " because " in line), describe(error)).partition(". ")[0]
 
 
 def _connect(address: str | None, cpus: int) -> bool:
-    """Connect to a cluster, or start one of this machine; tell whether it was done, or had been before."""
+    """Connect to a cluster, or start one on this machine, unless this process is connected already.
+
+    Returns:
+        Whether there is a new connection, which the executor has to close.
+    """
     if ray.is_initialized():
         return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
     if address is None:
         ray.init(address="local", num_cpus=cpus, **quiet)
         return True
-    del quiet["include_dashboard"]  # the cluster has one, or has not
+    del quiet["include_dashboard"]  # only allowed where a cluster is started
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(address=address, **quiet)
     except (OSError, ValueError, RuntimeError, RayError) as error:
-        what = f"{address} cannot be reached ({told(error)})"
-        raise UsageError(f"--ray-address: {what}; start Ray there, or write auto or HOST:PORT") from error
+        problem = f"{address} cannot be reached ({describe(error)})"
+        raise UsageError(f"--ray-address: {problem}; start Ray there, or write auto or HOST:PORT") from error
     return True
 
 
-def _knock(address: str) -> None:
-    """See at once whether anybody is there; Ray itself would wait for minutes."""
+def _check_reachable(address: str) -> None:
+    """Open a connection to the address; Ray itself would wait for minutes where there is no cluster.
+
+    Raises:
+        OSError: no answer.
+    """
     host, _, port = address.rpartition(":")
     if host and "/" not in address and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()

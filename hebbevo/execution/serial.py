@@ -1,4 +1,4 @@
-"""Training in this process, one cohort after the other."""
+"""Training in the search's own process, one cohort after the other."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ from hebbevo.execution.worker_setup import WorkerSetup
 
 
 class SerialExecutor:
-    """Trains in this process; nobody can stop a training here, nor survive it.
+    """Trains in this process, where a time limit cannot end a training, and a crash ends the search.
 
     Args:
-        job: what the cohorts have in common; what it says of the process itself does not apply.
+        setup: what the cohorts have in common; its limits of the process (priority, memory) do not apply.
     """
 
-    def __init__(self, job: WorkerSetup) -> None:
-        self._job = job
-        self._batch: Cohort | None = None
-        self._training = False
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._setup = setup
+        self._cohort: Cohort | None = None
+        self._is_training = False
 
     @property
     def free(self) -> int:
         """See `Executor.free`."""
-        return 1 if self._batch is None else 0
+        return 1 if self._cohort is None else 0
 
-    def submit(self, batch: Cohort) -> None:
-        """See `Executor.submit`; it is trained when it is waited for."""
-        self._batch = batch
+    def submit(self, cohort: Cohort) -> None:
+        """See `Executor.submit`. The training itself happens in `wait`."""
+        self._cohort = cohort
 
     def wait(self, seconds: float) -> tuple[Cohort, CohortResult] | None:
-        """See `Executor.wait`; it takes as long as it takes."""
-        if (batch := self._batch) is None:
+        """See `Executor.wait`. It returns at the end of the training, however long that takes."""
+        if (cohort := self._cohort) is None:
             return None
-        before = torch.get_num_threads()
-        torch.set_num_threads(self._job.threads)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._setup.threads)
         try:
-            self._training = True
-            return batch, self._job.train(batch, _HERE)
+            self._is_training = True
+            return cohort, self._setup.train(cohort, _NAME)
         except _Interrupted:
             return None
         finally:
-            self._training = False
-            torch.set_num_threads(before)
-            self._batch = None
+            self._is_training = False
+            torch.set_num_threads(threads)
+            self._cohort = None
 
-    def has_ended(self, batch: Cohort) -> bool:
+    def has_ended(self, cohort: Cohort) -> bool:
         """See `Executor.has_ended`."""
         return False
 
-    def give_up(self, batch: Cohort) -> str:
-        """See `Executor.give_up`."""
-        self._batch = None
-        return _HERE
+    def cancel(self, cohort: Cohort) -> str:
+        """See `Executor.cancel`."""
+        self._cohort = None
+        return _NAME
 
     def interrupt(self) -> None:
-        """See `Executor.interrupt`."""
-        if self._training:
+        """See `Executor.interrupt`. It raises out of the training, since `wait` cannot return during it."""
+        if self._is_training:
             raise _Interrupted
 
     def close(self) -> None:
-        """See `Executor.close`; nothing is held."""
+        """See `Executor.close`. There are no workers to release."""
 
 
 class _Interrupted(KeyboardInterrupt):
-    """Ends a training from within."""
+    """Ends a training; a ``KeyboardInterrupt``, so that no handler of exceptions takes it for a failure."""
 
 
-_HERE = "the search's own process"
+_NAME = "the search's own process"

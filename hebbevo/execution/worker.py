@@ -1,6 +1,6 @@
-"""A worker process: reads cohorts from its input, writes what became of them to its output.
+"""The program of a worker process: it reads cohorts from its input and writes results to its output.
 
-It ends with its input, and so with the process that started it, whatever ended that.
+It ends when its input is closed, and so with the search that started it, however that ended.
 """
 
 from __future__ import annotations
@@ -13,38 +13,41 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from hebbevo.errors import WorkerError
-from hebbevo.training import told
+from hebbevo.execution import worker_setup  # noqa: F401  imports PyTorch while the search prepares
+from hebbevo.messages import describe
 
 
 def main() -> None:
-    """Work until the input ends."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not come between the answers
-    questions = os.fdopen(os.dup(0), "rb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # nor must whatever reads take them
-    requests: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_read, args=(questions, requests), daemon=True).start()
+    """Prepare the process with the setup, which comes first, and train cohorts until the input is closed."""
+    # the user's code may print and read: it gets standard error and an empty input instead of the pipes
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    received: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_receive, args=(requests, received), daemon=True).start()
 
-    def answer(message: object) -> None:
-        pickle.dump(message, answers)
-        answers.flush()
+    def send(message: object) -> None:
+        pickle.dump(message, results)
+        results.flush()
 
-    job = requests.get()
+    setup = received.get()
     try:
-        job.begin()
+        setup.prepare()
     except Exception as error:
-        answer(str(error) if isinstance(error, WorkerError) else told(error))
+        send(str(error) if isinstance(error, WorkerError) else describe(error))
         return
-    answer("")
+    send("")
     while True:
-        answer(job.train(requests.get(), f"process {os.getpid()}"))
+        send(setup.train(received.get(), f"process {os.getpid()}"))
 
 
-def _read(questions: IO[bytes], requests: SimpleQueue[Any]) -> None:
+def _receive(requests: IO[bytes], received: SimpleQueue[Any]) -> None:
+    """Read requests; at the end of the input kill this process and those that it has started."""
     try:
         while True:
-            requests.put(pickle.load(questions))
-    finally:  # nobody waits for the training under way, nor for what it has started
+            received.put(pickle.load(requests))
+    finally:  # without the search, the result of a training in progress is of no use
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(0)

@@ -1,4 +1,4 @@
-"""What executors have in common whose workers live outside this process."""
+"""The common part of executors whose workers are other processes: start, watch and replace them."""
 
 from __future__ import annotations
 
@@ -12,150 +12,155 @@ from hebbevo.errors import WorkerError
 from hebbevo.execution.executor import Cohort, CohortResult, LostCohort
 from hebbevo.training import Measurement
 
-_STARTS = 3  # in a row that fail before no other is tried
-_PATIENCE = 20.0  # seconds without any worker, until the user is told
+MAX_FAILED_STARTS = 3
+"""From so many failed starts in a row on, a worker that fails to start is not replaced."""
+
+NOTICE_AFTER = 20.0
+"""Seconds without any worker after which the user is notified."""
 
 
 class Worker(Protocol):
-    """A process that trains a cohort at a time. A future that raises says that it is gone."""
+    """A process that trains one cohort at a time. A future of it that raises means that it has died."""
 
     name: str
+    """For the user, such as ``process 4711``."""
 
     @property
-    def alive(self) -> bool:
-        """Whether it is, as far as one knows."""
+    def is_alive(self) -> bool:
+        """Whether the process still runs; ``True`` if that is not known."""
 
-    def begin(self) -> Future[str]:
-        """Get ready, or show that it still is; gives what is in the way of that, or nothing."""
+    def prepare(self) -> Future[str]:
+        """Prepare the process for training, or check that a prepared one still runs.
 
-    def train(self, batch: Cohort) -> Future[list[Measurement] | LostCohort]:
+        The future gives an empty text, or the problem because of which it cannot train.
+        """
+
+    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
         """Train a cohort."""
 
-    def lost(self, error: BaseException) -> LostCohort:
-        """What a future that raised says of the cohort."""
+    def lost_cohort(self, error: BaseException) -> LostCohort:
+        """Describe the death of this worker, given the exception of its future."""
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End the process, whatever it does."""
 
 
 class WorkerPool(ABC):
-    """An executor of so many workers; one that is gone is replaced.
+    """An executor with a fixed number of workers; one that dies is replaced.
 
     Args:
-        workers: that are wanted.
-        tell: says something to the user.
+        workers: how many.
+        notify: shows a line to the user.
     """
 
-    def __init__(self, workers: int, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, workers: int, notify: Callable[[str], None]) -> None:
+        self._notify = notify
         self._missing = workers
         self._starting: dict[Future[str], Worker] = {}
         self._idle: list[Worker] = []
         self._running: dict[Future[list[Measurement] | LostCohort], tuple[Cohort, Worker]] = {}
         self._failed_starts = 0
-        self._nobody_since: float | None = monotonic()
+        self._without_workers_since: float | None = monotonic()
 
     @abstractmethod
-    def _hire(self) -> Worker:
-        """Make a worker, which will be told to begin."""
+    def new_worker(self) -> Worker:
+        """Create a worker. The pool prepares it."""
 
     @abstractmethod
-    def _why_nobody(self) -> str:
-        """What to tell the user while there has been no worker for a while."""
+    def waiting_notice(self) -> str:
+        """The line for the user when the pool has had no worker for `NOTICE_AFTER` seconds."""
 
     @property
     def free(self) -> int:
         """See `Executor.free`."""
-        for worker in [worker for worker in self._idle if not worker.alive]:
+        for worker in [worker for worker in self._idle if not worker.is_alive]:
             self._idle.remove(worker)
-            self._lose(worker)
+            self._discard(worker)
         return len(self._idle)
 
-    def submit(self, batch: Cohort) -> None:
+    def submit(self, cohort: Cohort) -> None:
         """See `Executor.submit`."""
         worker = self._idle.pop()
-        self._running[worker.train(batch)] = batch, worker
+        self._running[worker.train(cohort)] = cohort, worker
 
     def wait(self, seconds: float) -> tuple[Cohort, CohortResult] | None:
         """See `Executor.wait`."""
-        self._hire_missing()
+        self._start_missing()
         pending: list[Future[Any]] = [*self._running, *self._starting]
         wait(pending, seconds, FIRST_COMPLETED)
         for start in filter(Future.done, [*self._starting]):
-            self._begun(self._starting.pop(start), start)
-        self._tell_if_nobody_is_there()
-        for training, (batch, worker) in self._running.items():
+            self._finish_start(self._starting.pop(start), start)
+        self._notify_if_without_workers()
+        for training, (cohort, worker) in self._running.items():
             if training.done():
                 del self._running[training]
-                return batch, self._outcome(worker, training)
+                return cohort, self._result(worker, training)
         return None
 
-    def has_ended(self, batch: Cohort) -> bool:
+    def has_ended(self, cohort: Cohort) -> bool:
         """See `Executor.has_ended`."""
-        return any(training.done() for training, (running, _) in self._running.items() if running is batch)
+        return any(training.done() for training, (running, _) in self._running.items() if running is cohort)
 
-    def give_up(self, batch: Cohort) -> str:
-        """See `Executor.give_up`."""
+    def cancel(self, cohort: Cohort) -> str:
+        """See `Executor.cancel`. A worker cannot stop a training, so it is killed and replaced."""
         for training, (running, worker) in self._running.items():
-            if running is batch:
+            if running is cohort:
                 del self._running[training]
-                self._lose(worker)
+                self._discard(worker)
                 return worker.name
         return ""
 
-    def interrupt(self) -> None:  # noqa: B027  it is whole
-        """See `Executor.interrupt`; who waits here looks up often."""
+    def interrupt(self) -> None:  # noqa: B027  not abstract: there is nothing to do
+        """See `Executor.interrupt`. `wait` returns soon in any case, since `dispatch_cohorts` polls."""
 
     def close(self) -> None:
         """See `Executor.close`."""
-        for worker in (
-            *self._idle,
-            *self._starting.values(),
-            *(worker for _, worker in self._running.values()),
-        ):
+        training = (worker for _, worker in self._running.values())
+        for worker in (*self._idle, *self._starting.values(), *training):
             worker.kill()
 
-    def _outcome(self, worker: Worker, training: Future[list[Measurement] | LostCohort]) -> CohortResult:
+    def _result(self, worker: Worker, training: Future[list[Measurement] | LostCohort]) -> CohortResult:
         error = training.exception()
         if error is None:
             self._idle.append(worker)
             return training.result()
-        self._lose(worker)
-        # whatever took it may have taken others, who have to show that they are there
-        suspects, self._idle = self._idle, []
-        for other in suspects:
-            self._starting[other.begin()] = other
-        return worker.lost(error)
+        self._discard(worker)
+        # a lost machine takes several workers at once: check the idle ones before they get a cohort
+        unchecked, self._idle = self._idle, []
+        for other in unchecked:
+            self._starting[other.prepare()] = other
+        return worker.lost_cohort(error)
 
-    def _lose(self, worker: Worker) -> None:
+    def _discard(self, worker: Worker) -> None:
         worker.kill()
         self._missing += 1
 
-    def _hire_missing(self) -> None:
+    def _start_missing(self) -> None:
         while self._missing:
             self._missing -= 1
-            worker = self._hire()
-            self._starting[worker.begin()] = worker
+            worker = self.new_worker()
+            self._starting[worker.prepare()] = worker
 
-    def _begun(self, worker: Worker, start: Future[str]) -> None:
+    def _finish_start(self, worker: Worker, start: Future[str]) -> None:
         error = start.exception()
-        problem = start.result() if error is None else worker.lost(error).reason
+        problem = start.result() if error is None else worker.lost_cohort(error).reason
         if not problem:
             self._failed_starts = 0
             self._idle.append(worker)
             return
-        self._lose(worker)
+        self._discard(worker)
         self._failed_starts += 1
-        if error is None or self._failed_starts >= _STARTS:
+        # a problem that the worker itself reports would come again; a death may be an accident
+        if error is None or self._failed_starts >= MAX_FAILED_STARTS:
             self._missing -= 1
         if not (self._missing or self._starting or self._idle or self._running):
             raise WorkerError(f"no worker can be started: {problem}")
 
-    def _tell_if_nobody_is_there(self) -> None:
+    def _notify_if_without_workers(self) -> None:
         if self._idle or self._running:
-            self._nobody_since = None
-        elif self._nobody_since is None:
-            self._nobody_since = monotonic()
-        elif monotonic() - self._nobody_since > _PATIENCE:
-            self._nobody_since = float("inf")  # told once
-            self._tell(self._why_nobody())
+            self._without_workers_since = None
+        elif self._without_workers_since is None:
+            self._without_workers_since = monotonic()
+        elif monotonic() - self._without_workers_since > NOTICE_AFTER:
+            self._without_workers_since = float("inf")  # so that the user is notified once
+            self._notify(self.waiting_notice())

@@ -1,4 +1,4 @@
-"""What every worker is told once, and does with each cohort."""
+"""What a worker receives once, before its first cohort."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import torch
 from hebbevo.data import Split
 from hebbevo.errors import WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
+from hebbevo.messages import describe
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Measurement, Recipe, ran_out_of_memory, told, train
+from hebbevo.training import Measurement, Recipe, ran_out_of_memory, train
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What the cohorts of a study have in common, wherever they are trained.
+    """What all cohorts of a study have in common, and the limits of a worker's process.
 
     Attributes:
-        recipe: what the trainings share.
-        split: the data.
+        recipe: what all trainings share.
+        split: training, validation and test data.
         device: ``cpu`` or ``cuda``.
-        threads: of PyTorch a cohort; results can differ in the last bits with another number.
-        nice: how much a worker gives way to other programs, 0 to 19.
-        memory: bytes that a worker may hold on the CPU, or ``None``.
-        gpu_share: part of a GPU that a worker may fill, 0..1.
+        threads: PyTorch threads for a cohort. Another number may change the last bits of results.
+        nice: how much a worker yields to other programs, 0 (not at all) to 19.
+        memory_bytes: most memory for the worker's data on the CPU, or ``None`` for no limit.
+        gpu_share: largest part of a GPU's memory that the worker may use, above 0 and up to 1.
     """
 
     recipe: Recipe
@@ -35,14 +36,14 @@ class WorkerSetup:
     device: str
     threads: int
     nice: int = 0
-    memory: int | None = None
+    memory_bytes: int | None = None
     gpu_share: float = 1.0
 
-    def begin(self) -> None:
-        """Make this process a worker of the job, with PyTorch warm.
+    def prepare(self) -> None:
+        """Prepare this process: priority, threads, limits, and PyTorch's first operations, which are slow.
 
         Raises:
-            WorkerError: there is no such device here, or it takes more memory than it may.
+            WorkerError: this machine has no such device, or the process already exceeds its memory limit.
         """
         os.nice(max(0, self.nice - os.nice(0)))
         torch.set_num_threads(self.threads)
@@ -51,35 +52,39 @@ class WorkerSetup:
                 raise WorkerError("the study trains on a GPU, and the worker finds none")
             if self.gpu_share < 1:
                 torch.cuda.set_per_process_memory_fraction(self.gpu_share)
+        # load libraries before memory is limited: their size is not the user's concern
         weight = torch.ones(8, 8, device=self.device, requires_grad=True)
         torch.autograd.grad(weight.mm(weight).sum(), weight)
-        np.random.default_rng(0)  # imports its parts only now, for which there may be no room later
-        if self.memory is not None:
-            _hold_to(self.memory)
+        np.random.default_rng(0)
+        if self.memory_bytes is not None:
+            _limit_memory(self.memory_bytes)
 
-    def train(self, batch: Cohort, worker: str) -> list[Measurement] | LostCohort:
-        """Train a cohort; one that takes more memory than there is, or raises, is lost."""
+    def train(self, cohort: Cohort, worker: str) -> list[Measurement] | LostCohort:
+        """Train a cohort. One that runs out of memory, or raises, is lost, which names this ``worker``."""
         try:
             device = torch.device(self.device)
-            return train(self.recipe, batch.candidates, self.split, device, batch.standard)
+            return train(self.recipe, cohort.candidates, self.split, device, cohort.early_stopper)
         except Exception as error:
-            lost = LostCohort(
-                FailureKind.MEMORY if ran_out_of_memory(error) else FailureKind.CRASH, told(error), worker
-            )
+            kind = FailureKind.MEMORY if ran_out_of_memory(error) else FailureKind.CRASH
+            lost = LostCohort(kind, describe(error), worker)
         if self.device == "cuda":
-            torch.cuda.empty_cache()  # after the error, which held the tensors, is gone
+            torch.cuda.empty_cache()  # not before the exception is gone, whose frames hold the tensors
         return lost
 
 
-def _hold_to(memory: int) -> None:
-    """Let this process hold no more: of data, for the shared pages of a cluster's store are not its own."""
-    import resource  # which not every system has
+def _limit_memory(limit: int) -> None:
+    """Limit the data of this process to so many bytes; Ray's shared pages of the object store do not count.
+
+    Raises:
+        WorkerError: the process holds as much already.
+    """
+    import resource  # Windows has no such module
 
     [line] = [
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
     ]
     held = 1024 * int(line.split()[1])
-    if held >= memory:
-        what = f"a worker holds {held / 1e6:.0f} MB before it trains"
-        raise WorkerError(f"--memory-per-worker: {what}; allow it more")
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    if held >= limit:
+        problem = f"a worker holds {held / 1e6:.0f} MB before it trains"
+        raise WorkerError(f"--memory-per-worker: {problem}; allow it more")
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))

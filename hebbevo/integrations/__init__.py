@@ -1,1 +1,1 @@
-"""hebbevo inside other people's tools; each module here needs its tool, and nothing else imports it."""
+"""hebbevo inside other tools. Each module here needs its tool, and no other module imports it."""

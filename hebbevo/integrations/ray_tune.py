@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,26 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from hebbevo.errors import ReplayMismatch, StudyError, UsageError
+from hebbevo.messages import listed, unknown
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
-from hebbevo.space.genes import Genome, Space
-from hebbevo.space.knobs import Value, listed, unknown
-from hebbevo.spec import schema
-from hebbevo.spec.schema import Spec
+from hebbevo.samplers.replay import PastGeneration, replay
+from hebbevo.space import Genome, Space
+from hebbevo.space.knobs import Value
+from hebbevo.spec import Spec, read, spec_from_json
 
 _SIGNS = {"max": -1.0, "min": 1.0}
 
 
 @dataclass
 class _Trial:
-    """A genome, the trial of Tune that has it, and, once that is done, its metrics; ``None`` if it failed."""
+    """A genome and the trial of Tune that has it.
+
+    Attributes:
+        genome: the genome.
+        id: Tune's id of the trial, or ``None`` until the genome is suggested.
+        done: whether the trial has ended.
+        values: its metrics, or ``None`` until it has ended, and if it failed.
+    """
 
     genome: Genome
     id: str | None = None
@@ -33,19 +41,22 @@ class _Trial:
 
 @dataclass
 class _Generation:
-    """What was asked at once; all but the last were told."""
+    """Trials whose genomes were asked for at once.
+
+    The sampler knows the outcomes of all generations but the last.
+    """
 
     progress: float
     trials: list[_Trial]
 
 
 class HebbevoSearch(Searcher):
-    """Gives every trial of a `ray.tune.Tuner` a genome as its config, without the genes that are inactive.
+    """A search algorithm for `ray.tune.Tuner`. The config of a trial is a genome without inactive genes.
 
-    A generation is handed out genome by genome; then nothing is suggested until all of it is done, and it is
-    learned from in the order of asking. So the same results lead to the same genomes, whatever runs at once.
-    A trial that ends in an error, or whose last report lacks a metric or has one that is no finite number, is
-    a failed training to learn from.
+    The genomes of a generation are suggested one by one. Then none is suggested until all its trials have
+    ended, and the sampler learns from them in the order of asking. So the same results lead to the same
+    genomes, however many trials run at once. A trial counts as a failed training if it ends in an error, or
+    if its last report lacks a metric or has one that is not a finite number.
 
     Args:
         space: a `Space`, a `Spec` or its file (of which only the genome counts), or a mapping like the genome
@@ -53,14 +64,24 @@ class HebbevoSearch(Searcher):
         metric: what the trainable reports, one name or several; by default that of the ``TuneConfig``, which
             Tune passes on only beside a ``param_space``.
         mode: ``max`` or ``min`` for each metric.
-        sampler: name of the sampler.
-        population: size of a generation.
-        seed: of the sampler.
-        settings: the sampler's.
+        sampler: name of the sampler, as in a space file.
+        population: number of genomes in a generation.
+        seed: seed of the sampler.
+        settings: settings of the sampler.
         trials: the ``num_samples`` of the ``TuneConfig``, which a sampler with a schedule (annealing) needs.
 
     Raises:
         UsageError: an argument cannot be used.
+
+    Examples:
+        Two genomes of a generation, without Tune:
+
+        >>> space = {"rate": {"low": 1e-4, "high": 0.1, "log": True}}
+        >>> search = HebbevoSearch(space, metric="loss", mode="min", sampler="random", population=2)
+        >>> [sorted(search.suggest(trial)) for trial in ("first", "second")]
+        [['rate'], ['rate']]
+        >>> search.suggest("third") is None  # until the first two have ended
+        True
     """
 
     CKPT_FILE_TMPL = "searcher-state-{}.json"
@@ -77,12 +98,14 @@ class HebbevoSearch(Searcher):
         settings: Mapping[str, Value] | None = None,
         trials: int | None = None,
     ) -> None:
-        super().__init__()  # without the metrics: Tune would end the whole run at a report that lacks one
+        super().__init__()  # without the metrics: Tune would end the whole run if a report lacked one
         if sampler not in SAMPLERS:
             raise UsageError(f"sampler: unknown sampler {unknown(sampler, SAMPLERS)}")
         for name, number, least in (("population", population, 1), ("seed", seed, 0), ("trials", trials, 1)):
             if number is not None and (type(number) is not int or number < least):
-                raise UsageError(f"{name}: {number!r} does not do; write a whole number of {least} or more")
+                raise UsageError(
+                    f"{name}: {number!r} is not possible; write a whole number of {least} or more"
+                )
         self._space = _space(space)
         self._modes = _modes(metric, mode)
         self._name = sampler
@@ -97,10 +120,19 @@ class HebbevoSearch(Searcher):
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
-        """Take metric and mode where there are none yet; the space stays, and Tune refuses another in config.
+        """Set metric and mode if there are none yet. Tune calls this before the first trial.
+
+        Args:
+            metric: the metric of the ``TuneConfig``.
+            mode: its mode.
+            config: the ``param_space`` of the ``Tuner``, which all trials share.
+            spec: not used.
+
+        Returns:
+            ``False``: the space stays as it is, and Tune refuses a ``config`` with search spaces of its own.
 
         Raises:
-            UsageError: ``config``, which is what all trials share, has a gene in it.
+            UsageError: ``config`` has an entry for a gene.
         """
         if both := [gene.name for gene in self._space.genes if gene.name in config]:
             raise UsageError(f"param_space: {listed(both)} is searched; drop it here or in the space")
@@ -110,7 +142,10 @@ class HebbevoSearch(Searcher):
         return False
 
     def suggest(self, trial_id: str) -> Genome | None:
-        """Give the next genome, or ``None`` while a generation is under way of which all are given.
+        """Give the next genome.
+
+        Returns:
+            The genome, or ``None`` while the generation has no genome left and not all its trials have ended.
 
         Raises:
             UsageError: there is no metric, or this is inside a ``Repeater``.
@@ -133,9 +168,17 @@ class HebbevoSearch(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Take what became of a trial; a later word on it counts until its generation is learned from."""
+        """Take the result of a trial. Until the sampler learns from it, a later call replaces it.
+
+        Args:
+            trial_id: Tune's id of the trial.
+            result: its last report.
+            error: whether it ended in an error.
+        """
         result = {} if error or not result else result
-        self._repeated |= None in result  # a Repeater takes the metric that we keep from Tune for a name
+        self._repeated |= (
+            None in result
+        )  # a Repeater reports under the metric that Tune was given, which is none
         for trial in self._history[-1].trials if self._history else ():
             if trial.id == trial_id:
                 values = [_number(result.get(metric)) for metric in self._modes]
@@ -143,12 +186,14 @@ class HebbevoSearch(Searcher):
                 trial.values = values if all(map(math.isfinite, values)) else None
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the settings and the history of generations as JSON."""
+        """Write the settings and the history of generations to a file, as JSON."""
         state = {"made": self._made(), "generations": [asdict(generation) for generation in self._history]}
         Path(checkpoint_path).write_text(json.dumps(state, allow_nan=False))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Take the sampler through a saved history; trials that were under way then keep their genomes.
+        """Continue from a file that `save` wrote: its generations are replayed.
+
+        Trials that were running then keep their genomes.
 
         Raises:
             StudyError: the file cannot be read, or was saved by a search with other settings.
@@ -165,22 +210,24 @@ class HebbevoSearch(Searcher):
             what = f"cannot be read ({error.strerror}); write the path of a saved HebbevoSearch"
             raise StudyError(f"{checkpoint_path}: {what}") from error
         except (ValueError, KeyError, TypeError) as error:
-            what = "is no saved HebbevoSearch; write the path of one"
+            what = "is not a saved HebbevoSearch; write the path of one"
             raise StudyError(f"{checkpoint_path}: {what}") from error
         if changed := [name for name, value in self._made().items() if made.get(name) != value]:
             what = f"was saved with another {listed(changed)}; make HebbevoSearch as it was made then"
             raise StudyError(f"{checkpoint_path}: {what}")
         sampler = self._new_sampler()
-        for number, generation in enumerate(history):
-            if number:
-                sampler.tell(self._outcomes(history[number - 1]))
-            asked = sampler.ask(self._population, generation.progress)
-            if asked != [trial.genome for trial in generation.trials]:
-                raise ReplayMismatch(
-                    f"{checkpoint_path}: generation {number} is not replayed: the sampler asks for other "
-                    "genomes than the recorded ones; continue with the library versions that made it"
-                )
+        try:
+            replay(sampler, self._population, self._past(history))
+        except ReplayMismatch as mismatch:
+            advice = "continue with the library versions that made it"
+            raise ReplayMismatch(f"{checkpoint_path}: {mismatch}; {advice}") from None
         self._sampler, self._history = sampler, history
+
+    def _past(self, history: Sequence[_Generation]) -> Iterator[PastGeneration]:
+        """The generations as the sampler saw them: it gets the outcomes of the last one before the next `ask`."""
+        for generation in history:
+            outcomes = None if generation is history[-1] else self._outcomes(generation)
+            yield PastGeneration(generation.progress, [trial.genome for trial in generation.trials], outcomes)
 
     def _ask(self) -> None:
         if self._history:
@@ -202,7 +249,7 @@ class HebbevoSearch(Searcher):
         return SAMPLERS[self._name](self._space, self._seed, self._settings, max(1, len(self._modes)))
 
     def _made(self) -> dict[str, Any]:
-        """What the genomes depend on beside the results, as it comes back from JSON."""
+        """What the genomes depend on beside the results, as plain data that equals its JSON."""
         made = {
             "space": self._space.to_json(),
             "metric": list(self._modes),
@@ -219,11 +266,11 @@ def _space(space: Space | Spec | str | Path | Mapping[str, Any]) -> Space:
     if isinstance(space, Space):
         return space
     if isinstance(space, str | Path):
-        return schema.read(space).space
+        return read(space).space
     if isinstance(space, Spec):
         return space.space
     around = {"version": 1, "name": "tune", "task": {"dataset": "none"}}
-    return Spec.from_json({**around, "genome": space}).space
+    return spec_from_json({**around, "genome": space}).space
 
 
 def _modes(metric: str | Sequence[str] | None, mode: str | Sequence[str] | None) -> dict[str, str]:
@@ -239,7 +286,7 @@ def _modes(metric: str | Sequence[str] | None, mode: str | Sequence[str] | None)
 
 
 def _number(value: object) -> float:
-    """A number as anybody reports one; NaN for anything else."""
+    """Convert a reported value, which may be a tensor, to a number; NaN where that is not possible."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's

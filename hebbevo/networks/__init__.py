@@ -1,26 +1,20 @@
-"""Networks of a search: from settings and genes to one ordinary ``nn.Module``."""
+"""The networks of a search: from settings and genes to one ordinary ``nn.Module``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 from hebbevo import lazy_imports
-from hebbevo.networks.architecture import (
-    DEFAULT_RULES,
-    FAMILIES,
-    LAYERED,
-    Architecture,
-    Values,
-    largest,
-    seeded,
-)
+from hebbevo.networks.architecture import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.networks.seeding import seeded
+from hebbevo.networks.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hebbevo.networks.user_network import UserNetwork, arguments
 
-__getattr__, __dir__ = lazy_imports.names(
+__getattr__, __dir__ = lazy_imports.attach(
     __name__, {"hebbevo.networks.user_network": ("UserNetwork", "arguments")}
 )
 
@@ -30,6 +24,7 @@ __all__ = [
     "LAYERED",
     "Architecture",
     "Blueprint",
+    "Settings",
     "UserNetwork",
     "arguments",
     "largest",
@@ -38,7 +33,7 @@ __all__ = [
 
 
 class Blueprint(Protocol):
-    """What every net of a study is built by."""
+    """Builds every network of a study: an `Architecture` or a `UserNetwork`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,13 +41,13 @@ class Blueprint(Protocol):
 
     @property
     def has_user_code(self) -> bool:
-        """Whether the user's code is in it, of which nobody has tested that it can be stacked."""
+        """Whether code of the user builds it: whether such nets can be stacked has to be checked."""
 
-    def build(self, given: Values, seed: int) -> nn.Module:
-        """Build the network of these genes and settings; ``seed`` alone decides its initial weights."""
+    def build(self, settings: Settings, seed: int) -> nn.Module:
+        """Build the network with these settings and genes; ``seed`` alone decides its initial weights."""
 
-    def prunes(self, given: Values) -> bool:
+    def prunes(self, settings: Settings) -> bool:
         """Whether units or connections of this network may be pruned, as far as is known."""
 
     def has_argument(self, name: str) -> bool:
-        """Whether a gene or setting of this name is the blueprint's own, and none of the training's."""
+        """Whether the network itself takes a setting of this name, which is then no knob of the training."""

@@ -1,89 +1,73 @@
-"""Networks of hebbevo's own: families, and how a genome shapes them."""
+"""The built-in families of networks, and how a genome shapes one of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hebbevo.networks.seeding import seeded
+from hebbevo.networks.settings import Settings, layer_settings
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
-from hebbevo.space.genes import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
+from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Value, table
 
 if TYPE_CHECKING:
     from torch import nn
 
-Values = Mapping[str, Value]
+    from hebbevo.networks.layers import LayerFactory
 
 DEFAULT_RULES = {"units": "stamina", "connections": "full", "credit": "backprop"}
-"""The rule of each axis where nothing is said."""
+"""Name of the rule on each axis where a space file names none."""
 
 _KNOBS = table(
     Knob(
-        "depth", int, 2, "hidden layers; where it is no gene, network.hidden has one width for each",
+        "depth", int, 2, "number of hidden layers; without this gene, network.hidden lists the width of each",
         low=1, high=MOST_LAYERS, sensible=(1, 4),
     ),
     Knob(
-        "channels", int, 16, "channels of a convolution; where it is no gene, network.channels says",
+        "channels", int, 16, "channels of a convolution; without this gene, network.channels says how many",
         low=1, high=100_000, sensible=(4, 64), log=True,
     ),
     Knob(
-        "hidden", int, 128, "neurons of a hidden layer; where it is no gene, network.hidden says",
+        "hidden", int, 128, "neurons of a hidden layer; without this gene, network.hidden says how many",
         low=1, high=100_000, sensible=(4, 256), log=True,
     ),
     *(
         Knob(
-            axis, str, DEFAULT_RULES[axis], f"rule for {axis}; where it is no gene, network.{axis} says",
+            axis, str, DEFAULT_RULES[axis], f"rule for {axis}; without this gene, network.{axis} names it",
             choices=tuple(known),
         )
         for axis, known in AXES.items()
     ),
 )  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Family:
-    """A family of networks: how to build one, and what genes may say of it, beside its rules' knobs."""
-
-    build: Callable[[Architecture, Values, int], nn.Module]
-    knobs: Mapping[str, Knob]
-
-
-def _mlp(architecture: Architecture, given: Values, seed: int) -> nn.Module:
-    from hebbevo.networks.mlp import MLP
-
-    return MLP(architecture, given, seed)
-
-
-def _conv(architecture: Architecture, given: Values, seed: int) -> nn.Module:
-    from hebbevo.networks.conv import Conv
-
-    return Conv(architecture, given, seed)
-
-
-# a space is checked without PyTorch, which the networks themselves import
-FAMILIES: dict[str, Family] = {
-    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
-    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
-}
-
 LAYERED = frozenset(
     {"channels", "hidden"}.union(*(rule.knobs for known in AXES.values() for rule in known.values()))
 )
-"""Knobs of which each layer may have its own, under the name ``knob.1``, ``knob.2``, ..."""
+"""Knobs that each layer may set for itself, as ``knob.1``, ``knob.2``, ..."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network is where its genome says nothing else; ``inputs`` makes inputs mortal too.
+    """A network of a built-in family: the widths and rules that it has where its genome names no others.
 
     Attributes:
-        hidden: neurons of each hidden layer.
-        units: the rule for them; likewise ``connections`` and ``credit``.
-        shape: of one row of the data.
-        channels: of each convolution.
+        family: name of the family, a key of `FAMILIES`.
+        hidden: number of neurons of each fully connected hidden layer.
+        units: name of the rule for units.
+        inputs: whether the rule for units applies to the inputs too, so that they can be pruned.
+        shape: shape of one row of the data.
+        classes: number of classes.
+        channels: number of channels of each convolution; none in a fully connected network.
+        connections: name of the rule for connections.
+        credit: name of the rule for credit.
+
+    Example:
+        >>> net = Architecture("mlp", (8, 4), "stamina", False, (3,), 2).build({"hidden.1": 5}, seed=1)
+        >>> [layer.out_features for layer in net.layers]
+        [5, 4]
     """
 
     family: str
@@ -98,111 +82,153 @@ class Architecture:
 
     @property
     def features(self) -> int:
-        """Numbers in a row of the data."""
+        """Number of features in a row of the data."""
         return math.prod(self.shape)
 
     @property
     def neurons(self) -> int:
-        """Hidden neurons and channels in all."""
+        """Number of hidden neurons and channels."""
         return sum(self.channels) + sum(self.hidden)
 
-    def shaped(self, given: Values) -> Architecture:
-        """The architecture with the ``depth``, the widths and the rules among ``given``."""
+    def shaped(self, settings: Settings) -> Architecture:
+        """The architecture with the ``depth``, the widths and the rules that ``settings`` name."""
 
-        def widths(key: str, fixed: tuple[int, ...], depth: int) -> tuple[int, ...]:
+        def widths(name: str, default: tuple[int, ...], depth: int) -> tuple[int, ...]:
             return tuple(
-                int(of_layer(given, [key], layer).get(key) or fixed[layer - 1])
+                int(layer_settings(settings, [name], layer).get(name) or default[layer - 1])
                 for layer in range(1, depth + 1)
             )
 
         return replace(
             self,
             channels=widths("channels", self.channels, len(self.channels)),
-            hidden=widths("hidden", self.hidden, int(given.get("depth", len(self.hidden)))),
-            units=str(given.get("units", self.units)),
-            connections=str(given.get("connections", self.connections)),
-            credit=str(given.get("credit", self.credit)),
+            hidden=widths("hidden", self.hidden, int(settings.get("depth", len(self.hidden)))),
+            units=str(settings.get("units", self.units)),
+            connections=str(settings.get("connections", self.connections)),
+            credit=str(settings.get("credit", self.credit)),
         )
 
-    def build(self, given: Values, seed: int) -> nn.Module:
-        """Build the network that this becomes with the genes and settings ``given``.
+    def build(self, settings: Settings, seed: int) -> nn.Module:
+        """Build the network that this architecture becomes with ``settings``.
 
-        ``seed`` alone decides its initial weights; PyTorch's generator stays as it was.
+        Args:
+            settings: settings and genes by name; names of other parts of a training are ignored.
+            seed: decides the initial weights; PyTorch's own generator keeps its state.
+
+        Raises:
+            UsageError: a value is outside the range of its knob.
         """
-        with seeded(seed):
-            return FAMILIES[self.family].build(self.shaped(given), given, seed)
+        from hebbevo.networks.layers import LayerFactory
 
-    def prunes(self, given: Values) -> bool:
-        """Whether a rule of this network may prune units or connections."""
-        shaped = self.shaped(given)
+        shaped = self.shaped(settings)
+        hidden_layers = len(shaped.channels) + len(shaped.hidden)
+        rules = shaped.units, shaped.connections, shaped.credit
+        with seeded(seed):
+            return FAMILIES[self.family].build(shaped, LayerFactory(*rules, hidden_layers, settings, seed))
+
+    def prunes(self, settings: Settings) -> bool:
+        """Whether a rule of the network with these settings may prune units or connections."""
+        shaped = self.shaped(settings)
         return UNITS[shaped.units].prunes or CONNECTIONS[shaped.connections].prunes
 
     @property
     def has_user_code(self) -> bool:
-        """Whether the user's code is in it: no."""
+        """Whether code of the user builds it: never."""
         return False
 
     def has_argument(self, name: str) -> bool:
-        """Nothing of the trainings' own."""
+        """Whether the network itself takes a setting of this name as an argument: none."""
         return False
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let PyTorch's generator of the CPU draw from ``seed``, then bring it back to where it was."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPUs as well
-        yield
+# --- families: PyTorch is imported when a network is built, because a space file is checked without it ---
 
 
-def of_layer(values: Values, names: Iterable[str], layer: int) -> dict[str, Value]:
-    """What a layer has under these names: its own value, else that of every layer; 0 are the inputs."""
-    return {name: values[key] for name in names for key in (name, f"{name}.{layer}") if key in values}
+@dataclass(frozen=True)
+class Family:
+    """A family of networks.
+
+    Attributes:
+        build: makes a network from the widths of an architecture and the parts that the factory makes.
+        knobs: by name, the genes that shape a network of the family; its rules have further knobs.
+    """
+
+    build: Callable[[Architecture, LayerFactory], nn.Module]
+    knobs: Mapping[str, Knob]
+
+
+def _mlp(architecture: Architecture, make: LayerFactory) -> nn.Module:
+    from hebbevo.networks.mlp import MLP
+
+    return MLP(make, architecture.shape, architecture.hidden, architecture.classes, architecture.inputs)
+
+
+def _conv(architecture: Architecture, make: LayerFactory) -> nn.Module:
+    from hebbevo.networks.conv import Conv
+
+    return Conv(make, architecture.shape, architecture.channels, architecture.hidden, architecture.classes)
+
+
+FAMILIES: dict[str, Family] = {
+    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
+    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
+}
+"""The built-in families of networks by name."""
+
+
+# --- the largest network of a space ---
 
 
 def largest(architecture: Architecture, space: Space) -> Architecture:
-    """The network of most neurons that a genome of ``space`` can make of ``architecture``.
+    """Find the network with the most neurons that a genome of ``space`` can make of ``architecture``.
 
-    It is a bound where conditions decide whether a gene gives the widths: each layer is then the wider one.
+    Where conditions decide whether a gene sets a width, each layer has the larger of the two widths. The
+    result is then an upper bound.
 
     Raises:
-        GeneError: a genome can have a layer whose width nothing says.
+        GeneError: a genome can have a layer for which neither a gene nor the architecture has a width.
     """
-    named = {gene.name: gene for gene in space.genes}
-    depth = named.get("depth")
-    depths: list[Value | None] = [*_values(depth)] if depth else []
+    genes = {gene.name: gene for gene in space.genes}
+    depth = genes.get("depth")
+    depths: list[Value | None] = [*_integers(depth)] if depth else []
     if depth is None or depth.when:
-        depths.append(None)  # as many layers as the architecture has
-    channels = _bound("channels", architecture.channels, named, None)
-    bounds = [
-        replace(architecture, channels=channels, hidden=_bound("hidden", architecture.hidden, named, each))
+        depths.append(None)  # a genome without the gene has as many layers as the architecture
+    channels = _largest_widths("channels", architecture.channels, genes, None)
+    candidates = [
+        replace(
+            architecture,
+            channels=channels,
+            hidden=_largest_widths("hidden", architecture.hidden, genes, each),
+        )
         for each in depths
     ]
-    return max(bounds, key=lambda bound: bound.neurons)
+    return max(candidates, key=lambda candidate: candidate.neurons)
 
 
-def _bound(
-    key: str, fixed: tuple[int, ...], named: Mapping[str, Gene], depth: Value | None
+def _largest_widths(
+    name: str, default: tuple[int, ...], genes: Mapping[str, Gene], depth: Value | None
 ) -> tuple[int, ...]:
-    """The largest width of every layer that the gene ``key`` is for, in networks of this depth."""
-    bounds = []
-    for layer in range(1, (len(fixed) if depth is None else int(depth)) + 1):
-        gene = named.get(f"{key}.{layer}", named.get(key))
+    """The largest width of each layer that the gene ``name`` can give, in networks of this depth.
+
+    ``depth`` is ``None`` where the genome has no such gene: there are then as many layers as ``default`` has.
+    """
+    largest_widths = []
+    for layer in range(1, (len(default) if depth is None else int(depth)) + 1):
+        gene = genes.get(f"{name}.{layer}", genes.get(name))
         conditions = gene.when if gene else ()
-        possible = all(depth in values for name, values in conditions if name == "depth")
-        widths = [int(value) for value in _values(gene)[-1:]] if gene and possible else []
-        if not widths or any(name != "depth" for name, _ in conditions):
-            if layer > len(fixed):
+        active = all(depth in values for other, values in conditions if other == "depth")
+        widths = [int(value) for value in _integers(gene)[-1:]] if gene and active else []
+        # a condition on another gene may switch the gene off, and the default width then counts
+        if not widths or any(other != "depth" for other, _ in conditions):
+            if layer > len(default):
                 what = f"nothing says how wide layer {layer} is; write more widths in network.hidden"
                 raise GeneError("depth", (), f"{what}, or a hidden gene that is always there")
-            widths.append(fixed[layer - 1])
-        bounds.append(max(widths))
-    return tuple(bounds)
+            widths.append(default[layer - 1])
+        largest_widths.append(max(widths))
+    return tuple(largest_widths)
 
 
-def _values(gene: Gene) -> Sequence[Value]:
+def _integers(gene: Gene) -> Sequence[Value]:
     """The values of a gene for whole numbers, in ascending order."""
     assert not isinstance(gene, FloatGene)
     return sorted(gene.choices) if isinstance(gene, ChoiceGene) else gene.values

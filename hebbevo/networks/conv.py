@@ -3,59 +3,67 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from hebbevo.networks.architecture import Values
-from hebbevo.networks.layers import Layers
-from hebbevo.networks.mlp import he
+from hebbevo.networks.layers import LayerFactory
 
-if TYPE_CHECKING:
-    from hebbevo.networks.architecture import Architecture
-
-_SMALLEST_POOLED = 4
+_SMALLEST_POOLED = 4  # pixels of the shorter side; pooling smaller images would leave almost nothing
 
 
 class Conv(nn.Module):
-    """Convolutional network (batch, channels, height, width) -> (batch, classes) whose parts follow rules.
+    """Convolutional network from images (batch, colours, height, width) to logits (batch, classes).
 
-    Layers of 3 x 3 kernels, batch norm, units and maxima over 2 x 2 (as long as a side has 4), then fully
-    connected layers. For the rules a channel is a neuron. Layers are numbered through, convolutions first.
+    Each block has 3 x 3 kernels, batch norm, units and a 2 x 2 max pool, as long as both sides have at least
+    four pixels. Fully connected layers follow. For the rules, a channel is a neuron. Layers are numbered
+    consecutively, convolutions first.
+
+    Args:
+        make: makes the layers and units.
+        shape: shape of one image, (colours, height, width).
+        channels: number of channels of each convolution, at least one.
+        hidden: number of neurons of each fully connected hidden layer.
+        classes: number of classes.
     """
 
-    def __init__(self, architecture: Architecture, given: Values, seed: int) -> None:
+    def __init__(
+        self,
+        make: LayerFactory,
+        shape: tuple[int, ...],
+        channels: Sequence[int],
+        hidden: Sequence[int],
+        classes: int,
+    ) -> None:
         super().__init__()
-        make = Layers(architecture, given, seed)
-        self.input_shape = architecture.shape
-        colours, *size = architecture.shape
+        self.input_shape = shape
+        colours, *size = shape
 
         blocks: list[nn.Module] = []
-        for layer, (before, width) in enumerate(pairwise((colours, *architecture.channels)), start=1):
-            convolution = he(nn.Conv2d(before, width, 3, padding=1, bias=False))
+        for number, (before, width) in enumerate(pairwise((colours, *channels)), start=1):
             pooled = min(size) >= _SMALLEST_POOLED
             size = [side // 2 for side in size] if pooled else size
             blocks.append(
                 nn.Sequential(
-                    make.layer(convolution, layer),
+                    # no bias: the batch norm would subtract it
+                    make.layer(nn.Conv2d(before, width, 3, padding=1, bias=False), number),
                     nn.BatchNorm2d(width),
-                    make.units(width, layer, dim=1),
+                    make.unit_layer(width, number, dim=1),
                     nn.MaxPool2d(2) if pooled else nn.Identity(),
                 )
             )
         self.features = nn.Sequential(*blocks)
 
-        widths = (architecture.channels[-1] * math.prod(size), *architecture.hidden)
-        hidden: list[nn.Module] = []
-        for layer, (before, width) in enumerate(pairwise(widths), start=len(blocks) + 1):
-            hidden.append(make.layer(he(nn.Linear(before, width)), layer))
-            hidden.append(make.units(width, layer))
-        self.hidden = nn.Sequential(*hidden)
-        head = he(nn.Linear(widths[-1], architecture.classes))
-        self.head = make.layer(head, len(blocks) + len(architecture.hidden) + 1)
+        widths = (channels[-1] * math.prod(size), *hidden)
+        fully_connected: list[nn.Module] = []
+        for number, (before, width) in enumerate(pairwise(widths), start=len(channels) + 1):
+            fully_connected.append(make.layer(nn.Linear(before, width), number))
+            fully_connected.append(make.unit_layer(width, number))
+        self.hidden = nn.Sequential(*fully_connected)
+        self.head = make.layer(nn.Linear(widths[-1], classes), len(channels) + len(hidden) + 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map images to logits."""
+        """Map images, (batch, colours, height, width), to logits, (batch, classes)."""
         logits: Tensor = self.head(self.hidden(self.features(x).flatten(1)))
         return logits

@@ -1,52 +1,73 @@
-"""The layers and units of a network, as its rules make them."""
+"""The layers and units of one network, each under its rule and with its own knobs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from torch import nn
 
-from hebbevo.networks.architecture import Values, of_layer
+from hebbevo.networks.settings import Settings, layer_settings
 from hebbevo.nn import credited, masked, unit_layer
-from hebbevo.rules import CONNECTIONS, CREDIT, UNITS, Rule
-from hebbevo.space.knobs import Value
+from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 
-if TYPE_CHECKING:
-    from hebbevo.networks.architecture import Architecture
-
-_LAYER_SEEDS = 1000  # beyond those of units
+_LAYER_SEEDS = 1000  # units of layer n have the seed + n, so layers start beyond any number of units
 
 
-class Layers:
-    """Makes what a network is of; each part has the knobs that its rule knows, as its layer has them.
+@dataclass(frozen=True)
+class LayerFactory:
+    """Makes the parts of one network. Layers are numbered from 1; the output layer is the last.
 
-    Args:
-        architecture: whose rules they follow.
-        given: genes and settings.
-        seed: of the network.
+    Attributes:
+        units: name of the rule for units.
+        connections: name of the rule for connections.
+        credit: name of the rule for credit.
+        hidden_layers: how many hidden layers the network has, convolutions among them.
+        settings: the network's settings and genes by name.
+        seed: seed of the network; each part derives its own from it.
     """
 
-    def __init__(self, architecture: Architecture, given: Values, seed: int) -> None:
-        self._architecture = architecture
-        self._given = given
-        self._seed = seed
-        self._last = len(architecture.channels) + len(architecture.hidden)
+    units: str
+    connections: str
+    credit: str
+    hidden_layers: int
+    settings: Settings
+    seed: int
 
-    def layer(self, module: nn.Module, number: int) -> nn.Module:
-        """A linear layer or a convolution, from 1; the last has the knobs of the hidden layer before it."""
-        connections, credit = self._architecture.connections, self._architecture.credit
-        seed, of = self._seed + _LAYER_SEEDS + number, min(number, self._last)
-        if number <= self._last or not CREDIT[credit].updates:  # the last layer learns the task
-            module = credited(credit, module, seed=seed, **self._knobs(CREDIT[credit], of))
-        return masked(connections, module, seed=seed, **self._knobs(CONNECTIONS[connections], of))
+    def layer(self, module: nn.Linear | nn.Conv2d, number: int) -> nn.Module:
+        """Put a linear layer or a convolution under the rules for connections and credit.
 
-    def units(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
-        """The units of a layer, or channels; number 0 are the inputs."""
-        rule = self._architecture.units
-        knobs = self._knobs(UNITS[rule], number)
-        if inputs and "target" in UNITS[rule].knobs and "target.0" not in self._given:
-            knobs["target"] = width  # a target is that of hidden layers
-        return unit_layer(rule, width, dim=dim, inputs=inputs, seed=self._seed + number, **knobs)
+        The output layer has no knobs of its own; it takes those of the last hidden layer.
+        """
+        with_knobs_of = min(number, self.hidden_layers)
+        seed = self.seed + _LAYER_SEEDS + number
+        made = _he_initialised(module)
+        credit, connections = CREDIT[self.credit], CONNECTIONS[self.connections]
+        # the output layer learns from the labels themselves, so a local update does not apply to it
+        if number <= self.hidden_layers or not credit.updates:
+            knobs = layer_settings(self.settings, credit.knobs, with_knobs_of)
+            made = credited(self.credit, made, seed=seed, **knobs)
+        knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)
+        return masked(self.connections, made, seed=seed, **knobs)
 
-    def _knobs(self, rule: Rule, number: int) -> dict[str, Value]:
-        return of_layer(self._given, rule.knobs, number)
+    def unit_layer(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
+        """Make ``width`` units, or channels, under the rule for units.
+
+        Args:
+            width: number of units.
+            number: number of the layer; 0 is the input.
+            dim: axis of the units in their input.
+            inputs: whether they are the inputs of the network, which have no activation function.
+        """
+        rule = UNITS[self.units]
+        knobs = layer_settings(self.settings, rule.knobs, number)
+        if inputs and "target" in rule.knobs and "target.0" not in self.settings:
+            knobs["target"] = width  # a target without a layer is for hidden layers
+        return unit_layer(self.units, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
+
+
+def _he_initialised(layer: nn.Linear | nn.Conv2d) -> nn.Module:
+    """Draw the weights uniformly with variance 2 / fan-in (He et al., 2015, eq. 10); biases are zero."""
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

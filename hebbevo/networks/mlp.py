@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from hebbevo.networks.architecture import Values
-from hebbevo.networks.layers import Layers
-
-if TYPE_CHECKING:
-    from hebbevo.networks.architecture import Architecture
+from hebbevo.networks.layers import LayerFactory
 
 
 class MLP(nn.Module):
-    """Fully connected network (batch, ...) -> (batch, classes) whose parts follow rules."""
+    """Fully connected network from rows (batch, *shape) to logits (batch, classes).
 
-    def __init__(self, architecture: Architecture, given: Values, seed: int) -> None:
+    Args:
+        make: makes the layers and units.
+        shape: shape of one row of the data.
+        hidden: number of neurons of each hidden layer.
+        classes: number of classes.
+        inputs: whether the rule for units applies to the inputs too.
+    """
+
+    def __init__(
+        self, make: LayerFactory, shape: tuple[int, ...], hidden: Sequence[int], classes: int, inputs: bool
+    ) -> None:
         super().__init__()
-        make = Layers(architecture, given, seed)
-        self.input_shape = architecture.shape
-        features, hidden = architecture.features, architecture.hidden
-        self.inputs = make.units(features, 0, inputs=True) if architecture.inputs else nn.Identity()
-        widths = pairwise((features, *hidden, architecture.classes))
-        drawn = map(he, [nn.Linear(*pair) for pair in widths])
-        *layers, head = [make.layer(layer, number) for number, layer in enumerate(drawn, start=1)]
+        self.input_shape = shape
+        features = math.prod(shape)
+        self.inputs = make.unit_layer(features, 0, inputs=True) if inputs else nn.Identity()
+        # nn.Linear draws weights too, so the order of these lines decides the weights of every network
+        linear = [nn.Linear(*widths) for widths in pairwise((features, *hidden, classes))]
+        *layers, head = [make.layer(layer, number) for number, layer in enumerate(linear, start=1)]
         self.layers = nn.ModuleList(layers)
-        self.units = nn.ModuleList(make.units(width, number) for number, width in enumerate(hidden, start=1))
+        self.units = nn.ModuleList(
+            make.unit_layer(width, number) for number, width in enumerate(hidden, start=1)
+        )
         self.head = head
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map inputs to logits."""
+        """Map rows, (batch, *shape), to logits, (batch, classes)."""
         x = self.inputs(x.flatten(1))
-        for layer, unit in zip(self.layers, self.units, strict=True):
-            x = unit(layer(x))
+        for layer, units in zip(self.layers, self.units, strict=True):
+            x = units(layer(x))
         logits: Tensor = self.head(x)
         return logits
-
-
-def he(layer: nn.Linear | nn.Conv2d) -> nn.Module:
-    """Draw the weights as He et al., 2015, do; no bias."""
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer

@@ -1,4 +1,4 @@
-"""The user's own network: a function that a space file names."""
+"""Networks that a function of the user builds; a space file names the function."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from torch import nn
 
 from hebbevo import user_code
 from hebbevo.errors import UsageError
-from hebbevo.networks.architecture import Values, seeded
+from hebbevo.messages import listed
+from hebbevo.networks.seeding import seeded
+from hebbevo.networks.settings import Settings
 from hebbevo.nn import plastic_modules
-from hebbevo.space.knobs import Value, listed
+from hebbevo.space.knobs import Value
 
 
 @dataclass(frozen=True)
 class UserNetwork:
-    """Networks that the user's function builds.
+    """Networks that a function of the user builds.
 
     Attributes:
-        module: ``package.module:name`` of a function, or of a class, that takes genes as named arguments and
-            gives an ``nn.Module``. It may also ask for ``input_shape`` and ``num_classes``.
-        shape: of one row of the data.
+        module: ``package.module:name`` of a function or class that returns an ``nn.Module``. Its arguments
+            are genes and settings by name; it may also take ``input_shape`` and ``num_classes``.
+        shape: shape of one row of the data.
         classes: number of classes.
     """
 
@@ -33,16 +35,21 @@ class UserNetwork:
     shape: tuple[int, ...]
     classes: int
 
-    def build(self, given: Values, seed: int) -> nn.Module:
-        """Build the network of these genes and settings, and set the knobs of the plastic modules in it.
+    def build(self, settings: Settings, seed: int) -> nn.Module:
+        """Call the function with these settings, then set the knobs of the plastic modules in the network.
 
-        ``seed`` alone decides what PyTorch's generator draws meanwhile; it stays as it was.
+        A knob ``name`` is set in every module that has it, unless the function has an argument of that name;
+        ``module.name`` sets it in one module.
+
+        Args:
+            settings: settings and genes by name.
+            seed: seeds PyTorch's generator during the call; the generator keeps its state.
 
         Raises:
-            UsageError: the function cannot be imported, wants other arguments, raises, or gives something
-                else; or a knob cannot have such a value.
+            UsageError: the function cannot be imported, takes other arguments, raises, or does not return an
+                ``nn.Module``; or a value is outside the range of its knob.
         """
-        function, taken = user_code.resolve(self.module), self._arguments(given)
+        function, taken = user_code.resolve(self.module), self._arguments(settings)
         with seeded(seed), user_code.calling(self.module):
             net = function(**taken)
         if not isinstance(net, nn.Module):
@@ -52,39 +59,44 @@ class UserNetwork:
         if any(map(nn.parameter.is_lazy, chain(net.parameters(), net.buffers()))):
             what = "a layer of its network has no shape yet; call the network once before you return it"
             raise UsageError(f"{self.module}: {what}")
-        claimed = arguments(self.module)
+        of_function = arguments(self.module)
         for name, module in plastic_modules(net).items():
             knobs: dict[str, Value] = {}
             for knob in module.knobs:
-                if knob in given and knob not in claimed:
-                    knobs[knob] = given[knob]
-                if f"{name}.{knob}" in given:
-                    knobs[knob] = given[f"{name}.{knob}"]
+                if knob in settings and knob not in of_function:
+                    knobs[knob] = settings[knob]
+                if f"{name}.{knob}" in settings:
+                    knobs[knob] = settings[f"{name}.{knob}"]
             module.configure(**knobs)
         return net
 
-    def prunes(self, given: Values) -> bool:
-        """Whether a module in it may prune: it is not known."""
+    def prunes(self, settings: Settings) -> bool:
+        """Whether a module of the network may prune: yes, as long as nothing else is known."""
         return True
 
     @property
     def has_user_code(self) -> bool:
-        """Whether the user's code is in it: yes."""
+        """Whether code of the user builds it: always."""
         return True
 
     def has_argument(self, name: str) -> bool:
-        """Whether a gene or setting of this name is an argument of the function, and no knob."""
+        """Whether the function has an argument of this name, so that it is no knob."""
         return name in arguments(self.module)
 
     def knobs(self, net: nn.Module) -> set[str]:
-        """The names under which knobs of the plastic modules in ``net`` can be set."""
+        """Find the names that set a knob of ``net``, a network that this function has built.
+
+        Returns:
+            Names of knobs, for all modules that have them, and dotted names ``module.knob``, for one.
+        """
         names = {(name, knob) for name, module in plastic_modules(net).items() for knob in module.knobs}
         return {knob for _, knob in names if not self.has_argument(knob)} | {".".join(each) for each in names}
 
-    def _arguments(self, given: Values) -> dict[str, object]:
+    def _arguments(self, settings: Settings) -> dict[str, object]:
+        """The arguments of one call, by name."""
         parameters = arguments(self.module)
-        offered = {"input_shape": self.shape, "num_classes": self.classes, **given}
-        missing = [name for name, needed in parameters.items() if needed and name not in offered]
+        offered = {"input_shape": self.shape, "num_classes": self.classes, **settings}
+        missing = [name for name, required in parameters.items() if required and name not in offered]
         if missing:
             what = f"wants {listed(missing)}, which no gene or setting gives"
             raise UsageError(f"{self.module}: {what}; write it into genome or network.settings")
@@ -92,10 +104,13 @@ class UserNetwork:
 
 
 def arguments(module: str) -> Mapping[str, bool]:
-    """The names that a function takes, and whether it must be given them.
+    """Find the arguments of a function: by name, whether each is required.
+
+    Args:
+        module: the function as ``package.module:name``.
 
     Raises:
-        UsageError: they cannot be found out.
+        UsageError: the function cannot be imported, or its signature cannot be read.
     """
     try:
         parameters = inspect.signature(user_code.resolve(module)).parameters.values()

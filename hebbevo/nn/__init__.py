@@ -1,4 +1,11 @@
-"""Plastic modules for any PyTorch network: drop in, attach, train."""
+"""Plastic modules for any PyTorch network: put them in, attach them to an optimiser, train.
+
+- `Stamina`, `InputStamina`, `Dense`, `PlasticUnits` and `unit_layer` are layers of units that a rule prunes.
+- `HebbMask`, `PlasticConnections` and `masked` mask connections of layers.
+- `credited` and its class `Credited` train a layer by a credit rule.
+- `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
+- `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
+"""
 
 from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections

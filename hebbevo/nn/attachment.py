@@ -1,4 +1,4 @@
-"""`attach`: the one line that a PyTorch training of one's own needs."""
+"""`attach`: prune and regrow in a PyTorch training of one's own, by one line."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.plastic import plastic_modules
+from hebbevo.nn.plastic import longest_settling, plastic_modules
 from hebbevo.nn.surgery import Moments
-from hebbevo.nn.wiring import Example, Wiring, mark_attached, tensors_of
+from hebbevo.nn.wiring import Example, Wiring, named_tensors, set_attached
 from hebbevo.rules.rule import Need
+from hebbevo.rules.settling import settling_factor
 
-_LOSS_RATE = 0.1
-_FULL_RATE = "full_lr"  # in a parameter group, while a step of the optimiser goes more slowly
+_LOSS_RATE = 0.1  # weight of the newest loss in the running mean
+_FULL_RATE = "full_lr"  # entry of a parameter group that keeps its learning rate while a step has a lower one
 
 
 class Attachment:
-    """Plastic modules wired to the layers around them and to an optimiser; made by `attach`."""
+    """The plastic modules of a model and an optimiser, after whose steps they are pruned and regrown.
+
+    `attach` makes it.
+    """
 
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, total_steps: int, example: Example | None
@@ -42,50 +46,55 @@ class Attachment:
             raise UsageError(
                 "attach: the optimizer has none of the model's parameters; make it of model.parameters()"
             )
-        self._seen = self._step()
-        self._settle = max(float(getattr(module, "settle", 0)) for module in self._modules.values())
-        asking = next(filter(None, (module.asks(Need.LENGTH) for module in self._modules.values())), "")
-        if asking and not total_steps:
-            raise UsageError(f"attach: {asking} needs the training's length; give attach(..., total_steps=N)")
-        if self._settle and self._seen >= total_steps:
+        self._last_step = self._current_step()
+        self._settle = float(longest_settling(model))
+        reasons = (module.reason_for(Need.LENGTH) for module in self._modules.values())
+        if (reason := next(filter(None, reasons), "")) and not total_steps:
+            raise UsageError(f"attach: {reason} needs the training's length; give attach(..., total_steps=N)")
+        if self._settle and self._last_step >= total_steps:
             raise UsageError(
-                f"attach: total_steps={total_steps} is over, the model has taken {self._seen} forward steps; "
-                "give the steps of all its trainings"
+                f"attach: total_steps={total_steps} is over, the model has taken {self._last_step} forward "
+                "steps; give the steps of all its trainings"
             )
-        for attachment in _attached(optimizer):
+        for attachment in _attachments(optimizer):
             if attachment._model is model:
                 attachment.detach()
         for module in self._modules.values():
             module.begin(total_steps)
-        self._wiring.connect(tensors_of(model))
-        mark_attached(model)
+        self._wiring.prepare(named_tensors(model))
+        set_attached(model)
         self._hooks = (
-            optimizer.register_step_pre_hook(self._slow_down),
+            optimizer.register_step_pre_hook(self._lower_learning_rate),
             optimizer.register_step_post_hook(self._restructure),
         )
 
     def observe(self, loss: Tensor | float) -> None:
-        """Report a training loss, which growth waits for to stall."""
+        """Report the training loss of a step; its running mean decides on growth.
+
+        Args:
+            loss: a number, or a tensor of one.
+        """
         loss = torch.as_tensor(loss, dtype=torch.float32).detach()
         self._loss = loss if self._loss is None else self._loss.lerp(loss, _LOSS_RATE)
 
     def detach(self) -> None:
-        """Take the hooks off; the modules keep their masks and stop changing."""
+        """Remove the hooks from the optimiser; the modules keep their masks and stop changing."""
         for hook in self._hooks:
             hook.remove()
 
-    def _step(self) -> int:
-        """Forward steps so far."""
+    def _current_step(self) -> int:
+        """Forward steps in training mode so far."""
         return max(int(module.steps) for module in self._modules.values())
 
-    def _slow_down(
+    def _lower_learning_rate(
         self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Before a step of the optimiser: set the learning rate of the settling phase."""
         if not self._settle:
             return None
-        # the forward step of a closure, as Lightning and skorch give one, is still to come
-        step = self._step() + any(map(callable, (*args[1:], *kwargs.values())))
-        if self._seen <= self._total_steps < step:
+        # in a closure, as Lightning and skorch give one, the forward step is still to come
+        step = self._current_step() + any(map(callable, (*args[1:], *kwargs.values())))
+        if self._last_step <= self._total_steps < step:
             warnings.warn(
                 f"attach: total_steps={self._total_steps} is over and the learning rate is zero from now on; "
                 "give the steps of the whole training",
@@ -93,56 +102,59 @@ class Attachment:
             )
         factor = settling_factor(step, self._total_steps, self._settle)
         for group in self._optimizer.param_groups:
-            # another attachment, or a step that has failed, may have slowed it down
+            # another attachment, or a step that failed, may have lowered it already
             full = group.setdefault(_FULL_RATE, group["lr"])
             group["lr"] = min(group["lr"], full * factor)
         guarded = {name: self._guarded(each) for name, each in kwargs.items()}
         return (args[0], *map(self._guarded, args[1:])), guarded
 
     def _guarded(self, argument: Any) -> Any:
-        """A closure that gives the learning rate back if it fails; all else as it is."""
+        """A closure that restores the learning rate if it raises; any other argument unchanged."""
         if not callable(argument):
             return argument
 
         def closure(*args: Any, **kwargs: Any) -> Any:
             try:
                 return argument(*args, **kwargs)
-            except BaseException:
-                self._give_back()
+            except BaseException:  # PyTorch then does not call the hook that follows the step
+                self._restore_learning_rate()
                 raise
 
         return closure
 
-    def _give_back(self) -> None:
+    def _restore_learning_rate(self) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = group.pop(_FULL_RATE, group["lr"])
 
     @torch.no_grad()
     def _restructure(self, *_: object) -> None:
-        self._give_back()
+        """After a step of the optimiser: prune and regrow where there is an event."""
+        self._restore_learning_rate()
         for name, module in self._modules.items():
-            if self._loss is None and (asking := module.asks(Need.LOSS)):
+            if self._loss is None and (reason := module.reason_for(Need.LOSS)):
                 raise UsageError(
-                    f"{name}: {asking} needs the training loss; call observe(loss) of what attach returned"
+                    f"{name}: {reason} needs the training loss; call observe(loss) of what attach returned"
                 )
         steps = self._new_steps()
-        due = {
-            name: module.due(steps.to(module.steps.device)).any() for name, module in self._modules.items()
+        events = {
+            name: module.is_event(steps.to(module.steps.device)).any()
+            for name, module in self._modules.items()
         }
-        if any(due.values()):
-            self._wiring.restructure(tensors_of(self._model), self._moments(), self._loss, due)
+        if any(events.values()):
+            self._wiring.restructure(named_tensors(self._model), self._moments(), self._loss, events)
 
     def _new_steps(self) -> Tensor:
-        """Forward steps since the last step of the optimiser.
+        """The forward steps since the last step of the optimiser, (steps,) int64.
 
-        They are several where gradients are accumulated, or a scaler has left out a step of the optimiser.
-        Only the last one is new where a checkpoint may have been loaded since, as it is often after `attach`.
+        They are several where gradients are accumulated, or where a gradient scaler skips a step of the
+        optimiser. After a checkpoint was loaded, as it often is after `attach`, only the last one is new.
         """
-        passed, now = self._seen, self._step()
-        self._seen = now
-        return torch.arange(passed + 1 if 0 < passed <= now else now, now + 1)
+        last, current = self._last_step, self._current_step()
+        self._last_step = current
+        return torch.arange(last + 1 if 0 < last <= current else current, current + 1)
 
     def _moments(self) -> Moments:
+        """The optimiser's state by the parameter's name: the entries of the parameter's shape."""
         return {
             name: tuple(
                 entry
@@ -161,31 +173,53 @@ def attach(
     total_steps: int = 0,
     example: Example | None = None,
 ) -> Attachment:
-    """Find the layers around every plastic module in ``model``; prune and regrow after the optimiser's steps.
+    """Find the layers around every plastic module of a model; prune and regrow after the optimiser's steps.
 
-    The layers are found by running ``model`` once, in evaluation mode and without a trace. Where it cannot be
-    followed, this warns and the modules work as they do alone.
+    The layers are found by running ``model`` once, in evaluation mode, which leaves it exactly as it was.
+    Where its forward cannot be followed, this warns, and the modules work without the layers around them.
     Attaching the same model and optimiser again replaces the first attachment. ``DistributedDataParallel`` is
-    not supported: every rank would rewire from its own statistics.
+    not supported: every rank would prune and regrow from its own statistics.
 
     Args:
         model: any module with plastic modules in it.
-        optimizer: any PyTorch optimiser over the model's parameters; moments of what returns are reset.
-        total_steps: forward steps in training mode of the whole training; needed by ``settle``, which also
-            brings the learning rate to zero over its stretch.
+        optimizer: any PyTorch optimiser over the model's parameters. Its state is set to zero for weights
+            that are pruned or regrown.
+        total_steps: forward steps in training mode of the whole training. The knob ``settle`` needs it; in
+            the settling phase the learning rate falls to zero.
         example: an input of the model, or a tuple of inputs, of which only shapes and types count; by default
-            what the first layer suggests.
+            one that the first layer suggests.
+
+    Returns:
+        The attachment, to which the training loss is reported where the knob ``growth_rate`` is set.
 
     Raises:
-        UsageError: the model has no plastic module or is distributed, the optimiser is another model's, a
-            knob needs neighbours that are not found, or ``settle`` is given without ``total_steps`` or with
-            those that are over.
+        UsageError: the model has no plastic module or is distributed; the optimiser is another model's; a
+            knob needs layers around the units that are not found, or ``settle`` is given without
+            ``total_steps`` or with a ``total_steps`` that is over.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from hebbevo.nn import Stamina, attach
+    >>> units = Stamina(8, seed=1, unactivation_penalty=2.0, warmup=10, regrowth_rate=0.1)
+    >>> model = nn.Sequential(nn.Linear(4, 8), units, nn.Linear(8, 3))
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    >>> attachment = attach(model, optimizer)
+    >>> for _ in range(20):
+    ...     optimizer.zero_grad()
+    ...     model(torch.randn(16, 4)).square().mean().backward()
+    ...     optimizer.step()
+    >>> bool((model[0].weight[~units.alive] == 0).all())
+    True
     """
     return Attachment(model, optimizer, total_steps, example)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """The user's own module in what `torch.compile`, Fabric or ``DataParallel`` makes of it."""
+    """The user's own module inside the wrapper of `torch.compile`, Fabric or ``DataParallel``.
+
+    Raises:
+        UsageError: it is distributed.
+    """
     if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
         raise UsageError(
             "attach: DistributedDataParallel is not supported, every rank would rewire from its own "
@@ -196,12 +230,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return _unwrapped(model.module) if isinstance(model, nn.DataParallel) else model
 
 
-def _attached(optimizer: torch.optim.Optimizer) -> list[Attachment]:
+def _attachments(optimizer: torch.optim.Optimizer) -> list[Attachment]:
+    """The attachments that have hooks on an optimiser."""
     owners = [getattr(hook, "__self__", None) for hook in optimizer._optimizer_step_post_hooks.values()]
     return [owner for owner in owners if isinstance(owner, Attachment)]
-
-
-def settling_factor(step: int, total_steps: int, settle: float) -> float:
-    """Learning-rate factor of forward step ``step`` (1 is the first): one, then linearly to zero."""
-    left = (total_steps - step + 1) / max(total_steps * settle, 1)
-    return min(1.0, max(0.0, left))

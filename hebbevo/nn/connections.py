@@ -11,13 +11,16 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hebbevo.errors import UsageError
+from hebbevo.messages import unknown
 from hebbevo.nn import surgery
-from hebbevo.nn.credit import Credited, Layer, product
-from hebbevo.nn.plastic import Named, Plastic
+from hebbevo.nn.credit import Credited, WeightLayer, coactivation_sum
+from hebbevo.nn.layer_connections import LayerConnections
+from hebbevo.nn.layer_context import Tensors
+from hebbevo.nn.plastic import Plastic, TensorNamespace
 from hebbevo.rules import CONNECTIONS
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
-from hebbevo.space.knobs import Value, unknown
+from hebbevo.space.knobs import Value
 
 _SUMS = (Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
 
@@ -26,15 +29,15 @@ class PlasticConnections(Plastic):
     """A module some of whose connections a rule masks.
 
     Takes and gives what the module takes and gives; works in any PyTorch training, with any optimiser. A
-    connection that is out is a zero in every forward pass and has no gradient. After the events of the rule,
-    which come with forward steps in training mode, other connections may be in.
+    connection that is out is a zero in every forward pass and has no gradient. At the events of the rule,
+    which come with forward steps in training mode, connections leave and enter.
 
     Attributes:
         module: the module itself.
         names: its masked parameters.
 
     Args:
-        rule: a connection rule.
+        rule: a connection rule, of `hebbevo.rules.CONNECTIONS` or of the user's own.
         module: any module.
         names: the parameters to mask, each the weight of a linear layer or a convolution of any groups:
             ``["weight"]`` of the module itself, or for example ``["conv1.weight", "fc.weight"]``.
@@ -61,61 +64,63 @@ class PlasticConnections(Plastic):
         self.names = tuple(names)
         self.connections = nn.ModuleList(_Mask(rule, layer.weight) for layer in layers)
         self.to(layers[0].weight.device)
-        self._calls: list[list[_Sums]] | None = None  # by parameter, of every call in this forward
+        # by parameter, the sums of every call in the present forward pass; None outside of one
+        self._calls: list[list[_Sums]] | None = None
         self.module = module
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
         for layer in layers:
             if isinstance(layer, Credited):
                 layer.masked = True
+        # every name under which the module has a masked weight, which may be tied to other layers
         self._places = [
             (name, f"{owner}.{key}".removeprefix("."))
             for name, layer in zip(self.names, layers, strict=True)
-            for owner, each in module.named_modules()  # each module once, whatever names it has
+            for owner, each in module.named_modules()  # each module once, however many names it has
             for key, parameter in each._parameters.items()
             if parameter is layer.weight
         ]
         for place, layer in enumerate(layers):
-            layer.register_forward_pre_hook(self._expect)
+            layer.register_forward_pre_hook(self._check_call)
             if any(need in rule.all_needs() for need in _SUMS):
-                layer.register_forward_hook(partial(self._see, place), with_kwargs=True)
+                layer.register_forward_hook(partial(self._sum_call, place), with_kwargs=True)
 
     def masks(self) -> dict[str, Tensor]:
         """Which connections are in, by parameter, each bool of the parameter's shape."""
-        return {name: mask.connected for name, mask, _ in self._masked()}
+        return {name: mask.connected for name, mask, _ in self._masked_layers()}
 
     def weights(self) -> dict[str, Tensor]:
-        """What the module computes with, by parameter: its weights, zero where a connection is out."""
+        """The weights that the module computes with, by parameter, zero where a connection is out."""
         return {
-            name: mask.applied(self._connections(mask, layer.weight).undisturbed())
-            for name, mask, layer in self._masked()
+            name: mask.applied_to(self._layer_connections(mask, layer.weight).undisturbed())
+            for name, mask, layer in self._masked_layers()
         }
 
     def sparsity(self) -> Tensor:
-        """The fraction of connections that are out, scalar."""
+        """The fraction of connections that are out, a scalar, 0 to 1."""
         return 1 - torch.cat([mask.flatten() for mask in self.masks().values()]).float().mean()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the module with its masked weights; in training mode, then let connections leave and enter.
 
         Raises:
-            UsageError: the rule needs what only `hebbevo.nn.attach` gives.
+            UsageError: the rule needs what only `hebbevo.nn.attach` gives, or this is gradient checkpointing.
         """
         if not self.training:
-            return self._called(self.weights(), args, kwargs)
-        self._refuse_recomputation()
-        self._refuse_alone()
+            return self._call_module(self.weights(), args, kwargs)
+        self.refuse_recomputation()
+        self.refuse_to_train_alone()
         weights = {}
-        for name, mask, layer in self._masked():
+        for name, mask, layer in self._masked_layers():
             with torch.no_grad():
-                self._connections(mask, layer.weight).restore()
-            weights[name] = mask.applied(layer.weight)
-        seen = self._calls = [[] for _ in self.names]
+                surgery.restore(self._layer_connections(mask, layer.weight))
+            weights[name] = mask.applied_to(layer.weight)
+        calls = self._calls = [[] for _ in self.names]
         try:
-            output = self._called(weights, args, kwargs)
+            output = self._call_module(weights, args, kwargs)
         finally:
             self._calls = None
-        self._learn(seen)
+        self._end_step(calls)
         return output
 
     def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
@@ -126,8 +131,8 @@ class PlasticConnections(Plastic):
         """
         super().configure(**knobs)
         if not self.steps:
-            for _, mask, layer in self._masked():
-                surgery.begin(self._connections(mask, layer.weight.detach()))
+            for _, mask, layer in self._masked_layers():
+                surgery.prepare_connections(self._layer_connections(mask, layer.weight.detach()))
 
     def extra_repr(self) -> str:
         """Name the masked parameters."""
@@ -140,71 +145,79 @@ class PlasticConnections(Plastic):
                 for mask in self.connections:
                     getattr(mask, name).fill_(cast(float, value))
 
-    def _called(self, weights: Mapping[str, Tensor], args: Any, kwargs: Any) -> Any:
-        """What the module gives with these weights in every place where it has them."""
+    def _call_module(self, weights: Mapping[str, Tensor], args: Any, kwargs: Any) -> Any:
+        """Call the module with these weights in every place where it has them."""
         places = {place: weights[name] for name, place in self._places}
-        # a module of two names would be put back in the wrong order, were its weights taken for tied ones
+        # with tied weights a module that has two names would get its parameters back in the wrong order
         return functional_call(self.module, places, args, kwargs, tie_weights=False)
 
-    def _masked(self) -> Iterator[tuple[str, _Mask, Layer]]:
+    def _masked_layers(self) -> Iterator[tuple[str, _Mask, WeightLayer]]:
         for name, mask in zip(self.names, self.connections, strict=True):
             yield name, cast(_Mask, mask), _owner(self.module, name)
 
-    def _connections(
-        self, mask: _Mask, weight: Tensor, sums: surgery.Tensors | None = None
-    ) -> surgery.Connections:
-        return surgery.Connections(
+    def _layer_connections(
+        self, mask: _Mask, weight: Tensor, sums: Tensors | None = None
+    ) -> LayerConnections:
+        """The connections of a masked layer in the form that `hebbevo.nn.surgery` works on."""
+        return LayerConnections(
             self.rule,
-            cast(surgery.Tensors, self._buffers),
-            cast(surgery.Tensors, mask._buffers),
+            cast(Tensors, self._buffers),
+            cast(Tensors, mask._buffers),
             weight,
             weight.numel(),
             sums=sums or {},
         )
 
-    def _expect(self, *call: object) -> None:
-        """See that a masked layer is called in a forward pass of this module, which gives it its weights."""
+    def _check_call(self, *call: object) -> None:
+        """Refuse a call of a masked layer in a backward pass: checkpointing inside of the module."""
         if self._calls is None and self.training:
-            self._refuse_recomputation()
+            self.refuse_recomputation()
 
     @torch.no_grad()
-    def _see(
-        self, place: int, layer: Layer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], y: Tensor
+    def _sum_call(
+        self, place: int, layer: WeightLayer, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], y: Tensor
     ) -> None:
-        """Take in a call of a masked layer, at once: what follows may change its x and y in place."""
+        """Sum up a call of a masked layer at once: later its inputs and outputs may be changed in place."""
         if self._calls is None:
             return
         x = (*args, *kwargs.values())[0]
         single = torch.promote_types(layer.weight.dtype, torch.float32)
         with torch.autocast(y.device.type, enabled=False):
-            x, y = self.rule.signals(Named(self._buffers), x.to(single), y.to(single))
+            x, y = self.rule.signals(TensorNamespace(self._buffers), x.to(single), y.to(single))
             self._calls[place].append(_sums(self.rule, layer, x, y))
 
     @torch.no_grad()
-    def _learn(self, calls: Sequence[Sequence[_Sums]]) -> None:
-        """Let the rule move its state; then, unattached, see which connections are in next."""
+    def _end_step(self, calls: Sequence[Sequence[_Sums]]) -> None:
+        """Let the rule update its state; unattached, let connections leave and enter too."""
         self.steps.add_(1)
-        due = self.due(self.steps)
-        sums = any(need in self.rule.all_needs() for need in _SUMS)
-        for (_, mask, layer), own in zip(self._masked(), calls, strict=True):
-            if sums and not own:
-                continue
-            link = self._connections(mask, layer.weight, _mean(own))
-            self.rule.observe(link.k, link.s, link)
+        event = self.is_event(self.steps)
+        needs_sums = any(need in self.rule.all_needs() for need in _SUMS)
+        for (_, mask, layer), own in zip(self._masked_layers(), calls, strict=True):
+            if needs_sums and not own:
+                continue  # the layer was not called
+            connections = self._layer_connections(mask, layer.weight, _means(own))
+            self.rule.observe(connections.k, connections.s, connections)
             if not self.attached:
-                surgery.rewire(link, due)
-        for _, _, layer in self._masked():
+                surgery.rewire(connections, event)
+        for _, _, layer in self._masked_layers():
             if isinstance(layer, Credited):
-                layer.move()
+                layer.apply_updates()
 
 
 class _Mask(nn.Module):
-    """The connections of one masked parameter; every tensor has its shape."""
+    """The connections of one masked parameter; every tensor has its shape.
 
-    connected: Tensor  # bool, in at the next forward
-    frozen: Tensor  # bool, out at the last forward step, where the rule keeps weights
-    held: Tensor  # the weights at the last forward step, likewise
-    gradient: Tensor  # the last gradient, pruned connections included, where the rule needs it
+    Attributes:
+        connected: bool, which connections are in at the next forward step.
+        frozen: bool, which were out at the last forward step; where the rule keeps weights.
+        held: the weights at the last forward step; where the rule keeps weights.
+        gradient: the last gradient, that of pruned connections included; where the rule needs it.
+    """
+
+    connected: Tensor
+    frozen: Tensor
+    held: Tensor
+    gradient: Tensor
 
     def __init__(self, rule: ConnectionRule, weight: Tensor) -> None:
         super().__init__()
@@ -220,18 +233,18 @@ class _Mask(nn.Module):
         if Need.DENSE_GRADIENT in rule.all_needs():
             self.register_buffer("gradient", torch.zeros_like(weight))
 
-    def applied(self, weight: Tensor) -> Tensor:
-        """Zero where out, whatever the weight, inf and NaN included."""
+    def applied_to(self, weight: Tensor) -> Tensor:
+        """Zero where a connection is out, else the weight; weights that are out may be infinite or NaN."""
         if "gradient" in self._buffers and self.training:
-            return cast(Tensor, _Masked.apply(weight, self.connected.clone(), self.gradient))  # type: ignore[no-untyped-call]
+            return cast(Tensor, _KeepDenseGradient.apply(weight, self.connected.clone(), self.gradient))  # type: ignore[no-untyped-call]
         return torch.where(_snapshot(self.connected), weight, 0)
 
     def extra_repr(self) -> str:
         return f"{self.connected.numel()}"
 
 
-class _Masked(torch.autograd.Function):
-    """Zero where a mask says so; every weight's gradient is kept, and passed on where a connection is in."""
+class _KeepDenseGradient(torch.autograd.Function):
+    """Weights, zero where a connection is out; keeps the gradient of all of them for the rule."""
 
     @staticmethod
     def forward(weight: Tensor, mask: Tensor, gradient: Tensor) -> Tensor:
@@ -253,15 +266,16 @@ class _Masked(torch.autograd.Function):
         info: object, in_dims: tuple[int | None, ...], weight: Tensor, mask: Tensor, gradient: Tensor
     ) -> tuple[Tensor, int]:
         assert set(in_dims) == {0}, "networks are stacked along the first axis, every tensor of theirs"
-        return cast(Tensor, _Masked.apply(weight, mask, gradient)), 0  # type: ignore[no-untyped-call]
+        return cast(Tensor, _KeepDenseGradient.apply(weight, mask, gradient)), 0  # type: ignore[no-untyped-call]
 
 
 def _snapshot(mask: Tensor) -> Tensor:
-    """The mask of this forward, for the backward pass, when the next one has taken its place."""
+    """A copy of the mask for the backward pass, by which time the mask may have changed."""
     return cast(Tensor, _opaque_clone(mask)) if torch.compiler.is_compiling() else mask.clone()
 
 
-# torch.compile would clone again in the backward pass, too late: https://github.com/pytorch/pytorch/pull/197039
+# torch.compile would recompute a plain clone in the backward pass, which is too late:
+# https://github.com/pytorch/pytorch/pull/197039
 @torch.library.custom_op("hebbevo::opaque_clone", mutates_args=(), schema="(Tensor values) -> Tensor")
 def _opaque_clone(values: Tensor) -> Tensor:
     return values.clone()
@@ -271,22 +285,27 @@ _opaque_clone.register_fake(torch.empty_like)
 
 
 class _Sums(NamedTuple):
-    """Sums over the rows and positions of a call, by name, and their number."""
+    """Sums over the rows and positions of a call of a layer.
+
+    Attributes:
+        totals: by the names of `hebbevo.rules.connections.rule.ConnectionLayer`.
+        number: of rows and positions.
+    """
 
     totals: Mapping[str, Tensor]
     number: int
 
 
-def _mean(calls: Sequence[_Sums]) -> dict[str, Tensor]:
-    """The means over all calls."""
+def _means(calls: Sequence[_Sums]) -> dict[str, Tensor]:
+    """The means over the rows and positions of all calls."""
     number = sum(call.number for call in calls)
     names = calls[0].totals if calls else ()
     totals = {name: sum((call.totals[name] for call in calls[1:]), calls[0].totals[name]) for name in names}
     return {name: total / number for name, total in totals.items()}
 
 
-def _sums(rule: ConnectionRule, layer: Layer, x: Tensor, y: Tensor) -> _Sums:
-    """What a rule needs of a call, each of the shape of the weight or broadcast to it."""
+def _sums(rule: ConnectionRule, layer: WeightLayer, x: Tensor, y: Tensor) -> _Sums:
+    """The sums of a call that a rule needs, each of a shape that is broadcast to that of the weight."""
     if isinstance(layer, nn.Linear):
         x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
         number = len(y)
@@ -302,19 +321,22 @@ def _sums(rule: ConnectionRule, layer: Layer, x: Tensor, y: Tensor) -> _Sums:
         Need.OUTPUT_SQUARE: lambda: (torch.ones_like(x), y.square()),
     }
     needs = rule.all_needs()
-    totals = {need.name.lower(): product(layer, *pair()) for need, pair in pairs.items() if need in needs}
+    totals = {
+        need.name.lower(): coactivation_sum(layer, *pair()) for need, pair in pairs.items() if need in needs
+    }
     return _Sums(totals, number)
 
 
-def _owner(module: nn.Module, name: str) -> Layer:
-    return cast(Layer, module.get_submodule(name.rpartition(".")[0]))
+def _owner(module: nn.Module, name: str) -> WeightLayer:
+    """The layer that has the parameter ``name`` of ``module``."""
+    return cast(WeightLayer, module.get_submodule(name.rpartition(".")[0]))
 
 
-def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[Layer]:
+def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[WeightLayer]:
     """The layers whose weights are named.
 
     Raises:
-        UsageError: a name that is no such weight or is given twice, or none at all.
+        UsageError: a name that is no weight of a layer, or is given twice, or no name at all.
     """
     if not isinstance(module, nn.Module):
         raise UsageError(f"{title}: {type(module).__name__} is no nn.Module; give it one to mask")
@@ -326,7 +348,11 @@ def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[Layer]:
         if name not in parameters:
             raise UsageError(f"{title}: unknown parameter {unknown(name, parameters)}")
         owner, weight = _owner(module, name), parameters[name]
-        if name.rpartition(".")[2] != "weight" or not isinstance(owner, Layer) or type(owner) is _UNCALLED:
+        if (
+            name.rpartition(".")[2] != "weight"
+            or not isinstance(owner, WeightLayer)
+            or type(owner) is _UNCALLED
+        ):
             raise UsageError(
                 f"{title}: cannot mask {name!r} of {type(owner).__name__}; "
                 "name the weight of an nn.Linear, nn.Conv1d, nn.Conv2d or nn.Conv3d that is called"
@@ -339,16 +365,24 @@ def _layers(title: str, module: nn.Module, names: Sequence[str]) -> list[Layer]:
     return [_owner(module, name) for name in names]
 
 
-# attention has one, and takes its weight without calling it
+# the output layer of PyTorch's attention, which takes the weight without calling the layer
 _UNCALLED = nn.modules.linear.NonDynamicallyQuantizableLinear
 
 
 class HebbMask(PlasticConnections):
-    """A module under a Hebbian mask: ``HebbMask(nn.Linear(128, 10), ["weight"])``.
+    """A module under a Hebbian mask: connections whose two ends disagree leave, and may enter again.
 
-    The rule and its knobs are those of `hebbevo.rules.connections.hebb_mask`; a connection that is out keeps
-    its weight and returns with it. Works alone in any PyTorch training; the other arguments are those of
-    `PlasticConnections`.
+    The rule and its knobs are those of `hebbevo.rules.connections.hebb_mask`; the other arguments are those
+    of `PlasticConnections`. A connection that is out keeps its weight, and enters again with it.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from hebbevo.nn import HebbMask
+    >>> layer = HebbMask(nn.Linear(20, 10), ["weight"], update_form="agreement", permanence_rate=1.0)
+    >>> for _ in range(20):
+    ...     y = layer(torch.randn(16, 20))
+    >>> layer.sparsity() > 0
+    tensor(True)
     """
 
     knobs = CONNECTIONS["hebb_mask"].knobs
@@ -360,20 +394,28 @@ class HebbMask(PlasticConnections):
 
     def permanences(self) -> dict[str, Tensor]:
         """The permanence of every connection, by parameter, each of the parameter's shape."""
-        return {name: cast(Tensor, mask.permanence) for name, mask, _ in self._masked()}
+        return {name: cast(Tensor, mask.permanence) for name, mask, _ in self._masked_layers()}
 
 
 def masked(rule: str, layer: nn.Module, *, seed: int | None = None, **knobs: Value) -> nn.Module:
-    """Put a linear layer or a convolution under a connection rule; one that prunes nothing gives the layer.
+    """Put a linear layer or a convolution under a connection rule.
 
     Args:
         rule: a name in `hebbevo.rules.CONNECTIONS`.
-        layer: changed in nothing.
-        seed: of the random events.
+        layer: its parameters are those that the result trains.
+        seed: of the random events; by default drawn from PyTorch's generator.
         knobs: of the rule.
+
+    Returns:
+        `PlasticConnections` around the layer, or the layer itself under a rule that never prunes.
 
     Raises:
         UsageError: unknown knob, or a value outside its range.
+
+    >>> from torch import nn
+    >>> from hebbevo.nn import masked
+    >>> masked("magnitude", nn.Linear(300, 100), density=0.1).names
+    ('weight',)
     """
     if not CONNECTIONS[rule].prunes:
         return layer

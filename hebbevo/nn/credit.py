@@ -1,4 +1,4 @@
-"""Layers under a credit rule: a loss, an update or a backward pass of their own, in training mode only."""
+"""Layers under a credit rule: in training mode with a loss, an update or a backward pass of their own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import stateless_random, surgery
-from hebbevo.nn.plastic import InjectedLoss, Named, Plastic
+from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.backprop import Backprop
 from hebbevo.rules.credit.rule import CreditRule, Updates
 from hebbevo.space.knobs import Value
 
-Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+WeightLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+"""The layers whose weights a rule can mask or train."""
 
 
 class Credit(Plastic):
@@ -27,9 +28,12 @@ class Credit(Plastic):
 
     Args:
         rule: a credit rule.
-        weight: of the layer.
-        seed: of the random events; by default drawn from PyTorch's generator.
+        weight: of the layer, (outputs, inputs, *kernel).
+        seed: of the random numbers; by default drawn from PyTorch's generator.
         knobs: see ``rule.knobs``.
+
+    Raises:
+        UsageError: an unknown knob, or a value outside its range.
     """
 
     rule: CreditRule
@@ -41,14 +45,14 @@ class Credit(Plastic):
             start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
             self.register_buffer(name, torch.full_like(weight.detach(), start))
 
-    def due(self, step: Tensor) -> Tensor:
-        """Nothing is ever pruned."""
+    def is_event(self, step: Tensor) -> Tensor:
+        """Never: nothing is pruned."""
         return step < 0
 
 
 @dataclass(frozen=True)
-class _Pass:
-    """A layer in one forward pass, as its rule sees it (`hebbevo.rules.credit.rule.Layer`)."""
+class _CreditLayer:
+    """A layer in one forward pass: the `hebbevo.rules.credit.rule.CreditLayer` that its rule sees."""
 
     module: Credited
     weight: Tensor
@@ -65,16 +69,16 @@ class _Pass:
         return self.module.credit.total_steps
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """What the layer computes with such weights."""
+        """The outputs of the plain layer with this weight and bias."""
         return self.module.plain(x, weight, bias)
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i."""
-        layer = cast(Layer, self.module)
+        layer = cast(WeightLayer, self.module)
         if isinstance(layer, nn.Linear):
             x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
-            return product(layer, x, y) / len(y)
-        return product(layer, x, y) * layer.out_channels / y.numel()
+            return coactivation_sum(layer, x, y) / len(y)
+        return coactivation_sum(layer, x, y) * layer.out_channels / y.numel()
 
     def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
         """Uniform numbers in (0, 1)."""
@@ -82,11 +86,11 @@ class _Pass:
 
 
 class Credited(nn.Module):
-    """What a layer under a credit rule does in a forward pass; in evaluation mode it is the plain layer.
+    """A layer under a credit rule; in evaluation mode it is the plain layer.
 
     Attributes:
         credit: the rule, with knobs and buffers.
-        masked: whether a connection mask around it gives it its weights.
+        masked: whether a connection mask around the layer gives it its weights in a forward pass.
     """
 
     credit: Credit
@@ -96,16 +100,26 @@ class Credited(nn.Module):
     _pending: Updates | None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map inputs to outputs; in training mode as the rule does."""
+        """Map inputs to outputs; in training mode as the rule does.
+
+        Args:
+            x: (rows, inputs, *positions).
+
+        Returns:
+            (rows, outputs, *positions).
+
+        Raises:
+            UsageError: the rule needs what only `hebbevo.nn.attach` gives, or this is gradient checkpointing.
+        """
         if not self.training:
             return self.plain(x, self.weight, self.bias)
         credit = self.credit
-        credit._refuse_recomputation()
-        credit._refuse_alone()
-        rule, k, s = credit.rule, Named(credit._buffers), Named(credit._buffers)
-        layer = _Pass(self, self.weight, self.bias)
-        if rule.updates:  # the backward pass needs the weights of now
-            layer = _Pass(self, self.weight.clone(), None if self.bias is None else self.bias.clone())
+        credit.refuse_recomputation()
+        credit.refuse_to_train_alone()
+        rule, k, s = credit.rule, TensorNamespace(credit._buffers), TensorNamespace(credit._buffers)
+        layer = _CreditLayer(self, self.weight, self.bias)
+        if rule.updates:  # the weights change below, and the backward pass needs the present ones
+            layer = _CreditLayer(self, self.weight.clone(), None if self.bias is None else self.bias.clone())
         y = rule.forward(k, s, layer, x)
         if rule.local:
             loss = rule.local_loss(k, s, layer, x, y)
@@ -113,22 +127,22 @@ class Credited(nn.Module):
         with torch.no_grad():
             self._pending = rule.update(k, s, layer, x.detach(), y.detach()) if rule.updates else None
             credit.steps.add_(1)
-            if not self.masked:
-                self.move()
+            if not self.masked:  # else ``weight`` is a masked copy, and the mask calls this after the step
+                self.apply_updates()
         return y
 
-    def move(self) -> None:
-        """Add the update of this forward pass to the weights."""
+    def apply_updates(self) -> None:
+        """Add the updates of this forward pass to the weights, in place."""
         updates, self._pending = self._pending, None
         if updates is not None:
-            surgery.update([(self.weight, updates.weight), (self.bias, updates.bias)])
+            surgery.add_updates([(self.weight, updates.weight), (self.bias, updates.bias)])
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """What the layer computes with such weights."""
+        """The outputs of the plain layer with this weight and bias."""
         raise NotImplementedError
 
-    def _take(self, layer: Layer, credit: Credit) -> None:
-        """Take the parameters of a layer; those that the rule moves are none of an optimiser's."""
+    def _take_parameters(self, layer: WeightLayer, credit: Credit) -> None:
+        """Take the parameters of a layer; those that the rule updates have no gradient from now on."""
         self.weight, self.bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
         self.credit, self.masked = credit, False
         self._pending = None
@@ -143,15 +157,15 @@ class CreditedLinear(Credited, nn.Linear):  # type: ignore[misc]
 
     def __init__(self, layer: nn.Linear, credit: Credit) -> None:
         nn.Linear.__init__(self, layer.in_features, layer.out_features, layer.bias is not None, device="meta")
-        self._take(layer, credit)
+        self._take_parameters(layer, credit)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """A linear layer."""
+        """See `Credited.plain`."""
         return F.linear(x, weight, bias)
 
 
 def _convolution(kind: type[Any]) -> type[Any]:
-    """A convolution of some dimension under a credit rule."""
+    """Make the class of a convolution of one dimension, such as `nn.Conv2d`, under a credit rule."""
 
     class CreditedConv(Credited, kind):  # type: ignore[misc]
         def __init__(self, layer: Any, credit: Credit) -> None:
@@ -159,7 +173,7 @@ def _convolution(kind: type[Any]) -> type[Any]:
                 self, layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
                 layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode, device="meta",
             )  # fmt: skip
-            self._take(layer, credit)
+            self._take_parameters(layer, credit)
 
         def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             forward: Callable[..., Tensor] = self._conv_forward  # type: ignore[assignment]
@@ -182,16 +196,24 @@ _CREDITED: dict[type[nn.Module], type[Any]] = {
 def credited(
     rule: str | CreditRule, layer: nn.Module, *, seed: int | None = None, **knobs: Value
 ) -> nn.Module:
-    """Put a linear layer or a convolution under a credit rule; under backpropagation, the layer itself.
+    """Put a linear layer or a convolution under a credit rule.
 
     Args:
-        rule: a name in `hebbevo.rules.CREDIT`, or a rule.
+        rule: a name in `hebbevo.rules.CREDIT`, or a rule of the user's own.
         layer: its parameters become those of the layer that is returned.
-        seed: of the random events.
+        seed: of the random numbers; by default drawn from PyTorch's generator.
         knobs: of the rule.
+
+    Returns:
+        The layer under the rule; under backpropagation, ``layer`` itself.
 
     Raises:
         UsageError: a layer of another kind, an unknown knob, or a value outside its range.
+
+    >>> from torch import nn
+    >>> from hebbevo.nn import credited
+    >>> credited("backprop", nn.Linear(3, 2))
+    Linear(in_features=3, out_features=2, bias=True)
     """
     own = CREDIT[rule] if isinstance(rule, str) else rule
     if isinstance(own, Backprop):
@@ -203,8 +225,14 @@ def credited(
     return cast(nn.Module, _CREDITED[type(layer)](layer, Credit(own, weight, seed=seed, **knobs)))
 
 
-def product(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The sum of y_j x_i over rows and positions, of the shape of the layer's weight."""
+def coactivation_sum(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The sum of y_j x_i over rows and positions, of the shape of the layer's weight.
+
+    Args:
+        layer: a linear layer or a convolution.
+        x: its inputs, (rows, inputs, *positions).
+        y: outputs of its shape, (rows, outputs, *positions).
+    """
     if isinstance(layer, nn.Linear):
         return y.T @ x
     own: Any = layer
@@ -212,7 +240,7 @@ def product(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     if isinstance(padding, str) or own.padding_mode != "zeros":
         mode = "constant" if own.padding_mode == "zeros" else own.padding_mode
         x, padding = F.pad(x, own._reversed_padding_repeated_twice, mode), 0
-    # the sum over positions of what y has to do with x is what the gradient of the weight would be
+    # the gradient of the weight is the sum over positions of dL/dy_j x_i; here y stands in place of dL/dy
     return _WEIGHT_GRADIENTS[len(own.kernel_size)](
         x, own.weight.shape, y, own.stride, padding, own.dilation, own.groups
     )

@@ -9,24 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
+from hebbevo.messages import listed, unknown
 from hebbevo.rules.rule import Need, Rule
-from hebbevo.space.knobs import Knob, Value, listed, unknown
+from hebbevo.rules.settling import SETTLE
+from hebbevo.space.knobs import Knob, Value
 
 _DTYPES: dict[type, torch.dtype] = {
     float: torch.float32,
     int: torch.int64,
     bool: torch.bool,
-    str: torch.int64,  # index of the choice
+    str: torch.int64,  # the number of the choice
 }
+_MET_BY_CONTEXT = frozenset({Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE})
+_MET_BY_ATTACHING = _MET_BY_CONTEXT | {Need.LOSS, Need.LENGTH}
 
 
-class Named:
-    """Tensors as attributes, each with trailing axes of size 1 appended.
+class TensorNamespace:
+    """Tensors as attributes, each with axes of size 1 appended: the arguments ``k`` and ``s`` of rules.
 
     Args:
         tensors: by name.
         axes: how many axes are appended.
-        whole: names of those to which none is appended.
+        whole: names of the tensors to which none is appended.
     """
 
     def __init__(self, tensors: Mapping[str, Any], axes: int = 0, whole: Collection[str] = ()) -> None:
@@ -44,28 +48,34 @@ class Named:
 class Plastic(nn.Module):
     """A module some of whose units or connections a rule prunes, for a while or for good.
 
-    Knobs and state are tensor buffers, updated in place, so that many networks can be stacked; attributes
+    Knobs and state are tensor buffers, updated in place, so that many networks can be stacked. Attributes
     whose names begin with an underscore may differ from network to network of a stack. ``forward`` gathers
     statistics in training mode only.
 
     Attributes:
-        rule: the science.
-        attached: whether an engine prunes and regrows after steps of the optimiser; else the module does what
-            it can by itself in its forward pass.
+        rule: its scores, statistics and events.
+        attached: whether the engine prunes and regrows after steps of the optimiser. If not, the module does
+            in its forward pass what it can do without the layers around it.
+        steps: () int64, forward steps in training mode so far.
+        total_steps: () int64, forward steps of the whole training; 0: not known.
+        seed: () int64, of the random events.
 
     Args:
         rule: one of `hebbevo.rules`, or of the user's own.
         seed: of the random events; by default drawn from PyTorch's generator.
+
+    Raises:
+        UsageError: the rule needs what rules of its kind cannot have.
     """
 
-    steps: Tensor  # () int64, forward steps in training mode so far
-    total_steps: Tensor  # () int64, of the whole training; 0: not known
-    seed: Tensor  # () int64
+    steps: Tensor
+    total_steps: Tensor
+    seed: Tensor
 
     def __init__(self, rule: Rule, seed: int | None) -> None:
         super().__init__()
-        if alien := rule.all_needs().keys() - rule.can_need:
-            what = listed(sorted(need.name for need in alien))
+        if foreign := rule.all_needs().keys() - rule.can_need:
+            what = listed(sorted(need.name for need in foreign))
             raise UsageError(f"{rule.name}: needs {what}, which rules of its kind cannot have")
         self.rule = rule
         self.attached = False
@@ -73,10 +83,10 @@ class Plastic(nn.Module):
         self.register_buffer("total_steps", torch.tensor(0))
         self.register_buffer("seed", torch.randint(2**62, ()) if seed is None else torch.tensor(seed))
         for knob in self.knobs.values():
-            default = torch.tensor(number(knob, knob.default), dtype=_DTYPES[knob.kind])
+            default = torch.tensor(encoded(knob, knob.default), dtype=_DTYPES[knob.kind])
             self.register_buffer(knob.name, default)
         self._given: Mapping[str, object] = {}
-        self._asking: Mapping[Need, str] = self._asked()
+        self._reasons = self._find_reasons()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -84,7 +94,7 @@ class Plastic(nn.Module):
 
     @property
     def knobs(self) -> Mapping[str, Knob]:
-        """What can be set."""
+        """What can be set, by name."""
         return self.rule.knobs
 
     def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
@@ -100,40 +110,52 @@ class Plastic(nn.Module):
         for key, value in knobs.items():
             self._set(key, value)
         self._given = {**self._given, **knobs}
-        self._configured()
+        self._follow_knobs()
 
     def begin(self, total_steps: int) -> None:
-        """Take the length of the training, in forward steps (0: not known), before the first of them."""
+        """Set the length of the training, in forward steps (0: not known), before the first of them."""
         self.total_steps.fill_(total_steps)
 
-    def due(self, step: Tensor) -> Tensor:
-        """Tell whether anything may be pruned or return after forward step ``step`` (1 is the first)."""
-        found: Tensor = self.rule.is_event(Named(self._buffers), step, self.total_steps)  # type: ignore[attr-defined]
+    def is_event(self, step: Tensor) -> Tensor:
+        """Whether anything may be pruned or regrown after forward step ``step``, of its shape, bool."""
+        found: Tensor = self.rule.is_event(TensorNamespace(self._buffers), step, self.total_steps)  # type: ignore[attr-defined]
         return found
 
-    def asks(self, need: Need) -> str:
-        """What asks for a need as it is configured, ``handover`` or ``activity=contribution``; or nothing."""
-        return self._asking.get(need, "")
+    def reason_for(self, need: Need) -> str:
+        """The knobs that ask for a need as they are set, such as ``activity=contribution``; none: empty.
+
+        Where the rule always has the need this is the rule's name.
+        """
+        return self._reasons.get(need, "")
 
     def unmet(self, met: Collection[Need]) -> str:
-        """Say what it asks for beyond ``met`` that the layers around it cannot give, or nothing."""
-        lacking = [(text, need) for need, text in self._asking.items() if need in _AROUND and need not in met]
-        return ", ".join(f"{text} needs {need.value}, and none is found" for text, need in lacking)
+        """Describe the needs that the layers around the module do not meet; empty if there are none.
 
-    def _refuse_alone(self) -> None:
-        """Refuse to train unattached if the knobs ask for more than the module has.
+        Args:
+            met: the needs that they meet.
+        """
+        lacking = [
+            (reason, need)
+            for need, reason in self._reasons.items()
+            if need in _MET_BY_CONTEXT and need not in met
+        ]
+        return ", ".join(f"{reason} needs {need.value}, and none is found" for reason, need in lacking)
+
+    def refuse_to_train_alone(self) -> None:
+        """Check in an unattached module that the knobs ask for nothing that `hebbevo.nn.attach` has to give.
 
         Raises:
             UsageError: it needs an optimiser, a loss, a length or the layers around it.
         """
-        wanted = [text for need, text in self._asking.items() if need in _OUTSIDE]
-        if wanted and not self.attached:
-            how = "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
+        if self.attached:
+            return
+        if wanted := [reason for need, reason in self._reasons.items() if need in _MET_BY_ATTACHING]:
+            how = "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
             what = f"{listed(list(dict.fromkeys(wanted)))} needs more than the module alone; {how}"
             raise UsageError(f"{self._title}: {what}")
 
-    def _refuse_recomputation(self) -> None:
-        """Refuse to be run by a backward pass, which would count the same rows again.
+    def refuse_recomputation(self) -> None:
+        """Check that no backward pass runs this module: it would count the same rows again.
 
         Raises:
             UsageError: this is the second forward pass of gradient checkpointing.
@@ -141,26 +163,26 @@ class Plastic(nn.Module):
         if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
             raise UsageError(f"{self._title}: cannot be recomputed; leave it out of gradient checkpointing")
 
-    def _configured(self) -> None:
-        """Take note of what the knobs now say."""
-        self._asking = self._asked()
+    def _follow_knobs(self) -> None:
+        """Update all that depends on which values the knobs have."""
+        self._reasons = self._find_reasons()
 
     @property
     def _title(self) -> str:
-        """What it is called in messages."""
+        """The name of the module in messages."""
         return type(self).__name__
 
-    def _asked(self) -> dict[Need, str]:
-        """Needs that the knobs ask for, each with the text that names what asks."""
-        asked = {}
-        for need, askers in self.rule.all_needs().items():
-            asking = [str(each) for each in askers if each.by(self._value(each.knob))]
-            if asking or not askers:
-                asked[need] = listed(asking) or self.rule.name
-        return asked
+    def _find_reasons(self) -> dict[Need, str]:
+        """The needs that the knobs have as they are set, each with the text that names what asks for it."""
+        reasons = {}
+        for need, settings in self.rule.all_needs().items():
+            asking = [str(each) for each in settings if each.is_met_by(self._value(each.knob))]
+            if asking or not settings:
+                reasons[need] = listed(asking) or self.rule.name
+        return reasons
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        """Take over a state, and with it what its knobs ask for."""
+        """Load a state, and follow the knobs that come with it."""
         super()._load_from_state_dict(state_dict, prefix, *args)
         values = {name: getattr(self, name) for name in self.knobs}
         self._given = {
@@ -168,10 +190,10 @@ class Plastic(nn.Module):
             for name, value in values.items()
             if value.numel() == 1
         }
-        self._configured()
+        self._follow_knobs()
 
     def _value(self, knob: str) -> Any:
-        """What a knob was set to."""
+        """The value that a knob was set to, or its default."""
         return self._given.get(knob, self.knobs[knob].default)
 
     def _check(self, key: str, value: object) -> None:
@@ -179,15 +201,11 @@ class Plastic(nn.Module):
             raise UsageError(f"{self._title}: {key}: {problem}")
 
     def _set(self, key: str, value: object) -> None:
-        getattr(self, key).fill_(number(self.knobs[key], value))
+        getattr(self, key).fill_(encoded(self.knobs[key], value))
 
 
-_AROUND = frozenset({Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE})
-_OUTSIDE = _AROUND | {Need.LOSS, Need.LENGTH}
-
-
-def number(knob: Knob, value: object) -> float:
-    """The number that stands for a value of ``knob`` in a tensor."""
+def encoded(knob: Knob, value: object) -> float:
+    """The number that stands for a value of ``knob`` in a tensor: of a text, the number of the choice."""
     return knob.choices.index(value) if knob.kind is str else value  # type: ignore[return-value]
 
 
@@ -196,8 +214,21 @@ def plastic_modules(model: nn.Module) -> dict[str, Plastic]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Plastic)}
 
 
+def longest_settling(model: nn.Module) -> Tensor:
+    """The longest settling phase of the plastic modules of ``model``, (), a fraction of the training.
+
+    All modules share one learning rate, so this phase counts for it
+    (`hebbevo.rules.settling.settling_factor`).
+    """
+    modules = plastic_modules(model).values()
+    found = [getattr(module, SETTLE.name) for module in modules if SETTLE.name in module.knobs]
+    if not found:
+        return torch.zeros(())
+    return torch.stack([settle.to(found[0].device) for settle in found]).amax()
+
+
 class InjectedLoss(torch.autograd.Function):
-    """Identity on ``output`` whose backward pass adds the gradient of a loss that need not be summed up."""
+    """Identity on an output; in the backward pass a loss acts as if it were added to that of the task."""
 
     generate_vmap_rule = True
 
@@ -208,7 +239,7 @@ class InjectedLoss(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: object, output: object) -> None:
-        """Nothing to keep: both gradients are known in advance."""
+        """Save nothing: both gradients are known in advance."""
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,5 +248,5 @@ class InjectedLoss(torch.autograd.Function):
 
 
 def is_stacked(tensor: Tensor) -> bool:
-    """Tell whether a tensor is one network's share of a stack, inside `torch.func.vmap`."""
+    """Whether a tensor is one network's share of a stack, inside `torch.func.vmap`."""
     return not torch.compiler.is_compiling() and torch._C._functorch.is_batchedtensor(tensor)

@@ -1,4 +1,4 @@
-"""Gathering what unit rules ask for: statistics of a layer's outputs, of one network or of a whole stack."""
+"""Gathering the statistics that unit rules need, of the layers of one network or of a whole stack."""
 
 from __future__ import annotations
 
@@ -9,121 +9,123 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hebbevo.nn.plastic import Named
+from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.rules.rule import Buffer
 from hebbevo.rules.units.rule import UnitRule
-from hebbevo.rules.units.statistics import FOR_NEEDS, Choice, Minibatch, Statistic
+from hebbevo.rules.units.statistics import FOR_NEEDS, Minibatch, OptionSelector, Statistic
 
 
-def gathered(rule: UnitRule, wanted: Callable[[str, object], bool]) -> tuple[Statistic, ...]:
+def statistics_for(rule: UnitRule, is_wanted: Callable[[str, object], bool]) -> tuple[Statistic, ...]:
     """The statistics that a rule needs, each once.
 
     Args:
-        rule: what asks.
-        wanted: tells of a knob and a value whether any network has it (``None``: one that is not zero).
+        rule: the rule that needs them.
+        is_wanted: whether any network has a knob, given by name, at a value; ``None`` stands for every value
+            but zero.
     """
     found = list(rule.statistics)
-    for need, askers in rule.all_needs().items():
-        if not askers or any(wanted(each.knob, each.value) for each in askers):
+    for need, settings in rule.all_needs().items():
+        if not settings or any(is_wanted(each.knob, each.value) for each in settings):
             found += [each for each in FOR_NEEDS.get(need, ()) if type(each) not in map(type, found)]
     return tuple(found)
 
 
-def buffers(rule: UnitRule) -> Mapping[str, Buffer]:
-    """All buffers with a number for each unit, or each pair of units, that networks under a rule have."""
+def unit_buffers(rule: UnitRule) -> Mapping[str, Buffer]:
+    """The buffers, by name, of a rule and of the statistics that it needs."""
     return {
         **rule.buffers,
-        **{name: each for one in gathered(rule, lambda *_: True) for name, each in one.buffers.items()},
+        **{name: each for one in statistics_for(rule, lambda *_: True) for name, each in one.buffers.items()},
     }
 
 
-class Window:
-    """The statistics of a layer in a stretch of steps in which no unit is pruned or returns.
+class StatisticsWindow:
+    """The statistics of a layer in a window of steps in which no unit is pruned or regrown.
 
-    What does not change meanwhile is computed once.
+    What stays the same within a window is computed once.
 
     Args:
         statistics: to be gathered.
         k: knobs, (..., 1) or (..., n).
         s: buffers, (..., n), changed in place.
-        choice: how a knob with choices is looked at.
+        selector: makes a selector of a knob with choices, (..., 1).
     """
 
     def __init__(
-        self, statistics: Sequence[Statistic], k: Any, s: Any, choice: Callable[[Tensor], Choice]
+        self, statistics: Sequence[Statistic], k: Any, s: Any, selector: Callable[[Tensor], OptionSelector]
     ) -> None:
-        self._k, self._s, self._choice = k, s, choice
-        self._statistics = [(each, SimpleNamespace(**each.constants(k, s, choice))) for each in statistics]
+        self._k, self._s = k, s
+        self._statistics = [(each, SimpleNamespace(**each.constants(k, s, selector))) for each in statistics]
 
     def renew(self) -> None:
-        """Begin the next stretch, in the same memory, after units may have been pruned or have returned."""
-        for statistic, kept in self._statistics:
+        """Begin the next window, after units may have been pruned or regrown, in the same memory."""
+        for statistic, constants in self._statistics:
             for name, value in statistic.constants(self._k, self._s, lambda _: _UNCHANGED).items():
                 if isinstance(value, Tensor):
-                    getattr(kept, name).copy_(value)
+                    getattr(constants, name).copy_(value)
 
     def add(self, batch: Minibatch) -> None:
-        """Add a minibatch."""
+        """Add a minibatch to all statistics."""
         for statistic, constants in self._statistics:
             statistic.add(self._k, self._s, constants, batch)
 
 
-class _Unchanged(Choice):
-    """Stands for a choice that is not looked at again."""
+class _UnchangedSelector(OptionSelector):
+    """Stands for the selector of a window that is renewed: choices of knobs do not change in a training."""
 
-    def of(self, *options: Callable[[], Tensor]) -> Tensor:
+    def select(self, *options: Callable[[], Tensor]) -> Tensor:
         raise AssertionError
 
 
-_UNCHANGED = _Unchanged()
+_UNCHANGED = _UnchangedSelector()
 
 
-class AnyChoice(Choice):
-    """Choices, (..., 1), that are not looked at: everything is computed."""
+class FullSelector(OptionSelector):
+    """Computes every option, without reading the choices, (..., 1), from the device."""
 
     def __init__(self, chosen: Tensor) -> None:
         self._chosen = chosen
 
-    def of(self, *options: Callable[[], Tensor]) -> Tensor:
-        """See `Choice.of`."""
-        first, *others = (option() for option in options)
+    def select(self, *options: Callable[[], Tensor]) -> Tensor:
+        """See `OptionSelector.select`."""
+        selected, *others = (option() for option in options)
         for number, other in enumerate(others, start=1):
-            first = torch.where(self._chosen == number, other, first)
-        return first
+            selected = torch.where(self._chosen == number, other, selected)
+        return selected
 
 
-class KnownChoice(Choice):
-    """Choices, (networks, 1), that are looked at once: only what any network has chosen is computed."""
+class LazySelector(OptionSelector):
+    """Computes only options that some network has chosen; reads choices, (networks, 1), from the device."""
 
     def __init__(self, chosen: Tensor) -> None:
         self._first, *others = sorted({*chosen.flatten().tolist()})
         self._others = [(other, chosen == other) for other in others]
 
-    def of(self, *options: Callable[[], Tensor]) -> Tensor:
-        """See `Choice.of`."""
-        value: Tensor = options[self._first]()
+    def select(self, *options: Callable[[], Tensor]) -> Tensor:
+        """See `OptionSelector.select`."""
+        selected: Tensor = options[self._first]()
         for other, networks in self._others:
-            value = torch.where(networks, options[other](), value)
-        return value
+            selected = torch.where(networks, options[other](), selected)
+        return selected
 
 
 def observe(rule: UnitRule, rows: Tensor, size: Tensor, tensors: Mapping[str, Tensor]) -> None:
-    """Count a minibatch of outputs, (..., rows, n), of networks that are not looked at, in place.
+    """Count a minibatch of outputs in place, without reading values from the device.
 
     Args:
         rule: of the layer.
-        rows: outputs.
-        size: how large they are, likewise.
-        tensors: knobs and buffers of the layer.
+        rows: outputs, (..., rows, n).
+        size: their sizes, (..., rows, n).
+        tensors: knobs, (...), and buffers, (..., n), of the layer by name.
     """
-    whole = [name for name, knob in rule.knobs.items() if knob.per_unit]
-    window = Window(gathered(rule, lambda *_: True), Named(tensors, 1, whole), Named(tensors), AnyChoice)
+    per_unit = [name for name, knob in rule.knobs.items() if knob.per_unit]
+    k, s = TensorNamespace(tensors, 1, per_unit), TensorNamespace(tensors)
+    window = StatisticsWindow(statistics_for(rule, lambda *_: True), k, s, FullSelector)
     window.add(Minibatch(rows, size))
     tensors["age"].add_(1)
     tensors["steps"].add_(1)
 
 
-class Observation(torch.autograd.Function):
+class StackedObservation(torch.autograd.Function):
     """`observe` for a whole stack at once, inside `torch.func.vmap`: fewer and larger operations."""
 
     @staticmethod
@@ -136,7 +138,7 @@ class Observation(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: object, output: object) -> None:
-        """Nothing to keep."""
+        """Save nothing: there is no backward pass."""
 
     @staticmethod
     def vmap(
@@ -148,7 +150,7 @@ class Observation(torch.autograd.Function):
         size: Tensor,
         *tensors: Tensor,
     ) -> tuple[Tensor, int]:
-        """The same with a first axis of networks."""
+        """Observe in place, every tensor with a first axis of networks."""
         assert set(in_dims[2:]) == {0}, "networks are stacked along the first axis, every tensor of theirs"
         observe(rule, rows, size, dict(zip(names, tensors, strict=True)))
         return rows.new_empty(len(rows), 0), 0

@@ -11,45 +11,62 @@ from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
-from hebbevo.nn.plastic import InjectedLoss, Named, Plastic, is_stacked
-from hebbevo.nn.statistics import Observation, buffers, observe
+from hebbevo.nn.layer_context import LayerContext
+from hebbevo.nn.layer_units import LayerUnits
+from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace, is_stacked
+from hebbevo.nn.statistics import StackedObservation, observe, unit_buffers
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.space.knobs import Value
 
-_NEVER_RETURNED = 2**40
+_NEVER_REGROWN = 2**40
 
 
 class PlasticUnits(Plastic):
-    """ReLU units, or input units, that a rule prunes when it says so.
+    """ReLU units, or input units, that a rule prunes at its events.
 
     Takes and gives tensors with the units along ``dim``: (..., num_neurons), or with ``dim=1`` feature maps
-    (batch, num_neurons, ...), whose channels are units and whose positions are samples. Works alone in any
-    PyTorch training as far as the rule needs nothing of the layers around it: it counts, masks, and lets
-    units return with their old weights. The rest needs `hebbevo.nn.attach`. Periods are in forward steps in
-    training mode.
+    (batch, num_neurons, ...), whose channels are units and whose positions are samples. In any PyTorch
+    training it
+    works alone as far as the rule needs nothing of the layers around it: it gathers statistics, masks units,
+        and regrows them with their old weights. The rest needs `hebbevo.nn.attach`.
 
     Attributes:
         num_neurons: units of the layer, or channels.
         dim: axis of the units.
-        inputs: whether they are input units, which let inputs through and are silent where those are zero.
-        alive: (num_neurons,) bool.
+        inputs: whether they are input units, which pass inputs on and are silent where those are zero.
+        alive: (num_neurons,) bool, which units live.
+        age: (num_neurons,) int64, forward steps since a unit was last regrown.
+        goal: () int64, units that the schedule *target* leaves.
+        penalised: whether the rule adds a loss on the outputs.
 
     Args:
-        rule: a unit rule.
-        num_neurons: see above; so are ``inputs`` and ``dim``.
+        rule: a unit rule, of `hebbevo.rules.UNITS` or of the user's own.
+        num_neurons: units of the layer, or channels.
+        inputs: whether they are input units.
+        dim: axis of the units.
         seed: of the random events; by default drawn from PyTorch's generator.
-        knobs: see ``rule.knobs``; one that is per unit may be a sequence of ``num_neurons`` numbers.
+        knobs: see ``rule.knobs``. A knob that is per unit may be a sequence of ``num_neurons`` numbers.
 
     Raises:
         UsageError: unknown knob, or a value outside its range.
+
+    >>> import torch
+    >>> from hebbevo.nn import PlasticUnits
+    >>> from hebbevo.rules import UNITS
+    >>> knobs = dict(schedule="threshold", threshold=0.5, max_deaths=0.25, warmup=0, prune_period=1)
+    >>> units = PlasticUnits(UNITS["random"], 8, seed=1, **knobs)
+    >>> units(torch.ones(2, 8)).shape
+    torch.Size([2, 8])
+    >>> int(units.alive.sum())
+    6
     """
 
     rule: UnitRule
-    alive: Tensor  # (num_neurons,) bool
-    age: Tensor  # (num_neurons,) int64, forward steps since the last return
-    goal: Tensor  # () int64, units that a target leaves
+    alive: Tensor
+    age: Tensor
+    goal: Tensor
 
     def __init__(
         self,
@@ -70,13 +87,13 @@ class PlasticUnits(Plastic):
             for name, knob in self.knobs.items():
                 if knob.per_unit:
                     self.register_buffer(name, getattr(self, name).repeat(num_neurons))
-            self.register_buffer("age", torch.full((num_neurons,), _NEVER_RETURNED))
+            self.register_buffer("age", torch.full((num_neurons,), _NEVER_REGROWN))
             self.register_buffer("best_loss", torch.tensor(float("inf")))
-            self.register_buffer("stalled", torch.tensor(0))
+            self.register_buffer("stalled", torch.tensor(0))  # events without a lower loss
             self.register_buffer("goal", torch.tensor(num_neurons))
             if Need.OUTGOING in rule.all_needs():
                 self.register_buffer("outgoing", torch.ones(num_neurons))
-            for name, buffer in buffers(rule).items():
+            for name, buffer in unit_buffers(rule).items():
                 shape = (num_neurons, num_neurons) if buffer.pairs else (num_neurons,)
                 start = 0.0 if isinstance(buffer.start, str) else buffer.start
                 self.register_buffer(name, torch.full(shape, start))
@@ -90,57 +107,64 @@ class PlasticUnits(Plastic):
         """
         super().configure(**knobs)
         if "initial_neurons" in knobs:
-            born = max(1, round(float(self._value("initial_neurons")) * self.num_neurons))
-            self.alive.copy_(torch.arange(self.num_neurons, device=self.alive.device) < born)
-        for name, buffer in buffers(self.rule).items() if self.rule.prunes else ():
+            first = max(1, round(float(self._value("initial_neurons")) * self.num_neurons))
+            self.alive.copy_(torch.arange(self.num_neurons, device=self.alive.device) < first)
+        for name, buffer in unit_buffers(self.rule).items() if self.rule.prunes else ():
             if isinstance(buffer.start, str):
                 getattr(self, name).copy_(getattr(self, buffer.start))
 
-    def _configured(self) -> None:
-        super()._configured()
+    def _follow_knobs(self) -> None:
+        super()._follow_knobs()
         # structure, not a hyperparameter: it decides what is computed, so nets that differ are not stacked
         self.penalised = any(bool(self._value(name)) for name in self.rule.penalties)
 
     @property
     def score(self) -> Tensor:
         """The rule's present score of every unit, (num_neurons,): the lowest are pruned first."""
-        layer = self.layer(surgery.Around())
-        return self.rule.score(layer.k, layer.s, layer)
+        units = self.layer_units(LayerContext())
+        return self.rule.score(units.k, units.s, units)
 
-    def layer(self, around: surgery.Around) -> surgery.Units:
-        """These units as the engine sees them."""
-        return surgery.Units(self.rule, self._tensors, around, self.num_neurons, inputs=self.inputs)
+    def layer_units(self, context: LayerContext) -> LayerUnits:
+        """These units in the form that `hebbevo.nn.surgery` works on, with the layers around them."""
+        return LayerUnits(self.rule, self._tensors, context, self.num_neurons, inputs=self.inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the transfer function and the mask to ``x``; gather statistics in training mode.
+        """Apply the transfer function and the mask.
 
-        ``x`` has ``num_neurons`` units along ``dim``.
+        In training mode, also gather statistics and add the rule's loss; unattached, also prune and regrow.
+
+        Args:
+            x: any shape with ``num_neurons`` units along ``dim``.
+
+        Returns:
+            The outputs, of the shape of ``x``.
 
         Raises:
-            UsageError: ``x`` has another number of units, or a knob was set that needs what only
-                `hebbevo.nn.attach` gives.
+            UsageError: ``x`` has another number of units, or a knob needs what only `hebbevo.nn.attach`
+                gives.
         """
         if not self.rule.prunes:
             if self.training:
                 self.steps.add_(1)
-            return self._transferred(x)
+            return x if self.inputs else x.relu()
         if x.shape[self.dim] != self.num_neurons:
             what = f"{x.shape[self.dim]} neurons along axis {self.dim} of {tuple(x.shape)}"
             raise UsageError(f"{self._title}: {what}; it was made for {self.num_neurons}")
         if self.training:
-            self._refuse_recomputation()
+            self.refuse_recomputation()
         alive = self.alive.clone()  # the mask may change below, and the backward pass needs this one
-        y = self._transferred(x) * self._along(alive, x)
+        y = (x if self.inputs else x.relu()) * self._along_units(alive, x)
         if not self.training or not x.numel():
             return y
-        self._refuse_alone()
+        self.refuse_to_train_alone()
         if self.penalised:
-            penalty = self.rule.penalty(Named(self._tensors), self._rows(y), alive)
+            penalty = self.rule.penalty(TensorNamespace(self._tensors), self._rows(y), alive)
             y = InjectedLoss.apply(y, penalty)  # type: ignore[no-untyped-call]
-        with torch.no_grad(), _exactly(y.device.type):
+        with torch.no_grad(), _without_autocast(y.device.type):
             self._observe(self._rows(y.detach()))
             if not self.attached:
-                self._live_alone()
+                units = self.layer_units(LayerContext())
+                surgery.regrow(units, surgery.prune(units, self.is_event(self.steps)))
         return y
 
     def extra_repr(self) -> str:
@@ -148,21 +172,15 @@ class PlasticUnits(Plastic):
         inputs = ", inputs=True" if self.inputs else ""
         return f"{self.num_neurons}, rule={self.rule}, dim={self.dim}{inputs}"
 
-    def _transferred(self, x: Tensor) -> Tensor:
-        return x if self.inputs else x.relu()
-
     def _observe(self, rows: Tensor) -> None:
+        """Add outputs, (samples, num_neurons), to the statistics."""
         rows = rows.to(self._dtype)
         size = rows.abs() if self.inputs else rows
         if is_stacked(rows):
             tensors = self._tensors
-            Observation.apply(self.rule, tuple(tensors), rows, size, *tensors.values())  # type: ignore[no-untyped-call]
+            StackedObservation.apply(self.rule, tuple(tensors), rows, size, *tensors.values())  # type: ignore[no-untyped-call]
         else:
             observe(self.rule, rows, size, self._tensors)
-
-    def _live_alone(self) -> None:
-        layer = self.layer(surgery.Around())
-        surgery.regrow(layer, surgery.prune(layer, self.due(self.steps)))
 
     @property
     def _tensors(self) -> dict[str, Tensor]:
@@ -170,15 +188,15 @@ class PlasticUnits(Plastic):
 
     @property
     def _dtype(self) -> torch.dtype:
-        """Of the statistics: double where the module was made so."""
+        """The precision of the statistics: single, or that to which the module was converted."""
         return next(
             (each.dtype for each in self._tensors.values() if each.is_floating_point()), torch.float32
         )
 
-    def _along(self, units: Tensor, x: Tensor) -> Tensor:
-        """Lay a value a unit along the axes of ``x``."""
+    def _along_units(self, values: Tensor, x: Tensor) -> Tensor:
+        """Lay one value a unit along the units of ``x``."""
         behind = x.dim() - 1 - self.dim % x.dim()
-        return units.reshape(-1, *(1,) * behind) if behind else units
+        return values.reshape(-1, *(1,) * behind) if behind else values
 
     def _rows(self, y: Tensor) -> Tensor:
         """Outputs as (samples, num_neurons): in a feature map every position is a sample."""
@@ -219,27 +237,40 @@ class _StaminaUnits(PlasticUnits):
 
     @property
     def stamina(self) -> Tensor:
-        """Scale-free stamina, (num_neurons,): gains and penalties over the layer's mean activity."""
+        """The stamina of every unit, (num_neurons,): gains less penalties over the layer's mean activity."""
         return self.score
 
 
 class Stamina(_StaminaUnits):
-    """ReLU units under the stamina rule: ``Stamina(num_neurons, **knobs)`` takes the place of a ReLU."""
+    """ReLU units under the stamina rule; takes the place of a ReLU.
+
+    The rule and its knobs are those of `hebbevo.rules.units.stamina`; the arguments are those of
+    `PlasticUnits`.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> from hebbevo.nn import Stamina
+    >>> net = nn.Sequential(nn.Linear(4, 8), Stamina(8, unactivation_penalty=2.0, warmup=10), nn.Linear(8, 3))
+    >>> for _ in range(20):
+    ...     y = net(torch.randn(16, 4))
+    >>> net[1].alive.sum() < 8
+    tensor(True)
+    """
 
     _are_inputs = False
 
 
 class InputStamina(_StaminaUnits):
-    """Input units under the stamina rule: the identity, masked; arguments as for `Stamina`.
+    """Input units under the stamina rule: the identity, masked; the arguments are those of `PlasticUnits`.
 
-    An input is silent where it is zero, which a standardised constant feature always is.
+    An input is silent where it is zero, so a constant feature that is standardised is always silent.
     """
 
     _are_inputs = True
 
 
 class Dense(PlasticUnits):
-    """A ReLU none of whose units is pruned; trained by the schedule of the rules it is compared with."""
+    """A ReLU none of whose units is pruned; it has the settling phase of the rules it is compared with."""
 
     knobs = UNITS["dense"].knobs
 
@@ -257,18 +288,25 @@ _MODULES: dict[tuple[str, bool], type[Stamina | InputStamina | Dense]] = {
 def unit_layer(
     rule: str, number: int, *, dim: int = -1, inputs: bool = False, seed: int | None = None, **knobs: Value
 ) -> nn.Module:
-    """Make ReLU units, or input units, under a unit rule; of inputs that are never pruned, the identity.
+    """Make ReLU units, or input units, under a unit rule.
 
     Args:
         rule: a name in `hebbevo.rules.UNITS`.
         number: of units.
-        dim: their axis.
+        dim: axis of the units.
         inputs: whether they are input units.
-        seed: of the random events.
+        seed: of the random events; by default drawn from PyTorch's generator.
         knobs: of the rule.
+
+    Returns:
+        `PlasticUnits`, or the identity for input units under a rule that never prunes.
 
     Raises:
         UsageError: unknown knob, or a value outside its range.
+
+    >>> from hebbevo.nn import unit_layer
+    >>> unit_layer("magnitude", 16, target=4)
+    PlasticUnits(16, rule=magnitude, dim=-1)
     """
     if inputs and not UNITS[rule].prunes:
         return nn.Identity()
@@ -283,12 +321,13 @@ def plastic_units(model: nn.Module) -> dict[str, PlasticUnits]:
     return {name: module for name, module in model.named_modules() if isinstance(module, PlasticUnits)}
 
 
-def _exactly(device: str) -> AbstractContextManager[None]:
-    """Switch mixed precision off for a while, where it is on: entering `torch.autocast` costs."""
+def _without_autocast(device: str) -> AbstractContextManager[None]:
+    """Switch mixed precision off for a while if it is on; to enter `torch.autocast` for nothing is slow."""
     is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.autocast(device, enabled=False) if is_on else nullcontext()
 
 
-def _numbers(prior: object) -> list[float]:
-    given = prior.tolist() if isinstance(prior, Tensor) else prior
+def _numbers(value: object) -> list[float]:
+    """The numbers of a knob that is per unit, given as one number, a sequence or a tensor."""
+    given = value.tolist() if isinstance(value, Tensor) else value
     return list(given) if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]

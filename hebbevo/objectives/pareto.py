@@ -1,6 +1,7 @@
-"""The trade-off in numbers: dominance, the front, and the hypervolume below it.
+"""Pareto fronts of accuracy against survivors: dominance and hypervolume.
 
-A point is (accuracy, survivors): accuracy is to be high, survivors are to be few.
+A point is (accuracy, survivors). One point dominates another if it is no worse in both and better in one:
+more accurate, or with fewer survivors.
 """
 
 from __future__ import annotations
@@ -13,26 +14,39 @@ Points = NDArray[np.float64]
 
 
 def front(points: Points) -> NDArray[np.intp]:
-    """Find the points that no other point beats on both counts.
+    """Find the points that no other point dominates.
 
-    ``points`` is (n, 2), accuracy and survivors. Returns their (k,) row numbers by survivors ascending;
-    of equal points the first only, and never a row that holds a NaN or an infinity.
+    >>> front(np.array([[0.9, 30.0], [0.8, 40.0], [0.7, 10.0]])).tolist()
+    [2, 0]
+
+    Args:
+        points: shape (n, 2), accuracy and survivors. Rows with a NaN or an infinity are never on the front.
+
+    Returns:
+        Row numbers, shape (k,), by survivors ascending; of equal points only the first.
     """
     finite = np.flatnonzero(np.isfinite(points).all(axis=1))
     if not finite.size:
         return finite
-    unbeaten = moocore.is_nondominated(points[finite], maximise=[True, False], keep_weakly=False)
-    best: NDArray[np.intp] = finite[unbeaten]
-    return best[np.argsort(points[best, 1])]
+    nondominated = moocore.is_nondominated(points[finite], maximise=[True, False], keep_weakly=False)
+    rows: NDArray[np.intp] = finite[nondominated]
+    return rows[np.argsort(points[rows, 1])]
 
 
 def hypervolume(points: Points, reference_accuracy: float, neurons: int) -> float:
-    """Measure the share, 0 to 1, of the better-than-reference region that the points dominate.
+    """Measure the share of the region better than a reference that the points dominate, 0 to 1.
 
-    ``points`` is (n, 2), accuracy and survivors. The reference is (``reference_accuracy``, all ``neurons``),
-    so the area over (accuracy, survivors / neurons) is divided by (1 - ``reference_accuracy``): 1 is full
-    accuracy with no neuron, and a point no better than the reference adds nothing. ``reference_accuracy``
-    is in [0, 1), as a rule the chance accuracy.
+    The reference is the point (``reference_accuracy``, ``neurons``). The hypervolume (Zitzler and Thiele,
+    1998) is the area over (accuracy, survivors / neurons) between the reference and the front. It is divided
+    by 1 - ``reference_accuracy``, so that 1 means full accuracy without a neuron.
+
+    >>> hypervolume(np.array([[1.0, 50.0], [0.5, 0.0]]), reference_accuracy=0.0, neurons=100)
+    0.75
+
+    Args:
+        points: shape (n, 2), accuracy and survivors. A point no better than the reference adds nothing.
+        reference_accuracy: in [0, 1), as a rule the chance accuracy.
+        neurons: number of neurons of the unpruned network.
     """
     best = points[front(points)]
     if not len(best):
@@ -43,12 +57,21 @@ def hypervolume(points: Points, reference_accuracy: float, neurons: int) -> floa
 
 
 def hypervolume_history(points: Points, reference_accuracy: float, neurons: int) -> NDArray[np.float64]:
-    """Follow the hypervolume as the points arrive: the (n,) values after each of the (n, 2) points."""
+    """The hypervolume of the points so far, after each of them.
+
+    Args:
+        points: shape (n, 2), accuracy and survivors, in the order of their arrival.
+        reference_accuracy: as for `hypervolume`.
+        neurons: as for `hypervolume`.
+
+    Returns:
+        Shape (n,).
+    """
     history = np.zeros(len(points))
     best, value = points[:0], 0.0
     for position, point in enumerate(points):
-        beaten = (best[:, 0] >= point[0]) & (best[:, 1] <= point[1])
-        if np.isfinite(point).all() and not beaten.any():
+        dominated = (best[:, 0] >= point[0]) & (best[:, 1] <= point[1])
+        if np.isfinite(point).all() and not dominated.any():  # only then does the front change
             best = np.vstack([best, point])
             best = best[front(best)]
             value = hypervolume(best, reference_accuracy, neurons)

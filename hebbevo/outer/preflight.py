@@ -1,104 +1,106 @@
-"""What is found out about a search before it begins, and fixed for the study."""
+"""Checks of a new study, and what is found out before its first training and then fixed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hebbevo import data, user_code
 from hebbevo.data import Split
 from hebbevo.errors import UsageError
-from hebbevo.space.genes import Genome, Space
-from hebbevo.space.knobs import unknown
-from hebbevo.spec.schema import Spec
+from hebbevo.messages import describe, unknown
+from hebbevo.outer.training_inputs import recipe
+from hebbevo.space import Genome, Space
+from hebbevo.spec import Spec
+from hebbevo.study.facts import ENGINE, StudyFacts, library_versions
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from hebbevo.networks import Architecture, Blueprint
+    from hebbevo.networks import Architecture
     from hebbevo.training import Recipe
 
-# bytes of weights, gradients and moments: a CPU's should lie near its cache; a GPU wants much to do at once,
-# but has to hold what a step makes of them, too
+WIDEST_COHORT = {"cpu": 32, "cuda": 1024}
+"""Most networks in a cohort, by device."""
+
+# bytes of weights, gradients and moments: those of a CPU should lie near its cache; a GPU needs much work at
+# once, but must also hold the activations of a step
 _STACK_BYTES = {"cpu": 48 * 2**20, "cuda": 2 * 2**30}
-_WIDEST_COHORT = {"cpu": 32, "cuda": 1024}
 _SAMPLE = 16
-_SMALL_MAP = 100  # pixels up to which stacked convolutions are the faster ones on a CPU
+_SMALL_MAP = 100  # pixels up to which stacked convolutions are faster on a CPU
 
 
-def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe:
-    """What all trainings of a search share, on data of such rows."""
-    from hebbevo.training import Recipe
+def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
+    """Load the data of a new study, check them with its networks, and find out what its results depend on.
 
-    return Recipe(
-        network=_blueprint(spec, tuple(shape), classes),
-        settings=dict(spec.network.settings),
-        epochs=spec.task.epochs,
-        batch_size=spec.task.batch_size,
-        seed=spec.search.seed,
-        stacked=not alone,
-        count=spec.network.count,
-        loss=spec.task.loss,
-        score=spec.task.score,
-        precision=spec.task.precision,
+    Networks of the space are built, and one of the user's own is trained for a step.
+
+    Args:
+        spec: the search.
+        device: ``cpu`` or ``cuda``, where the whole study will be trained.
+
+    Raises:
+        UsageError: the data cannot be read, or the network does not go with the data or with the genes.
+    """
+    dataset = data.load(spec.task.dataset, target=spec.task.target)
+    split = data.split(dataset, spec.search.seed, spec.task.batch_size)
+    code = {name: user_code.source_digest(name) for name in spec.code}
+    shape = data.input_shape(split.shape)
+    plan = recipe(spec, shape, len(split.classes), alone="")
+    genomes = sample(spec.space)
+    if spec.network.module:
+        nets = _user_networks(spec, plan, genomes)
+        _try(spec, plan, genomes[1], split)
+    else:
+        largest = _largest(spec, plan).build({}, seed=0)
+        nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
+    neurons = max(_neurons(net, shape, plan.count) for net in nets)
+    if not neurons:
+        used = " whose outputs another layer uses" if plan.count == "neurons" else ""
+        what = f"has no {plan.count} to count: no linear layer or convolution{used}"
+        raise UsageError(f"{spec.network.module}: {what}")
+    alone = _why_alone(nets, shape, device)
+    trainings = spec.search.population * spec.search.replicates
+    cohorts = -(-trainings // (1 if alone else _widest(nets, device)))
+    return (
+        split,
+        StudyFacts(
+            versions=library_versions(),
+            engine=ENGINE,
+            rows={"train": len(split.y_train), "validation": len(split.y_val), "test": len(split.y_test)},
+            features=split.x_train.shape[1],
+            shape=shape,
+            classes=split.classes,
+            mean=tuple(split.mean.tolist()),
+            scale=tuple(split.scale.tolist()),
+            fingerprint=dataset.fingerprint,
+            code=code,
+            device=device,
+            threads=spec.search.threads,
+            neurons=neurons,
+            chance=_chance(plan, split),
+            alone=alone,
+            cohort_width=spec.search.cohort_width or -(-trainings // cohorts),  # cohorts of equal size
+            short=_too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
+        ),
     )
 
 
-def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
-    from hebbevo.networks import UserNetwork
-
-    network = spec.network
-    if network.module:
-        return UserNetwork(network.module, shape, classes)
-    return network.architecture(shape, classes)
-
-
 def sample(space: Space) -> list[Genome]:
-    """The smallest, the largest and a few other genomes of a space, always the same."""
+    """Give the smallest, the largest and 16 random genomes of a space, always the same."""
     low, high = (space.from_unit(np.full(space.dimension, end)) for end in (0.0, 1.0))
     return [low, high, *space.sample(_SAMPLE, np.random.default_rng(0))]
 
 
-def rehearse(spec: Spec, split: Split, shape: Sequence[int], device: str) -> dict[str, Any]:
-    """Build networks of the space, let one of the user's own take a step, and say what the study is fixed to.
-
-    Returns:
-        ``neurons``, or connections, of the largest network (of those that were built), the score by
-        ``chance``, why nets train ``alone`` (empty: they are stacked where they can be), the
-        ``cohort_width``, and whether trainings are too ``short`` for anybody to die.
+def _largest(spec: Spec, plan: Recipe) -> Architecture:
+    """The widest and deepest architecture of the space.
 
     Raises:
-        UsageError: the network does not go with the data or with the genes.
+        UsageError: the architecture needs images, and the rows are none.
     """
-    plan = recipe(spec, shape, len(split.classes), alone="")
-    genomes = sample(spec.space)
-    if spec.network.module:
-        nets = _own_nets(spec, plan, genomes)
-        _try(spec, plan, genomes[1], split)
-    else:
-        bound = _largest(spec, plan)
-        nets = [bound.build({}, seed=0), *(plan.network.build(plan.settings_for(genome), 0) for genome in genomes)]
-    whole = max(_whole(net, shape, plan.count) for net in nets)
-    if not whole:
-        hidden = " that another listens to" if plan.count == "neurons" else ""
-        what = f"has no {plan.count} to count: no linear layer or convolution{hidden}"
-        raise UsageError(f"{spec.network.module}: {what}")
-    alone = _why_alone(nets, shape, device)
-    trainings = spec.search.population * spec.search.replicates
-    width = spec.search.cohort_width
-    cohorts = -(-trainings // (1 if alone else _widest(nets, device)))
-    return {
-        "neurons": whole,
-        "chance": _chance(plan, split),
-        "alone": alone,
-        "cohort_width": width or -(-trainings // cohorts),  # cohorts of equal size
-        "short": _too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
-    }
-
-
-def _largest(spec: Spec, plan: Recipe) -> Architecture:
     from hebbevo.networks import Architecture, largest
 
     network = plan.network
@@ -110,10 +112,10 @@ def _largest(spec: Spec, plan: Recipe) -> Architecture:
 
 
 def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> str:
-    """Say why nets like these had better train one by one, or nothing."""
+    """Say why nets like these train better one by one; empty if they do not."""
     from torch.nn.modules.conv import _ConvNd
 
-    from hebbevo.training.stack import difference, structure
+    from hebbevo.training.structure import difference, structure
 
     if 2 * len({structure(net) for net in nets}) > len(nets):
         where = next(filter(None, (difference(nets[-1], net) for net in nets)))
@@ -125,18 +127,24 @@ def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> 
 
 
 def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module], rows: int) -> bool:
-    """Say whether trainings end before anything is pruned in those of these nets whose rules may prune."""
+    """Whether trainings end before anything is pruned. Nets whose rules never prune are left out."""
     from hebbevo.nn import plastic_modules
     from hebbevo.training import has_events
 
-    mortal = [
-        net for genome, net in zip(genomes, nets, strict=True) if plan.network.prunes(plan.settings_for(genome))
+    prunable = [
+        net
+        for genome, net in zip(genomes, nets, strict=True)
+        if plan.network.prunes(plan.settings_for(genome))
     ]
-    return any(map(plastic_modules, mortal)) and not has_events(plan, mortal, rows)
+    return any(map(plastic_modules, prunable)) and not has_events(plan, prunable, rows)
 
 
-def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
-    """Networks of the user's own; every gene and setting is for something in one of them."""
+def _user_networks(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
+    """Build the user's network for every genome.
+
+    Raises:
+        UsageError: none of them has anything that takes one of the genes or settings.
+    """
     from hebbevo.networks import UserNetwork
     from hebbevo.training import KNOBS
 
@@ -153,11 +161,15 @@ def _own_nets(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Mo
 
 
 def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
-    """Let a network of the user's own take a step of training and be scored."""
+    """Train the user's network for one step and score it.
+
+    Raises:
+        UsageError: it cannot be trained on these data.
+    """
     import torch
 
     from hebbevo.networks import seeded
-    from hebbevo.training import CohortTraining, Rows, told
+    from hebbevo.training import CohortTraining, Rows
     from hebbevo.training.stack import SingleNet
 
     net = plan.network.build(plan.settings_for(genome), seed=0)
@@ -177,11 +189,11 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
         raise
     except (Exception, SystemExit) as error:  # of the user's code, or because of it
         what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
-        raise UsageError(f"{spec.network.module}: {what}: {told(error)}") from error
+        raise UsageError(f"{spec.network.module}: {what}: {describe(error)}") from error
 
 
-def _whole(net: nn.Module, shape: Sequence[int], count: str) -> int:
-    """Neurons or connections of a network, the dead included."""
+def _neurons(net: nn.Module, shape: Sequence[int], count: str) -> int:
+    """Number of neurons, or connections, of a network, pruned ones included."""
     import torch
 
     from hebbevo.nn.liveness.paths import COUNTS, survivors
@@ -190,10 +202,9 @@ def _whole(net: nn.Module, shape: Sequence[int], count: str) -> int:
 
 
 def _chance(plan: Recipe, split: Split) -> float:
-    """The score of who always answers the most frequent class of the validation rows."""
+    """The score of always answering the most frequent class of the validation rows."""
     import torch
 
-    from hebbevo import user_code
     from hebbevo.training import accuracy
 
     labels = torch.from_numpy(split.y_val)
@@ -207,9 +218,10 @@ def _chance(plan: Recipe, split: Split) -> float:
 
 
 def _widest(nets: Sequence[nn.Module], device: str) -> int:
-    """Nets of the widest cohort that is still fast: weights, gradients and two moments each.
+    """Number of nets in the widest cohort that is still fast.
 
-    A function of the networks and the kind of device, never of what is free at the moment.
+    It depends on the networks and the kind of device, never on the memory that happens to be free.
     """
     weights = max(sum(parameter.numel() for parameter in net.parameters()) for net in nets)
-    return max(1, min(_WIDEST_COHORT[device], _STACK_BYTES[device] // (16 * max(weights, 1))))
+    bytes_per_net = 4 * 4 * max(weights, 1)  # weight, gradient and two moments, in float32
+    return max(1, min(WIDEST_COHORT[device], _STACK_BYTES[device] // bytes_per_net))

@@ -1,6 +1,5 @@
 """The report of a study: one page that opens offline, two tables and a picture."""
 
-from hebbevo.report.queries import Study
 from hebbevo.report.writer import write
 
-__all__ = ["Study", "write"]
+__all__ = ["write"]

@@ -1,4 +1,4 @@
-"""The look that the page's charts share."""
+"""The style of the charts on the page."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ _CONFIG = {
 
 
 def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> str:
-    """``figure`` as HTML, ``height`` pixels high, ``top`` of them above the axes; ``name`` is unique there.
+    """Give a figure the common style and turn it into HTML.
 
-    The page must hold plotly.js. Its style sheet gives ink and lines their colours, for light and dark.
+    The page must include plotly.js. Its style sheet sets the colours of text and lines, for light and dark.
+
+    Args:
+        figure: is changed.
+        name: identifies the chart; no other chart on the page may have it.
+        height: of the whole chart, in pixels.
+        top: space above the axes, in pixels.
     """
     figure.update_layout(
         template="none",
@@ -37,7 +43,7 @@ def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> str:
         legend={"orientation": "h", "x": 0, "yref": "container", "y": 0.01, "yanchor": "bottom"},
         hoverlabel={"align": "left", "font": {"family": FONT}},
         hovermode="closest",
-        dragmode=False,  # a finger scrolls the page; zooming is a button
+        dragmode=False,  # on a touch screen a drag scrolls the page; there are buttons for zooming
         modebar={"bgcolor": "rgba(0,0,0,0)"},
     )
     figure.update_xaxes(zeroline=False, automargin=True, tickangle=0, title_standoff=8)
@@ -47,7 +53,7 @@ def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> str:
 
 
 def axis(scale: Scale, title: str) -> dict[str, Any]:
-    """An axis of ``scale``; ``title`` is already escaped."""
+    """The settings of an axis with this scale; ``title`` is already escaped."""
     if not scale.log:
         return {"title": {"text": title}, "range": [scale.low, scale.high]}
     places, labels = zip(*scale.ticks(), strict=True)
@@ -55,5 +61,5 @@ def axis(scale: Scale, title: str) -> dict[str, Any]:
 
 
 def log_range(scale: Scale) -> dict[str, Any]:
-    """A log axis's type and range, which plotly wants in powers of ten."""
+    """Type and range of a logarithmic axis, for which plotly takes exponents of ten."""
     return {"type": "log", "range": [math.log10(scale.low), math.log10(scale.high)]}

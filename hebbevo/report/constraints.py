@@ -1,25 +1,30 @@
-"""Where on a chart the constraints are missed."""
+"""The parts of a chart that lie outside the constraints."""
 
 from __future__ import annotations
 
-from hebbevo.report.queries import Study, complete
+from hebbevo.report.queries import complete_trials
 from hebbevo.report.scale import Scale, scale
+from hebbevo.study.view import Study
 
 LABEL = "outside the constraints"
 ACCURACY = Scale(False, -0.04, 1.04)
-"""The axis of accuracy where it has limits: all of it, so that they are in sight."""
+"""The axis of an accuracy that has limits: all from 0 to 1, so that the limits are on it."""
 
 
 def survivors_axis(study: Study) -> Scale:
-    """The axis of survivors: every trial, the front, all neurons, and the limits that are below them."""
+    """The axis of survivors, which covers all trials, the front, and limits below the number of neurons."""
     limits = study.goal.constraints.get("survivors", ())
     below = [bound for bound in limits if bound is not None and bound < study.neurons]
-    shown = (*complete(study)["survivors"], *study.front()["survivors"])
+    shown = (*complete_trials(study)["survivors"], *study.front()["survivors"])
     return scale([*shown, study.neurons, *below])
 
 
-def missed(study: Study, measure: str, axis: Scale) -> list[tuple[float, float]]:
-    """The parts of the measure's axis, from place to place, that are outside its limits."""
+def outside(study: Study, measure: str, axis: Scale) -> list[tuple[float, float]]:
+    """The intervals of the axis of a measure, ``accuracy`` or ``survivors``, that are outside its limits.
+
+    Returns:
+        At most two pairs of start and end, in the units of the drawn axis.
+    """
     limits = study.goal.constraints.get(measure, (None, None))
     least, most = (None if bound is None else float(axis.place(bound)) for bound in limits)
     below = (axis.low, axis.low if least is None else min(least, axis.high))

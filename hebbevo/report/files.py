@@ -1,4 +1,4 @@
-"""Whole files or none."""
+"""Write several files, all of them or none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from hebbevo.errors import UsageError
 
 
 def save(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
-    """Write each of ``contents``, file name to bytes, into ``folder``, which is made where missing.
+    """Write files into a folder, which is made if it is missing.
 
-    Nothing takes its place before everything is on the disk.
+    Each file is written under a temporary name first. They get their names once all are on the disk, so that
+    an error leaves earlier files as they were.
+
+    Args:
+        folder: where to write.
+        contents: file name to bytes.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         UsageError: the folder cannot be written or the disk is full.
@@ -39,4 +47,4 @@ def _discard(draft: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
     except OSError:
-        return  # where the folder itself is no folder, there is no draft either
+        return  # the parent is a file or cannot be written: there is no draft

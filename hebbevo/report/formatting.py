@@ -1,4 +1,4 @@
-"""How values are written for a reader."""
+"""Values as texts for the reader of the report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from hebbevo.report.queries import Study, genes
+from hebbevo.study.view import Study
 
 NONE = "\N{EN DASH}"
-EARLIER = "front, at an earlier epoch"
+BEFORE_END = "front, at an earlier epoch"
+"""Name of the points on the front that are states before the end of a training."""
 
 
 def number(value: Any) -> str:
-    """Four significant digits, whole numbers in full, a dash for nothing."""
+    """A number with four significant digits; whole ones below a million in full; a dash for no value."""
     if value is None or value != value:
         return NONE
     value = float(value)
@@ -26,48 +27,52 @@ def number(value: Any) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as a percentage, a dash for nothing."""
+    """A share, 0 to 1, as a percentage; a dash for NaN."""
     return NONE if math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
 def accuracy(row: dict[str, Any]) -> str:
-    """A trial's accuracy in percent, with its spread over replicates where there is one."""
+    """A trial's accuracy in percent, with its standard deviation over replicates if there is one."""
     sd = row["accuracy_sd"]
     return percent(row["accuracy"]) if math.isnan(sd) else f"{100 * row['accuracy']:.1f} ± {percent(sd)}"
 
 
 def survivors(row: dict[str, Any]) -> str:
-    """A trial's surviving neurons, with their spread over replicates where there is one."""
+    """A trial's surviving neurons, with the standard deviation over replicates if there is one."""
     mean, sd = row["survivors"], row["survivors_sd"]
     return count(mean) if math.isnan(sd) else f"{count(mean)} ± {count(sd)}"
 
 
 def count(mean: float) -> str:
-    """A mean count: one decimal where it is not whole."""
+    """A mean of counts: without decimals if it is whole, else with one."""
     return f"{mean:.1f}".removesuffix(".0")
 
 
-def named(study: Study, row: Mapping[str, Any] | pd.Series[Any]) -> str:
-    """Which trial it is, and after which epoch if that is before the end."""
+def trial_name(study: Study, row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """The number of a trial, and the epoch if the row is a state before the end of the training."""
     epoch, epochs = int(row["epoch"]), study.settings["task"]["epochs"]
     when = f" after {epoch} of {epochs} epochs" if epoch < epochs else ""
     return f"trial {int(row['trial'])}{when}"
 
 
 def gene_value(value: Any) -> str:
-    """A gene's value as the space file would write it; a dash where the gene is inactive."""
+    """A gene's value as in a space file; a dash if the gene is inactive."""
     if pd.isna(value):
         return NONE
     if isinstance(value, str):
         return value
-    if type(value).__name__ in ("bool", "bool_"):  # numpy's too
+    if type(value).__name__ in ("bool", "bool_"):  # also NumPy's own type
         return str(bool(value)).lower()
     return number(value)
 
 
 def hover(study: Study, row: dict[str, Any]) -> str:
-    """What a chart shows beside a trial, or a point of one, under the pointer."""
-    genome = [f"{gene}: {gene_value(row['genome.' + gene])}" for gene in genes(study)]
+    """The text that a chart shows when the mouse pointer is on a trial, or on a state of it."""
+    genome = [
+        f"{column.removeprefix('genome.')}: {gene_value(value)}"
+        for column, value in row.items()
+        if column.startswith("genome.")
+    ]
     lines = [
         f"accuracy {accuracy(row)}",
         f"survivors {survivors(row)} of {row['neurons']}",
@@ -75,9 +80,9 @@ def hover(study: Study, row: dict[str, Any]) -> str:
         "",
         *(label(line) for line in genome),
     ]
-    return "<br>".join([f"<b>{named(study, row)}</b>", *lines])
+    return "<br>".join([f"<b>{trial_name(study, row)}</b>", *lines])
 
 
 def label(text: str) -> str:
-    """``text`` for a chart, which reads a little HTML but not the entities of quotes."""
+    """Escape a text for a chart. Plotly reads some HTML, but not the entities for quotes."""
     return escape(text, quote=False)

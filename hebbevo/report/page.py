@@ -1,4 +1,4 @@
-"""The page: its frame around the sections."""
+"""The HTML page with all sections."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
-from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
 from hebbevo.report.sections import SECTIONS
+from hebbevo.study.view import Study
 
 
 def page(study: Study) -> str:
-    """The whole report as one HTML document without external resources."""
+    """The report as one HTML document that loads nothing from outside."""
     written = [section for make in SECTIONS if (section := make(study)) is not None]
     style = files("hebbevo.report").joinpath("page.css").read_text(encoding="utf-8")
     name = escape(study.name)

@@ -1,4 +1,4 @@
-"""The front as a picture."""
+"""The picture of the front, for slides and papers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,24 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from hebbevo.report.constraints import ACCURACY, LABEL, missed, survivors_axis
-from hebbevo.report.formatting import EARLIER
-from hebbevo.report.queries import Study, complete, earlier, on_front, sizes_differ
+from hebbevo.report.constraints import ACCURACY, LABEL, outside, survivors_axis
+from hebbevo.report.formatting import BEFORE_END
+from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, sizes_differ
 from hebbevo.report.scale import Scale
+from hebbevo.study.view import Study
 
-LONGEST_NAME = 30
+MAX_NAME_LENGTH = 30
 BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
 
 
 def picture(study: Study) -> bytes:
-    """Draw accuracy against surviving neurons, the front over all trials, as a PNG of 1600 x 1000 pixels."""
+    """Draw accuracy against surviving neurons: all trials, and the front on top.
+
+    Returns:
+        A PNG file of 1600 x 1000 pixels.
+    """
     with matplotlib.style.context("default"), warnings.catch_warnings():
-        # a data set may have any name
+        # the name of the data set may have characters that the font lacks
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
         _draw(figure.add_subplot(), study)
@@ -37,16 +42,16 @@ def picture(study: Study) -> bytes:
 
 
 def _draw(axes: Axes, study: Study) -> None:
-    trials, best = complete(study), study.front()
+    trials, front = complete_trials(study), study.front()
     x = survivors_axis(study)
-    early = earlier(study, best)
-    others = trials[~on_front(study, trials)]
-    if not best.empty:
-        _draw_line(axes, best, x)
-    if early.any():
-        _draw_marks(axes, best[early], x, fmt="D", label=EARLIER, fillstyle="none")
-    if not early.all():
-        _draw_marks(axes, best[~early], x, fmt="o", label="front")
+    before_end = is_before_end(study, front)
+    others = trials[~is_on_front(study, trials)]
+    if not front.empty:
+        _draw_line(axes, front, x)
+    if before_end.any():
+        _draw_marks(axes, front[before_end], x, fmt="D", label=BEFORE_END, fillstyle="none")
+    if not before_end.all():
+        _draw_marks(axes, front[~before_end], x, fmt="o", label="front")
     axes.scatter(
         x.place(others["survivors"]),
         others["accuracy"],
@@ -63,24 +68,24 @@ def _draw(axes: Axes, study: Study) -> None:
     axes.set_axisbelow(True)
     axes.spines[["right"]].set_visible(False)
     axes.tick_params(which="both", length=3, colors=INK)
-    how_many = f"{len(trials)} trials, {len(best)} points on the front"
+    counts = f"{len(trials)} trials, {len(front)} points on the front"
     name = " ".join(str(study.settings["task"]["dataset"]).split())
-    if len(name) > LONGEST_NAME:  # of a path the end tells most
-        name = "..." + name[-LONGEST_NAME:]
-    axes.set_title(f"{name}: {how_many}", loc="left", weight="bold", color=INK, pad=12, parse_math=False)
+    if len(name) > MAX_NAME_LENGTH:  # the end of a path is its file name
+        name = "..." + name[-MAX_NAME_LENGTH:]
+    axes.set_title(f"{name}: {counts}", loc="left", weight="bold", color=INK, pad=12, parse_math=False)
 
 
 def _shade(axes: Axes, study: Study, x: Scale) -> None:
     look: dict[str, Any] = {"color": GREY, "alpha": 0.16, "linewidth": 0, "zorder": 0}
-    patches = [axes.axvspan(*part, **look) for part in missed(study, "survivors", x)]
-    patches += [axes.axhspan(*part, **look) for part in missed(study, "accuracy", ACCURACY)]
+    patches = [axes.axvspan(*part, **look) for part in outside(study, "survivors", x)]
+    patches += [axes.axhspan(*part, **look) for part in outside(study, "accuracy", ACCURACY)]
     for patch in patches[:1]:
         patch.set_label(LABEL)
 
 
-def _draw_line(axes: Axes, best: pd.DataFrame, x: Scale) -> None:
-    places = x.place(best["survivors"])
-    axes.plot(places, best["accuracy"], drawstyle="steps-post", color=BLUE, linewidth=1.6, zorder=3)
+def _draw_line(axes: Axes, front: pd.DataFrame, x: Scale) -> None:
+    places = x.place(front["survivors"])
+    axes.plot(places, front["accuracy"], drawstyle="steps-post", color=BLUE, linewidth=1.6, zorder=3)
 
 
 def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, **look: Any) -> None:

@@ -1,4 +1,4 @@
-"""Where values stand on an axis: on a log scale when they span a factor of ten, zero kept in sight."""
+"""Scales of axes: logarithmic for values that span a factor of ten, with a place for zero."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from ``low`` to ``high``; on a log one, zero is drawn at ``zero`` and labelled 0."""
+    """The scale of an axis.
+
+    Attributes:
+        log: whether it is logarithmic.
+        low: value at its start.
+        high: value at its end.
+        zero: where a logarithmic axis draws the value 0, labelled ``0``; 0 if there is no such value.
+    """
 
     log: bool
     low: float
@@ -20,20 +27,20 @@ class Scale:
     zero: float = 0.0
 
     def place(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Where ``values`` are drawn."""
+        """The places at which values are drawn."""
         floats = np.asarray(values, dtype=float)
         return np.maximum(floats, self.zero) if self.log else floats
 
     def bars(self, values: ArrayLike, sds: ArrayLike) -> NDArray[np.float64]:
-        """Lengths (2, n) of the error bars below and above ``values``; a NaN among ``sds`` has none."""
+        """Lengths (2, n) of the error bars below and above n values, given standard deviations or NaN."""
         middle, known = np.asarray(values, dtype=float), np.nan_to_num(np.asarray(sds, dtype=float))
-        low = np.maximum(middle - known, self.low) if self.log else middle - known  # stay on the axis
+        low = np.maximum(middle - known, self.low) if self.log else middle - known  # a bar ends with the axis
         return np.stack(
             [self.place(middle) - self.place(low), self.place(middle + known) - self.place(middle)]
         )
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels of a log axis: 1, 2, 5 of each decade, or the decades when these are many."""
+        """Places and labels of a log axis: 1, 2 and 5 of each decade, or the decades alone if there are many."""
         steps = (1, 2, 5) if self.high / self.low < 1e4 else (1,)
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         values = [float(f"{step}e{decade}") for decade in decades for step in steps]
@@ -41,11 +48,11 @@ class Scale:
         return [(self.zero, "0"), *shown] if self.covers(self.zero) else shown
 
     def covers(self, place: float) -> bool:
-        """Whether ``place`` lies on the axis."""
+        """Whether a place lies on the axis."""
         return self.low <= place <= self.high
 
     def shares(self, whole: float) -> list[tuple[float, float]]:
-        """Places of round percentages of ``whole``, each with its share of it, 0 to 1."""
+        """Places of round percentages of ``whole`` that lie on the axis, each with its share, 0 to 1."""
         log_steps = [step * 10.0**-decade for decade in range(5) for step in (1, 0.5, 0.2)]
         steps = log_steps if self.log else [0, 0.2, 0.4, 0.6, 0.8, 1]
         shown = [(share * whole, share) for share in steps if self.covers(share * whole)]
@@ -55,7 +62,11 @@ class Scale:
 
 
 def scale(values: Iterable[float]) -> Scale:
-    """Choose the scale that shows all finite ``values``, of which there is at least one."""
+    """Choose the scale that shows all finite values, of which there must be at least one.
+
+    >>> scale([4, 256]).log, scale([4, 8]).log
+    (True, False)
+    """
     known = np.array([value for value in values if np.isfinite(value)], dtype=float)
     low, high = float(known.min()), float(known.max())
     positive = known[known > 0]

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Section:
-    """A ``title``, in plain text, and a ``body``, in HTML with everything foreign escaped."""
+    """A section of the page.
+
+    Attributes:
+        title: plain text.
+        body: HTML, in which all text from the study is escaped.
+    """
 
     title: str
     body: str

@@ -7,7 +7,7 @@ from html import escape
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of plain texts, its first column the row's name; wide ones scroll sideways."""
+    """A table of plain texts, the first column for the names of the rows. Wide tables scroll."""
     breakable = (escape(cell).replace("_", "_<wbr>") for cell in header)
     head = "".join(f'<th scope="col">{cell}</th>' for cell in breakable)
     body = "\n".join(

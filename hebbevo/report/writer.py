@@ -7,30 +7,35 @@ from pathlib import Path
 import pandas as pd
 
 from hebbevo.report.files import save
-from hebbevo.report.queries import Study, snapshot
+from hebbevo.study.view import Study
 
 
 def write(study: Study, folder: Path) -> list[Path]:
-    """Write ``report.html``, ``front.csv``, ``trials.csv`` and ``front.png`` into ``folder``.
+    """Write the report of a study: ``report.html``, ``front.csv``, ``trials.csv`` and ``front.png``.
 
-    The page opens offline. The folder is made where missing; files of an earlier report are replaced.
-    Returns the four paths in that order.
+    The page opens offline.
+
+    Args:
+        study: what to report; what a search adds to its file meanwhile does not change it.
+        folder: is made if it is missing; files of an earlier report are replaced.
+
+    Returns:
+        The paths of the four files, in the order above.
 
     Raises:
         UsageError: the folder cannot be written or the disk is full.
     """
-    # the drawing libraries take a second to import, which a mere `import hebbevo` should not
+    # the drawing libraries take a second to import, which commands that draw nothing need not wait for
     from hebbevo.report.page import page
     from hebbevo.report.picture import picture
 
-    reading = snapshot(study)
     return save(
         Path(folder),
         {
-            "report.html": page(reading).encode("utf-8", "backslashreplace"),
-            "front.csv": _csv(reading.front()),
-            "trials.csv": _csv(reading.trials()),
-            "front.png": picture(reading),
+            "report.html": page(study).encode("utf-8", "backslashreplace"),
+            "front.csv": _csv(study.front()),
+            "trials.csv": _csv(study.trials()),
+            "front.png": picture(study),
         },
     )
 

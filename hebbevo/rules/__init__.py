@@ -1,6 +1,7 @@
 """Plasticity rules on three axes that combine: which units live, which connections live, how a layer learns.
 
-A rule is one file and one line here. Nothing in this package imports torch.
+A rule is one file, named like the rule, and one line in a registry below. Nothing in this package imports
+torch.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _Rule = TypeVar("_Rule", bound=Rule)
 
 
 def _registry(axis: str, kind: type[_Rule], *names: str) -> dict[str, _Rule]:
-    """The rules of an axis by name: each is the class of that name, in the file of that name."""
+    """The rules of an axis by name: each is the class with that ``name``, in the file of that name."""
     rules: dict[str, _Rule] = {}
     for name in names:
-        classes: list[Any] = [*vars(import_module(f"{__name__}.{axis}.{name}")).values()]
-        kinds = [each for each in classes if isinstance(each, type) and issubclass(each, kind)]
-        [rule] = [each for each in kinds if vars(each).get("name") == name]
+        members: list[Any] = [*vars(import_module(f"{__name__}.{axis}.{name}")).values()]
+        classes = [each for each in members if isinstance(each, type) and issubclass(each, kind)]
+        [rule] = [each for each in classes if vars(each).get("name") == name]
         rules[name] = rule()
     return rules
 
@@ -50,7 +51,7 @@ CREDIT: dict[str, CreditRule] = _registry(
     "backprop",
 )
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
-"""The registries, by the key of a space file's ``network`` under which a rule is named."""
+"""The registries, each under the key of a space file's ``network`` that names a rule of it."""
 
 __all__ = [
     "AXES",
@@ -66,8 +67,8 @@ __all__ = [
 
 
 def known_knobs() -> dict[str, Knob]:
-    """The knobs of every rule that is defined, the user's own among them, by name."""
+    """The knobs, by name, of every rule class that is defined, also outside of the registries."""
     kinds: list[type[Rule]] = [Rule]
-    for kind in kinds:  # which grows meanwhile
+    for kind in kinds:  # the list grows while it is read, so subclasses of subclasses are found too
         kinds += kind.__subclasses__()
     return {name: knob for kind in kinds for name, knob in getattr(kind, "knobs", {}).items()}

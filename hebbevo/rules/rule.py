@@ -1,8 +1,20 @@
 """What every plasticity rule has: knobs, state, and a list of what it needs.
 
-A rule is the science alone. Its methods are arithmetic on tensors that an engine hands to it, so no module
-under `hebbevo.rules` imports torch, and a list of knobs costs nothing. The tensors have any number of leading
-axes (networks of a stack), then the axes that a method names.
+A rule holds the science alone: statistics, scores, and the steps at which something may change. The engine
+(`hebbevo.nn.surgery`) calls its methods with tensors, and alone changes masks, weights and optimiser moments.
+Rules use only methods of tensors. No module under `hebbevo.rules` imports torch, so listing knobs is fast.
+
+The methods of all rules use these letters, which are those of the equations:
+
+- ``k``: the knobs, each a tensor under its name, such as ``k.warmup``. A choice among texts is the number of
+  the choice, counted from zero.
+- ``s``: the state, the buffers of the rule, each a tensor under its name, changed in place.
+- ``c``: constants of a statistic (`hebbevo.rules.units.statistics.Statistic.constants`), likewise by name.
+- ``x`` and ``y``: inputs and outputs of a layer.
+
+Shapes are written (..., rows, n): "..." are any leading axes, one in a stack of networks, none for a network
+by itself; rows are the samples of a minibatch, and n the units of a layer. Periods, ages and lengths are in
+forward steps in training mode; step 1 is the first.
 """
 
 from __future__ import annotations
@@ -13,11 +25,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
-from hebbevo.space.knobs import Knob, Value, listed
+from hebbevo.messages import listed
+from hebbevo.space.knobs import Knob, Value
 
 
 class Need(Enum):
-    """What a rule may ask an engine for. What no rule asks for is not computed."""
+    """What a rule may ask the engine for. What no rule asks for is not computed."""
 
     MEAN = "the running mean of each unit's output"
     VARIANCE = "the running variance of each unit's output"
@@ -39,13 +52,18 @@ class Need(Enum):
 
 @dataclass(frozen=True)
 class Asked:
-    """The knob by which a need is asked for: at ``value``, or at anything but zero where that is ``None``."""
+    """The setting of a knob at which a rule has a need.
+
+    Attributes:
+        knob: the name of the knob.
+        value: its value; ``None`` stands for every value but zero.
+    """
 
     knob: str
     value: Value | None = None
 
-    def by(self, value: object) -> bool:
-        """Tell whether a value of the knob asks for it."""
+    def is_met_by(self, value: object) -> bool:
+        """Whether the knob at ``value`` asks for the need."""
         return bool(value) if self.value is None else value == self.value
 
     def __str__(self) -> str:
@@ -53,16 +71,17 @@ class Asked:
 
 
 Needs = Mapping[Need, tuple[Asked, ...]]
-"""What a rule needs, and the knobs each of which asks for it; none: always."""
+"""The needs of a rule, each with the settings of knobs that ask for it; without any, it is always needed."""
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """State of a rule: a number for each unit or connection.
+    """State of a rule: one number for each unit, or for each connection.
 
     Attributes:
-        start: its value at first, and again when a unit returns; or the name of a knob that says it.
-        pairs: whether it is one number for each pair of units instead.
+        start: the value before the first step, and again for a unit that is regrown; or the name of the knob
+            that has this value.
+        pairs: whether it is one number for each pair of units instead, (n, n).
     """
 
     start: float | str = 0.0
@@ -70,18 +89,24 @@ class Buffer:
 
 
 class Rule(ABC):
-    """A rule of any kind; it has no state of its own, so one instance serves all networks."""
+    """A rule of any kind; it has no state of its own, so one instance serves all networks.
+
+    Attributes:
+        name: as a space file and `hebbevo.rules` have it.
+        knobs: by name.
+        needs: what the engine must give it.
+        buffers: its state, by name.
+        can_need: what the engine can give to rules of this kind.
+    """
 
     name: ClassVar[str]
     knobs: ClassVar[Mapping[str, Knob]]
     needs: ClassVar[Needs] = {}
     buffers: ClassVar[Mapping[str, Buffer]] = {}
-
     can_need: ClassVar[frozenset[Need]] = frozenset()
-    """What engines give to rules of this kind."""
 
     def all_needs(self) -> Needs:
-        """What the rule and the knobs that all rules of its kind have need."""
+        """The needs of the rule, and those of the knobs that all rules of its kind share."""
         return self.needs
 
     def __eq__(self, other: object) -> bool:

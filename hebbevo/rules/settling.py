@@ -1,9 +1,15 @@
-"""The settling phase: a last part of training in which nothing is pruned, for rules of every kind."""
+"""The settling phase: the last part of training, in which rules of every kind rest.
+
+Nothing is pruned or regrown in it, and the learning rate falls linearly to zero. `is_settling` says when
+rules rest, `last_event_step` when the last event falls, and `settling_factor` gives the learning rate. Which
+phase counts for the learning rate of a network, `hebbevo.nn.plastic.longest_settling` says.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hebbevo.rules.rule import Asked, Need, Needs
 from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
@@ -11,16 +17,31 @@ if TYPE_CHECKING:
 
 SETTLE = Knob(
     "settle", float, 0.0,
-    "last fraction of training without deaths or births, the learning rate falling to zero",
+    "last fraction of training in which nothing is pruned or regrown, while the learning rate falls to zero",
     low=0.0, high=0.95, sensible=(0.0, 0.5),
 )  # fmt: skip
 
+NEEDS: Needs = {Need.LENGTH: (Asked(SETTLE.name),)}
+"""Where the last part of a training begins depends on its length."""
 
-def settles(k: Any, step: Tensor, total: Tensor) -> Tensor:
-    """Tell whether a step is in the last fraction ``settle`` of a training of known length."""
+
+def is_settling(k: Any, step: Tensor, total: Tensor) -> Tensor:
+    """Whether ``step`` of ``total`` is in the settling phase, bool; ``total`` is 0 where it is not known."""
     return (total > 0) & (step > total * (1 - k.settle))
 
 
-def last_event(k: Any, total: Tensor) -> Tensor:
-    """The last step before the settling phase."""
+def last_event_step(k: Any, total: Tensor) -> Tensor:
+    """The last step before the settling phase of a training of ``total`` steps, int64."""
     return (total * (1 - k.settle)).floor().long()
+
+
+def settling_factor(step: int, total_steps: int, settle: float) -> float:
+    """The factor of the learning rate at ``step`` of ``total_steps``: 1, then linearly to zero.
+
+    Args:
+        step: a forward step, counted from 1.
+        total_steps: of the whole training.
+        settle: the settling phase, a fraction of the training.
+    """
+    steps_left = (total_steps - step + 1) / max(total_steps * settle, 1)
+    return min(1.0, max(0.0, steps_left))

@@ -1,4 +1,7 @@
-"""Samplers by the name they have in a space file."""
+"""Samplers, by the names that they have in a space file.
+
+A sampler proposes genomes, one generation at a time: see `Sampler` for an example.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 from hebbevo import lazy_imports
 from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
 from hebbevo.samplers.sampler import Outcome, Sampler
-from hebbevo.space.genes import Space
+from hebbevo.space import Space
 from hebbevo.space.knobs import Knob, Value
 
 if TYPE_CHECKING:
@@ -22,28 +25,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A sampler, which is imported when it is made, and its settings.
+    """A kind of sampler and its settings, known before its module is imported.
 
     Attributes:
-        home: its module.
-        name: of the class.
-        knobs: those of the class.
+        module: the module of its class.
+        name: the name of its class.
+        knobs: the settings of its class.
     """
 
-    home: str
+    module: str
     name: str
     knobs: Mapping[str, Knob]
 
     @property
     def kind(self) -> type[Sampler]:
-        """The class."""
-        kind: type[Sampler] = getattr(import_module(self.home), self.name)
+        """The class, whose module is imported on first use."""
+        kind: type[Sampler] = getattr(import_module(self.module), self.name)
         return kind
 
     def __call__(
         self, space: Space, seed: int, settings: Mapping[str, Value], objectives: int = 2
     ) -> Sampler:
-        """Make the sampler."""
+        """Make a sampler; the arguments are those of `Sampler`."""
         return self.kind(space, seed, settings, objectives)
 
 
@@ -60,7 +63,7 @@ SAMPLERS: dict[str, Entry] = {
     "nsga3": Entry("hebbevo.samplers.optuna_adapter", "Nsga3", NSGA3),
 }
 
-__getattr__, __dir__ = lazy_imports.names(
+__getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.samplers.annealing": ("Annealing",),

@@ -1,4 +1,4 @@
-"""What DEAP wants: individuals with a fitness, and the global random numbers that it draws from."""
+"""Adapts outcomes to DEAP: individuals with a fitness, and the global random numbers that it draws from."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from contextlib import contextmanager
 import numpy as np
 from deap import base
 
-from hebbevo.samplers.sampler import Outcome, Point, penalised
+from hebbevo.samplers.sampler import Outcome, penalised
+from hebbevo.samplers.unit_cube import Point
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]
-    """Losses, as DEAP's selection wants them."""
+    """Losses in the form that DEAP's selection compares."""
 
     def __init__(self, losses: Sequence[float]) -> None:
-        self.weights = (-1.0,) * len(losses)
+        self.weights = (-1.0,) * len(losses)  # DEAP maximises the values times the weights
         super().__init__(tuple(float(loss) for loss in losses))
 
 
 class Individual(list[float]):
-    """A point of the unit cube and what became of its genome."""
+    """The coordinates of a point, which DEAP varies, and the outcome of its genome.
+
+    Attributes:
+        outcome: the outcome, with losses.
+        genome: the genome of the outcome.
+        fitness: set by `set_fitness`.
+    """
 
     def __init__(self, point: Point, outcome: Outcome) -> None:
         super().__init__(float(u) for u in point)
@@ -30,16 +37,23 @@ class Individual(list[float]):
         self.fitness: Fitness
 
 
-def compare(individuals: Sequence[Individual]) -> None:
-    """Set every fitness anew; what it is worth to miss a constraint depends on who is compared."""
+def set_fitness(individuals: Sequence[Individual]) -> None:
+    """Set every fitness anew from the penalised losses.
+
+    The penalty of a constraint depends on the worst loss of all individuals that are compared. So a fitness
+    holds only until others join or leave.
+    """
     losses = penalised([individual.outcome for individual in individuals])
     for individual, row in zip(individuals, losses, strict=True):
         individual.fitness = Fitness(row)
 
 
 @contextmanager
-def global_random(seed: int, generation: int) -> Iterator[None]:
-    """Seed the generators of Python and NumPy, and put them back afterwards."""
+def seeded_global_random(seed: int, generation: int) -> Iterator[None]:
+    """Seed the global generators of Python and NumPy inside the context, and restore them afterwards.
+
+    DEAP's operators draw from these and take no generator of their own.
+    """
     python, numpy = random.getstate(), np.random.get_state()
     random.seed(f"{seed}/{generation}")
     np.random.seed(random.getrandbits(32))

@@ -1,4 +1,7 @@
-"""What each sampler lets the search set: apart from the samplers, which import large libraries."""
+"""The settings of every sampler.
+
+They are apart from the samplers, whose modules import large libraries: a space file is checked without those.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,19 @@ from hebbevo.space.knobs import Knob, table
 
 SURROGATE = table(
     Knob("model_generations", int, 60, "generations of NSGA-II on the model", low=1, high=10_000),
-    Knob("optimism", float, 1.0, "standard deviations that the second half hopes for", low=0.0, high=10.0),
+    Knob("optimism", float, 1.0, "standard deviations of the confidence bound", low=0.0, high=10.0),
 )
 GENETIC = table(
-    Knob("crossover_probability", float, 0.9, "probability that two parents mix", low=0.0, high=1.0),
-    Knob("crossover_eta", float, 10.0, "closeness of children to parents", low=0.0, high=1e3),
+    Knob("crossover_probability", float, 0.9, "probability that two parents are crossed", low=0.0, high=1.0),
+    Knob("crossover_eta", float, 10.0, "closeness of children to their parents", low=0.0, high=1e3),
     Knob("mutation_genes", float, 1.0, "genes of a child that mutate, on average", low=0.0, high=1e3),
-    Knob("mutation_eta", float, 10.0, "closeness of a mutated gene to the old one", low=0.0, high=1e3),
+    Knob("mutation_eta", float, 10.0, "closeness of a mutated gene to its old value", low=0.0, high=1e3),
     Knob("selection", str, "nsga2", "how parents are chosen", choices=("nsga2", "nsga3")),
 )
 CMAES = table(
     Knob("sigma", float, 0.15, "first step size, in parts of a gene's range", low=1e-3, high=1.0),
     Knob("margin", float, 0.1, "least probability that a step changes an int", low=1e-6, high=0.4),
-    Knob("redraw", float, 0.2, "probability that a choice is drawn anew", low=0.0, high=1.0),
+    Knob("redraw", float, 0.2, "probability that a choice is redrawn", low=0.0, high=1.0),
 )
 ANNEALING = table(
     Knob("hot", float, 0.03, "temperature at the start of a cooling", low=1e-6, high=1e3),
@@ -26,21 +29,21 @@ ANNEALING = table(
     Knob("anneals", int, 2, "coolings, each but the first from the archive", low=1, high=1000),
     Knob("step_genes", float, 1.0, "genes of a move that step, on average", low=0.0, high=1e3),
     Knob("step", float, 0.25, "mean step when hot, in parts of a gene's range", low=0.0, high=1.0),
-    Knob("difference_share", float, 0.2, "genes that a difference moves, in parts", low=0.0, high=1.0),
+    Knob("difference_share", float, 0.2, "share of the genes that a difference moves", low=0.0, high=1.0),
     Knob("archive", int, 100, "points that a full archive is thinned to", low=1, high=1000),
 )
 TPE = table(
     Knob("n_startup_trials", int, 10, "trials before there is a model", low=0, high=1e6),
     Knob("n_ei_candidates", int, 24, "draws, the best of which is proposed", low=1, high=1000),
     Knob(
-        "multivariate", str, "auto", "genes are drawn jointly; auto: with one objective",
+        "multivariate", str, "auto", "genes are drawn jointly; auto: with one objective only",
         choices=("auto", True, False),
     ),
     Knob(
         "group", bool, False, "multivariate, and genes with conditions are drawn jointly too",
         choices=(True, False),
     ),
-    Knob("constant_liar", bool, True, "keep away from what is in training", choices=(True, False)),
+    Knob("constant_liar", bool, True, "keep away from genomes that are in training", choices=(True, False)),
 )  # fmt: skip
 GP = table(
     Knob("n_startup_trials", int, 10, "trials before there is a model", low=0, high=1e6),
@@ -54,10 +57,10 @@ QMC = table(
     Knob("scramble", bool, True, "the seed shuffles the sequence", choices=(True, False)),
 )
 _VARIATION = (
-    Knob("crossover_prob", float, 0.9, "probability that two parents mix", low=0.0, high=1.0),
-    Knob("swapping_prob", float, 0.5, "part of the genes that come from the other parent", low=0.0, high=1.0),
+    Knob("crossover_prob", float, 0.9, "probability that two parents are crossed", low=0.0, high=1.0),
+    Knob("swapping_prob", float, 0.5, "share of the genes from the other parent", low=0.0, high=1.0),
     Knob(
-        "mutation_prob", float, 0.0, "part of the genes that are redrawn; 0: one a child on average",
+        "mutation_prob", float, 0.0, "share of the genes that are redrawn; 0: one per child on average",
         low=0.0, high=1.0,
     ),
 )  # fmt: skip

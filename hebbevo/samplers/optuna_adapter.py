@@ -1,4 +1,4 @@
-"""Optuna's own samplers, as it has them."""
+"""Adapts Optuna's samplers to `Sampler`: each works on a study in memory."""
 
 from __future__ import annotations
 
@@ -24,61 +24,68 @@ from optuna.trial import Trial, TrialState
 
 from hebbevo.samplers.knobs import GP, NSGA2, NSGA3, QMC, TPE
 from hebbevo.samplers.sampler import Outcome, Sampler
-from hebbevo.space.genes import ChoiceGene, Gene, Genome, IntGene
+from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 from hebbevo.space.knobs import Value
 
-_ASKS = 5  # for a new genome; an ask of Optuna takes far longer than a draw
+_ASKS = 5  # for a new genome; asking Optuna takes far longer than drawing a point
 
 
-class Stock(Sampler):
-    """A sampler of Optuna at work on a study in memory; a subclass says which.
+class OptunaSampler(Sampler):
+    """One of Optuna's samplers, at work on a study in memory; a subclass says which.
 
-    A generation is asked trial by trial and told at once. Only active genes are suggested, parents first.
-    Where a genome was seen before, Optuna is asked up to 5 times, then a new one is drawn anywhere. What was
-    refused counts as running until the generation is told, which keeps TPE and the Gaussian process away from
-    it, and then as failed, as does what failed or was cut.
+    A generation is asked trial by trial, and all of its trials are completed together in `tell`. Only active
+    genes are suggested, a gene after those that its conditions name. If a genome was seen before, Optuna is
+    asked up to 5 times; then a new genome is drawn anywhere and enqueued.
+
+    A trial whose genome was turned down counts as running until the generation is complete, which keeps TPE
+    and the Gaussian process away from it. After that it counts as failed, as do trials that failed or that
+    were cut from the generation.
+
+    Attributes:
+        study: Optuna's study, with a trial for every genome that Optuna suggested.
     """
 
     def _set_up(self, settings: Mapping[str, Value]) -> None:
         self._options: dict[str, Any] = {
             name: int(value) if self.knobs[name].kind is int else value for name, value in settings.items()
         }
-        with _quiet():
-            self._study = optuna.create_study(directions=["minimize"] * self.objectives)
+        with _silent():
+            self.study = optuna.create_study(directions=["minimize"] * self.objectives)
         self._trials: list[Trial] = []
 
     @abstractmethod
     def _sampler(self, n: int) -> BaseSampler:
-        """Make the sampler; ``n`` is the size of a generation."""
+        """Make Optuna's sampler; ``n`` is the size of a generation."""
 
     def _ask(self, n: int) -> list[Genome]:
         rng = self._rng()
-        with _quiet():
+        with _silent():
+            # only now is the size of a generation known
             if self.generation == 0:
-                self._study.sampler = self._sampler(n)
-            asked = [self._new(rng) for _ in range(n)]
+                self.study.sampler = self._sampler(n)
+            asked = [self._new_trial(rng) for _ in range(n)]
         self._trials = [trial for trial, _ in asked]
         return [genome for _, genome in asked]
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        with _quiet():
+        with _silent():
             for trial, outcome in zip(self._trials, outcomes, strict=False):
                 if outcome.losses is not None:
                     trial.set_constraint("violation", outcome.violation)
-                    self._study.tell(trial, outcome.losses)
-            for left in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                self._study.tell(left.number, state=TrialState.FAIL)
+                    self.study.tell(trial, outcome.losses)
+            for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                self.study.tell(left.number, state=TrialState.FAIL)
 
-    def _new(self, rng: np.random.Generator) -> tuple[Trial, Genome]:
+    def _new_trial(self, rng: np.random.Generator) -> tuple[Trial, Genome]:
         for _ in range(_ASKS):
-            trial = self._study.ask()
+            trial = self.study.ask()
             genome = self._suggested(trial)
-            if self._is_new(genome):
+            if self._note_proposal(genome):
                 return trial, genome
         genome = self.space.from_unit(self._unseen(lambda: rng.random(self.space.dimension), rng))
         genes = [gene for gene in self.space.genes if gene.name in genome]
-        self._study.enqueue_trial({gene.name: _known_as(gene, genome[gene.name]) for gene in genes})
-        trial = self._study.ask()
+        self.study.enqueue_trial({gene.name: _optuna_value(gene, genome[gene.name]) for gene in genes})
+        trial = self.study.ask()
         return trial, self._suggested(trial)
 
     def _suggested(self, trial: Trial) -> Genome:
@@ -89,18 +96,18 @@ class Stock(Sampler):
         return {name: values[name] for name in self.space.active(values)}
 
 
-class Random(Stock):
+class Random(OptunaSampler):
     """Independent draws: the least that another sampler must beat."""
 
     def _sampler(self, n: int) -> BaseSampler:
         return RandomSampler(seed=self.seed)
 
 
-class Qmc(Stock):
-    """Quasi-random numbers (Sobol, 1967, doi:10.1016/0041-5553(67)90144-9; Halton, 1960).
+class Qmc(OptunaSampler):
+    """Quasi-random points (Sobol, 1967, doi:10.1016/0041-5553(67)90144-9; Halton, 1960).
 
-    They are scrambled, unlike in Optuna, or the seed would decide nothing. Genes with conditions are drawn
-    independently, as in Optuna.
+    Unlike in Optuna they are scrambled by default; otherwise the seed would have no effect. Genes with
+    conditions are drawn independently, as in Optuna.
     """
 
     knobs = QMC
@@ -109,26 +116,27 @@ class Qmc(Stock):
         return QMCSampler(seed=self.seed, **self._options)
 
 
-class Tpe(Stock):
+class Tpe(OptunaSampler):
     """The tree-structured Parzen estimator (Watanabe, 2023, arXiv:2304.11127).
 
-    With several objectives that of Ozaki et al. (2022, doi:10.1613/jair.1.13188).
+    With several objectives it is that of Ozaki et al. (2022, doi:10.1613/jair.1.13188).
     """
 
     knobs = TPE
 
     def _sampler(self, n: int) -> BaseSampler:
         chosen = self._options["multivariate"]
+        # Optuna's None stands for its own default, which depends on the number of objectives
         multivariate = True if self._options["group"] else None if chosen == "auto" else chosen
         return TPESampler(seed=self.seed, **self._options | {"multivariate": multivariate})
 
 
-class Gp(Stock):
+class Gp(OptunaSampler):
     """Bayesian optimisation with Gaussian processes.
 
-    It proposes what promises most logarithmic expected improvement (Ament et al., 2023, arXiv:2310.20708), of
-    the hypervolume with several objectives. An ask takes a second and more. Genes with conditions are drawn
-    independently.
+    Its acquisition function is the logarithm of the expected improvement (Ament et al., 2023,
+    arXiv:2310.20708); with several objectives the improvement is that of the hypervolume. An ask takes a
+    second or more per genome. Genes with conditions are drawn independently.
     """
 
     knobs = GP
@@ -137,7 +145,7 @@ class Gp(Stock):
         return GPSampler(seed=self.seed, warn_independent_sampling=False, **self._options)
 
 
-class _Nsga(Stock):
+class _Nsga(OptunaSampler):
     """A genetic algorithm whose population is a generation; genes with conditions are drawn independently."""
 
     _kind: ClassVar[type[NSGAIISampler] | type[NSGAIIISampler]]
@@ -145,7 +153,8 @@ class _Nsga(Stock):
     def _sampler(self, n: int) -> BaseSampler:
         options = self._options | {"mutation_prob": self._options["mutation_prob"] or None}
         sampler = self._kind(seed=self.seed, population_size=max(2, n), **options)
-        # Optuna goes on with a population until so many of it did not fail; here all are asked at once
+        # Optuna closes a generation once so many of its trials did not fail. Here a generation is asked at
+        # once and closed whatever failed, so the number that it waits for is the least that Optuna allows
         sampler.population_size = 2
         return sampler
 
@@ -158,7 +167,11 @@ class Nsga2(_Nsga):
 
 
 class Nsga3(_Nsga):
-    """NSGA-III (Deb & Jain, 2014, doi:10.1109/TEVC.2013.2281535)."""
+    """NSGA-III (Deb & Jain, 2014, doi:10.1109/TEVC.2013.2281535).
+
+    With three objectives or more a rescaled loss may change its proposals: Optuna finds the ends of the front
+    with weights of a million, in units of the losses.
+    """
 
     _kind = NSGAIIISampler
     knobs = NSGA3
@@ -169,17 +182,17 @@ def _suggest(trial: Trial, gene: Gene) -> Value:
         return gene.choices[int(trial.suggest_categorical(gene.name, range(len(gene.choices))))]
     if isinstance(gene, IntGene):
         return trial.suggest_int(gene.name, gene.low, gene.values[-1], step=gene.step, log=gene.log)
-    return float(trial.suggest_float(gene.name, gene.low, gene.high, log=gene.log))  # else NumPy's
+    return float(trial.suggest_float(gene.name, gene.low, gene.high, log=gene.log))  # Optuna may give NumPy's
 
 
-def _known_as(gene: Gene, value: Value) -> Value:
-    """What Optuna is told of a value: the place of a choice, as it would take 1 for True."""
+def _optuna_value(gene: Gene, value: Value) -> Value:
+    """A gene's value as Optuna has it: a choice by its index, since Optuna takes 1 and True as equal."""
     return int(gene.to_unit(value) * len(gene.choices)) if isinstance(gene, ChoiceGene) else value
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep off the terminal what Optuna logs, and its warnings that something is experimental."""
+def _silent() -> Iterator[None]:
+    """Keep Optuna's log, and its warnings about experimental features, off the terminal."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

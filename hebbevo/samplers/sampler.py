@@ -1,8 +1,7 @@
-"""The sampler seam: ask for a generation of genomes, tell what became of them."""
+"""The interface of a sampler: ask it for a generation of genomes, then tell it their outcomes."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,23 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hebbevo.errors import HebbevoError, SpaceError
-from hebbevo.space.genes import Genome, Space, canonical
-from hebbevo.space.knobs import Knob, Value, listed
-
-Point = NDArray[np.float64]
-"""A place in the unit cube, shape (dimension,)."""
+from hebbevo.messages import did_you_mean, listed
+from hebbevo.samplers.unit_cube import Point
+from hebbevo.space import Genome, Space, canonical
+from hebbevo.space.knobs import Knob, Value
 
 _REDRAWS = 20
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a genome.
+    """The result of training a genome, as a sampler sees it.
 
     Attributes:
-        losses: all to be minimised, measured or, of a training that was stopped early, expected; ``None``
-            where it failed, or was stopped too early to tell.
-        violation: how far the worst of the constraints is from being met; 0 or less where all are met.
+        genome: the genome that was asked.
+        losses: one loss per objective, all to be minimised. They were measured, or predicted for a training
+            that was stopped early. ``None`` where the training failed, or stopped before a prediction.
+        violation: how far the worst constraint is from being met; 0 or less where all constraints are met.
     """
 
     genome: Genome
@@ -39,23 +38,40 @@ class Outcome:
 
 
 class Sampler(ABC):
-    """Proposes genomes, a generation at a time; a pure function of (space, seed, settings) and its history.
+    """Proposes genomes, one generation at a time.
 
-    A subclass gives ``_set_up``, ``_ask`` and ``_tell``. It draws random numbers from `_rng` only, and passes
-    what it proposes through `_unseen`, so that no genome is proposed twice while there are others.
+    The proposals are a pure function of the space, the seed, the settings and the history of `ask` and
+    `tell`. That is what lets a killed search resume with the genomes that it would have asked.
+
+    A subclass implements ``_set_up``, ``_ask`` and ``_tell``. It draws random numbers from ``_rng`` only. It
+    passes its proposals through ``_unseen``, so that no genome is proposed twice while there are others.
 
     Args:
-        space: where genomes come from.
-        seed: of every random draw.
-        settings: values of the sampler's ``knobs``; the rest keep their defaults.
-        objectives: number of losses that an outcome has.
+        space: the genes and their ranges.
+        seed: the seed of every random draw.
+        settings: values for some of the sampler's ``knobs``; the others keep their defaults.
+        objectives: number of losses of an outcome.
 
     Attributes:
-        generation: number of generations told.
-        progress: part of the search's budget, 0 to 1, that was spent when the generation was asked.
+        knobs: the settings of this kind of sampler, by name.
+        generation: number of generations whose outcomes are known.
+        progress: the part of the search's budget, 0 to 1, that was spent at the last `ask`.
 
     Raises:
         SpaceError: a setting is unknown or out of range.
+
+    Examples:
+        Minimise a function of one gene with a genetic algorithm:
+
+        >>> from hebbevo.samplers import SAMPLERS, Outcome
+        >>> from hebbevo.space import FloatGene, Space
+        >>> space = Space((FloatGene("x", low=0.0, high=1.0),))
+        >>> sampler = SAMPLERS["ga"](space, seed=0, settings={}, objectives=1)
+        >>> for _ in range(10):
+        ...     genomes = sampler.ask(8)
+        ...     sampler.tell([Outcome(genome, losses=((genome["x"] - 0.3) ** 2,)) for genome in genomes])
+        >>> all(abs(genome["x"] - 0.3) < 0.1 for genome in sampler.ask(2))
+        True
     """
 
     knobs: ClassVar[dict[str, Knob]] = {}
@@ -70,28 +86,38 @@ class Sampler(ABC):
         self._asked: list[Genome] | None = None
         self._seen: set[str] = set()
         self._proposed: set[str] = set()
-        self._set_up(_settings(type(self), settings))
+        self._set_up(_complete(type(self), settings))
 
     @final
     def ask(self, n: int, progress: float = 0.0) -> list[Genome]:
-        """Propose the ``n`` genomes of the next generation.
+        """Propose the next generation.
 
-        ``progress`` is the part of the search's budget that is spent, 0 to 1, for samplers with a schedule.
+        Args:
+            n: number of genomes.
+            progress: the part of the search's budget that is spent, 0 to 1, for samplers with a schedule.
+
+        Returns:
+            ``n`` genomes, each with a value for every active gene.
 
         Raises:
-            HebbevoError: the last generation was not told yet.
+            HebbevoError: the outcomes of the last generation are still missing.
         """
         if self._asked is not None:
-            raise HebbevoError(f"{type(self).__name__}.ask: generation {self.generation} was not told yet")
+            raise HebbevoError(
+                f"{type(self).__name__}.ask: generation {self.generation} has no outcomes; call tell first"
+            )
         self.progress = progress
         self._asked = self._ask(n)
+        # copies, so that a caller may change a genome without changing what tell compares it with
         return [dict(genome) for genome in self._asked]
 
     @final
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Take back what was asked, in the same order; a generation that was cut short has fewer outcomes.
+        """Learn the outcomes of the generation that was asked.
 
-        An outcome with a loss that is NaN or infinite counts as a failed training.
+        Args:
+            outcomes: one for each genome, in the order of `ask`. A generation that was cut short has fewer.
+                A loss that is NaN or infinite counts as a failed training.
 
         Raises:
             HebbevoError: nothing was asked, or these are other genomes.
@@ -102,42 +128,50 @@ class Sampler(ABC):
             raise HebbevoError(
                 f"{type(self).__name__}.tell: these are not the genomes that were asked, in order"
             )
-        told = [
+        checked = [
             Outcome(genome, _finite(outcome.losses), outcome.violation)
             for genome, outcome in zip(self._asked, outcomes, strict=False)
         ]
         self._asked = None
+        # proposals of a generation that was cut short were never trained, and may be proposed again
         self._proposed.clear()
-        self._seen.update(canonical(outcome.genome) for outcome in told)
-        self._tell(told)
+        self._seen.update(canonical(outcome.genome) for outcome in checked)
+        self._tell(checked)
         self.generation += 1
 
     def _rng(self) -> np.random.Generator:
-        """The random numbers of this generation, from their beginning."""
+        """A generator of this generation's random numbers, at its start.
+
+        Seeding each generation anew lets a resumed search draw the same numbers without replaying draws.
+        """
         return np.random.default_rng([self.seed, self.generation])
 
     def _unseen(self, draw: Callable[[], Point], rng: np.random.Generator) -> Point:
-        """Draw a point whose genome is new: 20 times with ``draw``, then 20 times anywhere, then any."""
+        """Draw a point whose genome is new.
+
+        It tries ``draw`` 20 times, then the whole cube 20 times. After that it accepts a genome that was seen
+        before: a small space may have no others.
+        """
         for attempt in range(2 * _REDRAWS):
             point = draw() if attempt < _REDRAWS else rng.random(self.space.dimension)
-            if self._is_new(self.space.from_unit(point)):
+            if self._note_proposal(self.space.from_unit(point)):
                 break
         return point
 
-    def _is_new(self, genome: Genome) -> bool:
-        """Whether a genome was not proposed before, in this generation or a told one; from now on it was."""
+    def _note_proposal(self, genome: Genome) -> bool:
+        """Record that a genome is proposed; return whether it is new, in this and all earlier generations."""
         name = canonical(genome)
         new = name not in self._seen and name not in self._proposed
         self._proposed.add(name)
         return new
 
-    def _first(self, n: int, rng: np.random.Generator) -> list[Point]:
-        """Spread ``n`` points as a Latin hypercube, which is how every search begins."""
+    def _latin_hypercube(self, n: int, rng: np.random.Generator) -> list[Point]:
+        """Spread ``n`` points over the cube: the first generation of every sampler of ours."""
         return [self._unseen(partial(np.copy, point), rng) for point in self.space.hypercube(n, rng)]
 
     @abstractmethod
     def _set_up(self, settings: Mapping[str, Value]) -> None:
-        """Take the value of every knob."""
+        """Initialise the sampler; ``settings`` has a value for every knob."""
 
     @abstractmethod
     def _ask(self, n: int) -> list[Genome]:
@@ -145,20 +179,34 @@ class Sampler(ABC):
 
     @abstractmethod
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn from a generation."""
+        """Learn from the outcomes of a generation."""
 
 
 def penalised(outcomes: Sequence[Outcome]) -> NDArray[np.float64]:
-    """Give the losses, (n, objectives), of outcomes that did not fail, as `penalise` changes them."""
+    """Give the losses, (n, objectives), of outcomes that did not fail, penalised as by `penalise`."""
     losses = np.array([outcome.losses for outcome in outcomes], dtype=float)
     return penalise(losses, np.array([outcome.violation for outcome in outcomes]))
 
 
 def penalise(losses: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Change losses so that whoever meets the constraints dominates whoever does not.
+    """Change losses so that a point that meets the constraints dominates every point that does not.
 
-    Among those who do not, the smaller violation dominates (Deb, 2000, doi:10.1016/S0045-7825(99)00389-8).
-    ``losses`` is (n, objectives), ``violation`` (n,), positive where a constraint is missed.
+    Of two points that do not, the one with the smaller violation dominates. This is the penalty of Deb (2000,
+    doi:10.1016/S0045-7825(99)00389-8, section 3): the worst loss plus the violation, whatever the losses of
+    the point itself. Here it is applied to each loss, and the worst is taken over all points.
+
+    Args:
+        losses: (n, objectives).
+        violation: (n,), positive where a constraint is violated.
+
+    Returns:
+        The penalised losses, (n, objectives).
+
+    Examples:
+        >>> penalise(np.array([[1.0, 5.0], [2.0, 4.0], [0.0, 0.0]]), np.array([0.0, -1.0, 0.5]))
+        array([[1. , 5. ],
+               [2. , 4. ],
+               [2.5, 5.5]])
     """
     violated = violation > 0
     behind = losses.max(axis=0) + violation[:, None]
@@ -169,11 +217,11 @@ def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return losses if losses is not None and all(map(math.isfinite, losses)) else None
 
 
-def _settings(sampler: type[Sampler], given: Mapping[str, Value]) -> dict[str, Value]:
+def _complete(sampler: type[Sampler], given: Mapping[str, Value]) -> dict[str, Value]:
+    """Check the settings that are given, and add the defaults of the others."""
     for name, value in given.items():
         if name not in sampler.knobs:
-            close = difflib.get_close_matches(name, sampler.knobs, 1)
-            hint = f"did you mean {close[0]}?" if close else f"write one of {listed(list(sampler.knobs))}"
+            hint = did_you_mean(name, sampler.knobs, f"write one of {listed(sampler.knobs)}")
             raise SpaceError(f"search.settings.{name}: {sampler.__name__} has no such setting; {hint}")
         if problem := sampler.knobs[name].problem(value):
             raise SpaceError(f"search.settings.{name}: {problem}")

@@ -1,23 +1,35 @@
-"""Knobs: what a rule or a training lets the search set."""
+"""Knobs: the hyperparameters of rules, trainings, networks and samplers, with their ranges and meanings."""
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from hebbevo.messages import listed
+
 Value = float | int | str | bool
+"""What a knob or a gene can be set to."""
 
 
 @dataclass(frozen=True)
 class Knob:
-    """One hyperparameter of a rule or of the training.
+    """One hyperparameter.
 
-    A number has the inclusive range ``low`` to ``high`` outside which it makes no sense, and ``sensible``,
-    the range worth searching (log-spaced if ``log``). A choice has ``choices`` and no range.
-    ``kind`` is ``float``, ``int``, ``bool`` or ``str``. A module may be given a number for each unit where
-    the knob is ``per_unit``.
+    >>> rate = Knob("rate", float, 0.1, "share of units to prune", low=0.0, high=1.0)
+    >>> rate.problem(2)
+    '2 is outside its range; write a number from 0 to 1'
+
+    Attributes:
+        name: as in space files.
+        kind: ``float``, ``int``, ``bool`` or ``str``.
+        default: value where neither a gene nor a setting gives one.
+        meaning: one line for ``hebbevo knobs``.
+        low: smallest number that makes sense, itself allowed.
+        high: largest number that makes sense, itself allowed.
+        sensible: range of numbers worth searching, or ``None``.
+        log: whether the sensible range is best searched on a logarithmic scale.
+        choices: the only allowed values; with them, there is no range.
+        per_unit: whether a module accepts a number for each unit.
     """
 
     name: str
@@ -32,7 +44,7 @@ class Knob:
     per_unit: bool = False
 
     def problem(self, value: object) -> str | None:
-        """Say what is wrong with ``value`` for this knob and what to write, or ``None``."""
+        """Say what is wrong with ``value`` for this knob and what to write; ``None`` if it can be used."""
         if self.choices:
             if any(type(value) is type(choice) and value == choice for choice in self.choices):
                 return None
@@ -46,7 +58,7 @@ class Knob:
         return None
 
     def range_text(self) -> str:
-        """The allowed values in words."""
+        """The allowed values in words, as ``a whole number from 1 to 20``."""
         if self.choices:
             return f"one of {listed(self.choices)}"
         noun = "a whole number" if self.kind is int else "a number"
@@ -58,17 +70,5 @@ class Knob:
 
 
 def table(*knobs: Knob) -> dict[str, Knob]:
-    """Knobs by name."""
+    """Knobs by name, in their order."""
     return {knob.name: knob for knob in knobs}
-
-
-def listed(names: Sequence[object]) -> str:
-    """Join names for a message: ``a, b, c``; booleans as YAML writes them."""
-    return ", ".join(str(name).lower() if isinstance(name, bool) else str(name) for name in names)
-
-
-def unknown(name: str, known: Collection[str]) -> str:
-    """Say of a name that it is not known, and what to write: ``'decy'; did you mean decay?``."""
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {listed(list(known))}"
-    return f"{name!r}; {hint}"

@@ -1,9 +1,9 @@
-"""Attempts to train that came to nothing, as they are recorded."""
+"""Failed attempts to train a cohort, as they are recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
@@ -17,7 +17,10 @@ class FailureKind(StrEnum):
 
 
 class Recovery(StrEnum):
-    """What was done after it. Only after ``AGAIN`` results are what they would have been without the loss."""
+    """What was done after a failed attempt.
+
+    After ``AGAIN``, results are the same as without the failure. ``IN_HALVES`` and ``FAILED`` change them.
+    """
 
     AGAIN = "again"
     IN_HALVES = "in halves"
@@ -26,30 +29,43 @@ class Recovery(StrEnum):
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt to train a cohort that came to nothing.
+    """A failed attempt to train a cohort.
 
     Attributes:
-        trials: that were in the cohort.
-        fault: the kind of loss.
-        reason: for the user.
-        worker: where it happened.
-        seconds: how long it took.
-        then: what was done next.
+        trials: numbers of the trials in the cohort.
+        kind: kind of the failure.
+        reason: the same in words, for the user.
+        worker: name of the worker that had the cohort.
+        seconds: time from the start of the attempt to the failure.
+        recovery: what was done next.
     """
 
     trials: tuple[int, ...]
-    fault: FailureKind
+    kind: FailureKind
     reason: str
     worker: str
     seconds: float
-    then: Recovery
+    recovery: Recovery
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data."""
-        return asdict(self) | {"trials": list(self.trials)}
+        """Give it as plain data, under the keys that study files use."""
+        return {
+            "trials": list(self.trials),
+            "fault": self.kind,
+            "reason": self.reason,
+            "worker": self.worker,
+            "seconds": self.seconds,
+            "then": self.recovery,
+        }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
-        """Take it back from plain data."""
-        known = {**plain, "trials": tuple(plain["trials"])}
-        return cls(**known | {"fault": FailureKind(plain["fault"]), "then": Recovery(plain["then"])})
+        """Make it from plain data."""
+        return cls(
+            tuple(plain["trials"]),
+            FailureKind(plain["fault"]),
+            plain["reason"],
+            plain["worker"],
+            plain["seconds"],
+            Recovery(plain["then"]),
+        )

@@ -1,23 +1,23 @@
-"""One training, many points: the states that it passed through count as well as its last one.
+"""The results of a trial after its epochs: networks of earlier epochs may be on the front, too.
 
-The best of twenty noisy epochs would flatter. So there is little choice among them: of the epochs at which
-it had so many survivors, only the last one counts.
+The best of twenty noisy epochs would look better than it is. So of the epochs with the same number of
+survivors, only the last one counts.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from hebbevo.study.ledger import STOPPED, Result
+from hebbevo.study.ledger import Result
 
 
-class Point(NamedTuple):
-    """The state of a trial's networks after an epoch, as means over its replicates.
+class EpochResult(NamedTuple):
+    """What the networks of a trial reached after an epoch, as means over its replicates.
 
     Attributes:
-        epoch: how many epochs they had been trained for, 1 or more.
-        accuracy: on the validation rows, 0..1.
-        survivors: neurons, or connections, on a live path.
+        epoch: number of epochs trained, 1 or more.
+        accuracy: accuracy on the validation rows, 0..1.
+        survivors: number of neurons, or connections, on a live path.
     """
 
     epoch: int
@@ -26,24 +26,28 @@ class Point(NamedTuple):
 
     @property
     def values(self) -> tuple[float, float]:
-        """Accuracy and survivors, as a trial has them."""
+        """Accuracy and survivors."""
         return self.accuracy, self.survivors
 
 
-def points(result: Result, epochs: int) -> list[Point]:
-    """The points of a trial, one for each number of survivors that it had, by epoch.
+def epoch_results(result: Result, epochs: int) -> list[EpochResult]:
+    """Give the results of a trial that count: one for each number of survivors, by epoch.
 
-    The last one of a complete trial, after all ``epochs``, is its values. A trial that was stopped early ends
-    sooner; one that failed has none.
+    The last one of a complete trial, after all epochs, has its values. A trial that was stopped early ends
+    sooner. A failed trial has none.
+
+    Args:
+        result: the trial's result.
+        epochs: number of epochs of a whole training.
     """
     details = result.details
-    if result.values is None and STOPPED not in details:
+    if result.values is None and not details.stopped:
         return []
-    passed = zip(details.get("accuracy_per_epoch", ()), details.get("survivors_per_epoch", ()), strict=True)
+    states = zip(details.accuracy_per_epoch, details.survivors_per_epoch, strict=True)
     last = {
-        survivors: Point(epoch, accuracy, survivors)
-        for epoch, (accuracy, survivors) in enumerate(passed, start=1)
+        survivors: EpochResult(epoch, accuracy, survivors)
+        for epoch, (accuracy, survivors) in enumerate(states, start=1)
     }
     if result.values is not None:
-        last[result.values[1]] = Point(epochs, *result.values)
+        last[result.values[1]] = EpochResult(epochs, *result.values)
     return sorted(last.values())

@@ -1,13 +1,13 @@
-"""The record of a study: an ordinary Optuna study, in a file or a database, and the only truth.
+"""The record of a study, an ordinary Optuna study in a file or a database. Nothing else holds its results.
 
-Optuna's public interface commits 15 times for an ask and once for every attribute; here one transaction opens
+Optuna's public interface commits 15 times for an ask and once for every attribute. Here one transaction opens
 a generation and one closes a cohort, through Optuna's own tables (docs/explanation/decisions/0001-ledger.md).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,16 +25,16 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from hebbevo.errors import SpaceError, StudyError
-from hebbevo.space.genes import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
+from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.space.knobs import Value
-from hebbevo.spec.schema import Spec
+from hebbevo.spec import Spec, spec_from_json
 from hebbevo.study.attempts import FailedAttempt
-from hebbevo.study.storage import Store, StudyFile, trials
-from hebbevo.study.storage.tables import FACTS, SPEC
-from hebbevo.study.storage.trials import TrialRow
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.storage import Store, StudyFile, trial_tables
+from hebbevo.study.storage.study_tables import FACTS, SPEC
+from hebbevo.study.storage.trial_tables import TrialRow
+from hebbevo.training.trial_details import TrialDetails
 
-COPY = "copy_of"  # among the details of a trial: the earlier one whose score it took
-STOPPED = "stopped"  # among the details of a trial that was ended early, and so has no values
 _GENERATION = "hebbevo:generation"
 _ATTEMPTS = "attempts"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
@@ -42,24 +42,29 @@ _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashb
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a trial.
+    """The result of a trial that has ended.
 
     Attributes:
-        values: accuracy and survivors; ``None`` where the training failed, or was stopped early and has
-            `STOPPED` among its details.
+        number: of the trial.
+        values: accuracy and survivors after the last epoch; ``None`` if the training failed or was stopped
+            early.
+        details: what else is recorded; ``details.stopped`` distinguishes the two.
     """
 
     number: int
     values: tuple[float, float] | None
-    details: Mapping[str, Any]
+    details: TrialDetails
 
 
 @dataclass(frozen=True)
 class Record:
-    """A trial as it stands in the record: running until it has a result.
+    """A recorded trial.
 
     Attributes:
-        attempts: to train it that came to nothing.
+        number: from 0, in the order of asking.
+        genome: the genome that is trained.
+        result: its result, or ``None`` while it is running.
+        attempts: failed attempts to train it.
     """
 
     number: int
@@ -70,11 +75,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Generation:
-    """A generation as it stands in the record.
+    """A recorded generation.
 
     Attributes:
-        total: number of trials in force when it was asked.
+        number: from 0.
+        total: number of trials that the search was to reach when the generation was asked.
         progress: part of the budget, 0 to 1, that was spent by then.
+        records: its trials, in the order of asking.
     """
 
     number: int
@@ -84,15 +91,21 @@ class Generation:
 
 
 class Ledger:
-    """An open record; made by `create` and `open`, closed by ``with``."""
+    """The record of a study, open; made by `create` or `open`, and closed by ``with``.
+
+    Attributes:
+        store: where the study is.
+        spec: its settings.
+        facts: what else its results depend on.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._storage, self._study_id = store.open()
         try:
             attrs = self._storage.get_study_user_attrs(self._study_id)
-            self.spec = Spec.from_json(attrs[SPEC])
-            self.facts: dict[str, Any] = attrs[FACTS]
+            self.spec = spec_from_json(attrs[SPEC])
+            self.facts = StudyFacts.from_json(attrs[FACTS])
         except BaseException:
             self._storage.engine.dispose()
             raise
@@ -100,11 +113,11 @@ class Ledger:
         self._distributions = {
             name: distribution_to_json(_distribution(gene)) for name, gene in self._genes.items()
         }
-        self._ids: dict[int, int] = {}  # of trials in the tables, by number, which has no index
+        self._ids: dict[int, int] = {}  # of trials, by their number, for which the table has no index
 
     @classmethod
-    def create(cls, store: Store | Path, spec: Spec, facts: Mapping[str, Any]) -> Self:
-        """Create the study, whole or not at all, unless it is there by now, and open it.
+    def create(cls, store: Store | Path, spec: Spec, facts: StudyFacts) -> Self:
+        """Create a study, whole or not at all, unless it exists by now, and open it.
 
         Raises:
             StudyError: the store cannot be written.
@@ -122,7 +135,7 @@ class Ledger:
         """
         store = _store(store)
         try:
-            with store.reported():
+            with store.study_errors():
                 return cls(store)
         except SpaceError as error:
             raise StudyError(
@@ -138,10 +151,10 @@ class Ledger:
         self._storage.engine.dispose()
 
     def generations(self) -> list[Generation]:
-        """Read every generation, in the order of asking, without trials that others added to the study."""
-        with self.store.reported():  # trials first: a generation is written with its attribute
+        """Read every generation, in the order of asking, without trials that other programs have added."""
+        with self.store.study_errors():  # trials first: they are written together with the attribute
             with self._storage.engine.connect() as connection:
-                rows = trials.read(connection, self._study_id, _GENERATION)
+                rows = trial_tables.read(connection, self._study_id, _GENERATION)
             attrs = self._storage.get_study_user_attrs(self._study_id)
         grouped: dict[int, list[Record]] = {}
         for row in rows:
@@ -151,7 +164,7 @@ class Ledger:
         for number, records in sorted(grouped.items()):
             settings = attrs[f"{_GENERATION}:{number}"]
             total = settings["total"]
-            progress = settings.get("progress", asked / total)  # the first studies did not record it
+            progress = settings.get("progress", asked / total)  # the earliest studies did not record it
             found.append(Generation(number, total, progress, tuple(records)))
             asked += len(records)
         return found
@@ -159,7 +172,14 @@ class Ledger:
     def open_generation(
         self, number: int, total: int, progress: float, genomes: Sequence[Genome]
     ) -> list[Record]:
-        """Write down, in one transaction, what was asked: running trials, numbered in the order of asking."""
+        """Record, in one transaction, a generation of running trials, numbered in the order of asking.
+
+        Args:
+            number: of the generation, from 0.
+            total: number of trials that the search is to reach.
+            progress: part of the budget, 0 to 1, that is spent.
+            genomes: the genomes that were asked for.
+        """
         records: list[Record] = []
         ids: dict[int, int] = {}
 
@@ -173,25 +193,25 @@ class Ledger:
                     value_json=json.dumps({"total": total, "progress": progress, "size": len(genomes)}),
                 )
             )
-            ids.clear()  # of an attempt to write that came to nothing
-            ids.update(trials.begin(session, self._study_id, [record.number for record in records]))
+            ids.clear()  # this function may be called again after a failed transaction
+            ids.update(trial_tables.begin(session, self._study_id, [record.number for record in records]))
             mark = {"key": _GENERATION, "value_json": json.dumps(number)}
             marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
-            trials.add(session, models.TrialSystemAttributeModel, marks)
+            trial_tables.add(session, models.TrialSystemAttributeModel, marks)
             params = [row for record in records for row in self._params(ids[record.number], record.genome)]
-            trials.add(session, models.TrialParamModel, params)
+            trial_tables.add(session, models.TrialParamModel, params)
 
         self._write(write)
         self._ids |= ids
         return records
 
     def close_cohort(self, results: Sequence[Result]) -> None:
-        """Write down, in one transaction, what became of running trials, and how it meets the constraints."""
+        """Record, in one transaction, the results of running trials and whether they meet the constraints."""
         goal = self.spec.goal
 
         def write(session: Session) -> None:
             ids = self._trial_ids(session, [result.number for result in results])
-            trials.end(session, {ids[result.number]: _state(result) for result in results})
+            trial_tables.end(session, {ids[result.number]: _state(result) for result in results})
             values, constraints, details = [], [], []
             for result in results:
                 trial = {"trial_id": ids[result.number]}
@@ -199,18 +219,18 @@ class Ledger:
                     stored, kind = models.TrialValueModel.value_to_stored_repr(value)
                     values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
                 if result.values is not None and goal.constraints:
-                    excesses = list(goal.excesses(result.values).values())
-                    constraints.append({**trial, "key": _CONSTRAINTS, "value_json": json.dumps(excesses)})
-                for key, detail in result.details.items():
+                    violations = json.dumps(list(goal.violations(result.values).values()))
+                    constraints.append({**trial, "key": _CONSTRAINTS, "value_json": violations})
+                for key, detail in result.details.to_json().items():
                     details.append({**trial, "key": key, "value_json": json.dumps(detail)})
-            trials.add(session, models.TrialValueModel, values)
-            trials.add(session, models.TrialSystemAttributeModel, constraints)
-            trials.add(session, models.TrialUserAttributeModel, details)
+            trial_tables.add(session, models.TrialValueModel, values)
+            trial_tables.add(session, models.TrialSystemAttributeModel, constraints)
+            trial_tables.add(session, models.TrialUserAttributeModel, details)
 
         self._write(write)
 
     def add_attempt(self, numbers: Sequence[int], attempt: FailedAttempt) -> None:
-        """Add, in one transaction, an attempt that came to nothing to these running trials of its cohort."""
+        """Record, in one transaction, a failed attempt with these running trials of its cohort."""
 
         def write(session: Session) -> None:
             model = models.TrialUserAttributeModel
@@ -225,7 +245,7 @@ class Ledger:
         self._write(write)
 
     def _write(self, work: Callable[[Session], None]) -> None:
-        with self.store.reported():
+        with self.store.study_errors():
             self.store.write(self._storage.engine, self._study_id, work)
 
     def _trial_ids(self, session: Session, numbers: Sequence[int]) -> dict[int, int]:
@@ -246,12 +266,12 @@ class Ledger:
 
     def _record(self, row: TrialRow) -> Record:
         genome = {name: _value(self._genes[name], stored) for name, stored in row.params.items()}
-        details = row.user_attrs
-        attempts = tuple(map(FailedAttempt.from_json, details.pop(_ATTEMPTS, ())))
+        attempts = tuple(map(FailedAttempt.from_json, row.user_attrs.get(_ATTEMPTS, ())))
         if not row.state.is_finished():
             return Record(row.number, genome, None, attempts)
         values = (row.values[0], row.values[1]) if row.state is TrialState.COMPLETE else None
-        return Record(row.number, genome, Result(row.number, values, details), attempts)
+        result = Result(row.number, values, TrialDetails.from_json(row.user_attrs))
+        return Record(row.number, genome, result, attempts)
 
 
 def _store(store: Store | Path) -> Store:
@@ -261,11 +281,11 @@ def _store(store: Store | Path) -> Store:
 def _state(result: Result) -> TrialState:
     if result.values is not None:
         return TrialState.COMPLETE
-    return TrialState.PRUNED if STOPPED in result.details else TrialState.FAIL
+    return TrialState.PRUNED if result.details.stopped else TrialState.FAIL
 
 
 def _stored(gene: Gene, value: Value) -> float:
-    """The number that stands for a value in Optuna's table; Optuna itself would take 1 for True."""
+    """The number that stands for a value in Optuna's table. Optuna itself would confuse 1 with ``True``."""
     if isinstance(gene, ChoiceGene):
         return next(place for place, choice in enumerate(gene.choices) if same(choice, value))
     return float(value)

@@ -1,7 +1,8 @@
-"""A study to look at: its trials, the points that they passed through and its front, as tables."""
+"""A study to look at: its trials, their results after each epoch and its front, as tables."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,27 @@ from numpy.typing import NDArray
 
 from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
-from hebbevo.space.genes import Gene, IntGene
+from hebbevo.space import Gene, IntGene
 from hebbevo.study.attempts import Recovery
-from hebbevo.study.epoch_results import points
-from hebbevo.study.ledger import COPY, STOPPED, Ledger, Record, Result
+from hebbevo.study.epoch_results import epoch_results
+from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
+from hebbevo.training.trial_details import TrialDetails
 
 
 class Study:
-    """What a study file holds; made by `open_study`, `search` and `resume`.
+    """The content of a study, as it was when it was read; made by `open_study`, `search` and `resume`.
 
     Attributes:
-        store: where it lives; as text, the path of the file, or name and database.
-        name: of the search.
+        store: where the study is; its text is the path of the file, or name and database.
+        name: name of the search.
         settings: the space file's content with every override, as plain data.
         goal: its objectives and constraints.
         total: number of trials to reach, as last asked for.
-        versions: of Python and the libraries that made the study.
+        versions: versions of Python and of the libraries that began the study.
         count: what survivors are, ``neurons`` or ``connections``.
         alone: why its networks train one by one; empty where they are stacked.
-        neurons: of these, before any dies, in the largest network that the space can make.
+        neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class.
     """
 
@@ -40,33 +42,33 @@ class Study:
         self.name: str = ledger.spec.name
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
-        self.versions: dict[str, str] = ledger.facts["versions"]
+        self.versions: dict[str, str] = dict(ledger.facts.versions)
         self.count: str = ledger.spec.network.count
-        self.alone: str = ledger.facts.get("alone", "")
-        self.neurons: int = ledger.facts["neurons"]
-        self.chance: float = ledger.facts["chance"]
-        genes = {gene.name: _kind(gene) for gene in ledger.spec.space.genes}
+        self.alone: str = ledger.facts.alone
+        self.neurons: int = ledger.facts.neurons
+        self.chance: float = ledger.facts.chance
+        genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations = ledger.generations()
-        self._unlike = {  # where a loss had a part in the result
+        self._unrepeatable = {  # trials whose results were changed by a failed attempt
             record.number
             for generation in generations
             for record in generation.records
-            if any(attempt.then is not Recovery.AGAIN for attempt in record.attempts)
+            if any(attempt.recovery is not Recovery.AGAIN for attempt in record.attempts)
         }
         self.total: int = generations[-1].total if generations else ledger.spec.search.trials
         results = (record.result for generation in generations for record in generation.records)
-        judged = self._judged(filter(None, results), ledger.spec.task.epochs)
-        self._points = pd.DataFrame(np.fromiter(judged, _POINT))
+        points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
+        self._points = pd.DataFrame(np.fromiter(points, _POINT))
         rows = [
             self._row(record, generation.number, list(genes))
             for generation in generations
             for record in generation.records
         ]
-        kinds = _COLUMNS | {f"genome.{gene}": kind for gene, kind in genes.items()}
+        dtypes = _COLUMNS | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
         self._trials = pd.DataFrame(
             {
-                name: pd.Series([row[place] for row in rows], dtype=kind)
-                for place, (name, kind) in enumerate(kinds.items())
+                name: pd.Series([row[place] for row in rows], dtype=dtype)
+                for place, (name, dtype) in enumerate(dtypes.items())
             }
         )
 
@@ -79,46 +81,62 @@ class Study:
         return self.store.path if isinstance(self.store, StudyFile) else None
 
     def trials(self) -> pd.DataFrame:
-        """One row a trial, in the order of asking.
+        """Give a table with one row per trial, in the order of asking.
 
-        Columns: ``trial``, ``state`` (complete, stopped, which is before the last epoch, failed, running),
-        ``accuracy`` (0..1), ``survivors``, ``accuracy_sd`` and ``survivors_sd`` (of complete trials, at the
-        last epoch, else NaN; a spread is over replicates, and NaN for one), ``neurons`` (how many there were,
-        or connections where these are counted), ``collapsed``, ``feasible`` (complete and within every
-        constraint), ``generation``, ``seconds``, ``copy_of`` (the earlier trial of the same genome whose
-        score it took, or NA), ``failure`` (why, or ``None``), ``notes`` (what of its network could not be
-        followed or stacked, or ``None``), ``attempts`` (how often its training was begun; of a running trial
-        only those that came to nothing), ``repeatable`` (not where want of time or memory, or what kept
-        killing its worker, changed its cohort or made it fail: the same search need not find it again, nor
-        what was asked after it), and ``genome.<gene>`` for every gene (NaN, NA or ``None`` where it is
-        inactive).
+        Its columns:
+
+        - ``trial``: number of the trial.
+        - ``state``: ``complete``, ``stopped`` (early), ``failed`` or ``running``.
+        - ``accuracy`` (0..1), ``survivors``: after the last epoch, as means over replicates; NaN unless
+          complete.
+        - ``accuracy_sd``, ``survivors_sd``: standard deviations over replicates; NaN for one replicate, too.
+        - ``neurons``: number of neurons, or connections, before any was pruned.
+        - ``collapsed``: whether a replicate has no path left from the inputs to the outputs.
+        - ``feasible``: whether it is complete and meets every constraint.
+        - ``generation``: number of its generation.
+        - ``seconds``: wall time of its training.
+        - ``copy_of``: the earlier trial with the same genome whose result it took, or NA.
+        - ``failure``: why it failed, or ``None``.
+        - ``notes``: what could not be counted exactly, or not be stacked, or ``None``.
+        - ``attempts``: how often its training was begun; of a running trial, only the failed attempts.
+        - ``repeatable``: whether the same search finds it again. It need not if a lack of time or memory, or
+          repeated crashes, changed its cohort or made it fail; nor need later trials be the same then.
+        - ``genome.<gene>``: value of every gene; NaN, NA or ``None`` if it is inactive.
         """
         return self._trials.copy()
 
     def points(self) -> pd.DataFrame:
-        """One row a state that counts: of every training, and every number of survivors it had, the last.
+        """Give a table with one row per epoch result that counts, by trial and epoch.
 
-        By trial and epoch. Columns: ``trial``, ``epoch`` (how many the training had had, 1 or more),
-        ``accuracy``, ``survivors``, ``feasible`` (within every constraint) and ``finished`` (the end of a
-        complete trial). A trial that was stopped early has points as well.
+        Of all epochs of a trial with the same number of survivors, the last one counts. A trial that was
+        stopped early has such rows, too. The columns:
+
+        - ``trial``: number of the trial.
+        - ``epoch``: number of epochs trained, 1 or more.
+        - ``accuracy`` (0..1), ``survivors``: as means over replicates.
+        - ``feasible``: whether it meets every constraint.
+        - ``finished``: whether it is the last epoch of a complete trial.
         """
         return self._points.copy()
 
     def front(self) -> pd.DataFrame:
-        """The feasible points that no other one beats in accuracy and survivors, by survivors ascending.
+        """Give the feasible points that no other one beats in accuracy and survivors, by survivors ascending.
 
-        Of equals, the end of a training goes before an earlier epoch, then the first trial. Columns are
-        ``epoch`` and those of `trials` that say how good the network is and what its genome was; spreads over
-        replicates are recorded, and not NaN, at the end only.
+        Of equal points, one after the last epoch goes before earlier epochs, then the first trial. The
+        columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations are
+        recorded after the last epoch only, and otherwise NaN.
         """
         candidates = self._candidates(self._points.feasible)
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
 
     def best(self) -> pd.Series[Any] | None:
-        """The feasible end of a training of the least loss; ``None`` without any, or with two objectives.
+        """Give the feasible trial with the least loss after its last epoch, with the columns of `front`.
 
-        Ends only: one noisy number would find its luckiest epoch. Of equals the more
-        accurate, then the one with fewer survivors, then as for `front`, whose columns it has.
+        Earlier epochs do not count, for the best of many noisy epochs would look better than it is. Of equal
+        losses, the more accurate trial is taken, then the one with fewer survivors, then as for `front`.
+
+        Returns:
+            ``None`` if there is none, or if the goal has two objectives.
         """
         candidates = self._candidates(self._points.feasible & self._points.finished)
         if self.goal.dimension > 1 or candidates.empty:
@@ -127,26 +145,27 @@ class Study:
         return self._shown(candidates.iloc[[ranks.index(min(ranks))]]).iloc[0]
 
     def nearest(self) -> pd.Series[Any] | None:
-        """The point that misses the constraints by least; ``None`` if any meets them, or there is none."""
+        """Give the point closest to meeting the constraints; ``None`` if one meets them or there is none."""
         if self._points.feasible.any() or self._points.empty:
             return None
         candidates = self._candidates(~self._points.feasible)
-        excesses = [self.goal.excess((a, s)) for a, s in _values(candidates)]
-        return self._shown(candidates.iloc[[excesses.index(min(excesses))]]).iloc[0]
+        violations = [self.goal.violation((a, s)) for a, s in _values(candidates)]
+        return self._shown(candidates.iloc[[violations.index(min(violations))]]).iloc[0]
 
     def hypervolume(self) -> float:
-        """Part of the square from chance accuracy to 1, and from all neurons to none, that is dominated.
+        """The hypervolume of the front, from 0 to 1.
 
-        By feasible points: it is that of the front.
+        It is the part of the rectangle from chance accuracy to 1, and from all neurons to none, that the
+        front dominates.
         """
         return pareto.hypervolume(_values(self._candidates(self._points.feasible)), self.chance, self.neurons)
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
-        """These points, the ends of trainings first: of equals the first is taken."""
+        """Select points, those after a last epoch first: of equal points the first one is taken."""
         return self._points[which].sort_values("finished", ascending=False, kind="stable")
 
     def _shown(self, chosen: pd.DataFrame) -> pd.DataFrame:
-        """These points, in the columns of a front."""
+        """Give points in the columns of a front."""
         columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
         places = pd.Index(self._trials.trial).get_indexer(chosen.trial)
         shown: pd.DataFrame = self._trials[columns].iloc[places].reset_index(drop=True)
@@ -155,35 +174,35 @@ class Study:
         shown.insert(1, "epoch", chosen.epoch.to_numpy())
         return shown
 
-    def _judged(self, results: Iterable[Result], epochs: int) -> Iterator[tuple[Any, ...]]:
+    def _point_rows(self, results: Iterable[Result], epochs: int) -> Iterator[tuple[Any, ...]]:
         for result in results:
-            for point in points(result, epochs):
-                feasible = self.goal.excess(point.values) <= 0
+            for point in epoch_results(result, epochs):
+                feasible = self.goal.violation(point.values) <= 0
                 yield result.number, *point, feasible, point.epoch == epochs
 
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
-        details = result.details if result else {}
+        details = result.details if result else _NO_DETAILS
         values = result.values if result else None
         accuracy, survivors = values or (None, None)
-        spreads = details if values else {}
+        original = record.number if details.copy_of is None else details.copy_of
         return [
             record.number,
             _state(record),
             accuracy,
-            spreads.get("accuracy_sd"),
+            details.accuracy_sd if values else None,
             survivors,
-            spreads.get("survivors_sd"),
-            details.get("neurons") or self.neurons,
-            details.get("collapsed", False),
-            values is not None and self.goal.excess(values) <= 0,
+            details.survivors_sd if values else None,
+            details.neurons or self.neurons,
+            details.collapsed,
+            values is not None and self.goal.violation(values) <= 0,
             generation,
-            details.get("seconds"),
-            details.get(COPY),
-            details.get("failure"),
-            "; ".join(details.get("notes", ())) or None,
+            details.seconds,
+            details.copy_of,
+            details.failure,
+            "; ".join(details.notes) or None,
             len(record.attempts) + _ended_by_a_training(record),
-            details.get(COPY, record.number) not in self._unlike,
+            original not in self._unrepeatable,
             *(record.genome.get(gene) for gene in genes),
         ]
 
@@ -228,33 +247,35 @@ _NOT_IN_FRONT = {
     "attempts",
     "repeatable",
 }
+_NO_DETAILS = TrialDetails(seconds=math.nan)  # of a running trial
 
 
 def _values(points: pd.DataFrame) -> NDArray[np.float64]:
     return points[["accuracy", "survivors"]].to_numpy(float)
 
 
-def _kind(gene: Gene) -> str | None:
-    """The type of a gene's column where pandas would choose another: whole numbers stay whole beside NA."""
+def _dtype(gene: Gene) -> str | None:
+    """The type of a gene's column; ``None`` for pandas' choice, which makes floats of integers beside NA."""
     return "Int64" if isinstance(gene, IntGene) and gene.when else None
 
 
 def _ended_by_a_training(record: Record) -> bool:
-    if record.result is None or COPY in record.result.details:
+    """Whether the result is that of an attempt which is not among the failed ones."""
+    if record.result is None or record.result.details.copy_of is not None:
         return False
-    return not record.attempts or record.attempts[-1].then is not Recovery.FAILED
+    return not record.attempts or record.attempts[-1].recovery is not Recovery.FAILED
 
 
 def _state(record: Record) -> str:
     if record.result is None:
         return "running"
-    if STOPPED in record.result.details:
+    if record.result.details.stopped:
         return "stopped"
     return "failed" if record.result.values is None else "complete"
 
 
 def open_study(study: str | Path, storage: str | None = None) -> Study:
-    """Read a study, which may be in use.
+    """Read a study. A search may be writing to it meanwhile.
 
     Args:
         study: the study file or, with ``storage``, the study's name in that database.

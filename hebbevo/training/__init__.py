@@ -10,18 +10,20 @@ from hebbevo.training.knobs import KNOBS
 if TYPE_CHECKING:
     from hebbevo.training.cohort import CohortTraining, Rows, accuracy, has_events
     from hebbevo.training.early_stopping import Decision, EarlyStopper, Trajectory
+    from hebbevo.training.out_of_memory import ran_out_of_memory
     from hebbevo.training.recipe import Candidate, Measurement, Recipe
     from hebbevo.training.scoring import Score, score
-    from hebbevo.training.trainer import networks_of, ran_out_of_memory, told, train
+    from hebbevo.training.trainer import networks_of, train
 
-__getattr__, __dir__ = lazy_imports.names(
+__getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.training.cohort": ("CohortTraining", "Rows", "accuracy", "has_events"),
         "hebbevo.training.early_stopping": ("EarlyStopper", "Trajectory", "Decision"),
-        "hebbevo.training.trainer": ("networks_of", "ran_out_of_memory", "told", "train"),
+        "hebbevo.training.out_of_memory": ("ran_out_of_memory",),
         "hebbevo.training.recipe": ("Candidate", "Measurement", "Recipe"),
         "hebbevo.training.scoring": ("Score", "score"),
+        "hebbevo.training.trainer": ("networks_of", "train"),
     },
 )
 
@@ -41,6 +43,5 @@ __all__ = [
     "networks_of",
     "ran_out_of_memory",
     "score",
-    "told",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""A cohort: nets that train together, each as if it were alone."""
+"""The training of a cohort: nets that train together, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -17,26 +17,37 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo import user_code
 from hebbevo.data import Split
 from hebbevo.nn import plastic_modules
-from hebbevo.nn.attachment import settling_factor
-from hebbevo.nn.wiring import Wiring, mark_attached, settling
+from hebbevo.nn.plastic import longest_settling
+from hebbevo.nn.wiring import Wiring, set_attached
+from hebbevo.rules.settling import settling_factor
 from hebbevo.space.knobs import Value
 from hebbevo.training import cuda_graphs
 from hebbevo.training.compact import CompactStack
-from hebbevo.training.cuda_graphs import Graphs
+from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.recipe import Measurement, Recipe
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
-from hebbevo.training.subcohorts import SubCohort, fitted, restructured
+from hebbevo.training.subcohorts import SubCohort, regrouped, restructured
 
 EVALUATION_ROWS = 2048
-_LOSS_RATE = 0.1
-_TELLING = 0.5  # part of the variance of the ends that headings have to explain, or they say nothing
+"""Validation rows for which outputs are computed at once."""
+
+_RUNNING_LOSS_RATE = 0.1  # weight of the newest loss in the running mean
+# Least part of the variance of final values that predictions must explain. Others are noise to a sampler.
+_LEAST_EXPLAINED = 0.5
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that nets are trained and measured on; the ``x`` are (rows, *shape)."""
+    """The data that nets are trained and measured on.
+
+    Attributes:
+        x: inputs of the training rows, (rows, *shape).
+        y: their labels, (rows,) int64.
+        x_val: inputs of the validation rows, (rows, *shape).
+        y_val: their labels, (rows,) int64.
+    """
 
     x: Tensor
     y: Tensor
@@ -45,7 +56,7 @@ class Rows:
 
     @classmethod
     def of(cls, split: Split, shape: tuple[int, ...], device: torch.device) -> Rows:
-        """Take them from a split."""
+        """Copy the training and validation rows of a split to a device, each row in ``shape``."""
         x, x_val = (
             torch.from_numpy(part).to(device).reshape(-1, *shape) for part in (split.x_train, split.x_val)
         )
@@ -54,21 +65,25 @@ class Rows:
 
 
 class CohortTraining:
-    """Nets of one structure in training; between epochs some may be dropped with `stop`.
+    """The training of a cohort: nets of one structure that train together, each as if it were alone.
 
     Attributes:
-        losses: of every step and net, (steps, size); zero where none was taken.
+        losses: loss of every net at every step, (steps, size); zero at steps not taken.
+        learning_rate_factors: factors of the learning rates at every step, (steps, size).
+        event_steps: whether units or connections of any net may be pruned or regrown at each step, (steps,).
+        sub_cohorts: the nets that are still training, in the groups that are computed together.
 
     Args:
         recipe: what the trainings of the study share.
-        nets: a stack of them, or one alone.
-        values: of the training's knobs, a mapping a net.
-        model: another net of the same structure, to look at.
+        nets: the nets, as a stack or a single one.
+        values: values of the training's knobs, a mapping for each net.
+        model: another net of the same structure, which is inspected and not trained.
         rows: the data, on the device of the nets.
 
     Raises:
-        UsageError: a knob asks for neighbours that are not found, or a function of the user's is not there.
-        ValueError: there is nothing to train.
+        UsageError: a knob needs layers before or behind its units which are not found, or a function of the
+            user cannot be imported.
+        ValueError: the nets have no trained parameter.
     """
 
     def __init__(
@@ -89,106 +104,207 @@ class CohortTraining:
         self._score_of = user_code.called(recipe.score) if recipe.score else accuracy
         self._wiring = Wiring(model, rows.x[:2].clone())
         self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
-        self._step = self._seen = 0
-        self._now = torch.zeros(1, dtype=torch.int64, device=rows.x.device)  # the step, for the device
-        self._loss = torch.zeros(nets.size, dtype=_exact(nets), device=rows.x.device)
-        # first bad step, 0: none
-        self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
-        self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=rows.x.device)
-        self._history: list[_State] = []
-        self._headings: dict[int, tuple[float, float] | None] = {}  # of who was stopped
+        device, dtype = rows.x.device, _loss_dtype(nets)
+        self._step = self._checked = 0  # steps taken, and steps whose losses were checked
+        # the number of the step as a tensor, since a CUDA graph cannot read self._step
+        self._step_on_device = torch.zeros(1, dtype=torch.int64, device=device)
+        self._running_loss = torch.zeros(nets.size, dtype=dtype, device=device)
+        # the first step whose loss was not finite; 0: none
+        self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=device)
+        self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=device)
+        self._history: list[_EpochResults] = []
+        # of the nets that were stopped early
+        self._predicted_finals: dict[int, tuple[float, float] | None] = {}
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
             for name in plastic_modules(model):
                 nets.tensors[f"{name}.total_steps".removeprefix(".")].fill_(total)
-            self._wiring.connect(nets.tensors)
-        mark_attached(nets.module)
-        settles = nets.call(settling).tolist()
-        self.losses = torch.zeros(total, nets.size, dtype=_exact(nets), device=rows.x.device)
-        self._loss_rates = torch.full((total,), _LOSS_RATE, dtype=_exact(nets), device=rows.x.device)
-        self._loss_rates[:1] = 1
+            self._wiring.prepare(nets.tensors)
+        set_attached(nets.module)
+        self.losses = torch.zeros(total, nets.size, dtype=dtype, device=device)
+        self._running_loss_rates = torch.full((total,), _RUNNING_LOSS_RATE, dtype=dtype, device=device)
+        self._running_loss_rates[:1] = 1  # the running mean starts at the first loss
+        settles = nets.call(longest_settling).tolist()
         different = sorted({*settles})
         factors = [[settling_factor(step, total, each) for each in different] for step in range(1, total + 1)]
         columns = [different.index(settle) for settle in settles]
-        self._factors = torch.tensor(factors, device=rows.x.device)[:, columns]
-        steps = torch.arange(1, total + 1, device=rows.x.device)
-        due = nets.call(partial(_due, steps=steps))
-        self._due = due.any(dim=0).cpu().numpy()
-        # whoever compares the first steps with a net alone looks at everything
-        self._last = max([CHECKED_STEPS, *(np.flatnonzero(self._due) + 1)])
-        nets.products = getattr(torch, recipe.precision)
+        self.learning_rate_factors = torch.tensor(factors, device=device)[:, columns]
+        steps = torch.arange(1, total + 1, device=device)
+        self.event_steps = nets.call(partial(_event_steps, steps=steps)).any(dim=0).cpu().numpy()
+        # the check of a stack compares all statistics after the first steps
+        self._last_event = max([CHECKED_STEPS, *(np.flatnonzero(self.event_steps) + 1)])
+        nets.matmul_dtype = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
-        # a net of the user's alone is trained as in an ordinary loop, bit for bit
-        whole = None if recipe.has_user_code and nets.size == 1 else CompactStack.of(nets, model, row)
-        if whole is None:
-            nets.follow(model, row)
-        optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((whole or nets).trained, values)
-        everyone = torch.arange(nets.size, device=rows.x.device)
-        self.sub_cohorts: Sequence[SubCohort] = [SubCohort(everyone, whole or nets, optimizer)]
-        # a step with code of the user's may do anything
-        alike = cuda_graphs.runs_ahead(rows.x) and not (recipe.has_user_code or recipe.loss)
-        self._graphs: Graphs[list[tuple[NetStack, list[Tensor]]]] | None = Graphs() if alike else None
+        # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
+        compact = None if recipe.has_user_code and nets.size == 1 else CompactStack.of(nets, model, row)
+        if compact is None:
+            nets.prepare_survivors(model, row)
+        optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((compact or nets).trained, values)
+        all_rows = torch.arange(nets.size, device=device)
+        self.sub_cohorts: Sequence[SubCohort] = [SubCohort(all_rows, compact or nets, optimizer)]
+        # code of the user may read values on the host, which a CUDA graph cannot record
+        recorded = cuda_graphs.runs_ahead(rows.x) and not recipe.has_user_code
+        self._graphs: CudaGraphs[list[tuple[NetStack, list[Tensor]]]] | None = (
+            CudaGraphs() if recorded else None
+        )
 
-    def train(self, standard: EarlyStopper | None = None, trials: Sequence[object] = ()) -> list[Measurement]:
-        """Train every net for all epochs and measure it after each.
+    def train(
+        self, early_stopper: EarlyStopper | None = None, trials: Sequence[object] = ()
+    ) -> list[Measurement]:
+        """Train every net for all epochs, and measure it after each.
 
         Args:
-            standard: says at its rungs who is stopped; by default nobody is.
-            trials: which trial each net is of, for replicates are judged by their means.
+            early_stopper: decides at its rungs which nets stop; by default all train to the end.
+            trials: the trial that each net belongs to; the replicates of a trial are judged by their means.
+
+        Raises:
+            ValueError: the loss, the output or the score has another form than it should have.
         """
         for epoch in range(1, self._recipe.epochs + 1):
             self.train_epoch()
-            if standard and epoch in standard.rungs:
-                self._judge(standard, trials)
+            if early_stopper and epoch in early_stopper.rungs:
+                self._stop_early(early_stopper, trials)
                 if not self.sub_cohorts:
                     break
         return self.measurements()
-
-    def _judge(self, standard: EarlyStopper, trials: Sequence[object]) -> None:
-        """Stop the nets of trials that are not worth to go on with."""
-        rows: dict[object, list[int]] = {}
-        for row in sorted(torch.cat([part.rows for part in self.sub_cohorts]).tolist()):
-            rows.setdefault(trials[row], []).append(row)
-        accuracy = torch.stack([each.scores for each in self._history], 1)
-        survivors = torch.stack([each.survivors for each in self._history], 1).cpu().double()
-        judged = [own for own in rows.values() if accuracy[own].isfinite().all()]
-        if not judged:
-            return
-        verdicts = standard.judge(
-            *(torch.stack([each[own].mean(0) for own in judged]).numpy() for each in (accuracy, survivors))
-        )
-        telling = standard.known[len(self._history)] >= _TELLING
-        stopped = {
-            row: v.predicted_final if telling else None
-            for own, v in zip(judged, verdicts, strict=True)
-            if v.stopped
-            for row in own
-        }
-        self._headings |= stopped
-        self.stop(torch.tensor(list(stopped), dtype=torch.int64, device=self._rows.x.device))
 
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         for rows in self.minibatches(epoch=len(self._history)):
             self.train_step(rows)
         self.measure()
-        if cuda_graphs.runs_ahead(self._loss):
-            self._go_on_with(fitted(self.sub_cohorts))
+        if cuda_graphs.runs_ahead(self._running_loss):
+            # between epochs the host may wait for the device
+            self._replace_sub_cohorts(regrouped(self.sub_cohorts))
+
+    def minibatches(self, epoch: int) -> Iterator[Tensor]:
+        """The row numbers of each minibatch of an epoch, 0 is the first; the same for all nets of a study."""
+        order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
+        return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
+
+    def train_step(self, rows: Tensor) -> list[tuple[NetStack, list[Tensor]]]:
+        """Take one step on a minibatch, (b,) int64 row numbers.
+
+        Returns:
+            The nets of each sub-cohort, and their gradients.
+        """
+        if self._step == self._last_event:
+            for each in self.sub_cohorts:
+                each.nets.stop_statistics()
+            if self._graphs:
+                self._graphs.forget()  # they gather statistics
+        event = bool(self.event_steps[self._step])
+        self._step += 1
+        return (
+            self._graphs.run(self._take_step, rows, event) if self._graphs else self._take_step(rows, event)
+        )
+
+    def _take_step(self, rows: Tensor, event: bool) -> list[tuple[NetStack, list[Tensor]]]:
+        """Take one step; on a GPU without reading a value on the host."""
+        x, y = self._rows.x[rows], self._rows.y[rows]
+        found: list[tuple[NetStack, list[Tensor]]] = []
+        for each in self.sub_cohorts:
+            losses, gradients = each.nets.losses(self._loss_of, x, y)
+            self.losses[self._step_on_device, each.rows] = losses.to(self.losses.dtype)
+            factors = self.learning_rate_factors[self._step_on_device, each.rows]
+            each.optimizer.step(each.nets.trained, gradients, factors)
+            found.append((each.nets, gradients))
+        with torch.no_grad():
+            rate = self._running_loss_rates.index_select(0, self._step_on_device)
+            self._running_loss.lerp_(self.losses.index_select(0, self._step_on_device).squeeze(0), rate)
+            if event:
+                self.sub_cohorts = restructured(self.sub_cohorts, self._wiring, self._running_loss)
+        self._step_on_device.add_(1)
+        return found
+
+    def measure(self) -> None:
+        """Measure every net that is still training."""
+        if self._checked < self._step:
+            bad = ~self.losses[self._checked : self._step].isfinite()
+            first = self._checked + 1 + bad.long().argmax(0)
+            self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)
+            self._checked = self._step
+        scores = torch.full((self._size,), math.nan, dtype=torch.float64)
+        counted = []
+        for each in self.sub_cohorts:
+            scores[each.rows.cpu()] = self._scores(each)
+            counted.append(each.nets.survivors(self._recipe.count))
+        self._neurons = sum(counted[0].neurons)
+        self._notes += counted[0].notes
+        by_net = self._in_cohort_order([{"layers": each.alive, "inputs": each.inputs} for each in counted])
+        self._history.append(_EpochResults(scores, by_net["layers"].sum(1), **by_net))
+        for each in self.sub_cohorts:
+            self._epochs[each.rows] += 1
+
+    def _scores(self, sub_cohort: SubCohort) -> Tensor:
+        """The scores of the nets of a sub-cohort on the validation rows, (k,) float64."""
+        rows = sub_cohort.rows
+        # copies, since a network may write into its input, which the other sub-cohorts still need
+        chunks = (x.clone() for x in torch.split(self._rows.x_val, EVALUATION_ROWS))
+        outputs = torch.cat([sub_cohort.nets.outputs(x) for x in chunks], dim=1)
+        # the loss of the last step was finite, but its update may have been too large
+        first, finite = self._diverged[rows], outputs.isfinite().all(dim=(1, 2))
+        self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
+        diverged = self._diverged[rows] > 0
+        if self._score_of is accuracy:
+            scores = (outputs.argmax(-1) == self._rows.y_val).double().mean(1)
+            return scores.masked_fill(diverged, math.nan).cpu()
+        found = [
+            math.nan if bad else self._score(own) for own, bad in zip(outputs, diverged.tolist(), strict=True)
+        ]
+        return torch.tensor(found, dtype=torch.float64)
+
+    def _score(self, outputs: Tensor) -> float:
+        """The score of one net by a function of the user."""
+        score = float(self._score_of(outputs, self._rows.y_val.clone()))
+        if self._recipe.score and not 0 <= score <= 1:
+            raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
+        return score
+
+    def _stop_early(self, early_stopper: EarlyStopper, trials: Sequence[object]) -> None:
+        """Stop the nets of those trials that the early stopper stops at this epoch."""
+        rows: dict[object, list[int]] = {}
+        for row in sorted(torch.cat([each.rows for each in self.sub_cohorts]).tolist()):
+            rows.setdefault(trials[row], []).append(row)
+        scores = torch.stack([each.scores for each in self._history], 1)
+        survivors = torch.stack([each.survivors for each in self._history], 1).cpu().double()
+        # a trial fails if one of its nets has diverged, so it is not judged
+        judged = [own for own in rows.values() if scores[own].isfinite().all()]
+        if not judged:
+            return
+        decisions = early_stopper.decide(
+            *(torch.stack([each[own].mean(0) for own in judged]).numpy() for each in (scores, survivors))
+        )
+        useful = early_stopper.explained[len(self._history)] >= _LEAST_EXPLAINED
+        stopped = {
+            row: decision.predicted_final if useful else None
+            for own, decision in zip(judged, decisions, strict=True)
+            if decision.stopped
+            for row in own
+        }
+        self._predicted_finals |= stopped
+        self.stop(torch.tensor(list(stopped), dtype=torch.int64, device=self._rows.x.device))
 
     def stop(self, rows: Tensor) -> None:
-        """Go on without the nets at ``rows``, (k,) int64."""
-        self._go_on_with([part for part in (part.without(rows) for part in self.sub_cohorts) if part])
+        """Train on without the nets at ``rows``, (k,) int64."""
+        left = (each.without(rows) for each in self.sub_cohorts)
+        self._replace_sub_cohorts([each for each in left if each])
+
+    def _replace_sub_cohorts(self, sub_cohorts: Sequence[SubCohort]) -> None:
+        if self._graphs and [*sub_cohorts] != [*self.sub_cohorts]:
+            self._graphs.forget()
+        self.sub_cohorts = sub_cohorts
 
     def measurements(self) -> list[Measurement]:
         """What each net has reached so far; seconds are an equal share of the cohort's wall time."""
         seconds = (time.perf_counter() - self._started) / self._size
-        accuracy, survivors, layers, inputs = (
+        scores, survivors, layers, inputs = (
             torch.stack([getattr(each, name) for each in self._history], dim=1).tolist()
             for name in ("scores", "survivors", "layers", "inputs")
         )
         return [
             Measurement(
-                accuracy=tuple(accuracy[row][:epochs]),
+                accuracy=tuple(scores[row][:epochs]),
                 survivors=tuple(survivors[row][:epochs]),
                 layers=tuple(layers[row][epochs - 1]),
                 inputs=inputs[row][epochs - 1],
@@ -196,72 +312,30 @@ class CohortTraining:
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
                 neurons=self._neurons,
                 notes=tuple(dict.fromkeys(self._notes)),
-                stopped=row in self._headings,
-                predicted_final=self._headings.get(row),
+                stopped=row in self._predicted_finals,
+                predicted_final=self._predicted_finals.get(row),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
             )
         ]
 
-    def minibatches(self, epoch: int) -> Iterator[Tensor]:
-        """The rows of every minibatch of an epoch, the same for all nets of a study."""
-        order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
-        return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
-
-    def train_step(self, rows: Tensor) -> list[tuple[NetStack, list[Tensor]]]:
-        """Take one step with a minibatch, (b,) int64; gives the nets of every part and their gradients."""
-        if self._step == self._last:
-            for part in self.sub_cohorts:
-                part.nets.rest()
-            self._forget_graphs()
-        due = bool(self._due[self._step])
-        self._step += 1
-        return self._graphs.run(self._taken, rows, due) if self._graphs else self._taken(rows, due)
-
-    def _taken(self, rows: Tensor, due: bool) -> list[tuple[NetStack, list[Tensor]]]:
-        """Take a step; asks nothing of the device."""
-        x, y = self._rows.x[rows], self._rows.y[rows]
-        found: list[tuple[NetStack, list[Tensor]]] = []
-        for part in self.sub_cohorts:
-            losses, gradients = part.nets.losses(self._loss_of, x, y)
-            self.losses[self._now, part.rows] = losses.to(self.losses.dtype)
-            part.optimizer.step(part.nets.trained, gradients, self._factors[self._now, part.rows])
-            found.append((part.nets, gradients))
-        with torch.no_grad():
-            rate = self._loss_rates.index_select(0, self._now)
-            self._loss.lerp_(self.losses.index_select(0, self._now).squeeze(0), rate)
-            if due:
-                self.sub_cohorts = restructured(self.sub_cohorts, self._wiring, self._loss)
-        self._now.add_(1)
-        return found
-
-    def _go_on_with(self, parts: Sequence[SubCohort]) -> None:
-        if [*parts] != [*self.sub_cohorts]:
-            self._forget_graphs()
-        self.sub_cohorts = parts
-
-    def _forget_graphs(self) -> None:
-        if self._graphs:
-            self._graphs.forget()
-
-    def _look_for_divergence(self) -> None:
-        """Look at the losses of the steps since the last time."""
-        if self._seen == self._step:
-            return
-        bad = ~self.losses[self._seen : self._step].isfinite()
-        first = self._seen + 1 + bad.long().argmax(0)
-        self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)
-        self._seen = self._step
-
     @property
     def state(self) -> dict[str, Tensor]:
-        """All parameters and buffers by dotted name, (size, *shape); of nets that were stopped zeros."""
-        return self._gathered([part.nets.state for part in self.sub_cohorts])
+        """All parameters and buffers by dotted name, (size, *shape); zeros for nets that were stopped."""
+        return self._in_cohort_order([each.nets.state for each in self.sub_cohorts])
 
     def network(self, row: int, net: nn.Module) -> nn.Module:
-        """Give the net at ``row``, in evaluation mode; ``net`` is of its structure and takes its state."""
-        [nets] = [part.nets for part in self.sub_cohorts if row in part.rows]
+        """Give the net at ``row`` in evaluation mode.
+
+        Args:
+            row: number of a net that is still training.
+            net: another net of its structure, into which its state is copied.
+
+        Raises:
+            ValueError: the net at ``row`` was stopped.
+        """
+        [nets] = [each.nets for each in self.sub_cohorts if row in each.rows]
         if isinstance(nets, SingleNet):
             return nets.module.eval()
         state = {name: tensor[row] for name, tensor in self.state.items()}
@@ -272,65 +346,30 @@ class CohortTraining:
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
-        """What every net says of some rows, (size, rows, classes), in evaluation mode."""
-        return self._gathered([{"": part.nets.outputs(x)} for part in self.sub_cohorts])[""]
+        """Compute the outputs of every net for inputs (rows, *shape), in evaluation mode.
 
-    def _gathered(self, found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """What every part says, in the order of the cohort; zeros of nets that were stopped."""
+        Returns:
+            Outputs, (size, rows, classes); zeros for nets that were stopped.
+
+        Raises:
+            ValueError: the outputs have another shape.
+        """
+        return self._in_cohort_order([{"": each.nets.outputs(x)} for each in self.sub_cohorts])[""]
+
+    def _in_cohort_order(self, found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """Join what each sub-cohort has, (k, *shape), to (size, *shape); zeros for nets that were stopped."""
         [first, *_] = found
-        whole = {}
+        joined = {}
         for name, tensor in first.items():
-            whole[name] = tensor.new_zeros(self._size, *tensor.shape[1:])
-            for part, own in zip(self.sub_cohorts, found, strict=True):
-                whole[name][part.rows] = own[name].detach()
-        return whole
-
-    def _note_divergence(self, finite: Tensor, rows: Tensor) -> None:
-        first = self._diverged[rows]
-        self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
-
-    def measure(self) -> None:
-        """Measure every net that is left."""
-        self._look_for_divergence()
-        scores = torch.full((self._size,), math.nan, dtype=torch.float64)
-        counted = []
-        for part in self.sub_cohorts:
-            rows = part.rows.cpu()
-            scores[rows] = self._scores(part)
-            counted.append(part.nets.survivors(self._recipe.count))
-        self._neurons = sum(counted[0].neurons)
-        self._notes += counted[0].notes
-        own = self._gathered([{"layers": each.alive, "inputs": each.inputs} for each in counted])
-        self._history.append(_State(scores, own["layers"].sum(1), **own))
-        for part in self.sub_cohorts:
-            self._epochs[part.rows] += 1
-
-    def _scores(self, part: SubCohort) -> Tensor:
-        """The scores of the nets of a part on the validation rows, (k,) float64."""
-        # clones, for a network may write into its input, which others have still to see
-        chunks = (x.clone() for x in torch.split(self._rows.x_val, EVALUATION_ROWS))
-        outputs = torch.cat([part.nets.outputs(x) for x in chunks], dim=1)
-        # the last update may have been too much
-        self._note_divergence(outputs.isfinite().all(dim=(1, 2)), part.rows)
-        diverged = self._diverged[part.rows] > 0
-        if self._score_of is accuracy:
-            scores = (outputs.argmax(-1) == self._rows.y_val).double().mean(1)
-            return scores.masked_fill(diverged, math.nan).cpu()
-        found = [
-            math.nan if bad else self._score(own) for own, bad in zip(outputs, diverged.tolist(), strict=True)
-        ]
-        return torch.tensor(found, dtype=torch.float64)
-
-    def _score(self, outputs: Tensor) -> float:
-        score = float(self._score_of(outputs, self._rows.y_val.clone()))
-        if self._recipe.score and not 0 <= score <= 1:
-            raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
-        return score
+            joined[name] = tensor.new_zeros(self._size, *tensor.shape[1:])
+            for each, own in zip(self.sub_cohorts, found, strict=True):
+                joined[name][each.rows] = own[name].detach()
+        return joined
 
 
 @dataclass(frozen=True)
-class _State:
-    """What the nets of a cohort had reached: (size,), and ``layers`` (size, layers)."""
+class _EpochResults:
+    """What the nets of a cohort had reached after an epoch: ``layers`` (size, layers), all others (size,)."""
 
     scores: Tensor
     survivors: Tensor
@@ -338,36 +377,44 @@ class _State:
     inputs: Tensor
 
 
-def _exact(nets: NetStack) -> torch.dtype:
-    """What losses of these nets are kept in: single precision, or double where the weights are."""
-    double = any(weight.dtype is torch.float64 for weight in nets.trained.values())
-    return torch.float64 if double else torch.float32
-
-
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
-    """The fraction of rows whose largest output is their label's."""
+    """The fraction of rows whose largest output is at their label.
+
+    Args:
+        outputs: (rows, classes).
+        labels: (rows,) int64.
+    """
     return float((outputs.argmax(-1) == labels).double().mean())
 
 
 def total_steps(recipe: Recipe, rows: int) -> int:
-    """Minibatches of a training on ``rows`` rows."""
+    """Number of steps of a whole training on ``rows`` rows."""
     return -(-rows // recipe.batch_size) * recipe.epochs
 
 
 def has_events(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
-    """Tell whether anything in these nets may ever go out or return in a training on ``rows`` rows."""
+    """Whether units or connections of these nets may be pruned or regrown in a training on ``rows`` rows.
+
+    Begins a training of the nets' plastic modules.
+    """
     total = total_steps(recipe, rows)
     for net in nets:
         for module in plastic_modules(net).values():
             module.begin(total)
-        if _due(net, torch.arange(1, total + 1)).any():
+        if _event_steps(net, torch.arange(1, total + 1)).any():
             return True
     return False
 
 
-def _due(net: nn.Module, steps: Tensor) -> Tensor:
-    """At which steps anything may go out or return."""
-    due = torch.zeros_like(steps, dtype=torch.bool)
+def _event_steps(net: nn.Module, steps: Tensor) -> Tensor:
+    """Whether units or connections of a net may be pruned or regrown at each of ``steps``, of their shape."""
+    events = torch.zeros_like(steps, dtype=torch.bool)
     for module in plastic_modules(net).values():
-        due = due | module.due(steps)
-    return due
+        events = events | module.is_event(steps)
+    return events
+
+
+def _loss_dtype(nets: NetStack) -> torch.dtype:
+    """The type in which losses of these nets are kept: double precision if the weights are."""
+    double = any(weight.dtype is torch.float64 for weight in nets.trained.values())
+    return torch.float64 if double else torch.float32

@@ -1,9 +1,12 @@
-"""A stack of fully connected networks that computes no neuron that is out.
+"""A stack of fully connected nets that computes no pruned neurons.
 
-Forward and backward pass are written for all nets at once, where `torch.func.vmap` calls every operation
-through Python. Layers hold slots for the living neurons only: a net has as many as the lowest of its `levels`
-that its living neurons fit in, and nets of one level are one `CompactStack`. A neuron that returns takes the slot of
-one that is out: it comes with fresh weights, so that nothing of it had to be kept.
+The forward and backward pass are written for all nets at once, where `torch.func.vmap` calls every operation
+through Python. Each hidden layer has slots, which hold all living neurons and some of the pruned ones. A net
+has the smallest of the `levels` into which its living neurons fit, and all nets of a `CompactStack` have the
+same level. A neuron that is regrown takes the slot of a pruned one. It starts with fresh weights, so the
+weights of a neuron without a slot need not be kept.
+
+Hidden layers are numbered by their index, from 0; the index `INPUTS`, -1, stands for the inputs.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections
-from hebbevo.nn.layer_graph import INPUTS, Layout, layout
-from hebbevo.nn.liveness.paths import Plan, Survivors
-from hebbevo.nn.plastic import Named, number
-from hebbevo.nn.statistics import KnownChoice, Window, gathered
-from hebbevo.nn.surgery import Around, Connections, Feeder, Listener, Units
+from hebbevo.nn.layer_connections import LayerConnections
+from hebbevo.nn.layer_context import Consumer, LayerContext, Producer
+from hebbevo.nn.layer_units import EventPart, LayerUnits
+from hebbevo.nn.liveness.paths import LivenessPlan, Survivors
+from hebbevo.nn.mlp_layout import INPUTS, MlpLayout, mlp_layout
+from hebbevo.nn.plastic import TensorNamespace, encoded
+from hebbevo.nn.statistics import LazySelector, StatisticsWindow, statistics_for
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
@@ -37,27 +42,34 @@ from hebbevo.training import cuda_graphs
 from hebbevo.training.slots import levels
 from hebbevo.training.stack import Loss, ModuleStack, NetStack, described
 
-Layers = list[tuple[Tensor, Tensor | None]]
-"""Of every layer (size, inputs, outputs) and (size, 1, outputs)."""
+LayerParameters = list[tuple[Tensor, Tensor | None]]
+"""Weights (size, inputs, outputs) and biases (size, 1, outputs) of every layer."""
 
 
 @dataclass
-class _Units:
-    """The units behind a layer, or those of the inputs: buffers (size,) or (size, slots) by name.
+class _UnitState:
+    """The units of one layer.
 
     Attributes:
-        rule: ``None`` where they are never pruned.
-        whole: knobs that differ from unit to unit, (size, units), those without a slot among them.
+        rule: the rule that prunes them; ``None`` where they are never pruned.
+        tensors: knobs and buffers by name, (size,) or (size, slots).
+        per_unit: knobs that differ from unit to unit, (size, units), also of units without a slot.
     """
 
     rule: UnitRule | None
     tensors: dict[str, Tensor]
-    whole: dict[str, Tensor]
+    per_unit: dict[str, Tensor]
 
 
 @dataclass
-class _Mask:
-    """The connections of a layer: knobs (size,), and by connection (size, inputs, outputs), by name."""
+class _ConnectionState:
+    """The masked connections of one layer.
+
+    Attributes:
+        rule: the rule that masks them.
+        knobs: knobs by name, (size,).
+        tensors: buffers by name, (size, inputs, outputs).
+    """
 
     rule: ConnectionRule
     knobs: dict[str, Tensor]
@@ -65,212 +77,222 @@ class _Mask:
 
 
 class CompactStack(NetStack):
-    """Fully connected networks of one structure; some of their neurons may have no slot.
+    """Fully connected nets of one structure, of whose hidden neurons some may have no slot.
 
     Attributes:
-        trained: all weights and biases of a net in a row, (size, p).
+        trained: under ``weights``, all weights and biases of each net in a row, (size, p).
     """
 
     def __init__(
-        self, links: Layout, units: dict[int, _Units], masks: dict[int, _Mask], weights: Tensor, plan: Plan
+        self,
+        layout: MlpLayout,
+        units: dict[int, _UnitState],
+        connections: dict[int, _ConnectionState],
+        weights: Tensor,
+        plan: LivenessPlan,
     ) -> None:
         self._plan = plan
-        self._links = links
+        self._layout = layout
         self._units = units
-        self._masks = masks
-        self._prunable = sorted(place for place, each in units.items() if each.rule)
-        self._levels = levels(links.widths, [place for place in self._prunable if place != INPUTS])
+        self._connections = connections
+        self._prunable = sorted(index for index, each in units.items() if each.rule)
+        hidden = [index for index in self._prunable if index != INPUTS]
+        self._levels = levels(layout.widths, hidden)
         self._level = 0
-        self._ids = {place: _numbers(units[place].tensors["alive"]) for place in self._prunable}
-        self._born: dict[int, Tensor] = {}
-        self._inputs: list[Tensor] = []
-        self._counts = True
-        self._losses: dict[str, Tensor] = {}
-        self._hold(weights)
+        # the number of the unit in each slot, (size, slots)
+        self._slot_units = {index: _positions(units[index].tensors["alive"]) for index in self._prunable}
+        self._regrown: dict[int, Tensor] = {}  # units that `prune` has chosen to return, (size, units)
+        self._layer_inputs: list[Tensor] = []
+        self._gathers_statistics = True
+        self._mean_loss: dict[str, Tensor] = {}
+        self._set_weights(weights)
 
     @classmethod
     def of(cls, nets: ModuleStack, model: nn.Module, row: Tensor) -> CompactStack | None:
-        """Make one of ``nets``, if they are chains; they must be connected by now.
+        """Make a compact stack of ``nets`` if they are plain fully connected nets.
 
-        ``model`` is another net of the same structure, ``row`` an input, (1, *shape).
+        Args:
+            nets: nets whose wiring is connected.
+            model: another net of the same structure.
+            row: an input, (1, *shape).
+
+        Returns:
+            The stack, with copies of all tensors, or ``None`` for other nets.
         """
-        links = layout(model)
-        if links is None:
+        layout = mlp_layout(model)
+        if layout is None:
             return None
         state = nets.state
 
-        def held(module: nn.Module, name: str) -> dict[str, Tensor]:
+        def buffers(module: nn.Module, name: str) -> dict[str, Tensor]:
             return {key: state[f"{name}.{key}"].clone() for key in module._buffers}
 
-        units, masks = {}, {}
-        for place, name in links.units.items():
+        units, connections = {}, {}
+        for index, name in layout.units.items():
             module = model.get_submodule(name)
-            pruned = isinstance(module, PlasticUnits) and module.rule.prunes
-            rule = module.rule if isinstance(module, PlasticUnits) and pruned else None
-            tensors = held(module, name)
+            prunable = isinstance(module, PlasticUnits) and module.rule.prunes
+            rule = module.rule if isinstance(module, PlasticUnits) and prunable else None
+            tensors = buffers(module, name)
             per_unit = [key for key, knob in rule.knobs.items() if knob.per_unit] if rule else []
-            units[place] = _Units(rule, tensors, {key: tensors[key].clone() for key in per_unit})
-        for place, name in links.masked.items():
+            units[index] = _UnitState(rule, tensors, {key: tensors[key].clone() for key in per_unit})
+        for index, name in layout.masked.items():
             module = model.get_submodule(name)
             assert isinstance(module, PlasticConnections)
-            own = held(module.connections[0], f"{name}.connections.0")
-            laid = {key: tensor.mT.contiguous() for key, tensor in own.items()}
-            masks[place] = _Mask(module.rule, held(module, name), laid)
+            own = buffers(module.connections[0], f"{name}.connections.0")
+            transposed = {key: tensor.mT.contiguous() for key, tensor in own.items()}
+            connections[index] = _ConnectionState(module.rule, buffers(module, name), transposed)
         rows = [
             tensor.detach().flatten(1)
-            for name, bias in zip(links.layers, links.bias, strict=True)
+            for name, bias in zip(layout.layers, layout.bias, strict=True)
             for tensor in (state[f"{name}.weight"].mT, *([state[f"{name}.bias"]] if bias else []))
         ]
-        chain = cls(links, units, masks, torch.cat(rows, 1), Plan.of(model, row))
-        chain.products = nets.products
-        return chain
+        stack = cls(layout, units, connections, torch.cat(rows, 1), LivenessPlan.of(model, row))
+        stack.matmul_dtype = nets.matmul_dtype
+        return stack
 
-    def _hold(self, weights: Tensor) -> None:
+    def _set_weights(self, weights: Tensor) -> None:
+        """Train these weights, (size, p), and make everything anew that depends on the nets and slots."""
         self.trained = {"weights": weights}
-        self._idle = {place: self._unwanted(place) for place in self._prunable}
-        self._windows = {place: self._window(place) for place in self._prunable}
-        self._alive = {place: self._living(place) for place in self._prunable}
-        self._layers = self._views(weights)
+        self._skipped = {index: self._skipped_parts(index) for index in self._prunable}
+        self._windows = {index: self._statistics_window(index) for index in self._prunable}
+        self._alive = {index: self._alive_mask(index) for index in self._prunable}
+        self._parameters = self._by_layer(weights)
         self._gradient = torch.empty_like(weights)
-        self._gradients = self._views(self._gradient)
+        self._gradients = self._by_layer(self._gradient)
 
-    def _unwanted(self, place: int) -> frozenset[str]:
-        """What no network here wants of the engine (see `hebbevo.nn.surgery.Units`)."""
-        tensors, rule = self._units[place].tensors, self._rule(place)
-        wanted = {
-            "returns": bool(self._may_return(place).any()),
-            "folds": self._wanted(place, "handover", None),
-            "targets": bool(schedule.by_target(Named(tensors)).any()),
-            "outgoing": self._any_asks(rule, place, Need.OUTGOING),
+    def _skipped_parts(self, index: int) -> frozenset[EventPart]:
+        """The parts of an event that no net here needs."""
+        rule, tensors = self._rule(index), self._units[index].tensors
+        users = rule.all_needs().get(Need.OUTGOING)  # without any, the rule itself needs it
+        needs_outgoing = users is not None and (
+            not users or any(self._any_net_has(index, each.knob, each.value) for each in users)
+        )
+        needed = {
+            EventPart.REGROWTH: bool(self._can_return(index).any()),
+            EventPart.FOLDING: self._any_net_has(index, "handover", None),
+            EventPart.TARGETS: bool(schedule.uses_target(TensorNamespace(tensors)).any()),
+            EventPart.OUTGOING_NORMS: needs_outgoing,
         }
-        return frozenset(what for what, any_wants in wanted.items() if not any_wants)
+        return frozenset(part for part, is_needed in needed.items() if not is_needed)
 
-    def _any_asks(self, rule: UnitRule, place: int, need: Need) -> bool:
-        askers = rule.all_needs().get(need)
-        if askers is None:
-            return False
-        return not askers or any(self._wanted(place, each.knob, each.value) for each in askers)
-
-    def _wanted(self, place: int, knob: str, value: object) -> bool:
-        """Tell whether any network here has a knob at a value, or for ``None`` at anything but zero."""
-        own = self._units[place].tensors[knob]
+    def _any_net_has(self, index: int, knob: str, value: object) -> bool:
+        """Whether a knob has this value in any net here, or for ``None`` any value but zero."""
+        own = self._units[index].tensors[knob]
         if value is None:
             return bool((own != 0).any())
-        return bool((own == number(self._rule(place).knobs[knob], value)).any())
+        return bool((own == encoded(self._rule(index).knobs[knob], value)).any())
 
-    def _rule(self, place: int) -> UnitRule:
-        rule = self._units[place].rule
+    def _rule(self, index: int) -> UnitRule:
+        rule = self._units[index].rule
         assert rule is not None
         return rule
 
-    def _window(self, place: int) -> Window:
-        rule, tensors = self._rule(place), self._units[place].tensors
-        statistics = gathered(rule, partial(self._wanted, place))
-        return Window(statistics, self._knobs(place), Named(tensors), KnownChoice)
+    def _statistics_window(self, index: int) -> StatisticsWindow:
+        """What gathers the statistics of a layer's units between two events."""
+        rule, units = self._rule(index), self._units[index]
+        statistics = statistics_for(rule, partial(self._any_net_has, index))
+        k, s = TensorNamespace(units.tensors, 1, units.per_unit), TensorNamespace(units.tensors)
+        return StatisticsWindow(statistics, k, s, LazySelector)
 
-    def _knobs(self, place: int) -> Named:
-        return Named(self._units[place].tensors, 1, self._units[place].whole)
-
-    def _living(self, place: int) -> Tensor:
-        """1 for living units and 0 for others, (size, 1, slots)."""
-        alive = self._units[place].tensors["alive"]
+    def _alive_mask(self, index: int) -> Tensor:
+        """1 for living units and 0 for pruned ones, (size, 1, slots)."""
+        alive = self._units[index].tensors["alive"]
         return alive.to(self.trained["weights"].dtype).unsqueeze(-2)
 
     @property
     def _widths(self) -> tuple[int, ...]:
+        """Number of inputs, of slots of each hidden layer, and of outputs."""
         return self._levels[self._level]
 
-    def _views(self, row: Tensor) -> Layers:
-        """Weights (size, inputs, outputs) and biases (size, 1, outputs) of every layer."""
-        views: Layers = []
+    def _by_layer(self, rows: Tensor) -> LayerParameters:
+        """Views of ``rows``, (size, p), which are laid out like ``weights``."""
+        views: LayerParameters = []
         start = 0
-        for (inputs, outputs), bias in zip(pairwise(self._widths), self._links.bias, strict=True):
+        for (inputs, outputs), bias in zip(pairwise(self._widths), self._layout.bias, strict=True):
             end = start + inputs * outputs
-            weight = row[:, start:end].view(-1, inputs, outputs)
-            views.append((weight, row[:, None, end : end + outputs] if bias else None))
+            weight = rows[:, start:end].view(-1, inputs, outputs)
+            views.append((weight, rows[:, None, end : end + outputs] if bias else None))
             start = end + outputs * bias
         return views
 
-    def _connections(self, place: int, sums: Mapping[str, Tensor] | None = None) -> Connections:
-        """The connections of a layer as the engine sees them."""
-        mask = self._masks[place]
-        return Connections(
-            mask.rule,
-            mask.knobs,
-            {name: tensor.mT for name, tensor in mask.tensors.items()},
-            self._layers[place][0].mT,
-            self._links.widths[place] * self._links.widths[place + 1],
-            partial(self._numbers, place),
+    # --- layers as `hebbevo.nn.surgery` takes them, where weights are (..., outputs, inputs) ---
+
+    def _layer_connections(self, index: int, sums: Mapping[str, Tensor] | None = None) -> LayerConnections:
+        """The masked connections of a layer; ``sums`` are statistics of the present minibatch."""
+        connections = self._connections[index]
+        return LayerConnections(
+            connections.rule,
+            connections.knobs,
+            {name: tensor.mT for name, tensor in connections.tensors.items()},
+            self._parameters[index][0].mT,
+            self._layout.widths[index] * self._layout.widths[index + 1],
+            partial(self._connection_numbers, index),
             sums or {},
-            self._losses.get("mean"),
+            self._mean_loss.get("mean"),
         )
 
-    def _alive_before(self, place: int) -> Callable[[], Tensor] | None:
-        """What gives which inputs of a layer come from living units, (size, slots) bool."""
-        tensors = self._units[place - 1].tensors if place - 1 in self._prunable else None
+    def _connection_numbers(self, index: int) -> Tensor:
+        """The number of the connection at each entry of a layer's weights, (size, outputs, inputs)."""
+        inputs = self._layout.widths[index]
+        return self._unit_numbers(index).unsqueeze(-1) * inputs + self._unit_numbers(index - 1).unsqueeze(-2)
+
+    def _unit_numbers(self, index: int) -> Tensor:
+        """The number of the unit in each slot, (size, slots)."""
+        in_order = torch.arange(self._layout.widths[index + 1], device=self._gradient.device)
+        return self._slot_units.get(index, in_order.expand(self.size, -1))
+
+    def _inputs_alive(self, index: int) -> Callable[[], Tensor] | None:
+        """A function for which inputs of a layer come from living units, (size, slots) bool."""
+        tensors = self._units[index - 1].tensors if index - 1 in self._prunable else None
         return None if tensors is None else partial(tensors.__getitem__, "alive")
 
-    def _numbers(self, place: int) -> Tensor:
-        """Which connection each entry of a layer is, (size, outputs, inputs)."""
-        inputs = self._links.widths[place]
-        return self._numbered(place).unsqueeze(-1) * inputs + self._numbered(place - 1).unsqueeze(-2)
+    def _layer_units(self, index: int, loss: Tensor | None, moments: Sequence[LayerParameters]) -> LayerUnits:
+        """The units of a layer with the layers around them; ``moments`` are the optimiser's."""
+        may_sync = not cuda_graphs.runs_ahead(self._gradient)
 
-    def _numbered(self, place: int) -> Tensor:
-        """Which unit each slot holds, (size, slots)."""
-        numbers = torch.arange(self._links.widths[place + 1], device=self._gradient.device)
-        return self._ids.get(place, numbers.expand(self.size, -1))
+        def mask_buffer(at: int, name: str) -> Tensor | None:
+            connections = self._connections.get(at)
+            return connections.tensors[name].mT if connections and name in connections.tensors else None
 
-    def _layer(self, place: int, loss: Tensor | None, moments: Sequence[Layers]) -> Units:
-        """Units as the engine sees them; ``moments`` are the optimiser's, laid out like layers."""
-        look = not cuda_graphs.runs_ahead(self._gradient)
-
-        def held(at: int, name: str) -> Tensor | None:
-            return (
-                self._masks[at].tensors[name].mT
-                if at in self._masks and name in self._masks[at].tensors
-                else None
-            )
-
-        weight, bias = self._layers[place + 1]
-        listener = Listener(
+        weight, bias = self._parameters[index + 1]
+        consumer = Consumer(
             weight.mT,
             None if bias is None else bias.squeeze(1),
-            tuple(each[place + 1][0].mT for each in moments),
-            held=held(place + 1, "held"),
-            mask=held(place + 1, "connected"),
+            tuple(each[index + 1][0].mT for each in moments),
+            held=mask_buffer(index + 1, "held"),
+            mask=mask_buffer(index + 1, "connected"),
         )
-        feeders = []
-        if place != INPUTS:
-            weight, bias = self._layers[place]
-            of_biases = [each[place][1] for each in moments]
-            feeders.append(
-                Feeder(
+        producers = []
+        if index != INPUTS:
+            weight, bias = self._parameters[index]
+            of_biases = [each[index][1] for each in moments]
+            producers.append(
+                Producer(
                     weight.mT,
                     None if bias is None else bias.squeeze(1),
                     (
-                        *(each[place][0].mT for each in moments),
+                        *(each[index][0].mT for each in moments),
                         *(each.squeeze(1) for each in of_biases if each is not None),
                     ),
-                    held(place, "connected"),
-                    held(place, "held"),
-                    self._links.widths[place],
-                    self._numbered(place - 1),
-                    self._alive_before(place),
+                    mask_buffer(index, "connected"),
+                    mask_buffer(index, "held"),
+                    self._layout.widths[index],
+                    self._unit_numbers(index - 1),
+                    self._inputs_alive(index),
                 )
             )
-        units = self._units[place]
-        return Units(
-            self._rule(place),
-            units.tensors,
-            Around(tuple(feeders), (), (listener,), True, loss),
-            self._links.widths[place + 1],
-            self._ids[place],
-            place == INPUTS,
-            look,
-            self._idle[place],
+        return LayerUnits(
+            self._rule(index),
+            self._units[index].tensors,
+            LayerContext(tuple(producers), (), (consumer,), True, loss),
+            self._layout.widths[index + 1],
+            self._slot_units[index],
+            index == INPUTS,
+            may_sync,
+            self._skipped[index],
         )
 
-    # the passes
+    # --- forward and backward pass ---
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""
@@ -279,19 +301,20 @@ class CompactStack(NetStack):
             if loss_of is F.cross_entropy:
                 losses, gradient = _cross_entropy(logits, y)
             else:
-                losses, gradient = self._loss(loss_of, logits.mT.contiguous(), y)
+                losses, gradient = self._user_loss(loss_of, logits.mT.contiguous(), y)
             self._backward(gradient)
         return losses, [self._gradient]
 
-    def _loss(self, loss_of: Loss, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Any loss of one net, and its gradient."""
+    def _user_loss(self, loss_of: Loss, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """A loss of the user for each net, (size,), and its gradient, from logits (size, rows, classes)."""
         with torch.enable_grad():
             logits.requires_grad_()
-            given = logits.clone()  # which a loss may change
-            losses = vmap(loss_of, (0, None))(given, y) if self.size > 1 else loss_of(given[0], y)
-        if not isinstance(losses, Tensor) or losses.dim() != (self.size > 1):
-            raise ValueError(f"the loss of a minibatch {described(losses)}; return a tensor with one number")
-        [gradient] = torch.autograd.grad(losses.sum(), logits)
+            copied = logits.clone()  # the loss may change it in place
+            losses = vmap(loss_of, (0, None))(copied, y) if self.size > 1 else loss_of(copied[0], y)
+            if not isinstance(losses, Tensor) or losses.dim() != (self.size > 1):
+                what = f"the loss of a minibatch {described(losses)}"
+                raise ValueError(f"{what}; return a tensor with one number")
+            [gradient] = torch.autograd.grad(losses.sum(), logits)
         return losses.detach().reshape(-1), gradient.mT
 
     @torch.no_grad()
@@ -300,404 +323,446 @@ class CompactStack(NetStack):
         return self._forward(x, training=False).mT
 
     def _forward(self, x: Tensor, training: bool) -> Tensor:
-        """The logits, (size, classes, rows): a softmax over the last axis of few classes is slow."""
-        h = self._pass(INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
-        weights = [self._masked_weight(place, training) for place in range(len(self._layers))]
-        biases = [bias for _, bias in self._layers]
+        """The logits, (size, classes, rows): a softmax along the last axis is slow for few classes."""
+        h = self._apply_units(INPUTS, x.flatten(1).expand(self.size, -1, -1), training)
+        weights = [self._masked_weight(index, training) for index in range(len(self._parameters))]
+        biases = [bias for _, bias in self._parameters]
         if training:
-            self._inputs = []
-            if self.products is not torch.float32:
-                weights = [weight.to(self.products) for weight in weights]
-                biases = [None if bias is None else bias.to(self.products) for bias in biases]
+            self._layer_inputs = []
+            if self.matmul_dtype is not torch.float32:
+                weights = [weight.to(self.matmul_dtype) for weight in weights]
+                biases = [None if bias is None else bias.to(self.matmul_dtype) for bias in biases]
             self._weights = weights
-        for place, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             if training:
                 h = h.to(weight.dtype)
-                self._inputs.append(h)
-            if place == len(weights) - 1:
+                self._layer_inputs.append(h)
+            if index == len(weights) - 1:
                 h, weight = weight.mT, h.mT
                 bias = None if bias is None else bias.mT
             h = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
-            h = h.to(self._layers[0][0].dtype)
-            if training and place in self._masks:
-                self._see(place, h.mT if place == len(weights) - 1 else h)
-            h = self._pass(place, h, training)
+            h = h.to(self._parameters[0][0].dtype)
+            if training and index in self._connections:
+                self._observe_connections(index, h.mT if index == len(weights) - 1 else h)
+            h = self._apply_units(index, h, training)
         return h
 
-    def _masked_weight(self, place: int, training: bool) -> Tensor:
-        """The weights of a layer, zero where a connection is out."""
-        weight = self._layers[place][0]
-        if place not in self._masks or not self._masks[place].rule.keeps_weights:
-            return weight  # what is out is zero, for neither gradients nor moments reach it
-        connections = self._connections(place)
+    def _masked_weight(self, index: int, training: bool) -> Tensor:
+        """The weights of a layer, zero where a connection is pruned."""
+        weight = self._parameters[index][0]
+        if index not in self._connections or not self._connections[index].rule.keeps_weights:
+            return weight  # pruned weights are zero already, as they get neither gradients nor moments
+        connections = self._layer_connections(index)
         if training:
-            connections.restore()
-        return torch.where(self._masks[place].tensors["connected"], connections.undisturbed().mT, 0)
+            surgery.restore(connections)
+        connected = self._connections[index].tensors["connected"]
+        return torch.where(connected, connections.undisturbed().mT, 0)
 
-    def _see(self, place: int, y: Tensor) -> None:
-        """Let a connection rule see inputs and outputs of its layer, (size, rows, units)."""
-        mask = self._masks[place]
-        mask.knobs["steps"].add_(1)
-        if self._counts:
-            x = self._inputs[place].to(y.dtype)
-            x, y = mask.rule.signals(Named(mask.knobs, 2), x, y)
-            pairs: dict[Need, Callable[[], Tensor]] = {
-                Need.COACTIVATION: lambda: y.mT @ x,
-                Need.INPUT_MEAN: lambda: x.sum(-2).unsqueeze(-2),
-                Need.OUTPUT_MEAN: lambda: y.sum(-2).unsqueeze(-1),
-                Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
-                Need.OUTPUT_SQUARE: lambda: y.square().sum(-2).unsqueeze(-1),
-            }
-            needs = mask.rule.all_needs()
-            sums = {need.name.lower(): pair() / y.shape[-2] for need, pair in pairs.items() if need in needs}
-            link = self._connections(place, sums)
-            mask.rule.observe(link.k, link.s, link)
+    def _observe_connections(self, index: int, y: Tensor) -> None:
+        """Show a connection rule the inputs and outputs of its layer, ``y`` (size, rows, units)."""
+        connections = self._connections[index]
+        connections.knobs["steps"].add_(1)
+        if not self._gathers_statistics:
+            return
+        rule = connections.rule
+        x, y = rule.signals(TensorNamespace(connections.knobs, 2), self._layer_inputs[index].to(y.dtype), y)
+        sums: dict[Need, Callable[[], Tensor]] = {
+            Need.COACTIVATION: lambda: y.mT @ x,
+            Need.INPUT_MEAN: lambda: x.sum(-2).unsqueeze(-2),
+            Need.OUTPUT_MEAN: lambda: y.sum(-2).unsqueeze(-1),
+            Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
+            Need.OUTPUT_SQUARE: lambda: y.square().sum(-2).unsqueeze(-1),
+        }
+        needs = rule.all_needs()
+        means = {need.name.lower(): total() / y.shape[-2] for need, total in sums.items() if need in needs}
+        layer = self._layer_connections(index, means)
+        rule.observe(layer.k, layer.s, layer)
 
-    def _pass(self, place: int, h: Tensor, training: bool) -> Tensor:
-        """Through the units behind a layer."""
-        if place not in self._units:
+    def _apply_units(self, index: int, h: Tensor, training: bool) -> Tensor:
+        """Apply the units of a layer to ``h``, (size, rows, slots) or, for the last layer, transposed."""
+        if index not in self._units:
             return h
-        if place != INPUTS:
+        if index != INPUTS:
             h.clamp_(min=0)
-        tensors = self._units[place].tensors
-        if place in self._prunable:
-            mask = self._alive[place]
-            h = h * mask if place == INPUTS else h.mul_(mask)
-            if training and self._counts:
-                self._windows[place].add(Minibatch(h, h.abs() if place == INPUTS else h))
+        tensors = self._units[index].tensors
+        if index in self._prunable:
+            alive = self._alive[index]
+            h = h * alive if index == INPUTS else h.mul_(alive)  # the inputs belong to the caller
+            if training and self._gathers_statistics:
+                self._windows[index].add(Minibatch(h, h.abs() if index == INPUTS else h))
                 tensors["age"].add_(1)
         if training and "steps" in tensors:
             tensors["steps"].add_(1)
         return h
 
     def _backward(self, gradient: Tensor) -> None:
-        """From the gradient of the logits to that of everything."""
+        """Compute all gradients from that of the logits, (size, classes, rows), into ``_gradient``."""
         gradient = gradient.mT
-        for place in reversed(range(len(self._layers))):
-            h, weight = self._inputs[place], self._weights[place]
-            into, into_bias = self._gradients[place]
-            if into_bias is not None:
-                torch.sum(gradient, 1, keepdim=True, out=into_bias)
+        for index in reversed(range(len(self._parameters))):
+            h, weight = self._layer_inputs[index], self._weights[index]
+            of_weight, of_bias = self._gradients[index]
+            if of_bias is not None:
+                torch.sum(gradient, 1, keepdim=True, out=of_bias)
             gradient = gradient.to(h.dtype)
-            if into.dtype == h.dtype:
-                torch.bmm(h.mT, gradient, out=into)
+            if of_weight.dtype == h.dtype:
+                torch.bmm(h.mT, gradient, out=of_weight)
             else:
-                into.copy_(torch.bmm(h.mT, gradient))
-            if place in self._masks:
-                tensors = self._masks[place].tensors
-                if "gradient" in tensors:
-                    tensors["gradient"].copy_(into)
-                into.masked_fill_(~tensors["connected"], 0)
-            if place:
+                of_weight.copy_(torch.bmm(h.mT, gradient))
+            if index in self._connections:
+                tensors = self._connections[index].tensors
+                if "gradient" in tensors:  # of all weights, for rules that regrow by it
+                    tensors["gradient"].copy_(of_weight)
+                of_weight.masked_fill_(~tensors["connected"], 0)
+            if index:
                 gradient = torch.bmm(gradient, weight.mT)
-                if place - 1 in self._units:  # all are rectifiers
+                if index - 1 in self._units:  # all are rectifiers
                     gradient = torch.ops.aten.threshold_backward(gradient, h, 0)
-                gradient = gradient.to(into.dtype)
+                gradient = gradient.to(of_weight.dtype)
 
-    # pruning and regrowing
+    # --- pruning and regrowing ---
 
     @torch.no_grad()
     def prune(self, loss: Tensor, moments: Sequence[Tensor]) -> None:
-        """Prune units that are due, and find those that are to return.
+        """Prune the units of nets with an event, and choose those that are regrown by `regrow`.
 
-        ``loss``, (size,), is a running mean; ``moments``, (size, p), are the optimiser's.
+        Args:
+            loss: running mean of each net's loss, (size,).
+            moments: the optimiser's moments, (size, p) each; changed in place.
         """
-        self._losses["mean"] = loss
-        views = [self._views(moment) for moment in moments]
-        for place in self._prunable:
-            layer = self._layer(place, loss, views)
-            due = self._due(layer.rule, layer.tensors)
-            if due is None:
+        self._mean_loss["mean"] = loss
+        by_layer = [self._by_layer(moment) for moment in moments]
+        for index in self._prunable:
+            units = self._layer_units(index, loss, by_layer)
+            event = self._nets_with_event(units.rule, units.tensors)
+            if event is None:
                 none = torch.zeros((), dtype=torch.bool, device=self._gradient.device)
-                self._born[place] = none.expand(self.size, self._links.widths[place + 1])
+                self._regrown[index] = none.expand(self.size, self._layout.widths[index + 1])
             else:
-                self._born[place] = surgery.prune(layer, due)
+                self._regrown[index] = surgery.prune(units, event)
 
-    def _due(self, rule: UnitRule | ConnectionRule, knobs: Mapping[str, Tensor]) -> Tensor | None:
-        """Which networks have an event now, (size,); ``None``: it is known that none has."""
-        due = rule.is_event(Named(knobs), knobs["steps"], knobs["total_steps"])
-        return due if cuda_graphs.runs_ahead(due) or due.any() else None
+    def _nets_with_event(self, rule: UnitRule | ConnectionRule, knobs: Mapping[str, Tensor]) -> Tensor | None:
+        """Which nets have an event at this step, (size,) bool; ``None`` if it is known that none has."""
+        event = rule.is_event(TensorNamespace(knobs), knobs["steps"], knobs["total_steps"])
+        return event if cuda_graphs.runs_ahead(event) or event.any() else None
 
     @torch.no_grad()
-    def fitting(self) -> Tensor:
-        """The level that each net needs, (size,), by how many units live and how many are to return.
+    def needed_levels(self) -> Tensor:
+        """The level that each net needs, (size,) int64: the last whose slots hold all its living units.
 
-        Before `prune` has found those, they are all that may.
+        Units that are about to be regrown count as living. Before `prune` has chosen them, all count that may
+        ever be regrown.
         """
         device = self._gradient.device
         fits = torch.ones(self.size, len(self._levels), dtype=torch.bool, device=device)
-        for place in self._prunable:
-            if place != INPUTS:
-                tensors, width = self._units[place].tensors, self._links.widths[place + 1]
-                need = tensors["alive"].sum(1)
-                if place in self._born:
-                    need += self._born[place].sum(1)
-                elif self._counts:
-                    need = torch.where(self._may_return(place), width, need)
-                slots = torch.tensor([level[place + 1] for level in self._levels], device=device)
-                fits &= need[:, None] <= slots
-                stays = tensors["rebirth"] == REBIRTHS.index(OLD)
-                if self._masks:  # what a mask knows of a connection goes with its slots
-                    stays = stays | self._may_return(place)
-                    stays = stays | any(mask.rule.grows for mask in self._masks.values())
-                fits[:, 1:] &= ~stays[:, None]
+        for index in self._prunable:
+            if index == INPUTS:
+                continue
+            tensors, width = self._units[index].tensors, self._layout.widths[index + 1]
+            needed = tensors["alive"].sum(1)
+            if index in self._regrown:
+                needed += self._regrown[index].sum(1)
+            elif self._gathers_statistics:
+                needed = torch.where(self._can_return(index), width, needed)
+            slots = torch.tensor([level[index + 1] for level in self._levels], device=device)
+            fits &= needed[:, None] <= slots
+            # a unit that returns with its old weights keeps its slot
+            stays = tensors["rebirth"] == REBIRTHS.index(OLD)
+            if self._connections:  # the state of a mask is lost with the slots
+                stays = stays | self._can_return(index)
+                stays = stays | any(each.rule.grows for each in self._connections.values())
+            fits[:, 1:] &= ~stays[:, None]
         return fits.sum(1) - 1
 
-    def _may_return(self, place: int) -> Tensor:
-        tensors = self._units[place].tensors
-        may: Tensor = (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0)
-        return may
+    def _can_return(self, index: int) -> Tensor:
+        """Whether pruned units of a layer can be regrown in each net, (size,) bool."""
+        tensors = self._units[index].tensors
+        can_return: Tensor = (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0)
+        return can_return
 
     @torch.no_grad()
     def regrow(self, moments: Sequence[Tensor]) -> None:
-        """Let those units return that `prune` has found; then let connections leave and enter.
+        """Regrow the units that `prune` has chosen, then prune and regrow connections.
 
-        ``moments``, (size, p), are the optimiser's.
+        ``moments`` are the optimiser's, (size, p) each; changed in place.
         """
-        views = [self._views(moment) for moment in moments]
-        for place, born in self._born.items():
-            if "returns" not in self._idle[place] and (cuda_graphs.runs_ahead(born) or born.any()):
+        by_layer = [self._by_layer(moment) for moment in moments]
+        for index, regrown in self._regrown.items():
+            may_regrow = EventPart.REGROWTH not in self._skipped[index]
+            if may_regrow and (cuda_graphs.runs_ahead(regrown) or regrown.any()):
                 if self._level:
-                    self._take_slots(place, born)
-                layer = self._layer(place, None, views)
-                surgery.regrow(layer, born.gather(1, self._ids[place]))
-        self._born = {}
-        for place, mask in self._masks.items():
-            if (due := self._due(mask.rule, mask.knobs)) is not None:
-                surgery.rewire(self._connections(place), due, [each[place][0].mT for each in views])
-        for place, window in self._windows.items():
+                    self._assign_slots(index, regrown)
+                units = self._layer_units(index, None, by_layer)
+                surgery.regrow(units, regrown.gather(1, self._slot_units[index]))
+        self._regrown = {}
+        for index, each in self._connections.items():
+            if (event := self._nets_with_event(each.rule, each.knobs)) is not None:
+                moments_of_weight = [views[index][0].mT for views in by_layer]
+                surgery.rewire(self._layer_connections(index), event, moments_of_weight)
+        for index, window in self._windows.items():
             window.renew()
-            self._alive[place].copy_(self._living(place))
+            self._alive[index].copy_(self._alive_mask(index))
 
-    def _take_slots(self, place: int, born: Tensor) -> None:
-        """Give a slot of a pruned unit to each of the ``born``, (size, units), that has none."""
-        ids, units = self._ids[place], self._units[place]
-        unplaced = born.clone().scatter_(1, ids, False)
-        most = int(unplaced.sum(1).max())
+    def _assign_slots(self, index: int, regrown: Tensor) -> None:
+        """Give each of the ``regrown`` units, (size, units), that has no slot the slot of a pruned one."""
+        slot_units, units = self._slot_units[index], self._units[index]
+        without_slot = regrown.clone().scatter_(1, slot_units, False)
+        most = int(without_slot.sum(1).max())
         if not most:
             return
-        taken = units.tensors["alive"] | born.gather(1, ids)
+        taken = units.tensors["alive"] | regrown.gather(1, slot_units)
         free = taken.long().argsort(dim=1, stable=True)[:, :most]
-        returning = (~unplaced).long().argsort(dim=1, stable=True)[:, :most]
-        moved = torch.where(unplaced.gather(1, returning), returning, ids.gather(1, free))
-        ids.scatter_(1, free, moved)
-        self._take_own_knobs(place)
+        waiting = (~without_slot).long().argsort(dim=1, stable=True)[:, :most]
+        # nets that need fewer slots than `most` keep the units of the rest
+        new = torch.where(without_slot.gather(1, waiting), waiting, slot_units.gather(1, free))
+        slot_units.scatter_(1, free, new)
+        self._update_per_unit_knobs(index)
 
-    def _take_own_knobs(self, place: int) -> None:
-        """Give every slot the knobs of its unit, where those may differ from unit to unit."""
-        units = self._units[place]
-        for name, whole in units.whole.items():
-            units.tensors[name] = whole.gather(1, self._ids[place])
+    def _update_per_unit_knobs(self, index: int) -> None:
+        """Give every slot the knobs of the unit that it now holds."""
+        units = self._units[index]
+        for name, of_all in units.per_unit.items():
+            units.tensors[name] = of_all.gather(1, self._slot_units[index])
 
-    # coming and going
+    # --- moving nets between stacks ---
 
     def keep(self, rows: Tensor) -> None:
         """See `NetStack.keep`."""
-        self._choose(rows)
-        self._hold(self.trained["weights"][rows])
+        self._select(rows)
+        self._set_weights(self.trained["weights"][rows])
 
     def _tables(self) -> list[dict[Any, Tensor]]:
-        """All tensors with a first axis of networks but the weights, in a fixed order."""
-        units = [table for each in self._units.values() for table in (each.tensors, each.whole)]
-        masks = [table for each in self._masks.values() for table in (each.knobs, each.tensors)]
-        return [*units, *masks, self._ids, self._born, self._losses]
+        """All tensors whose first axis is that of the nets, except weights, in a fixed order."""
+        units = [table for each in self._units.values() for table in (each.tensors, each.per_unit)]
+        masks = [table for each in self._connections.values() for table in (each.knobs, each.tensors)]
+        return [*units, *masks, self._slot_units, self._regrown, self._mean_loss]
 
-    def _choose(self, rows: Tensor) -> None:
+    def _select(self, rows: Tensor) -> None:
+        """Keep the nets at ``rows`` in all tables."""
         for table in self._tables():
             table.update({key: tensor[rows] for key, tensor in table.items()})
 
     def at_level(
         self, level: int, rows: Tensor, moments: Sequence[Tensor]
     ) -> tuple[CompactStack, list[Tensor]]:
-        """The nets at ``rows`` with the slots of another level, and their ``moments``."""
+        """Copy nets into a stack of another level.
+
+        Args:
+            level: the level.
+            rows: row numbers of the nets, (k,) int64.
+            moments: the optimiser's moments of all nets, (size, p) each.
+
+        Returns:
+            The stack of the k nets, and their moments, (k, p) each.
+        """
         other = copy.copy(self)
-        other._ids, other._born, other._losses = dict(self._ids), dict(self._born), dict(self._losses)
+        other._slot_units, other._regrown = dict(self._slot_units), dict(self._regrown)
+        other._mean_loss = dict(self._mean_loss)
         other._units = {
-            place: replace(each, tensors=dict(each.tensors), whole=dict(each.whole))
-            for place, each in self._units.items()
+            index: replace(each, tensors=dict(each.tensors), per_unit=dict(each.per_unit))
+            for index, each in self._units.items()
         }
-        other._masks = {
-            place: replace(each, knobs=dict(each.knobs), tensors=dict(each.tensors))
-            for place, each in self._masks.items()
+        other._connections = {
+            index: replace(each, knobs=dict(each.knobs), tensors=dict(each.tensors))
+            for index, each in self._connections.items()
         }
-        other._choose(rows)
+        other._select(rows)
         other._level = level
-        slots = {
-            place: other._resize(place, other._widths[place + 1])
-            for place in self._prunable
-            if place != INPUTS
+        old_slots = {
+            index: other._resize(index, other._widths[index + 1])
+            for index in self._prunable
+            if index != INPUTS
         }
-        for place, mask in other._masks.items():
-            mask.tensors.update(
-                {name: _in_slots(tensor, place, slots) for name, tensor in mask.tensors.items()}
-            )
+        for index, each in other._connections.items():
+            moved = {name: _rearranged(tensor, index, old_slots) for name, tensor in each.tensors.items()}
+            each.tensors.update(moved)
         weights, *moments = (
-            self._moved(tensor, rows, slots) for tensor in (self.trained["weights"], *moments)
+            self._rearranged_rows(tensor, rows, old_slots) for tensor in (self.trained["weights"], *moments)
         )
-        other._hold(weights)
+        other._set_weights(weights)
         return other, moments
 
-    def _resize(self, place: int, slots: int) -> Tensor:
-        """Have so many slots, the living first; gives which of the old ones they are, -1: new."""
-        units, ids = self._units[place], self._ids[place]
-        before = ids.shape[1]
-        chosen: Tensor
-        if slots <= before:
-            chosen = (~units.tensors["alive"]).long().argsort(dim=1, stable=True)[:, :slots].sort(1).values
-            self._ids[place] = ids.gather(1, chosen)
-        else:
-            housed = torch.zeros(len(ids), self._links.widths[place + 1], dtype=torch.long, device=ids.device)
-            housed.scatter_(1, ids, 1)
-            new = housed.argsort(dim=1, stable=True)[:, : slots - before]
-            self._ids[place] = torch.cat([ids, new], 1)
-            chosen = torch.cat([_numbers(ids), torch.full_like(new, -1)], 1)
-        for name, tensor in units.tensors.items():
-            for axis in range(1, tensor.dim() if name not in units.whole else 0):
-                tensor = _chosen_along(tensor, axis, chosen)
-            units.tensors[name] = tensor
-        self._take_own_knobs(place)
-        return chosen
+    def _resize(self, index: int, slots: int) -> Tensor:
+        """Give a layer so many slots, which hold all its living units.
 
-    def _moved(self, row: Tensor, rows: Tensor, slots: dict[int, Tensor]) -> Tensor:
-        """Weights, or what else is laid out like them, in other slots."""
+        Returns:
+            The old slot of each new one, (size, slots) int64; -1: it had none.
+        """
+        units, slot_units = self._units[index], self._slot_units[index]
+        before = slot_units.shape[1]
+        old_slots: Tensor
+        if slots <= before:
+            living_first = (~units.tensors["alive"]).long().argsort(dim=1, stable=True)
+            old_slots = living_first[:, :slots].sort(1).values
+            self._slot_units[index] = slot_units.gather(1, old_slots)
+        else:
+            has_slot = torch.zeros(
+                len(slot_units), self._layout.widths[index + 1], dtype=torch.long, device=slot_units.device
+            )
+            has_slot.scatter_(1, slot_units, 1)
+            new = has_slot.argsort(dim=1, stable=True)[:, : slots - before]
+            self._slot_units[index] = torch.cat([slot_units, new], 1)
+            old_slots = torch.cat([_positions(slot_units), torch.full_like(new, -1)], 1)
+        for name, tensor in units.tensors.items():
+            for axis in range(1, tensor.dim() if name not in units.per_unit else 0):
+                tensor = _taken(tensor, axis, old_slots)
+            units.tensors[name] = tensor
+        self._update_per_unit_knobs(index)
+        return old_slots
+
+    def _rearranged_rows(self, tensor: Tensor, rows: Tensor, old_slots: dict[int, Tensor]) -> Tensor:
+        """Take ``rows`` of a tensor that is laid out like ``weights``, and move its entries to new slots."""
         parts = []
-        for place, (weight, bias) in enumerate(self._views(row)):
-            parts.append(_in_slots(weight[rows], place, slots).flatten(1))
+        for index, (weight, bias) in enumerate(self._by_layer(tensor)):
+            parts.append(_rearranged(weight[rows], index, old_slots).flatten(1))
             if bias is not None:
-                bias, chosen = bias[rows, 0], slots.get(place)
-                parts.append(bias if chosen is None else _chosen_along(bias, 1, chosen))
+                bias, old = bias[rows, 0], old_slots.get(index)
+                parts.append(bias if old is None else _taken(bias, 1, old))
         return torch.cat(parts, 1)
 
     @staticmethod
-    def joined(chains: Sequence[CompactStack]) -> CompactStack:
-        """Nets of one level as one chain."""
-        first, *_ = chains
-        if len(chains) > 1:
-            for table, *others in zip(*(chain._tables() for chain in chains), strict=True):
+    def joined(stacks: Sequence[CompactStack]) -> CompactStack:
+        """Join stacks of one level to one, which is the first of them."""
+        first, *_ = stacks
+        if len(stacks) > 1:
+            for table, *others in zip(*(each._tables() for each in stacks), strict=True):
                 table.update(
                     {key: torch.cat([own, *(each[key] for each in others)]) for key, own in table.items()}
                 )
-            first._hold(torch.cat([each.trained["weights"] for each in chains]))
+            first._set_weights(torch.cat([each.trained["weights"] for each in stacks]))
         return first
 
-    # looking
+    # --- results ---
 
-    def rest(self) -> None:
-        """See `NetStack.rest`."""
-        self._counts = False
+    def stop_statistics(self) -> None:
+        """See `NetStack.stop_statistics`."""
+        self._gathers_statistics = False
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """Slots of each hidden layer."""
+        """Number of slots of each hidden layer."""
         return self._widths[1:-1]
 
     @property
     def level(self) -> int:
-        """The lower, the fewer slots; 0: all have one."""
+        """Index of the level: 0 has a slot for every unit, higher ones have fewer."""
         return self._level
 
+    def units_in_slots(self, layer: int) -> Tensor:
+        """The number of the unit in each slot of a hidden layer, (size, slots) int64; layers count from 0."""
+        return self._unit_numbers(layer)
+
     def survivors(self, count: str) -> Survivors:
-        """See `NetStack.survivors`: units on a path of weights that are not zero."""
-        weights = [self._masked_weight(place, training=False) for place in range(len(self._layers))]
+        """See `NetStack.survivors`.
+
+        A unit survives if it lies on a path of weights that are not zero from an input to an output.
+        """
+        weights = [self._masked_weight(index, training=False) for index in range(len(self._parameters))]
         links = [(weight != 0).to(weight.dtype) for weight in weights]
-        reached = [self._masked(INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
-        for place, link in enumerate(links):
-            arrives = (reached[-1].unsqueeze(1) @ link).squeeze(1) > 0
-            reached.append(self._masked(place, arrives.to(link.dtype)))
-        heard = [torch.ones_like(reached[-1])]
-        for place, link in reversed([*enumerate(links)]):
-            leads_on = (link @ heard[0].unsqueeze(2)).squeeze(2) > 0
-            heard.insert(0, self._masked(place - 1, leads_on.to(link.dtype)))
-        inputs, *units = (a * b for a, b in zip(reached, heard, strict=True))
+        from_inputs = [self._living(INPUTS, links[0].new_ones(self.size, links[0].shape[1]))]
+        for index, link in enumerate(links):
+            reached = (from_inputs[-1].unsqueeze(1) @ link).squeeze(1) > 0
+            from_inputs.append(self._living(index, reached.to(link.dtype)))
+        to_outputs = [torch.ones_like(from_inputs[-1])]
+        for index, link in reversed([*enumerate(links)]):
+            leads_on = (link @ to_outputs[0].unsqueeze(2)).squeeze(2) > 0
+            to_outputs.insert(0, self._living(index - 1, leads_on.to(link.dtype)))
+        inputs, *units = (a * b for a, b in zip(from_inputs, to_outputs, strict=True))
         if count == "neurons":
             alive = [each.sum(1) for each in units[:-1]]
         else:
             alive = [
                 (a.unsqueeze(1) @ link @ b.unsqueeze(2)).flatten()
-                for a, link, b in zip(reached, links, heard[1:], strict=False)
+                for a, link, b in zip(from_inputs, links, to_outputs[1:], strict=False)
             ]
-        layers, neurons = self._plan.counted(count)
+        layers, neurons = self._plan.totals(count)
         none = inputs.new_zeros(self.size, 0)
         totals = torch.stack(alive, 1) if alive else none
         return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
 
-    def _masked(self, place: int, pattern: Tensor) -> Tensor:
-        return pattern * self._units[place].tensors["alive"] if place in self._prunable else pattern
+    def _living(self, index: int, pattern: Tensor) -> Tensor:
+        """Set a pattern of a layer's units, (size, slots), to zero for pruned units."""
+        return pattern * self._units[index].tensors["alive"] if index in self._prunable else pattern
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """See `NetStack.state`; what has no slot has weights of zero, and statistics of none."""
-        found = self.named([self.trained["weights"]])
-        for place, name in self._links.units.items():
-            units = self._units[place]
-            for buffer, tensor in {**units.tensors, **units.whole}.items():
-                for axis in range(1, tensor.dim() if buffer not in units.whole else 0):
-                    tensor = self._spread(place, tensor, axis)
+        """See `NetStack.state`; units without a slot have weights and statistics of zero."""
+        found = self.by_parameter([self.trained["weights"]])
+        for index, name in self._layout.units.items():
+            units = self._units[index]
+            for buffer, tensor in {**units.tensors, **units.per_unit}.items():
+                for axis in range(1, tensor.dim() if buffer not in units.per_unit else 0):
+                    tensor = self._of_all_units(index, tensor, axis)
                 found[f"{name}.{buffer}"] = tensor
-        for place, name in self._links.masked.items():
-            mask = self._masks[place]
-            found |= {f"{name}.{knob}": tensor for knob, tensor in mask.knobs.items()}
+        for index, name in self._layout.masked.items():
+            connections = self._connections[index]
+            found |= {f"{name}.{knob}": tensor for knob, tensor in connections.knobs.items()}
             found |= {
-                f"{name}.connections.0.{key}": self._whole(place, tensor).mT
-                for key, tensor in mask.tensors.items()
+                f"{name}.connections.0.{key}": self._of_all_connections(index, tensor).mT
+                for key, tensor in connections.tensors.items()
             }
         return found
 
-    def named(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
-        """See `NetStack.named`; what has no slot has zeros."""
-        [row] = gradients
+    def by_parameter(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
+        """See `NetStack.by_parameter`; units without a slot have gradients of zero."""
+        [rows] = gradients
         found = {}
-        for place, (name, (weight, bias)) in enumerate(
-            zip(self._links.layers, self._views(row), strict=True)
+        for index, (name, (weight, bias)) in enumerate(
+            zip(self._layout.layers, self._by_layer(rows), strict=True)
         ):
-            found[f"{name}.weight"] = self._whole(place, weight).mT
+            found[f"{name}.weight"] = self._of_all_connections(index, weight).mT
             if bias is not None:
-                found[f"{name}.bias"] = self._spread(place, bias.squeeze(1), 1)
+                found[f"{name}.bias"] = self._of_all_units(index, bias.squeeze(1), 1)
         return found
 
-    def _whole(self, place: int, values: Tensor) -> Tensor:
-        """What every connection of a layer has, (size, inputs, outputs), from those between slots."""
-        return self._spread(place, self._spread(place - 1, values, 1), 2)
+    def _of_all_connections(self, index: int, values: Tensor) -> Tensor:
+        """Values of every connection of a layer, (size, inputs, outputs), from those between slots."""
+        return self._of_all_units(index, self._of_all_units(index - 1, values, 1), 2)
 
-    def _spread(self, place: int, values: Tensor, axis: int) -> Tensor:
-        """What every unit has, along an axis, from those that have slots."""
-        if place not in self._ids or place == INPUTS:
+    def _of_all_units(self, index: int, values: Tensor, axis: int) -> Tensor:
+        """Values of every unit of a layer along an axis, from those of its slots; zero without a slot."""
+        if index not in self._slot_units or index == INPUTS:
             return values
         shape = [*values.shape]
-        shape[axis] = self._links.widths[place + 1]
-        ids = self._ids[place].reshape(
+        shape[axis] = self._layout.widths[index + 1]
+        numbers = self._slot_units[index].reshape(
             len(values), *(-1 if each == axis else 1 for each in range(1, values.dim()))
         )
-        return values.new_zeros(shape).scatter(axis, ids.expand(values.shape), values)
+        return values.new_zeros(shape).scatter(axis, numbers.expand(values.shape), values)
 
 
-def _in_slots(values: Tensor, place: int, slots: Mapping[int, Tensor]) -> Tensor:
-    """What is laid out like the weights of a layer, (size, inputs, outputs), in other slots."""
-    for axis, chosen in ((1, slots.get(place - 1)), (2, slots.get(place))):
-        if chosen is not None:
-            values = _chosen_along(values, axis, chosen)
+def _rearranged(values: Tensor, index: int, old_slots: Mapping[int, Tensor]) -> Tensor:
+    """Move entries that are laid out like the weights of a layer, (size, inputs, outputs), to new slots."""
+    for axis, old in ((1, old_slots.get(index - 1)), (2, old_slots.get(index))):
+        if old is not None:
+            values = _taken(values, axis, old)
     return values
 
 
-def _chosen_along(values: Tensor, axis: int, chosen: Tensor) -> Tensor:
-    """The entries ``chosen``, (size, slots), along an axis; -1: zeros."""
-    lying = chosen.reshape(len(chosen), *(-1 if each == axis else 1 for each in range(1, values.dim())))
+def _taken(values: Tensor, axis: int, old_slots: Tensor) -> Tensor:
+    """Take the entries at ``old_slots``, (size, slots), along an axis; zero for -1."""
+    indices = old_slots.reshape(
+        len(old_slots), *(-1 if each == axis else 1 for each in range(1, values.dim()))
+    )
     shape = [*values.shape]
-    shape[axis] = chosen.shape[1]
-    if shape[axis] <= values.shape[axis]:  # all of them were there
-        return values.gather(axis, lying.expand(shape))
-    return values.gather(axis, lying.clamp(min=0).expand(shape)).masked_fill(lying < 0, 0)
+    shape[axis] = old_slots.shape[1]
+    if shape[axis] <= values.shape[axis]:  # there are no more slots than before, so none is -1
+        return values.gather(axis, indices.expand(shape))
+    return values.gather(axis, indices.clamp(min=0).expand(shape)).masked_fill(indices < 0, 0)
 
 
 def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy of every net, (nets,), and its gradient, from logits (nets, classes, rows)."""
+    """Mean cross entropy of each net, (size,), and its gradient, from logits (size, classes, rows).
+
+    The loss is -mean(log softmax(z)[y]), and its gradient (softmax(z) - onehot(y)) / rows.
+    """
     logs = logits.log_softmax(1)
     classes = torch.arange(logits.shape[1], device=y.device)
-    hot = (classes[:, None] == y).to(logs.dtype)  # `one_hot` looks at values
-    losses = (logs * hot).sum((1, 2)).div_(-len(y))
-    return losses, logs.exp_().sub_(hot).div_(len(y))
+    # `torch.nn.functional.one_hot` would read values on the host
+    one_hot = (classes[:, None] == y).to(logs.dtype)
+    losses = (logs * one_hot).sum((1, 2)).div_(-len(y))
+    return losses, logs.exp_().sub_(one_hot).div_(len(y))
 
 
-def _numbers(like: Tensor) -> Tensor:
-    """0, 1, 2, ... along the last axis."""
+def _positions(like: Tensor) -> Tensor:
+    """0, 1, 2, ... along the last axis, in the shape of a tensor."""
     return torch.arange(like.shape[-1], device=like.device).expand(like.shape).contiguous()

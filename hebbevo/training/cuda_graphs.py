@@ -1,4 +1,4 @@
-"""Steps that a GPU takes without the host: recorded once as a CUDA graph, then launched as a whole."""
+"""Training steps on a GPU as CUDA graphs: recorded once, then launched as a whole."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ Result = TypeVar("Result")
 
 
 def runs_ahead(tensor: Tensor) -> bool:
-    """Whether the host runs ahead of a tensor's device, and would have to wait to see a value."""
+    """Whether the host runs ahead of the tensor's device, so that it has to wait before it reads a value."""
     return not tensor.is_cpu
 
 
-class Graphs(Generic[Result]):
-    """What has been recorded of one function.
+class CudaGraphs(Generic[Result]):
+    """The CUDA graphs of one function, one for each number of rows and for steps with and without events.
 
-    Its first call of a kind (a number of rows, and whether anything is due) is an ordinary one, at the second
-    it is recorded, and from then on the same operations run in the same memory. So all it does must be done
-    in place, must depend on ``rows``, on tensors and on the kind alone, and must not look at a value.
+    The first call of a kind runs the function as usual, the second records it, and every further call runs
+    the recorded operations in the same memory. So the function must work in place and read no value on the
+    host. It may depend only on ``rows``, on whether there is an event, and on tensors that are not replaced.
     """
 
     def __init__(self) -> None:
         self.forget()
 
-    def run(self, function: Callable[[Tensor, bool], Result], rows: Tensor, due: bool) -> Result:
-        """Call the function with ``rows``, (b,) int64, and ``due``, or do again what it did.
+    def run(self, function: Callable[[Tensor, bool], Result], rows: Tensor, event: bool) -> Result:
+        """Call the function, or launch its recorded operations.
 
-        What it returned at the recording is returned, and holds the new values.
+        Args:
+            function: the function to run.
+            rows: row numbers of a minibatch, (b,) int64.
+            event: whether units or connections may be pruned or regrown in this step.
+
+        Returns:
+            What the function returned when it was recorded; its tensors hold the values of this call.
         """
-        kind = len(rows), due
-        if kind not in self._met:
-            self._met.add(kind)
-            return _aside(lambda: function(rows, due))
+        kind = len(rows), event
+        if kind not in self._run_once:
+            self._run_once.add(kind)
+            return _on_side_stream(lambda: function(rows, event))
         if kind not in self._graphs:
             pool = next((graph.pool for graph in self._graphs.values()), None)
-            self._graphs[kind] = _Graph(lambda own: function(own, due), rows, pool)
+            self._graphs[kind] = _CudaGraph(lambda own: function(own, event), rows, pool)
         return self._graphs[kind].launch(rows)
 
     def forget(self) -> None:
-        """Record anew: tensors that the function changes are no longer those that they were."""
-        self._met: set[tuple[int, bool]] = set()
-        self._graphs: dict[tuple[int, bool], _Graph[Result]] = {}
+        """Drop all graphs, since the tensors that they work on have been replaced."""
+        self._run_once: set[tuple[int, bool]] = set()
+        self._graphs: dict[tuple[int, bool], _CudaGraph[Result]] = {}
 
 
-class _Graph(Generic[Result]):
-    """A recorded call; recording does not carry it out.
+class _CudaGraph(Generic[Result]):
+    """One recorded call; recording does not run it.
 
     Attributes:
-        pool: the memory of what is there during a call only, which graphs that take turns may share.
+        pool: memory of intermediate results, which graphs that run one after the other can share.
     """
 
     def __init__(self, function: Callable[[Tensor], Result], rows: Tensor, pool: Any) -> None:
@@ -67,11 +73,14 @@ class _Graph(Generic[Result]):
         return self._result
 
 
-def _aside(function: Callable[[], Result]) -> Result:
-    """Call on another stream: what PyTorch sets up at a first call must not become part of a recording."""
-    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
+def _on_side_stream(function: Callable[[], Result]) -> Result:
+    """Call a function on another stream, as PyTorch asks before a recording.
+
+    Libraries such as cuBLAS set up workspaces at their first call, which must not be recorded.
+    """
+    current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
         result = function()
-    here.wait_stream(aside)
+    current.wait_stream(side)
     return result

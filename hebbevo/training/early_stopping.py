@@ -1,8 +1,8 @@
-"""Early stopping: a training goes on while what it may still reach is worth its epochs.
+"""Early stopping: a training goes on only while the improvement that it may still bring is worth its epochs.
 
-Nets that shed their neurons late look bad early, so a net is not compared with what others are but with where
-it is heading. That is learned from the trials of earlier generations that went on to the end, at equal age.
-Nobody is judged by the nets beside it: a verdict is the same on any number of workers.
+Nets that lose their neurons late look bad early. So a net is not compared with the present state of others.
+Its final accuracy and survivors are predicted from the trials of earlier generations that trained to the end.
+The nets of its own cohort play no part, so a decision is the same on any number of workers.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hebbevo.objectives.goal import MEASURES, Goal
+from hebbevo.objectives.goal import Goal
 from hebbevo.objectives.pareto import front
 
 Array = NDArray[np.float64]
 
-_RUNGS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75)  # of the epochs
-_ENOUGH = 20  # finished trials to learn from
-_MOST = 200  # that are learned from
-_HALF_LIFE = 50.0  # trials after which one counts half: the sampler moves on
-_OLDEST = 20.0  # half-lives; what is older counts no less
+_RUNGS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75)  # as parts of all epochs
+_FEWEST_TRIALS = 20  # finished trials below which no net is stopped
+_MOST_TRIALS = 200  # finished trials to learn from, the latest
+_HALF_LIFE = 50.0  # trials after which the weight of a finished trial has halved: the sampler moves on
+_MOST_HALF_LIVES = 20.0  # older trials lose no more weight
 _STRICTNESS = 4.5
-_TREND = 3.0  # variance of what leads on in a line, in parts of what bends within a standard deviation
-_NOISE = 0.1  # variance of the ends that nothing tells, likewise
-_TINY = 1e-9  # what is less is rounding
-_ODDS = 0.01  # keeps the logarithms of odds finite
-_ROOM = 1.1  # times all neurons: the worst survivors, or nets that keep them all would have no worth
+# variances of the parts of the regression, where that of the Gaussian kernel is 1
+_LINEAR_VARIANCE = 3.0
+_NOISE_VARIANCE = 0.1  # of final values that no feature explains
+_TINY = 1e-9  # spreads and variances below it are rounding
+_ODDS_OFFSET = 0.01  # keeps log odds finite at accuracies of 0 and 1
+_REFERENCE_FACTOR = 1.1  # reference point in survivors: with all neurons, a net still has some hypervolume
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Trajectory:
     """What a trial reached after each epoch, as means over its replicates.
 
     Attributes:
-        accuracy: 0..1; fewer of them than the epochs of a whole training if the trial was stopped.
-        survivors: as many.
+        accuracy: 0..1 after each epoch; a trial that was stopped has fewer values than a whole training.
+        survivors: number of survivors after each epoch, of the same length.
     """
 
     accuracy: tuple[float, ...]
@@ -49,11 +50,12 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is thought of a net at a rung.
+    """What an `EarlyStopper` decides about one net at a rung.
 
     Attributes:
-        heading: the (accuracy, survivors) it is expected to end with; NaN if it has failed.
-        stopped: whether it is not worth to go on, heading for no better than a finished trial or chance.
+        predicted_final: predicted (accuracy, survivors) after the last epoch; NaN if the net has failed.
+        stopped: whether the net stops here. Its prediction is then no better than a finished trial, or than
+            chance.
     """
 
     predicted_final: tuple[float, float]
@@ -61,33 +63,38 @@ class Decision:
 
 
 class EarlyStopper:
-    """What nets of a generation are judged by: the trials of earlier ones. Small, and can be pickled.
+    """Decides at its rungs which nets of a generation stop. Small, and can be pickled.
 
-    A net's hope is how far it may get beyond the finished trials: its expected improvement of the hypervolume
-    (Emmerich et al., 2006, doi:10.1109/TEVC.2005.859463), an area that is taken by its root, or of the single
-    loss. The expectation is over all that was amiss in the forecasts for finished trials. A net with
-    ``strictness`` times the hope that these had at its age goes on; others go on with a chance in proportion
-    to their hope, as in Russian roulette (Kahn, 1956). So where nothing can be told yet, trials are thinned
-    out and not stopped all alike, and those that are learned from stay a sample of every kind. The lot is
-    drawn from the net's own beginnings, once: it has to pass all rungs with the same.
+    The criterion is a net's expected improvement, E[I] over the residuals of the predictions of finished
+    trials. The improvement I is that of the single loss (Jones et al., 1998, doi:10.1023/A:1008306431147,
+    eq. 14). With two objectives, it is the square root of the increase in hypervolume, which is an area
+    (Emmerich et al., 2006, doi:10.1109/TEVC.2005.859463).
+
+    A net goes on if its expected improvement is at least ``strictness`` times the mean of the finished
+    trials at the same age. Below that it goes on with a probability in proportion, as in Russian roulette
+    (Kahn, 1956). So where little can be predicted, nets of every kind are thinned out instead of all being
+    stopped, and the finished trials remain a sample of every kind. The random draw is a hash of the net's
+    first epochs. It is the same at all rungs, so passing one rung does not lower the chances at the next.
 
     Attributes:
-        rungs: epochs after which nets are judged, 1 the first; none while too few trials have finished.
-        known: how much the headings at each rung tell, 0..1: the part of the variance of the ends that the
-            forecasts explain. A sampler that is told of headings that tell little learns what is not so.
+        rungs: epochs after which nets are judged, 1 is the first; empty while too few trials have finished.
+        explained: by rung, the part of the variance of the final values that the predictions explain, 0..1.
+            Where it is small, predictions should not reach a sampler, which would learn from noise.
     """
 
     def __init__(
-        self, forecasts: Mapping[int, _Forecast], best: _Best, strictness: float, salt: bytes
+        self, predictors: Mapping[int, _Predictor], best: _BestTrials, strictness: float, salt: bytes
     ) -> None:
-        self.rungs = tuple(forecasts)
-        self.known = {rung: forecast.known for rung, forecast in forecasts.items()}
-        self._forecasts = forecasts
+        self.rungs = tuple(predictors)
+        self.explained = {rung: predictor.explained for rung, predictor in predictors.items()}
+        self._predictors = predictors
         self._best = best
         self._salt = salt
-        self._bars = {
-            rung: strictness * forecast.weights @ self._hopes(forecast, forecast.blind)
-            for rung, forecast in forecasts.items()
+        self._thresholds = {
+            rung: strictness
+            * predictor.weights
+            @ self._expected_improvement(predictor, predictor.leave_one_out)
+            for rung, predictor in predictors.items()
         }
 
     @classmethod
@@ -100,193 +107,232 @@ class EarlyStopper:
         goal: Goal | None = None,
         strictness: float = _STRICTNESS,
     ) -> EarlyStopper:
-        """Learn from the trials of all earlier generations, in their order.
+        """Learn from the trials of all earlier generations.
 
         Args:
-            history: of finished and stopped trials; of failed ones only if they are not finite.
-            epochs: of a whole training.
-            neurons: of a net before any is out.
-            chance: accuracy that is worth nothing.
-            goal: what the search is for; by default the trade-off.
-            strictness: 0 stops nobody; from 1, a net of ordinary hope goes on with chance 1 / strictness.
+            history: finished and stopped trials in their order; of failed trials, at least one value must
+                not be finite.
+            epochs: epochs of a whole training.
+            neurons: hidden neurons, or connections, of a net before any is pruned.
+            chance: accuracy of a guess, which is worth nothing.
+            goal: what the search is for; by default the trade-off of accuracy and survivors.
+            strictness: 0 stops no net; from 1 on, a net of mean expected improvement goes on with
+                probability 1 / strictness.
         """
-        whole = [place for place, each in enumerate(history) if len(each.accuracy) == epochs]
-        paths = np.array([[history[place].accuracy, history[place].survivors] for place in whole])
+        finished = [number for number, each in enumerate(history) if len(each.accuracy) == epochs]
+        paths = np.array([[history[number].accuracy, history[number].survivors] for number in finished])
         paths = paths.reshape(-1, 2, epochs)
         finite = np.isfinite(paths).all(axis=(1, 2))
-        paths, ages = paths[finite], len(history) - np.array(whole, dtype=float)[finite]
-        best = _Best(goal or Goal(), paths[:, 0, -1], paths[:, 1, -1], (chance, _ROOM * neurons))
-        paths, weights = paths[-_MOST:], 0.5 ** np.minimum(ages[-_MOST:] / _HALF_LIFE, _OLDEST)
-        forecasts = {
-            rung: _Forecast(paths[:, 0], paths[:, 1], weights / weights.mean(), rung, neurons)
+        paths, ages = paths[finite], len(history) - np.array(finished, dtype=float)[finite]
+        reference = chance, _REFERENCE_FACTOR * neurons
+        best = _BestTrials(goal or Goal(), paths[:, 0, -1], paths[:, 1, -1], reference)
+        half_lives = np.minimum(ages[-_MOST_TRIALS:] / _HALF_LIFE, _MOST_HALF_LIVES)
+        paths, weights = paths[-_MOST_TRIALS:], 0.5**half_lives
+        predictors = {
+            rung: _Predictor(paths[:, 0], paths[:, 1], weights / weights.mean(), rung, neurons)
             for rung in sorted({max(1, round(part * epochs)) for part in _RUNGS})
-            if rung < epochs and len(paths) >= _ENOUGH
+            if rung < epochs and len(paths) >= _FEWEST_TRIALS
         }
-        salt = len(history).to_bytes(8, "big")  # or equal beginnings had equal lots in every generation
-        return cls(forecasts, best, strictness, salt)
+        # otherwise equal first epochs would have equal draws in every generation
+        salt = len(history).to_bytes(8, "big")
+        return cls(predictors, best, strictness, salt)
 
-    def judge(self, accuracy: Array, survivors: Array) -> list[Decision]:
-        """Judge k nets at a rung by the accuracy and the survivors after each epoch, both (k, rung).
+    def decide(self, accuracy: Array, survivors: Array) -> list[Decision]:
+        """Decide about k nets at a rung.
 
-        A net whose numbers are not finite has failed, and is left to that.
+        Args:
+            accuracy: accuracy after each epoch up to the rung, (k, rung).
+            survivors: survivors after each epoch, likewise.
+
+        Returns:
+            A decision for each net. A net with a value that is not finite has failed, and is not stopped.
+
+        Raises:
+            KeyError: the number of epochs is not one of `rungs`.
         """
         accuracy, survivors = (np.ascontiguousarray(each, dtype=float) for each in (accuracy, survivors))
         rung = accuracy.shape[1]
-        forecast = self._forecasts[rung]
-        sound = np.isfinite(np.hstack([accuracy, survivors])).all(axis=1)
-        headings = np.full((len(accuracy), 2), np.nan)
+        predictor = self._predictors[rung]
+        finite = np.isfinite(np.hstack([accuracy, survivors])).all(axis=1)
+        finals = np.full((len(accuracy), 2), np.nan)
         stopped = np.zeros(len(accuracy), dtype=np.bool_)
-        if sound.any():
-            expected = forecast(accuracy[sound], survivors[sound])
-            reached = forecast.values(expected)
-            bars = self._bars[rung] * self._lots(accuracy[sound], survivors[sound])
-            headings[sound] = np.stack(reached, axis=1)
-            stopped[sound] = (self._hopes(forecast, expected) < bars) & (self._best.gain(*reached) <= 0)
+        if finite.any():
+            predicted = predictor(accuracy[finite], survivors[finite])
+            measures = predictor.measures(predicted)
+            thresholds = self._thresholds[rung] * self._draws(accuracy[finite], survivors[finite])
+            finals[finite] = np.stack(measures, axis=1)
+            hopeless = self._expected_improvement(predictor, predicted) < thresholds
+            # a net whose prediction improves on the finished trials goes on, whatever its draw
+            stopped[finite] = hopeless & (self._best.improvement(*measures) <= 0)
         return [
-            Decision((heading[0], heading[1]), stop)
-            for heading, stop in zip(headings.tolist(), stopped.tolist(), strict=True)
+            Decision((final[0], final[1]), stop)
+            for final, stop in zip(finals.tolist(), stopped.tolist(), strict=True)
         ]
 
-    def _hopes(self, forecast: _Forecast, expected: Array) -> Array:
-        likely = forecast.values(expected[:, None] + forecast.misses)
-        hopes: Array = (self._best.gain(*likely) * forecast.weights).sum(axis=1) ** (1 / self._best.dimension)
-        return hopes
+    def _expected_improvement(self, predictor: _Predictor, predicted: Array) -> Array:
+        """E[I] of each net, (k,): the weighted mean over predictions plus the residuals of each trial."""
+        possible = predictor.measures(predicted[:, None] + predictor.residuals)
+        mean = (self._best.improvement(*possible) * predictor.weights).sum(axis=1)
+        expected: Array = mean ** (1 / self._best.dimension)
+        return expected
 
-    def _lots(self, accuracy: Array, survivors: Array) -> Array:
-        """Numbers from 0 to 1 that look random, (k,)."""
-        beginnings = np.concatenate([accuracy[:, : self.rungs[0]], survivors[:, : self.rungs[0]]], axis=1)
-        rounded = beginnings.round(6) + 0.0  # machines differ in the last bits
+    def _draws(self, accuracy: Array, survivors: Array) -> Array:
+        """A number in [0, 1) for each net, (k,): a hash of its epochs up to the first rung."""
+        first = self.rungs[0]
+        beginnings = np.concatenate([accuracy[:, :first], survivors[:, :first]], axis=1)
+        rounded = beginnings.round(6) + 0.0  # machines differ in the last bits; + 0.0 turns -0.0 into 0.0
         digests = [blake2b(row.tobytes(), digest_size=8, key=self._salt).digest() for row in rounded]
         return np.array([int.from_bytes(digest, "big") for digest in digests]) / 2.0**64
 
 
-class _Forecast:
-    """Kernel ridge regression of the end of a training on its trajectory up to a rung.
+class _Predictor:
+    """Predicts the final values of a training from its first epochs, by kernel ridge regression.
+
+    That is the mean of a Gaussian process (Rasmussen & Williams, 2006, eq. 2.25) with a Gaussian and a linear
+    kernel. Final values are in the units of `_transformed`.
 
     Attributes:
-        weights: (n,), in sum 1, of the trials that it was learned from.
-        blind: (n, 2), what would be expected of each if it were not known.
-        misses: (n, 2), by how much each ended elsewhere; both in the units of `_stretched`.
-        known: part of the variance of the ends that was expected, 0..1, of accuracy or survivors the smaller.
+        weights: weight of each finished trial, (n,), with sum 1.
+        leave_one_out: prediction for each finished trial from all others, (n, 2).
+        residuals: final values minus these predictions, (n, 2).
+        explained: explained part of the variance of the final values, 0..1, for accuracy or survivors,
+            whichever is smaller.
 
     Args:
-        accuracy: (n, epochs), of whole trainings.
-        survivors: (n, epochs).
-        weights: (n,), of mean 1.
-        rung: epochs that are looked at.
-        neurons: the most survivors there can be.
+        accuracy: accuracy of finished trials after each epoch, (n, epochs).
+        survivors: survivors likewise, (n, epochs).
+        weights: weight of each trial, (n,), with mean 1.
+        rung: number of epochs from which to predict.
+        neurons: largest possible number of survivors.
     """
 
     def __init__(self, accuracy: Array, survivors: Array, weights: Array, rung: int, neurons: int) -> None:
         self.weights = weights / len(weights)
         self._neurons = neurons
-        ends = np.stack(_stretched(accuracy[:, -1], survivors[:, -1]), axis=1)
+        finals = np.stack(_transformed(accuracy[:, -1], survivors[:, -1]), axis=1)
         features = _features(accuracy[:, :rung], survivors[:, :rung])
         self._centre, spread = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(spread > _TINY, spread, 1.0)
         self._x = (features - self._centre) / self._scale
-        self._mean = self.weights @ ends
-        inverse = np.linalg.inv(_likeness(self._x, self._x) + np.diag(_NOISE / weights))
-        self._pulls = inverse @ (ends - self._mean)
-        self.misses = self._pulls / np.diag(inverse)[:, None]  # leaving each out, in closed form
-        self.blind = ends - self.misses
-        missed, varied = (self.weights @ np.square(each) for each in (self.misses, ends - self._mean))
-        self.known = float(np.clip(1 - missed / np.maximum(varied, _TINY), 0.0, 1.0).min())
+        self._mean = self.weights @ finals
+        # alpha = (K + noise)^-1 y, eq. 2.25; a trial of half the weight has twice the noise
+        inverse = np.linalg.inv(_kernel(self._x, self._x) + np.diag(_NOISE_VARIANCE / weights))
+        self._alpha = inverse @ (finals - self._mean)
+        # y_i - mu_i = alpha_i / [(K + noise)^-1]_ii, eq. 5.12: no trial is fitted anew
+        self.residuals = self._alpha / np.diag(inverse)[:, None]
+        self.leave_one_out = finals - self.residuals
+        unexplained, variance = (
+            self.weights @ np.square(each) for each in (self.residuals, finals - self._mean)
+        )
+        self.explained = float(np.clip(1 - unexplained / np.maximum(variance, _TINY), 0.0, 1.0).min())
 
     def __call__(self, accuracy: Array, survivors: Array) -> Array:
-        """Where k nets are heading, (k, 2) as `_stretched`; for each the same whatever the others are."""
-        likeness = _likeness((_features(accuracy, survivors) - self._centre) / self._scale, self._x)
-        found: Array = self._mean + np.stack(
-            [(likeness * each).sum(axis=1) for each in self._pulls.T], axis=1
+        """Predict the final values of k nets, (k, 2), from their first epochs, (k, rung) each."""
+        kernel = _kernel((_features(accuracy, survivors) - self._centre) / self._scale, self._x)
+        # not a matrix product, whose rounding for one net depends on how many others there are
+        predicted: Array = self._mean + np.stack(
+            [(kernel * each).sum(axis=1) for each in self._alpha.T], axis=1
         )
-        return found
+        return predicted
 
-    def values(self, stretched: Array) -> tuple[Array, Array]:
-        """Accuracy and survivors, each (...), of what is (..., 2)."""
-        odds = np.exp(np.clip(stretched[..., 0], -50.0, 50.0))
-        accuracy: Array = np.clip((odds * (1 + _ODDS) - _ODDS) / (1 + odds), 0.0, 1.0)
-        survivors: Array = np.expm1(np.clip(stretched[..., 1], 0.0, math.log1p(self._neurons)))
+    def measures(self, transformed: Array) -> tuple[Array, Array]:
+        """Accuracy and survivors, each (...), of transformed values (..., 2): inverts `_transformed`."""
+        odds = np.exp(np.clip(transformed[..., 0], -50.0, 50.0))
+        accuracy: Array = np.clip((odds * (1 + _ODDS_OFFSET) - _ODDS_OFFSET) / (1 + odds), 0.0, 1.0)
+        survivors: Array = np.expm1(np.clip(transformed[..., 1], 0.0, math.log1p(self._neurons)))
         return accuracy, survivors
 
 
-class _Best:
-    """The best of the finished trials, and how far others get beyond.
+class _BestTrials:
+    """The best of the finished trials, and how much other values would improve on them.
 
     Attributes:
-        dimension: number of losses.
+        dimension: number of losses, 1 or 2.
+
+    Args:
+        goal: what the search is for.
+        accuracy: final accuracy of the finished trials, (n,).
+        survivors: their final survivors, (n,).
+        reference: (accuracy, survivors) of the reference point of the hypervolume.
     """
 
-    def __init__(self, goal: Goal, accuracy: Array, survivors: Array, worst: tuple[float, float]) -> None:
+    def __init__(self, goal: Goal, accuracy: Array, survivors: Array, reference: tuple[float, float]) -> None:
         self._goal = goal
-        # whoever meets the constraints beats whoever does not; until one does, the goal is to miss by less
-        self._meets = bool((self._excess(accuracy, survivors) <= 0).any())
+        # a trial that meets the constraints is better than any that does not; as long as none does, the only
+        # loss is how far a trial is outside them
+        self._some_feasible = bool((self._violation(accuracy, survivors) <= 0).any())
         losses = self._losses(accuracy, survivors)
         self.dimension = len(losses)
         valid = self._valid(accuracy, survivors)
         if self.dimension == 1:
             self._least = losses[0][valid].min(initial=np.inf)
             return
-        first, second = goal.losses(worst)
+        first, second = goal.losses(reference)
         points = np.stack([-losses[0][valid], losses[1][valid]], axis=1)
         points = points[(points[:, 0] > -first) & (points[:, 1] < second)]
         points = points[front(points)]
-        self._steps = np.array([first, *-points[:, 0]])  # the least first loss, of all below each second one
+        # the front as a staircase: between two edges of the second loss, the least first loss is constant
+        self._steps = np.array([first, *-points[:, 0]])
         self._edges = np.array([-np.inf, *points[:, 1], second])
 
-    def gain(self, accuracy: Array, survivors: Array) -> Array:
-        """By how much each would improve the hypervolume or the least loss, (...) like its arguments."""
+    def improvement(self, accuracy: Array, survivors: Array) -> Array:
+        """How much each pair of values would increase the hypervolume or lower the least loss, (...)."""
         losses = self._losses(accuracy, survivors)
         if self.dimension == 1:
-            gains = np.maximum(self._least - losses[0], 0.0)
+            improvements = np.maximum(self._least - losses[0], 0.0)
         else:
+            # the area between the point and the staircase, summed over the stairs that it is below
             first, second = (loss[..., None] for loss in losses)
             widths = self._edges[1:] - np.maximum(self._edges[:-1], second)
-            gains = (np.maximum(widths, 0.0) * np.maximum(self._steps - first, 0.0)).sum(axis=-1)
-        return np.where(self._valid(accuracy, survivors), gains, 0.0)
+            heights = self._steps - first
+            improvements = (np.maximum(widths, 0.0) * np.maximum(heights, 0.0)).sum(axis=-1)
+        return np.where(self._valid(accuracy, survivors), improvements, 0.0)
 
     def _losses(self, accuracy: Array, survivors: Array) -> tuple[Array, ...]:
-        if not self._meets:
-            return (self._excess(accuracy, survivors),)
-        of_arrays: Any = self._goal.losses  # sums and products only
+        """The losses of each pair of values: those of the goal, or the distance from its constraints."""
+        if not self._some_feasible:
+            return (self._violation(accuracy, survivors),)
+        of_arrays: Any = self._goal.losses  # sums and products only, so it takes arrays too
         losses: tuple[Array, ...] = of_arrays((accuracy, survivors))
         return losses
 
     def _valid(self, accuracy: Array, survivors: Array) -> NDArray[np.bool_]:
-        return (self._excess(accuracy, survivors) <= 0) | (not self._meets)
+        """Which pairs of values count: those that meet the constraints, or all while no trial does."""
+        return (self._violation(accuracy, survivors) <= 0) | (not self._some_feasible)
 
-    def _excess(self, accuracy: Array, survivors: Array) -> Array:
-        """As `Goal.excess`, of arrays."""
-        measured = dict(zip(MEASURES, (accuracy, survivors), strict=True))
-        excesses = [
-            sign * (measured[name] - bound) / max(abs(bound), 1.0)
-            for name, bounds in self._goal.constraints.items()
-            for bound, sign in zip(bounds, (-1.0, 1.0), strict=True)
-            if bound is not None
-        ]
-        worst: Array = np.max(excesses, axis=0) if excesses else np.zeros_like(accuracy)
+    def _violation(self, accuracy: Array, survivors: Array) -> Array:
+        """`Goal.violation` of each pair of values."""
+        by_measure = self._goal.distances((accuracy, survivors)).values()
+        distances = [distance for each in by_measure for distance in each]
+        worst: Array = np.max(distances, axis=0) if distances else np.zeros_like(accuracy)
         return worst
 
 
 def _features(accuracy: Array, survivors: Array) -> Array:
-    """Where a trajectory is, of late was, and was on average, (k, 6), of (k, rung) each."""
+    """Last value, mean of the last three and mean of all, of both measures: (k, 6) from (k, rung) each."""
     return np.stack(
         [
             part.mean(axis=1)
-            for each in _stretched(accuracy, survivors)
+            for each in _transformed(accuracy, survivors)
             for part in (each[:, -1:], each[:, -3:], each)
         ],
         axis=1,
     )
 
 
-def _stretched(accuracy: Array, survivors: Array) -> tuple[Array, Array]:
-    """Log odds and logarithms, in which a step means about the same at either end of the front."""
+def _transformed(accuracy: Array, survivors: Array) -> tuple[Array, Array]:
+    """Log odds of accuracies and logarithms of survivors: equal steps mean the same along a whole front."""
     right = np.clip(accuracy, 0.0, 1.0)
-    return np.log((right + _ODDS) / (1 - right + _ODDS)), np.log1p(np.maximum(survivors, 0.0))
+    log_odds = np.log((right + _ODDS_OFFSET) / (1 - right + _ODDS_OFFSET))
+    return log_odds, np.log1p(np.maximum(survivors, 0.0))
 
 
-def _likeness(a: Array, b: Array) -> Array:
-    """The kernel, (k, n), of (k, columns) and (n, columns): a Gaussian, and a trend that leads beyond it."""
-    apart = a[:, None] - b
-    likeness: Array = np.exp(-(apart * apart).mean(axis=-1) / 2) + _TREND * (a[:, None] * b).mean(axis=-1)
-    return likeness
+def _kernel(a: Array, b: Array) -> Array:
+    """The kernel (k, n) of features (k, columns) and (n, columns).
+
+    The Gaussian part learns from similar trials; the linear part extrapolates beyond all of them.
+    """
+    difference = a[:, None] - b
+    gaussian = np.exp(-(difference * difference).mean(axis=-1) / 2)
+    kernel: Array = gaussian + _LINEAR_VARIANCE * (a[:, None] * b).mean(axis=-1)
+    return kernel

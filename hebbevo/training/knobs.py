@@ -1,4 +1,4 @@
-"""Knobs of any training: those of the optimiser."""
+"""The knobs that every training has: those of the optimiser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimisers whose hyperparameters differ from net to net of a stack."""
+"""Optimisers for stacks, in which every net has its own hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from hebbevo.training import cuda_graphs
 
 
 class StackedOptimizer(ABC):
-    """Updates stacked parameters in place; each net has its own row of hyperparameters, `columns`.
+    """Updates stacked parameters in place.
+
+    Attributes:
+        columns: names of the attributes of shape (n,), one number for each net.
+        learning_rate: step sizes, (n,).
+        weight_decay: decoupled weight decay, (n,).
+        moments: optimiser state of each parameter by name, each entry of the parameter's shape.
 
     Args:
-        parameters: by name, (n, *shape).
-        knobs: one mapping of knob values a net.
+        parameters: stacked parameters of n nets by name, (n, *shape).
+        knobs: values of the training's knobs, one mapping for each net.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
@@ -34,19 +40,25 @@ class StackedOptimizer(ABC):
 
     @abstractmethod
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
-        """Make the state of one stacked parameter, each entry of its shape."""
+        """Make the initial state of one stacked parameter, each entry of its shape."""
 
     @abstractmethod
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
-        """Update ``parameters`` in place; ``factor``, (n,), scales the learning rates at this step."""
+        """Take one step.
+
+        Args:
+            parameters: stacked parameters by name, (n, *shape), updated in place.
+            grads: gradients in the order of ``parameters``.
+            factor: factors of the learning rates at this step, (n,).
+        """
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with the nets at ``rows`` only, (k,) int64."""
+        """Drop all nets but those at ``rows``, (k,) int64."""
         moments = {name: tuple(each[rows] for each in own) for name, own in self.moments.items()}
         vars(self).update(vars(self.of(rows, moments)))
 
     def of(self, rows: Tensor, moments: dict[str, tuple[Tensor, ...]]) -> Self:
-        """The optimiser of the nets at ``rows``, (k,) int64, with ``moments`` of (k, *shape)."""
+        """Make the optimiser of the nets at ``rows``, (k,) int64, with ``moments`` of shape (k, *shape)."""
         own = copy.copy(self)
         for name in self.columns:
             setattr(own, name, getattr(self, name)[rows])
@@ -54,20 +66,23 @@ class StackedOptimizer(ABC):
         return own
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """The optimiser of the nets of all parts, which have taken the same steps."""
-        whole = copy.copy(parts[0])
+    def joined(cls, optimizers: Sequence[Self]) -> Self:
+        """Make one optimiser of several that have taken the same number of steps."""
+        joined = copy.copy(optimizers[0])
         for name in cls.columns:
-            setattr(whole, name, torch.cat([getattr(part, name) for part in parts]))
-        whole.moments = {
-            name: tuple(map(torch.cat, zip(*(part.moments[name] for part in parts), strict=True)))
-            for name in whole.moments
+            setattr(joined, name, torch.cat([getattr(each, name) for each in optimizers]))
+        joined.moments = {
+            name: tuple(map(torch.cat, zip(*(each.moments[name] for each in optimizers), strict=True)))
+            for name in joined.moments
         }
-        return whole
+        return joined
 
 
 class AdamW(StackedOptimizer):
-    """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) with betas (0.9, 0.999) and eps 1e-8."""
+    """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101, algorithm 2) with betas (0.9, 0.999), eps 1e-8.
+
+    Weight decay is multiplied by the learning rate, as in PyTorch.
+    """
 
     columns = (*StackedOptimizer.columns, "steps")
     beta1, beta2, eps = 0.9, 0.999, 1e-8
@@ -77,63 +92,53 @@ class AdamW(StackedOptimizer):
         self.steps = torch.zeros_like(self.learning_rate)
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
-        """First and second moment."""
+        """First and second moment, m and v."""
         return torch.zeros_like(parameter), torch.zeros_like(parameter)
 
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
-        """Take one step: w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps)."""
-        self.steps.add_(1)
-        weights = [weight.detach() for weight in parameters.values()]
-        moments = [self.moments[name] for name in parameters]
-        update = self._at_once if cuda_graphs.runs_ahead(factor) else self._by_net
-        update(weights, grads, moments, factor)
+        """Take one step, w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps); see `StackedOptimizer.step`.
 
-    def _by_net(
-        self,
-        weights: Sequence[Tensor],
-        grads: Sequence[Tensor],
-        moments: Sequence[tuple[Tensor, ...]],
-        factor: Tensor,
-    ) -> None:
-        """Net by net, for PyTorch's fused kernel takes one rate for all.
-
-        It passes once over the memory where separate operations pass seven times; its public front end costs
-        as much again as the kernel on nets of this size.
+        On a CPU, PyTorch's fused kernel updates one net after the other, since it takes a single learning
+        rate. It passes over the memory once, where separate operations pass seven times.
         """
-        # the kernel walks through memory and looks at no strides
+        self.steps.add_(1)
+        if cuda_graphs.runs_ahead(factor):
+            self._step_all_nets(parameters, grads, factor)
+            return
+        weights = [weight.detach() for weight in parameters.values()]
+        # the kernel ignores strides, so a gradient must be laid out in memory like its weight
         grads = [
             grad if grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
             for weight, grad in zip(weights, grads, strict=True)
         ]
-        stacks = weights, grads, *zip(*moments, strict=True)
+        stacks = weights, grads, *zip(*(self.moments[name] for name in parameters), strict=True)
         columns = (self.learning_rate * factor).tolist(), self.weight_decay.tolist(), self.steps.unbind()
-        for weight, grad, m, v, rate, decay, step in zip(*map(_nets, stacks), *columns, strict=True):
+        for weight, grad, m, v, rate, decay, step in zip(*map(_by_net, stacks), *columns, strict=True):
+            # the public torch.optim.AdamW costs as much again as this kernel on small nets
             torch._fused_adamw_(
                 weight, grad, m, v, [], [step] * len(weight),
                 lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=self.eps,
                 amsgrad=False, maximize=False,
             )  # fmt: skip
 
-    def _at_once(
-        self,
-        weights: Sequence[Tensor],
-        grads: Sequence[Tensor],
-        moments: Sequence[tuple[Tensor, ...]],
-        factor: Tensor,
+    def _step_all_nets(
+        self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor
     ) -> None:
-        """All nets by separate operations, none of which needs a number of the host's."""
+        """Update all nets at once by operations that read no number on the host, as a CUDA graph needs."""
         rate = self.learning_rate * factor
         shrink = 1 - rate * self.weight_decay
-        steps = self.steps.double()  # 1 - 0.999 has few digits left in float32
+        steps = self.steps.double()  # in float32, 1 - 0.999 has few digits left
+        # lr m^ / (sqrt(v^) + eps) with m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t), lines 9 and 10
         size = rate / (1 - self.beta1**steps).to(rate.dtype)
         root = (1 - self.beta2**steps).sqrt().to(rate.dtype)
-        for weight, grad, (m, v) in zip(weights, grads, moments, strict=True):
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
+            weight, (m, v) = parameter.detach(), self.moments[name]
             rows = (-1, *(1,) * (weight.dim() - 1))
-            m.lerp_(grad, 1 - self.beta1)
-            v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
+            m.lerp_(grad, 1 - self.beta1)  # m <- beta1 m + (1 - beta1) g, line 7
+            v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)  # line 8
             update = m / (v.sqrt() / root.view(rows) + self.eps)
-            weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)
+            weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)  # line 12
 
 
 class SGD(StackedOptimizer):
@@ -146,12 +151,12 @@ class SGD(StackedOptimizer):
         self.momentum = _column(knobs, "momentum", self.learning_rate.device)
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
-        """Velocity."""
+        """The velocity u."""
         return (torch.zeros_like(parameter),)
 
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
-        """Take one step: u <- momentum u + g; w <- w (1 - lr wd) - lr u."""
+        """Take one step, u <- momentum u + g and w <- w (1 - lr wd) - lr u; see `StackedOptimizer.step`."""
         rate = self.learning_rate * factor
         shrink = 1 - rate * self.weight_decay
         for (name, weight), grad in zip(parameters.items(), grads, strict=True):
@@ -162,12 +167,14 @@ class SGD(StackedOptimizer):
 
 
 OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}
+"""Optimisers by the value of the knob ``optimizer``."""
 
 
-def _nets(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """Views of stacked tensors, net by net."""
+def _by_net(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Views of stacked tensors, one tuple for each net."""
     return list(zip(*(stack.unbind() for stack in stacks), strict=True))
 
 
 def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:
+    """The values of one knob, (n,)."""
     return torch.tensor([float(row[name]) for row in knobs], device=device)

@@ -1,4 +1,4 @@
-"""What goes into a training, and what comes out of it."""
+"""The input and the output of one training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hebbevo.networks import Blueprint
-from hebbevo.space.genes import Genome, canonical
+from hebbevo.space import Genome, canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.knobs import KNOBS
 
@@ -17,16 +17,18 @@ class Recipe:
     """What all trainings of a study share.
 
     Attributes:
-        network: what builds a net from its genome.
-        settings: knob values that are not genes.
-        epochs: length of a training.
-        batch_size: rows of a minibatch; the last one of an epoch may be shorter.
-        seed: the study's seed, which decides the order of the minibatches.
-        stacked: whether nets that can be stacked are; else each trains alone.
-        count: what survivors are: ``neurons`` or ``connections``.
-        loss: the user's function (outputs, labels) -> loss as ``package.module:name``, else cross entropy.
-        score: the user's function (outputs, labels) -> 0..1, likewise, else accuracy.
-        precision: of matrix products in training, ``float32`` or ``bfloat16``; what is no chain has autocast.
+        network: builds each net from its genome.
+        settings: values by name that are not genes.
+        epochs: epochs of a whole training, at least 1.
+        batch_size: rows of a minibatch; the last minibatch of an epoch may be smaller.
+        seed: seed of the study, which decides the order of the minibatches.
+        stacked: whether nets of one structure train together; otherwise each trains alone.
+        count: what survivors are, ``neurons`` or ``connections``.
+        loss: function (outputs, labels) -> loss of the user as ``package.module:name``; ``None``: cross
+            entropy.
+        score: function (outputs, labels) -> number from 0 to 1, likewise; ``None``: accuracy.
+        precision: of matrix products in training, ``float32`` or ``bfloat16``. Nets outside a compact stack
+            train under ``torch.autocast``.
     """
 
     network: Blueprint
@@ -42,15 +44,15 @@ class Recipe:
 
     @property
     def has_user_code(self) -> bool:
-        """Whether the user's code is in the trainings, of which nobody has tested that it can be stacked."""
+        """Whether the network or the loss is the user's; it is then checked that the nets can be stacked."""
         return self.network.has_user_code or self.loss is not None
 
     def settings_for(self, genome: Genome) -> dict[str, Value]:
-        """What genes and settings say."""
+        """The settings by name, with the genes of ``genome`` in place of settings of the same name."""
         return {**self.settings, **genome}
 
     def training_knobs(self, genome: Genome) -> dict[str, Value]:
-        """Value of every knob of the training itself: gene, else setting, else default."""
+        """The value of every knob of the training itself: the gene, else the setting, else the default."""
         settings = self.settings_for(genome)
         return {
             name: knob.default if self.network.has_argument(name) else settings.get(name, knob.default)
@@ -60,13 +62,16 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One training: a genome and which of its replicates."""
+    """One training to run: a genome, and the number of the replicate."""
 
     genome: Genome
     replicate: int = 0
 
     def seed(self, study_seed: int) -> int:
-        """Seed of the net, 62 bits: a hash of study seed, genome and replicate."""
+        """Seed of the net, 62 bits: a hash of study seed, genome and replicate.
+
+        The same genome therefore starts from the same weights in every cohort.
+        """
         text = f"{study_seed}/{canonical(self.genome)}/{self.replicate}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
 
@@ -76,15 +81,17 @@ class Measurement:
     """What one training has reached.
 
     Attributes:
-        accuracy: on the validation rows after each epoch, 0..1; or the user's score in its place.
-        survivors: hidden neurons, or connections, on a live path after each epoch.
-        layers: survivors of each layer at the end.
-        inputs: input units on a live path at the end.
+        accuracy: accuracy on the validation rows after each epoch, 0..1, or the user's score in its place.
+        survivors: number of hidden neurons, or connections, on a live path after each epoch.
+        layers: survivors of each layer after the last epoch.
+        inputs: number of inputs on a live path after the last epoch.
+        seconds: wall time of the training, an equal share of its cohort's.
         failure: why the training failed, or ``None``.
-        neurons: hidden neurons, or connections, at the start; 0 if not known, for the training never began.
-        notes: what could not be followed or stacked.
-        stopped: whether it was stopped early.
-        heading: the (accuracy, survivors) that it was then expected to reach; ``None``: not known.
+        neurons: number of hidden neurons, or connections, at the start; 0 if the training never started.
+        notes: what could not be counted exactly, or not be stacked, and why.
+        stopped: whether the training was stopped early.
+        predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
+            ``None`` if there is no useful prediction.
     """
 
     accuracy: tuple[float, ...]
@@ -100,7 +107,7 @@ class Measurement:
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:
-        """A training that reached nothing."""
+        """The measurement of a training that failed before its first epoch was measured."""
         return cls((), (), (), 0, 0.0, failure=reason)
 
     @property

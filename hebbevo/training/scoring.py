@@ -1,4 +1,4 @@
-"""From the measurements of a genome's replicates to the score of its trial."""
+"""The score of a trial, from the measurements of its replicates."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean, stdev
-from typing import Any
 
 from hebbevo.training.recipe import Measurement
+from hebbevo.training.trial_details import EarlyStop, TrialDetails
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,20 @@ class Score:
 
     Attributes:
         values: mean (accuracy, survivors), or ``None`` if a replicate failed or was stopped.
-        details: JSON-able, kept with the trial.
+        details: what else is recorded.
     """
 
     values: tuple[float, float] | None
-    details: dict[str, Any]
+    details: TrialDetails
 
 
 def score(measurements: Sequence[Measurement]) -> Score:
-    """Average the replicates of one genome; standard deviations are ``None`` for a single one.
+    """Average the replicates of one genome.
 
-    A trial fails if any of its replicates does: a mean over the lucky rest would flatter it.
+    A trial fails if any of its replicates does: the mean of the others would flatter it.
+
+    Args:
+        measurements: one measurement per replicate, at least one.
     """
     seconds = sum(each.seconds for each in measurements)
     failures = [
@@ -37,53 +40,53 @@ def score(measurements: Sequence[Measurement]) -> Score:
         if each.failure is not None
     ]
     if failures:
-        known = {"neurons": neurons} if (neurons := measurements[0].neurons) else {}
-        return Score(None, {"failure": failures[0], **known, "seconds": seconds})
+        details = TrialDetails(failure=failures[0], neurons=measurements[0].neurons, seconds=seconds)
+        return Score(None, details)
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
     epochs = len(measurements[0].accuracy)
     stopped = [each for each in measurements if each.stopped]
-    return Score(
-        None if stopped else (fmean(accuracies), fmean(survivors)),
-        {
-            "accuracy_sd": _sd(accuracies),
-            "survivors_sd": _sd(survivors),
-            "neurons": measurements[0].neurons,
-            "survivors_per_layer": _means(each.layers for each in measurements),
-            "inputs": fmean(each.inputs for each in measurements),
-            "collapsed": any(each.collapsed for each in measurements),
-            "accuracy_per_epoch": _means(each.accuracy for each in measurements),
-            "survivors_per_epoch": _means(each.survivors for each in measurements),
-            "replicates": [
-                {"accuracy": accuracy, "survivors": survived}
-                for accuracy, survived in zip(accuracies, survivors, strict=True)
-            ],
-            **({"notes": notes} if (notes := _union(each.notes for each in measurements)) else {}),
-            "epochs": epochs,
-            "seconds": seconds,
-            **({"stopped": _stopped(stopped, epochs)} if stopped else {}),
-        },
+    details = TrialDetails(
+        accuracy_sd=_standard_deviation(accuracies),
+        survivors_sd=_standard_deviation(survivors),
+        neurons=measurements[0].neurons,
+        survivors_per_layer=_means(each.layers for each in measurements),
+        inputs=fmean(each.inputs for each in measurements),
+        collapsed=any(each.collapsed for each in measurements),
+        accuracy_per_epoch=_means(each.accuracy for each in measurements),
+        survivors_per_epoch=_means(each.survivors for each in measurements),
+        replicates=[
+            {"accuracy": accuracy, "survivors": survived}
+            for accuracy, survived in zip(accuracies, survivors, strict=True)
+        ],
+        notes=_union(each.notes for each in measurements) or (),
+        epochs=epochs,
+        seconds=seconds,
+        stopped=_early_stop(stopped, epochs) if stopped else None,
     )
+    return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
 
 
-def _stopped(measurements: Sequence[Measurement], epochs: int) -> dict[str, Any]:
-    """After how many epochs replicates were stopped, where they were heading, if that is known, and why."""
-    headings = [each.predicted_final for each in measurements if each.predicted_final]
-    if not headings:
-        reason = f"after {epochs} epochs it promised less than others at that age"
-        return {"epoch": epochs, "heading": None, "reason": reason}
-    accuracy, survivors = _means(headings)
+def _early_stop(stopped: Sequence[Measurement], epochs: int) -> EarlyStop:
+    """Sum up why replicates were stopped after this number of epochs."""
+    predicted = [each.predicted_final for each in stopped if each.predicted_final]
+    if not predicted:
+        return EarlyStop(epochs, None, f"after {epochs} epochs it promised less than others at that age")
+    accuracy, survivors = _means(predicted)
     reason = f"after {epochs} epochs it was heading for {accuracy:.3f} with {survivors:.4g}, which is beaten"
-    return {"epoch": epochs, "heading": [accuracy, survivors], "reason": reason}
+    return EarlyStop(epochs, (accuracy, survivors), reason)
 
 
-def _sd(values: Sequence[float]) -> float | None:
+def _standard_deviation(values: Sequence[float]) -> float | None:
+    """Over replicates; ``None`` for a single one."""
     return stdev(values) if len(values) > 1 else None
 
 
-def _means(rows: Any) -> list[float]:
+def _means(rows: Iterable[Sequence[float]]) -> list[float]:
+    """The mean of each column; sums are exact, so that the order of replicates does not matter."""
     return [math.fsum(column) / len(column) for column in zip(*rows, strict=True)]
 
 
 def _union(rows: Iterable[Sequence[str]]) -> list[str]:
+    """All notes in their order, each once."""
     return list(dict.fromkeys(chain.from_iterable(rows)))

@@ -1,4 +1,4 @@
-"""The parts of a cohort: nets that are computed together, for a while."""
+"""Sub-cohorts: the groups in which the nets of a cohort are computed together."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from hebbevo.training.stack import ModuleStack, NetStack
 
 @dataclass(frozen=True, eq=False)
 class SubCohort:
-    """Nets that are computed together.
+    """Nets of a cohort that are computed together.
 
     Attributes:
-        rows: their places in the cohort, (k,) int64.
+        rows: their row numbers in the cohort, (k,) int64.
+        nets: the nets.
+        optimizer: their optimiser.
     """
 
     rows: Tensor
@@ -28,7 +30,7 @@ class SubCohort:
     optimizer: StackedOptimizer
 
     def without(self, rows: Tensor) -> SubCohort | None:
-        """The same without the nets at ``rows`` of the cohort; ``None`` if none is left."""
+        """Drop the nets at ``rows`` of the cohort, in place; ``None`` if none is left."""
         kept = (~torch.isin(self.rows, rows)).nonzero().flatten()
         if len(kept) == len(self.rows):
             return self
@@ -39,62 +41,67 @@ class SubCohort:
         return SubCohort(self.rows[kept], self.nets, self.optimizer)
 
 
-def restructured(parts: Sequence[SubCohort], wiring: Wiring, loss: Tensor) -> Sequence[SubCohort]:
-    """Prune and regrow; gives the parts in which nets then belong together.
+def restructured(sub_cohorts: Sequence[SubCohort], wiring: Wiring, loss: Tensor) -> Sequence[SubCohort]:
+    """Prune and regrow units and connections, and regroup the nets.
 
-    ``loss`` is a running mean of every net of the cohort. Where the host runs ahead of the device the parts
-    stay as they are, and only `fitted` between epochs finds others.
+    On a GPU the groups stay as they are, since finding others would wait for values; `regrouped` is then
+    called between epochs.
+
+    Args:
+        sub_cohorts: all nets of a cohort that are still training; changed in place.
+        wiring: the plastic modules of nets outside a compact stack, and the layers around them.
+        loss: running mean of each net's loss, (size,).
+
+    Returns:
+        The same nets in the groups in which they now belong together.
     """
-    for part in parts:
-        if isinstance(part.nets, CompactStack):
-            part.nets.prune(loss[part.rows], *part.optimizer.moments.values())
-        elif isinstance(part.nets, ModuleStack):
-            look = not cuda_graphs.runs_ahead(loss)
-            moments = part.nets.under_all_names(part.optimizer.moments)
-            wiring.restructure(part.nets.tensors, moments, loss[part.rows], look=look)
+    for each in sub_cohorts:
+        if isinstance(each.nets, CompactStack):
+            each.nets.prune(loss[each.rows], *each.optimizer.moments.values())
+        elif isinstance(each.nets, ModuleStack):
+            may_sync = not cuda_graphs.runs_ahead(loss)
+            moments = each.nets.under_all_names(each.optimizer.moments)
+            wiring.restructure(each.nets.tensors, moments, loss[each.rows], may_sync=may_sync)
     if not cuda_graphs.runs_ahead(loss):
-        parts = fitted(parts)
-    for part in parts:
-        if isinstance(part.nets, CompactStack):
-            part.nets.regrow(*part.optimizer.moments.values())
-    return parts
+        # between pruning and regrowing: pruned units give up their slots, regrown ones need some
+        sub_cohorts = regrouped(sub_cohorts)
+    for each in sub_cohorts:
+        if isinstance(each.nets, CompactStack):
+            each.nets.regrow(*each.optimizer.moments.values())
+    return sub_cohorts
 
 
 @torch.no_grad()
-def fitted(parts: Sequence[SubCohort]) -> Sequence[SubCohort]:
-    """The same nets, those together that need equally many slots: the same parts where nothing has changed.
+def regrouped(sub_cohorts: Sequence[SubCohort]) -> Sequence[SubCohort]:
+    """Group the nets of compact stacks by the number of slots they need, which depends on each net alone.
 
-    What a net needs depends on that net alone.
+    Returns:
+        ``sub_cohorts`` itself if every net is in the right group.
     """
-    chains = [(part, part.nets) for part in parts if isinstance(part.nets, CompactStack)]
-    levels = [nets.fitting() for _, nets in chains]
-    if all((wanted == nets.level).all() for (_, nets), wanted in zip(chains, levels, strict=True)):
-        return parts
-    others = [part for part in parts if not isinstance(part.nets, CompactStack)]
-    return [*others, *(part for part, _ in _by_level(chains, levels))]
+    compact = [(each, each.nets) for each in sub_cohorts if isinstance(each.nets, CompactStack)]
+    levels = [nets.needed_levels() for _, nets in compact]
+    if all((needed == nets.level).all() for (_, nets), needed in zip(compact, levels, strict=True)):
+        return sub_cohorts
+    groups: dict[int, list[tuple[SubCohort, CompactStack]]] = {}
+    for (each, nets), needed in zip(compact, levels, strict=True):
+        for level in sorted({*needed.tolist()}):
+            rows = (needed == level).nonzero().flatten()
+            if level == nets.level and len(rows) == len(each.rows):
+                groups.setdefault(level, []).append((each, nets))
+                continue
+            [(name, moments)] = each.optimizer.moments.items()
+            own, moved = nets.at_level(level, rows, moments)
+            optimizer = each.optimizer.of(rows, {name: tuple(moved)})
+            groups.setdefault(level, []).append((SubCohort(each.rows[rows], own, optimizer), own))
+    others = [each for each in sub_cohorts if not isinstance(each.nets, CompactStack)]
+    return [*others, *(_joined(groups[level]) for level in sorted(groups))]
 
 
-def _by_level(
-    chains: Sequence[tuple[SubCohort, CompactStack]], levels: Sequence[Tensor]
-) -> list[tuple[SubCohort, CompactStack]]:
-    """Nets of one level together, whatever part they were in."""
-    pieces: dict[int, list[tuple[SubCohort, CompactStack]]] = {}
-    for (part, nets), wanted in zip(chains, levels, strict=True):
-        for level in sorted({*wanted.tolist()}):
-            rows = (wanted == level).nonzero().flatten()
-            piece = part, nets
-            if level != nets.level or len(rows) < len(part.rows):
-                [(name, moments)] = part.optimizer.moments.items()
-                own, moved = nets.at_level(level, rows, moments)
-                piece = SubCohort(part.rows[rows], own, part.optimizer.of(rows, {name: tuple(moved)})), own
-            pieces.setdefault(level, []).append(piece)
-    return [_joined(pieces[level]) for level in sorted(pieces)]
-
-
-def _joined(pieces: Sequence[tuple[SubCohort, CompactStack]]) -> tuple[SubCohort, CompactStack]:
-    if len(pieces) == 1:
-        return pieces[0]
-    nets = CompactStack.joined([nets for _, nets in pieces])
-    optimizers = [part.optimizer for part, _ in pieces]
-    rows = torch.cat([part.rows for part, _ in pieces])
-    return SubCohort(rows, nets, type(optimizers[0]).joined(optimizers)), nets
+def _joined(group: Sequence[tuple[SubCohort, CompactStack]]) -> SubCohort:
+    """Make one sub-cohort of several whose nets have equally many slots."""
+    if len(group) == 1:
+        return group[0][0]
+    nets = CompactStack.joined([nets for _, nets in group])
+    optimizers = [each.optimizer for each, _ in group]
+    rows = torch.cat([each.rows for each, _ in group])
+    return SubCohort(rows, nets, type(optimizers[0]).joined(optimizers))

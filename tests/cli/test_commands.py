@@ -1,3 +1,5 @@
+"""The command line: output, exit codes and errors of every command."""
+
 import json
 import os
 import pty
@@ -13,14 +15,15 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo import cli
+from hebbevo.cli.commands import cli
 from hebbevo.rules import AXES
-from hebbevo.spec.schema import read
+from hebbevo.spec import read
+from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
-from hebbevo.study.storage.tables import SPEC
+from hebbevo.study.storage.study_tables import SPEC
 
 
-def test_a_search_prints_its_progress_the_front_and_where_everything_is(run, space: Path) -> None:
+def test_a_search_prints_its_progress_the_front_and_the_places_of_its_files(run, space: Path) -> None:
     code, out, err = run("search", "--space", space, "--trials", 16)
     assert code == 0
     lines = err.splitlines()
@@ -50,7 +53,7 @@ def test_the_same_command_again_continues_to_the_total(run, space: Path) -> None
     assert err.splitlines()[0].startswith("8/16 trials")
 
 
-def test_front_speaks_three_forms_of_one_front(run, space: Path) -> None:
+def test_front_prints_the_same_front_in_three_formats(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 16, "--quiet")
     front = hebbevo.open_study("studies/small.db").front()
     code, out, _ = run("front", "studies/small.db", "--format", "json")
@@ -76,7 +79,7 @@ def test_json_of_a_single_replicate_has_null_spread(run, space: Path) -> None:
     assert {item["accuracy_sd"] for item in json.loads(out)} == {None}
 
 
-def test_report_writes_where_it_is_told(run, space: Path) -> None:
+def test_report_writes_into_the_given_folder(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, out, _ = run("report", "studies/small.db", "-o", "page")
     assert code == 0
@@ -84,7 +87,7 @@ def test_report_writes_where_it_is_told(run, space: Path) -> None:
     assert all(Path(path).exists() for path in out.split())
 
 
-def test_check_spaces_and_knobs_tell_about_spaces(run, space: Path) -> None:
+def test_check_spaces_and_knobs_describe_space_files(run, space: Path) -> None:
     assert run("check", space)[:2] == (0, f"{space}: good; 5 genes, 24 trials of ga\n")
     code, out, _ = run("spaces")
     assert code == 0
@@ -112,8 +115,8 @@ def test_the_help_of_knobs_names_every_rule(run) -> None:
 
 
 def study_of_a_single_rule(path: str) -> None:
-    """A study from before units, connections and credit had a rule each."""
-    with Ledger.create(Path(path), read("stamina"), {"versions": {}, "neurons": 256, "chance": 0.1}):
+    """A study file of an older hebbevo, in which a network had a single rule."""
+    with Ledger.create(Path(path), read("stamina"), StudyFacts(versions={}, neurons=256, chance=0.1)):
         pass
     with sqlite3.connect(path) as connection:
         [text] = connection.execute(
@@ -179,10 +182,10 @@ def test_a_usage_error_is_one_line_with_exit_code_2_and_makes_no_file(
     assert (sorted(Path.cwd().rglob("*")), sorted(space.parent.glob("*"))) == before
 
 
-def test_a_front_in_an_unknown_form_is_a_usage_error(run, space: Path) -> None:
+def test_a_front_in_an_unknown_format_is_a_usage_error(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, _, err = run("front", "studies/small.db", "--format", "xml")
-    assert (code, err) == (2, "--format: 'xml' is not a form; write one of table, csv, json\n")
+    assert (code, err) == (2, "--format: 'xml' is not a format; write one of table, csv, json\n")
 
 
 @pytest.mark.parametrize("trials", ["0", "-5"])
@@ -193,7 +196,7 @@ def test_resume_to_no_trials_is_a_usage_error(run, space: Path, trials: str) -> 
     assert err.startswith(f"--trials: {trials} is too small")
 
 
-def test_a_search_whose_time_is_over_ends_well_and_says_how_to_go_on(run, space: Path) -> None:
+def test_a_search_whose_time_is_over_succeeds_and_prints_how_to_continue(run, space: Path) -> None:
     code, out, err = run("search", "--space", space, "--timeout", "0.000001")
     assert code == 0
     assert err.splitlines()[-1] == (
@@ -213,9 +216,7 @@ def test_resume_for_no_length_of_time_is_a_usage_error(run, space: Path, timeout
     assert err.startswith(f"--timeout: {timeout!r} is not a length of time; write seconds above 0, or")
 
 
-def test_a_front_that_nothing_is_feasible_for_is_empty_and_one_line_names_the_nearest(
-    run, space: Path
-) -> None:
+def test_without_a_feasible_trial_the_front_is_empty_and_one_line_names_the_nearest(run, space: Path) -> None:
     space.write_text(f"{space.read_text()}constraints: {{survivors: {{max: 0}}}}\n")
     _, out, err = run("search", "--space", space, "--trials", 8)
     nearest = hebbevo.open_study("studies/small.db").nearest()
@@ -243,7 +244,7 @@ def test_a_single_objective_has_its_best_trial_after_the_front(run, space: Path)
     assert "constraints" not in out + err
 
 
-def test_trials_that_were_stopped_early_are_counted_unless_nobody_is(run, space: Path) -> None:
+def test_trials_that_were_stopped_early_are_counted_if_there_are_any(run, space: Path) -> None:
     options = ("--trials", 60, "--population", 20, "--epochs", 6, "--replicates", 1)
     code, out, err = run("search", "--space", space, *options, "--halving")
     study = hebbevo.open_study(Path("studies/small.db"))
@@ -277,17 +278,17 @@ def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: P
         rest = process.stderr.read()
     assert process.returncode == 130
     assert "finishing the trainings under way" in rest
-    told = re.fullmatch(
+    last = re.fullmatch(
         r"stopped: (\d+) of 4000 trials are recorded; .*'hebbevo resume studies/small.db'",
         rest.splitlines()[-1],
     )
-    assert told
+    assert last
     states = hebbevo.open_study(tmp_path / "studies/small.db").trials().state
-    assert (states == "complete").sum() == int(told[1]) > 0
+    assert (states == "complete").sum() == int(last[1]) > 0
     assert set(states) <= {"complete", "running"}  # asked, but not yet under way
 
 
-def test_on_a_terminal_there_is_a_live_bar(space: Path, tmp_path: Path) -> None:
+def test_on_a_terminal_there_is_a_live_progress_bar(space: Path, tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "16"]
     process = subprocess.Popen(
@@ -318,7 +319,7 @@ def test_help_imports_neither_pytorch_nor_optuna() -> None:
 
 
 def test_every_command_has_help() -> None:
-    for name, command in cli.cli.commands.items():
+    for name, command in cli.commands.items():
         assert command.help, name
         for parameter in command.params:
             if parameter.param_type_name == "option":

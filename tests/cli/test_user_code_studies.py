@@ -1,4 +1,4 @@
-"""The user's own network, data, loss and score, from the space file to the report."""
+"""A network, data, loss and score of the user, from the space file to the report."""
 
 import io
 import itertools
@@ -14,7 +14,7 @@ import hebbevo
 from hebbevo import cli
 from hebbevo.errors import SpaceError, StudyError, UsageError
 from hebbevo.report import write
-from hebbevo.spec import schema
+from hebbevo.spec import read
 from hebbevo.study.ledger import Ledger
 
 CODE = """\
@@ -119,7 +119,7 @@ NUMBERS = itertools.count()
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module of its own in the working directory; its name."""
+    """The name of a new module in the working directory."""
     name = f"own_{next(NUMBERS)}"
     (tmp_path / f"{name}.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
@@ -134,7 +134,7 @@ def space(tmp_path: Path, code: str) -> Path:
     return path
 
 
-def complaint(call, *args, **kwargs) -> str:
+def error_line(call, *args, **kwargs) -> str:
     with pytest.raises(UsageError) as caught:
         call(*args, **kwargs)
     (line,) = str(caught.value).splitlines()
@@ -149,7 +149,7 @@ def allow(code: list[str]) -> bool:
     return True
 
 
-def test_a_network_of_ones_own_is_searched_killed_resumed_and_reported(space: Path, code: str) -> None:
+def test_a_network_of_the_user_is_searched_killed_resumed_and_reported(space: Path, code: str) -> None:
     class Stop(Exception):
         pass
 
@@ -183,9 +183,9 @@ def test_a_study_imports_nothing_unless_it_is_allowed_to(space: Path, code: str)
         return False
 
     for refusing in ({}, {"allow_code": refuse}):
-        line = complaint(hebbevo.resume, "s.db", trials=12, **refusing)
+        line = error_line(hebbevo.resume, "s.db", trials=12, **refusing)
         names = f"{code}:build, {code}:load"
-        assert line == f"s.db: runs code of yours ({names}); if you trust the study, add --allow-code"
+        assert line == f"s.db: runs your own code ({names}); if you trust the study, add --allow-code"
     assert asked == [[f"{code}:build", f"{code}:load"]]
     study = hebbevo.open_study("s.db")
     write(study, Path("report"))
@@ -210,11 +210,11 @@ def test_on_a_terminal_resume_asks_before_it_imports(
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == exit_code or (left.value.code is None and exit_code == 0)
-    assert asked == [f"s.db runs code of yours: {code}:build, {code}:load. Import it?"]
+    assert asked == [f"s.db runs your own code: {code}:build, {code}:load. Import it?"]
     assert len(hebbevo.open_study("s.db").trials()) == (7 if answer else 6)
 
 
-def test_changed_code_is_told_of_before_the_study_goes_on(space: Path, code: str) -> None:
+def test_a_notice_about_changed_code_comes_before_the_study_continues(space: Path, code: str) -> None:
     hebbevo.search(space, study="s.db", trials=6)
     Path(f"{code}.py").write_text(CODE + "\n# changed\n")
     seen: list[hebbevo.Progress] = []
@@ -229,7 +229,7 @@ def test_the_number_of_workers_changes_nothing(space: Path) -> None:
     pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
-def test_own_loss_and_score_take_the_place_of_cross_entropy_and_accuracy(space: Path, code: str) -> None:
+def test_a_loss_and_a_score_of_the_user_replace_cross_entropy_and_accuracy(space: Path, code: str) -> None:
     plain = hebbevo.search(space, study="plain.db", trials=6).trials()
     text = space.read_text().replace("epochs: 2", f"epochs: 2, loss: '{code}:smooth'")
     space.write_text(text)
@@ -243,10 +243,10 @@ def test_own_loss_and_score_take_the_place_of_cross_entropy_and_accuracy(space: 
     assert study.chance == pytest.approx(1 / 3)
     assert smoothed.survivors.equals(balanced.survivors)  # the score has no part in the training
     page, *_ = write(study, Path("report"))
-    assert f"is the score by {code}:balanced" in page.read_text()
+    assert f"means the score by {code}:balanced" in page.read_text()
 
 
-def test_where_hardly_two_networks_are_alike_they_train_alone_and_it_is_said_once(
+def test_if_hardly_two_networks_are_alike_they_train_one_by_one_and_one_notice_says_so(
     space: Path, code: str
 ) -> None:
     space.write_text(
@@ -259,10 +259,10 @@ def test_where_hardly_two_networks_are_alike_they_train_alone_and_it_is_said_onc
     assert [progress.notice for progress in seen if progress.notice] == [
         "the networks train one by one: hardly two have the same structure (they differ in 2.p)"
     ]
-    with Ledger.open(study.path) as book:
-        assert book.facts["cohort_width"] == 1
+    with Ledger.open(study.path) as ledger:
+        assert ledger.facts.cohort_width == 1
     assert (study.trials().state == "complete").all()
-    # dropout draws from the net's own seed, whatever else runs
+    # dropout draws from the net's own seed, in any process
     again = hebbevo.search(space, study="again.db", workers=2)
     pd.testing.assert_frame_equal(table(study), table(again), check_exact=True)
 
@@ -275,7 +275,7 @@ def simple(code: str, function: str, genome: str = "learning_rate: {low: 3e-3, h
     )
 
 
-def test_modules_that_a_builder_shares_between_calls_are_not_trained_on_from_trial_to_trial(
+def test_modules_that_a_builder_shares_between_calls_do_not_keep_what_a_trial_has_trained(
     space: Path, code: str
 ) -> None:
     space.write_text(simple(code, "sharing"))
@@ -285,7 +285,7 @@ def test_modules_that_a_builder_shares_between_calls_are_not_trained_on_from_tri
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_network_that_prints_reads_and_exits_stops_nothing(
+def test_a_network_that_prints_reads_and_exits_does_not_stop_the_search(
     space: Path, code: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
@@ -299,9 +299,9 @@ def test_a_network_that_prints_reads_and_exits_stops_nothing(
     assert set(trials.failure.dropna()) == {"SystemExit: 3"}
 
 
-def test_a_mistake_in_a_loss_is_told_with_its_place(space: Path, code: str) -> None:
+def test_the_error_of_a_loss_is_reported_with_its_place(space: Path, code: str) -> None:
     space.write_text(simple(code, "sharing").replace("epochs: 1", f"epochs: 1, loss: '{code}:mistaken'"))
-    line = complaint(hebbevo.search, space, study="s.db")
+    line = error_line(hebbevo.search, space, study="s.db")
     assert line.startswith(f"{code}:mistaken: raised NameError: name 'undefined' is not defined (")
     assert f"{code}.py:" in line
 
@@ -324,16 +324,18 @@ def test_a_mistake_in_a_loss_is_told_with_its_place(space: Path, code: str) -> N
         ("settings:", "units: dense, settings:", "PATH:4: network.units: is for hebbevo's own families"),
     ],
 )  # fmt: skip
-def test_a_bad_file_is_one_line_with_its_place(space: Path, code: str, old: str, new: str, line: str) -> None:
+def test_a_bad_space_file_is_an_error_of_one_line_with_its_place(
+    space: Path, code: str, old: str, new: str, line: str
+) -> None:
     text = space.read_text()
     old, new, line = (each.replace("CODE", code).replace("PATH", str(space)) for each in (old, new, line))
     assert old in text
     space.write_text(text.replace(old, new, 1))
     with pytest.raises(SpaceError) as caught:
-        schema.read(space)
-    told = str(caught.value)
-    assert told.startswith(line)
-    assert len(told.splitlines()) == 1
+        read(space)
+    message = str(caught.value)
+    assert message.startswith(line)
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -343,15 +345,14 @@ def test_a_bad_file_is_one_line_with_its_place(space: Path, code: str, old: str,
         ("  width: {type: int, low: 6, high: 12, step: 3}\n", "", "CODE:build: wants width, which no"),
     ],
 )  # fmt: skip
-def test_what_shows_only_when_a_network_is_built_is_one_line_and_leaves_no_study(
+def test_an_error_found_when_a_network_is_built_is_one_line_and_leaves_no_study(
     space: Path, code: str, old: str, new: str, line: str
 ) -> None:
     old, new, line = (each.replace("CODE", code) for each in (old, new, line))
     text = space.read_text()
     assert old in text
     space.write_text(text.replace(old, new, 1))
-    told = complaint(hebbevo.search, space, study="s.db")
-    assert told.startswith(line)
+    assert error_line(hebbevo.search, space, study="s.db").startswith(line)
     assert not Path("s.db").exists()
 
 
@@ -359,19 +360,19 @@ def test_what_shows_only_when_a_network_is_built_is_one_line_and_leaves_no_study
     ("function", "line"),
     [
         ("nothing", "CODE:nothing: gave NoneType; return an nn.Module"),
-        ("shapeless", "CODE:shapeless: has no neurons to count: no linear layer or convolution that anot"),
+        ("shapeless", "CODE:shapeless: has no neurons to count: no linear layer or convolution whose o"),
         ("narrow", "CODE:narrow: a network of it cannot be trained on rows of shape (6,): RuntimeError"),
         ("positional", "CODE:positional: raised TypeError: positional() missing 1 required"),
     ],
 )  # fmt: skip
-def test_a_function_that_builds_no_network_for_these_data_is_one_line(
+def test_a_function_that_builds_no_network_for_these_data_is_an_error_of_one_line(
     space: Path, code: str, function: str, line: str
 ) -> None:
     space.write_text(
         f"version: 1\nname: bad\ntask: {{dataset: '{code}:load', epochs: 1, batch_size: 32}}\n"
         f"network: {{module: '{code}:{function}'}}\ngenome:\n  learning_rate: {{low: 3e-3, high: 3e-2}}\n"
     )
-    assert complaint(hebbevo.search, space, study="s.db").startswith(line.replace("CODE", code))
+    assert error_line(hebbevo.search, space, study="s.db").startswith(line.replace("CODE", code))
     assert not Path("s.db").exists()
 
 
@@ -381,13 +382,13 @@ def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -
         key, facts = connection.execute(
             "SELECT key, value_json FROM study_user_attributes WHERE key = 'hebbevo:facts'"
         ).fetchone()
-        earlier = {name: value for name, value in json.loads(facts).items() if name != "engine"}
+        earlier = {name: json.loads(facts)[name] for name in ("versions", "neurons", "chance")}
         connection.execute(
             "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", (json.dumps(earlier), key)
         )
     connection.close()
     assert len(hebbevo.open_study("s.db").trials()) == 6
-    assert "was begun by an earlier hebbevo" in complaint(hebbevo.resume, "s.db", trials=7, allow_code=allow)
+    assert "was begun by an earlier hebbevo" in error_line(hebbevo.resume, "s.db", trials=7, allow_code=allow)
 
 
 def test_a_study_of_other_data_shapes_is_not_continued(space: Path, code: str) -> None:

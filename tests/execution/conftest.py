@@ -1,7 +1,5 @@
-"""A job of three small cohorts, and what becomes of it in this process."""
+"""A small setup with three cohorts, user code that each test chooses, and a Ray cluster on this machine."""
 
-import itertools
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 import torch
 
 from hebbevo.data import Split
-from hebbevo.execution import Cohort, WorkerSetup, dispatch
+from hebbevo.execution import Cohort, WorkerSetup, dispatch_cohorts
 from hebbevo.networks import Architecture, UserNetwork
 from hebbevo.training import Candidate, Recipe, train
 
@@ -22,14 +20,14 @@ RECIPE = Recipe(
     batch_size=16,
     seed=1,
 )
-BATCHES = (
+COHORTS = (
     Cohort((0, 1), tuple(Candidate({"learning_rate": rate}, r) for rate in (0.01, 0.02) for r in (0, 1))),
     Cohort((2,), (Candidate({"learning_rate": 0.03}), Candidate({"learning_rate": 0.03}, 1))),
     Cohort((3, 4), (Candidate({"optimizer": "sgd"}), Candidate({"penalty_form": "ratio"}))),
 )
 
 
-def problem():
+def two_classes() -> Split:
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=80)
     x = (rng.normal(size=(80, 4)) + 2 * y[:, None]).astype(np.float32)
@@ -37,40 +35,92 @@ def problem():
     return Split(x[:40], y[:40], x[40:60], y[40:60], x[60:], y[60:], 0 * ones, ones, (0, 1))
 
 
-JOB = WorkerSetup(RECIPE, problem(), "cpu", 1)
+SETUP = WorkerSetup(RECIPE, two_classes(), "cpu", 1)
+
+RUNS_ITS_GENOME = """\
+import glob, os, signal, time
+import torch
+from torch import nn
 
 
-_NUMBERS = itertools.count()
+class Net(nn.Module):
+    def __init__(self, in_place_flag):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+        self.in_place_flag = in_place_flag
+
+    def forward(self, x):
+        x = x.div_(2) if os.path.exists(self.in_place_flag) else x / 2
+        return self.linear(x)
 
 
-def own_job(folder, body, **changes):
-    """A job whose networks are built by a function of the user's own, ``build(place)`` in ``body``."""
-    name = f"own_{next(_NUMBERS)}_{folder.name.replace('-', '_')}"
-    head = f"import os, signal, time\nimport torch\nfrom torch import nn\nFOLDER = {str(folder)!r}\n"
-    (folder / f"{name}.py").write_text(f"{head}{body}\n")
-    recipe = replace(RECIPE, network=UserNetwork(f"{name}:build", (4,), 2), settings={})
-    return replace(JOB, recipe=recipe, **changes)
+def build(place, code):
+    names = {**globals(), "place": place}
+    exec(code, names)
+    return names.get("net", nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)))
 
 
-def without_times(results):
-    return {batch.trials: [replace(m, seconds=0.0) for m in measured] for batch, measured in results}
+def score(outputs, labels):
+    hits = (outputs.argmax(-1) == labels).double().mean()
+    labels.zero_()
+    return hits
+"""
 
 
-class Losses(list):
-    """Attempts that came to nothing."""
+def user_setup_in(folder: Path) -> WorkerSetup:
+    """A setup for cohorts of `cohort`. The folder must be on the path of modules."""
+    (folder / "runs_its_genome.py").write_text(RUNS_ITS_GENOME)
+    network = UserNetwork("runs_its_genome:build", (4,), 2)
+    return replace(SETUP, recipe=replace(RECIPE, network=network, settings={}))
 
-    def told(self):
-        return [(each.trials, str(each.fault), str(each.then)) for each in self]
+
+def cohort(code: str, *places: int) -> Cohort:
+    """A cohort with one trial per place. Its network runs the code, which knows its ``place``.
+
+    The code may assign another network to ``net``.
+    """
+    return Cohort(places, tuple(Candidate({"place": place, "code": code}) for place in places))
 
 
-def run(executor, batches, losses=None, limit=float("inf"), going_on=lambda: True, at_once=lambda: False):
-    """Results as they come; a loss that nobody expects is an error."""
+def singles(code: str, *places: int) -> list[Cohort]:
+    """A cohort like `cohort` for each place."""
+    return [cohort(code, place) for place in places]
+
+
+class FailedAttempts(list):
+    def summary(self):
+        return [(each.trials, str(each.kind), str(each.recovery)) for each in self]
+
+
+def run_cohorts(
+    executor,
+    cohorts,
+    failures=None,
+    trial_seconds=float("inf"),
+    may_start=lambda: True,
+    must_stop=lambda: False,
+):
+    """Results as the cohorts end. Without a list for ``failures``, a failed attempt is an error."""
 
     def unexpected(attempt):
         raise AssertionError(attempt)
 
-    lost = unexpected if losses is None else losses.append
-    return dispatch(executor, batches, limit=limit, going_on=going_on, at_once=at_once, lost=lost)
+    return dispatch_cohorts(
+        executor,
+        cohorts,
+        trial_seconds=trial_seconds,
+        may_start=may_start,
+        must_stop=must_stop,
+        on_failure=unexpected if failures is None else failures.append,
+    )
+
+
+def by_trials(results):
+    return {cohort.trials: measured for cohort, measured in results}
+
+
+def without_times(results):
+    return {cohort.trials: [replace(m, seconds=0.0) for m in measured] for cohort, measured in results}
 
 
 def is_alive(pid):
@@ -81,40 +131,52 @@ def is_alive(pid):
     return state != "Z"
 
 
-def all_gone(pids, seconds=20.0):
-    """Whether these processes end within some time."""
+def all_end(pids, seconds=60.0):
+    """Whether all these processes end within some time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and any(map(is_alive, pids)):
-        time.sleep(0.05)
+        time.sleep(0.02)
     return not any(map(is_alive, pids))
 
 
+@pytest.fixture(scope="session")
+def user_setup(tmp_path_factory):
+    """A setup for cohorts of `cohort`."""
+    folder = tmp_path_factory.mktemp("user_code")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield user_setup_in(folder)
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """Address of a Ray cluster on this machine, which pretends to have eight cores and two GPUs."""
+    import hebbevo.execution.ray  # noqa: F401  it configures Ray before the first import of Ray
+
+    from ray.cluster_utils import Cluster  # isort: skip
+
+    head = {"num_cpus": 8, "num_gpus": 2, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    yield cluster.address
+    cluster.shutdown()
+
+
 @pytest.fixture(scope="module")
-def ray_cluster():
-    """Ray on this machine, which pretends to have two GPUs."""
+def ray_cluster(ray_address):
+    """A connection of this process to that cluster."""
     import ray
 
-    import hebbevo.execution.ray  # noqa: F401  its settings come first
-
-    quiet = {"log_to_driver": False, "include_dashboard": False, "logging_level": "ERROR"}
-    ray.init(address="local", num_cpus=2, num_gpus=2, **quiet)
+    ray.init(address=ray_address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
 
 
 @pytest.fixture(scope="session")
 def expected():
-    """What `train` gives with one thread."""
+    """What `train` gives for the cohorts with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    results = [(batch, train(RECIPE, batch.candidates, problem(), torch.device("cpu"))) for batch in BATCHES]
+    device = torch.device("cpu")
+    results = [(each, train(RECIPE, each.candidates, two_classes(), device)) for each in COHORTS]
     torch.set_num_threads(threads)
     return without_times(results)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A working directory for code of the user's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(os.getcwd())
-    return tmp_path

@@ -1,7 +1,6 @@
-"""What becomes of lost cohorts, on an executor that loses what it is told to."""
+"""What happens to lost cohorts, on an executor that loses those that a test chooses."""
 
 import random
-import sys
 
 import pytest
 
@@ -9,12 +8,12 @@ from hebbevo.execution import Cohort, LostCohort
 from hebbevo.execution.dispatch import RETRIES
 from hebbevo.study.attempts import FailureKind
 from hebbevo.training import Candidate, Measurement
-from tests.execution.conftest import Losses, run
+from tests.execution.conftest import FailedAttempts, run_cohorts
 
 REPLICATES = 2
 
 
-def batch(first, size):
+def cohort(first, size):
     trials = tuple(range(first, first + size))
     return Cohort(trials, tuple(Candidate({"trial": t}, r) for t in trials for r in range(REPLICATES)))
 
@@ -23,51 +22,55 @@ def measurement(candidate):
     return Measurement((float(candidate.genome["trial"]),), (candidate.replicate,), (), 0, 0.0)
 
 
-class Fake:
-    """Ends with one of its batches at a time, in any order; ``fate`` says how, by trials and attempt."""
+class FakeExecutor:
+    """Ends one of its cohorts at a time, in random order.
 
-    def __init__(self, fate=lambda trials, attempt: None, workers=3, seed=0):
-        self._fate, self._workers, self._rng = fate, workers, random.Random(seed)
-        self._running = []
+    ``kind_of_loss`` says how a cohort is lost, if it is, given its trials and the number of the attempt.
+    """
+
+    def __init__(self, kind_of_loss=lambda trials, attempt: None, workers=3, seed=0):
+        self._kind_of_loss, self._workers, self._rng = kind_of_loss, workers, random.Random(seed)
+        self.running = []
         self.attempts = {}
-        self.given_up = []
+        self.cancelled = []
 
     @property
     def free(self):
-        return self._workers - len(self._running)
+        return self._workers - len(self.running)
 
-    def submit(self, batch):
+    def submit(self, cohort):
         assert self.free
-        self._running.append(batch)
+        self.running.append(cohort)
 
     def wait(self, seconds):
-        if not self._running:
+        if not self.running:
             return None
-        batch = self._running.pop(self._rng.randrange(len(self._running)))
-        attempt = self.attempts[batch.trials] = self.attempts.get(batch.trials, 0) + 1
-        fault = self._fate(batch.trials, attempt)
-        return batch, LostCohort(fault, "gone", "w") if fault else [measurement(c) for c in batch.candidates]
+        cohort = self.running.pop(self._rng.randrange(len(self.running)))
+        attempt = self.attempts[cohort.trials] = self.attempts.get(cohort.trials, 0) + 1
+        if kind := self._kind_of_loss(cohort.trials, attempt):
+            return cohort, LostCohort(kind, "gone", "w")
+        return cohort, [measurement(candidate) for candidate in cohort.candidates]
 
-    def has_ended(self, batch):
+    def has_ended(self, cohort):
         return False
 
     def interrupt(self):
         pass
 
-    def give_up(self, batch):
-        self._running.remove(batch)
-        self.given_up.append(batch.trials)
+    def cancel(self, cohort):
+        self.running.remove(cohort)
+        self.cancelled.append(cohort.trials)
         return "w"
 
     def close(self):
         pass
 
 
-BATCHES = [batch(0, 5), batch(5, 8), batch(13, 1), batch(14, 4)]
+COHORTS = [cohort(0, 5), cohort(5, 8), cohort(13, 1), cohort(14, 4)]
 
 
-def check(results):
-    """Every candidate came back once, with its own measurement or a failure; give the trials that failed."""
+def failed_trials(results):
+    """The trials that failed; checks that every candidate has one result: its own or a failure."""
     trials = [number for got, _ in results for number in got.trials]
     assert sorted(trials) == list(range(18))
     failed = set()
@@ -83,98 +86,97 @@ def check(results):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_not_lost_comes_back_once(seed):
-    assert check(list(run(Fake(seed=seed), BATCHES))) == set()
+def test_a_cohort_that_is_not_lost_has_one_result(seed):
+    assert failed_trials(list(run_cohorts(FakeExecutor(seed=seed), COHORTS))) == set()
 
 
-@pytest.mark.parametrize("fault", FailureKind)
+@pytest.mark.parametrize("kind", FailureKind)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_single_culprit_is_found_and_takes_no_others_with_it(fault, seed):
-    losses = Losses()
-    executor = Fake(lambda trials, _: fault if 9 in trials else None, seed=seed)
-    assert check(list(run(executor, BATCHES, losses))) == {9}
-    assert losses[-1].then == "failed"
-    whole = [each for each in losses if each.trials == BATCHES[1].trials]
-    assert len(whole) == (1 + RETRIES if fault is FailureKind.CRASH else 1)
-    assert len(losses) == len(whole) + 3  # halves of 8: 4, 2 and 1
+def test_a_single_trial_that_loses_its_cohort_is_found_and_only_it_fails(kind, seed):
+    failures = FailedAttempts()
+    executor = FakeExecutor(lambda trials, _: kind if 9 in trials else None, seed=seed)
+    assert failed_trials(list(run_cohorts(executor, COHORTS, failures))) == {9}
+    assert failures[-1].recovery == "failed"
+    whole = [each for each in failures if each.trials == COHORTS[1].trials]
+    assert len(whole) == (1 + RETRIES if kind is FailureKind.CRASH else 1)
+    assert len(failures) == len(whole) + 3  # halves of 8: 4, 2 and 1
 
 
 @pytest.mark.parametrize("losses_before", range(RETRIES + 1))
-def test_accidents_change_nothing_but_the_record(losses_before):
-    losses = Losses()
-    executor = Fake(lambda _, attempt: FailureKind.CRASH if attempt <= losses_before else None)
-    results = list(run(executor, BATCHES, losses))
-    assert check(results) == set()
-    assert {got.trials for got, _ in results} == {batch.trials for batch in BATCHES}  # nothing was cut
-    assert {then for _, _, then in losses.told()} == ({"again"} if losses_before else set())
-    assert len(losses) == losses_before * len(BATCHES)
+def test_accidents_change_only_the_list_of_failed_attempts(losses_before):
+    failures = FailedAttempts()
+    executor = FakeExecutor(lambda _, attempt: FailureKind.CRASH if attempt <= losses_before else None)
+    results = list(run_cohorts(executor, COHORTS, failures))
+    assert failed_trials(results) == set()
+    assert {got.trials for got, _ in results} == {each.trials for each in COHORTS}  # none was halved
+    recoveries = {recovery for _, _, recovery in failures.summary()}
+    assert recoveries == ({"again"} if losses_before else set())
+    assert len(failures) == losses_before * len(COHORTS)
 
 
-@pytest.mark.parametrize("fault", FailureKind)
-def test_where_everything_is_lost_everything_fails_after_a_bounded_number_of_attempts(fault):
-    executor = Fake(lambda *_: fault)
-    losses = Losses()
-    assert check(list(run(executor, BATCHES, losses))) == set(range(18))
+@pytest.mark.parametrize("kind", FailureKind)
+def test_if_every_cohort_is_lost_all_fail_after_a_bounded_number_of_attempts(kind):
+    executor = FakeExecutor(lambda *_: kind)
+    failures = FailedAttempts()
+    assert failed_trials(list(run_cohorts(executor, COHORTS, failures))) == set(range(18))
     assert max(executor.attempts.values()) <= 1 + RETRIES
-    deepest = max(sum(n in each.trials for each in losses) for n in range(18))
-    assert deepest <= 1 + RETRIES + 3  # whole, then halves of 8
+    most = max(sum(n in each.trials for each in failures) for n in range(18))
+    assert most <= 1 + RETRIES + 3  # whole, then halves of 8
 
 
-def test_once_nothing_more_is_wanted_what_is_under_way_is_finished_and_nothing_begins():
+def test_once_no_more_may_start_the_cohorts_in_training_are_finished():
     taken = []
-    executor = Fake(lambda trials, _: FailureKind.CRASH if trials == BATCHES[0].trials else None)
+    executor = FakeExecutor(lambda trials, _: FailureKind.CRASH if trials == COHORTS[0].trials else None)
     results = []
-    losses = Losses()
-    source = (taken.append(each.trials) or each for each in BATCHES)
-    for got, _ in run(executor, source, losses, going_on=lambda: not results):
+    failures = FailedAttempts()
+    source = (taken.append(each.trials) or each for each in COHORTS)
+    for got, _ in run_cohorts(executor, source, failures, may_start=lambda: not results):
         results.append(got.trials)
-    assert len(taken) == 3  # one a worker
-    assert {*results, *(each.trials for each in losses)} == set(taken)
+    assert len(taken) == 3  # one per worker
+    assert {*results, *(each.trials for each in failures)} == set(taken)
     assert executor.free == 3
 
 
-def test_what_is_done_when_all_is_to_stop_at_once_is_still_given_and_the_rest_is_given_up():
-    class Done(Fake):
-        """Of which one never ends."""
-
+def test_at_a_stop_results_that_are_ready_are_given_and_the_other_cohorts_are_cancelled():
+    class OneNeverEnds(FakeExecutor):
         def wait(self, seconds):
-            return super().wait(seconds) if len(self._running) > 1 else None
+            return super().wait(seconds) if len(self.running) > 1 else None
 
-    executor = Done(workers=4)
+    executor = OneNeverEnds(workers=4)
     results = []
-    for got, _ in run(executor, BATCHES, at_once=lambda: bool(results)):
+    for got, _ in run_cohorts(executor, COHORTS, must_stop=lambda: bool(results)):
         results.append(got.trials)
     assert len(results) == 3
-    assert len(executor.given_up) == 1
-    assert sorted([*results, *executor.given_up]) == sorted(each.trials for each in BATCHES)
+    assert len(executor.cancelled) == 1
+    assert sorted([*results, *executor.cancelled]) == sorted(each.trials for each in COHORTS)
 
 
-def test_a_cohort_that_has_ended_is_not_late_however_long_others_take_to_record(monkeypatch):
+def test_a_cohort_that_has_ended_is_not_late_however_long_it_takes_to_record_others(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(sys.modules["hebbevo.execution.dispatch"], "monotonic", lambda: now)
+    monkeypatch.setattr("hebbevo.execution.dispatch.monotonic", lambda: now)
 
-    class Ends(Fake):
-        def has_ended(self, batch):
+    class HasEnded(FakeExecutor):
+        def has_ended(self, cohort):
             return True
 
     results = []
-    for got, _ in run(Ends(), BATCHES, limit=1.0):
+    for got, _ in run_cohorts(HasEnded(), COHORTS, trial_seconds=1.0):
         results.append(got.trials)
         now += 1000.0
-    assert sorted(results) == sorted(each.trials for each in BATCHES)
+    assert sorted(results) == sorted(each.trials for each in COHORTS)
 
 
-def test_one_that_has_not_is(monkeypatch):
+def test_a_cohort_that_has_not_ended_in_time_is_cancelled(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(sys.modules["hebbevo.execution.dispatch"], "monotonic", lambda: now)
+    monkeypatch.setattr("hebbevo.execution.dispatch.monotonic", lambda: now)
 
-    class Hangs(Fake):
+    class Hangs(FakeExecutor):
         def wait(self, seconds):
             nonlocal now
             now += 1.5
             return None
 
-    executor, losses = Hangs(workers=1), Losses()
-    [(_, [failed, _])] = run(executor, [batch(0, 1)], losses, limit=2.0)
-    assert losses.told() == [((0,), "time", then) for then in ("again", "again", "failed")]
+    executor, failures = Hangs(workers=1), FailedAttempts()
+    [(_, [failed, _])] = run_cohorts(executor, [cohort(0, 1)], failures, trial_seconds=2.0)
+    assert failures.summary() == [((0,), "time", recovery) for recovery in ("again", "again", "failed")]
     assert failed.failure == "took longer than 2 s (attempt 3, the last)"

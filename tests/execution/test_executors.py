@@ -1,4 +1,4 @@
-"""What every executor must do; a new one is tested by being listed in ``EXECUTORS``."""
+"""What every executor must do. To test a new one, add it to ``EXECUTORS``."""
 
 import os
 from contextlib import closing
@@ -12,88 +12,120 @@ from hebbevo.errors import WorkerError
 from hebbevo.execution import Cohort, ProcessExecutor, SerialExecutor
 from hebbevo.execution.ray import RayExecutor
 from hebbevo.training import Candidate
-from tests.execution.conftest import BATCHES, JOB, Losses, all_gone, own_job, run, without_times
+from tests.execution.conftest import (
+    COHORTS,
+    SETUP,
+    FailedAttempts,
+    all_end,
+    by_trials,
+    cohort,
+    run_cohorts,
+    singles,
+    without_times,
+)
 
-OUTSIDE = {"processes": partial(ProcessExecutor, workers=2), "ray": partial(RayExecutor, workers=2)}
-"""Those whose trainings run in other processes, and so can be stopped and survived."""
-EXECUTORS = {"serial": SerialExecutor, **OUTSIDE}
-
-NET = "    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))"
-FOUR = Cohort((0, 1, 2, 3), tuple(Candidate({"place": place}) for place in range(4)))
-
-
-@pytest.fixture(params=EXECUTORS)
-def make(request, ray_cluster):
-    """Makes an executor of each kind."""
-    return EXECUTORS[request.param]
-
-
-@pytest.fixture(params=OUTSIDE)
-def make_outside(request, ray_cluster):
-    """Makes an executor of each kind that trains outside this process."""
-    return OUTSIDE[request.param]
+IN_OTHER_PROCESSES = {
+    "processes": partial(ProcessExecutor, workers=2),
+    "ray": partial(RayExecutor, workers=2),
+}
+"""Executors that can stop a training, and survive a crash of one."""
+EXECUTORS = {"serial": SerialExecutor, **IN_OTHER_PROCESSES}
 
 
-@pytest.fixture
-def executor(make):
-    with closing(make(JOB)) as executor:
+def executor_named(name, request):
+    """The constructor of an executor, which may need a Ray cluster."""
+    if name == "ray":
+        request.getfixturevalue("ray_cluster")
+    return EXECUTORS[name]
+
+
+@pytest.fixture(scope="module", params=EXECUTORS)
+def executor(request):
+    """An executor of each kind; tests share it, for workers take seconds to start."""
+    with closing(executor_named(request.param, request)(SETUP)) as executor:
         yield executor
 
 
-def test_every_batch_comes_back_once_with_what_train_gives_bit_for_bit(executor, expected):
-    results = list(run(executor, BATCHES))
-    assert sorted(batch.trials for batch, _ in results) == [(0, 1), (2,), (3, 4)]
-    assert all(batch in BATCHES for batch, _ in results)
+@pytest.fixture(scope="module", params=EXECUTORS)
+def user_executor(request, user_setup):
+    """An executor of each kind for networks of user code."""
+    with closing(executor_named(request.param, request)(user_setup)) as executor:
+        yield executor
+
+
+in_other_processes = pytest.mark.parametrize("user_executor", IN_OTHER_PROCESSES, indirect=True)
+"""Only with executors whose workers may crash or hang."""
+
+
+@pytest.fixture(params=EXECUTORS)
+def make(request):
+    """Makes a new executor of each kind."""
+    return executor_named(request.param, request)
+
+
+@pytest.fixture(params=IN_OTHER_PROCESSES)
+def make_with_one_worker(request):
+    """Makes a new executor of each kind with a worker in another process."""
+    return partial(executor_named(request.param, request), workers=1)
+
+
+# --- the same results ---
+
+
+def test_every_cohort_comes_back_once_with_the_results_of_train_bit_for_bit(executor, expected):
+    results = list(run_cohorts(executor, COHORTS))
+    assert sorted(each.trials for each, _ in results) == [(0, 1), (2,), (3, 4)]
+    assert all(each in COHORTS for each, _ in results)
     assert without_times(results) == expected
 
 
-def test_results_depend_neither_on_the_order_of_batches_nor_on_this_process(executor, expected):
+def test_results_depend_neither_on_the_order_of_cohorts_nor_on_the_state_of_this_process(executor, expected):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     torch.manual_seed(77)
     try:
-        results = [each for batch in reversed(BATCHES) for each in run(executor, [batch])]
+        results = [result for each in reversed(COHORTS) for result in run_cohorts(executor, [each])]
     finally:
         torch.set_num_threads(threads)
     assert without_times(results) == expected
 
 
-def test_batches_may_come_from_an_iterator(executor, expected):
-    assert without_times(run(executor, iter(BATCHES))) == expected
+def test_cohorts_may_come_from_an_iterator(executor, expected):
+    assert without_times(run_cohorts(executor, iter(COHORTS))) == expected
 
 
-def test_nothing_to_do_is_nothing_done(executor):
-    assert list(run(executor, [])) == []
+def test_without_cohorts_there_are_no_results(executor):
+    assert list(run_cohorts(executor, [])) == []
 
 
 def test_a_failed_training_is_a_measurement_beside_the_others(executor):
-    batch = Cohort((5, 6), (Candidate({"learning_rate": 1e6}), Candidate({})))
-    [(back, (failed, fine))] = run(executor, [batch])
-    assert back == batch
+    diverging = Cohort((5, 6), (Candidate({"learning_rate": 1e6}), Candidate({})))
+    [(back, (failed, fine))] = run_cohorts(executor, [diverging])
+    assert back == diverging
     assert "NaN or infinite at step" in failed.failure
     assert fine.failure is None
 
 
-def test_pytorchs_threads_and_generator_are_as_before_at_every_result(executor):
+def test_threads_and_random_generator_of_pytorch_are_unchanged_at_every_result(executor):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     before = torch.get_rng_state()
     try:
-        assert [torch.get_num_threads() for _ in run(executor, BATCHES)] == [2, 2, 2]
+        assert [torch.get_num_threads() for _ in run_cohorts(executor, COHORTS)] == [2, 2, 2]
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_no_more_batches_are_taken_once_the_consumer_has_stopped(executor):
+def test_no_more_cohorts_are_taken_once_the_consumer_has_stopped(executor):
     taken = []
 
     def endless():
         while True:
             taken.append(len(taken))
-            yield Cohort((len(taken),), BATCHES[1].candidates[:1])
+            yield Cohort((len(taken),), COHORTS[1].candidates[:1])
 
-    results = run(executor, endless())
+    results = run_cohorts(executor, endless())
     next(results)
     results.close()
     before = len(taken)
@@ -101,177 +133,149 @@ def test_no_more_batches_are_taken_once_the_consumer_has_stopped(executor):
     assert len(taken) == before
 
 
-def test_what_was_given_up_does_not_come_back_and_the_next_batches_do(executor, expected):
-    results = run(executor, BATCHES)
+def test_a_cancelled_cohort_does_not_come_back_and_the_next_ones_do(executor, expected):
+    results = run_cohorts(executor, COHORTS)
     next(results)
     results.close()
-    assert without_times(run(executor, BATCHES)) == expected
+    assert without_times(run_cohorts(executor, COHORTS)) == expected
 
 
-def test_networks_and_scores_may_write_into_what_they_are_given(make, folder):
-    own = (
-        "class Net(nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.linear = nn.Linear(4, 2)\n"
-        "    def forward(self, x):\n"
-        "        HALVE\n"
-        "        return self.linear(x)\n"
-        "def build(place): return Net()\n"
-        "def score(outputs, labels):\n"
-        "    hits = (outputs.argmax(-1) == labels).double().mean()\n"
-        "    labels.zero_()\n"
-        "    return hits\n"
-    )
-    results = []
-    for halve in ("x = x / 2", "x.div_(2)"):
-        job = own_job(folder, own.replace("HALVE", halve))
-        score = job.recipe.network.module.replace(":build", ":score")
-        with closing(make(replace(job, recipe=replace(job.recipe, score=score)))) as executor:
-            results.append(without_times(run(executor, [FOUR])))
-    assert results[0] == results[1]
-    assert all(m.failure is None for m in results[0][FOUR.trials])
+def test_networks_and_scores_may_write_into_the_tensors_they_get(make, user_setup, tmp_path):
+    in_place = tmp_path / "in_place"
+    score = user_setup.recipe.network.module.replace(":build", ":score")  # it writes zeros into the labels
+    setup = replace(user_setup, recipe=replace(user_setup.recipe, score=score))
+    four = cohort(f"net = Net({str(in_place)!r})", 0, 1, 2, 3)
+    with closing(make(setup)) as executor:
+        copied = without_times(run_cohorts(executor, [four]))
+        in_place.touch()
+        written = [without_times(run_cohorts(executor, [four])) for _ in range(2)]
+    assert written == [copied, copied]
+    assert all(m.failure is None for m in copied[four.trials])
 
 
-def test_a_cohort_that_takes_too_much_memory_is_trained_in_halves(make, folder):
-    own = "def build(place):\n    if place == 2: raise MemoryError('no room')\n" + NET
-    losses = Losses()
-    with closing(make(own_job(folder, own))) as executor:
-        results = {b.trials: m for b, m in run(executor, [FOUR], losses)}
-    assert losses.told() == [
+# --- lost cohorts ---
+
+
+def test_a_cohort_that_takes_too_much_memory_is_trained_in_halves(user_executor):
+    code = "if place == 2: raise MemoryError('no room')"
+    failures = FailedAttempts()
+    results = by_trials(run_cohorts(user_executor, [cohort(code, 0, 1, 2, 3)], failures))
+    assert failures.summary() == [
         ((0, 1, 2, 3), "memory", "in halves"),
         ((2, 3), "memory", "in halves"),
         ((2,), "memory", "failed"),
     ]
     assert set(results) == {(0, 1), (2,), (3,)}
-    assert [m.failure for t in ((0, 1), (3,)) for m in results[t]] == [None] * 3
+    assert [m.failure for trials in ((0, 1), (3,)) for m in results[trials]] == [None] * 3
     assert "no room" in results[(2,)][0].failure
     assert "attempt 3, the last" in results[(2,)][0].failure
 
 
-def test_one_that_alone_takes_too_much_memory_is_tried_three_times(make, folder):
-    own = "def build(place): return nn.Linear(4, 10**13)"
-    losses = Losses()
-    with closing(make(own_job(folder, own))) as executor:
-        [(_, [failed])] = run(executor, [Cohort((7,), (Candidate({"place": 1}),))], losses)
-    assert losses.told() == [((7,), "memory", then) for then in ("again", "again", "failed")]
+def test_a_single_trial_that_takes_too_much_memory_is_tried_three_times(user_executor):
+    failures = FailedAttempts()
+    [(_, [failed])] = run_cohorts(user_executor, [cohort("net = nn.Linear(4, 10**13)", 7)], failures)
+    assert failures.summary() == [((7,), "memory", recovery) for recovery in ("again", "again", "failed")]
     assert "allocate" in failed.failure
 
 
-def test_a_worker_that_is_killed_is_replaced_and_its_cohort_comes_to_the_same(make_outside, folder):
-    def build(how):
-        return f"def build(place):\n    was = f'{{FOLDER}}/was'\n    {how}\n{NET}"
-
-    kill = "open(was, 'w'); os.kill(os.getpid(), signal.SIGKILL)"
-    once = f"if place == 2 and not os.path.exists(was): {kill}"
-    results, losses = [], Losses()
-    for how in ("pass", once):
-        with closing(make_outside(own_job(folder, build(how)))) as executor:
-            results.append(without_times(run(executor, [FOUR], losses)))
-    assert results[0] == results[1]
-    assert losses.told() == [((0, 1, 2, 3), "crash", "again")]
-    assert losses[0].worker.startswith("process ")
-    assert losses[0].seconds > 0
+@pytest.mark.parametrize("error", ["RuntimeError('could not create a primitive')", "MemoryError()"])
+def test_errors_of_too_little_memory_are_recognised(user_executor, error):
+    failures = FailedAttempts()
+    list(run_cohorts(user_executor, [cohort(f"if place == 1: raise {error}", 0, 1)], failures))
+    assert {kind for _, kind, _ in failures.summary()} == {"memory"}
 
 
-def test_a_training_that_always_kills_its_worker_takes_no_others_with_it(make_outside, folder):
-    own = f"def build(place):\n    if place == 2: os._exit(3)\n{NET}"
-    losses = Losses()
-    with closing(make_outside(own_job(folder, own))) as executor:
-        results = {b.trials: m for b, m in run(executor, [FOUR], losses)}
-    assert losses.told() == [
-        ((0, 1, 2, 3), "crash", "again"),
-        ((0, 1, 2, 3), "crash", "again"),
-        ((0, 1, 2, 3), "crash", "in halves"),
-        ((2, 3), "crash", "in halves"),
-        ((2,), "crash", "failed"),
+@in_other_processes
+def test_a_worker_that_is_killed_is_replaced_and_its_cohort_has_the_same_result(user_executor, tmp_path):
+    flag = tmp_path / "killed"
+    kill = f"open({str(flag)!r}, 'w'); os.kill(os.getpid(), signal.SIGKILL)"
+    four = cohort(f"if place == 2 and not os.path.exists({str(flag)!r}): {kill}", 0, 1, 2, 3)
+    failures = FailedAttempts()
+    killed = without_times(run_cohorts(user_executor, [four], failures))
+    assert failures.summary() == [((0, 1, 2, 3), "crash", "again")]
+    assert failures[0].worker.startswith("process ")
+    assert failures[0].seconds > 0
+    assert without_times(run_cohorts(user_executor, [four])) == killed
+
+
+@in_other_processes
+def test_a_training_that_always_kills_its_worker_is_the_only_one_to_fail(user_executor):
+    failures = FailedAttempts()
+    results = by_trials(run_cohorts(user_executor, [cohort("if place == 1: os._exit(3)", 0, 1)], failures))
+    assert failures.summary() == [
+        ((0, 1), "crash", "again"),
+        ((0, 1), "crash", "again"),
+        ((0, 1), "crash", "in halves"),
+        ((1,), "crash", "failed"),
     ]
-    failures = {trials: [m.failure for m in measured] for trials, measured in results.items()}
-    assert (failures[(0, 1)], failures[(3,)]) == ([None, None], [None])
-    assert "its worker" in failures[(2,)][0]
+    assert results[(0,)][0].failure is None
+    assert "its worker" in results[(1,)][0].failure
 
 
-def test_a_training_that_hangs_is_stopped_and_takes_no_others_with_it(make_outside, folder):
-    own = f"def build(place):\n    if place == 1: time.sleep(1000)\n{NET}"
-    losses = Losses()
-    with closing(make_outside(own_job(folder, own))) as executor:
-        results = {b.trials: m for b, m in run(executor, [FOUR], losses, limit=0.7)}
-    assert losses.told() == [
-        ((0, 1, 2, 3), "time", "in halves"),
+@in_other_processes
+def test_a_training_that_hangs_is_stopped_and_is_the_only_one_to_fail(user_executor):
+    failures = FailedAttempts()
+    hanging = cohort("if place == 1: time.sleep(1000)", 0, 1)
+    results = by_trials(run_cohorts(user_executor, [hanging], failures, trial_seconds=0.7))
+    assert failures.summary() == [
         ((0, 1), "time", "in halves"),
+        ((1,), "time", "again"),
         ((1,), "time", "failed"),
     ]
     assert results[(1,)][0].failure == "took longer than 0.7 s (attempt 3, the last)"
-    assert [m.failure for trials, ms in results.items() for m in ms if trials != (1,)] == [None] * 3
-
-
-def test_a_worker_holds_no_more_memory_than_it_may(make_outside, folder):
-    own = f"def build(place):\n    torch.ones(place * 10**9 // 4)\n{NET}"
-    losses = Losses()
-    with closing(make_outside(own_job(folder, own, memory=3 * 10**9))) as executor:
-        batch = Cohort((0, 1), (Candidate({"place": 1}), Candidate({"place": 6})))
-        results = {b.trials: m for b, m in run(executor, [batch], losses)}
-    assert [fault for _, fault, _ in losses.told()] == ["memory", "memory", "memory"]
     assert results[(0,)][0].failure is None
-    assert "can't allocate memory" in results[(1,)][0].failure
 
 
-def test_workers_give_way_as_they_are_told(make_outside, folder):
-    own = f"def build(place):\n    open(f'{{FOLDER}}/nice', 'w').write(str(os.nice(0)))\n{NET}"
-    with closing(make_outside(own_job(folder, own, nice=7))) as executor:
-        list(run(executor, [Cohort((0,), (Candidate({"place": 0}),))]))
-    assert (folder / "nice").read_text() == str(max(7, os.nice(0)))
-
-
-def test_workers_that_cannot_begin_are_told_of_in_one_line(make_outside):
-    executor = make_outside(own_job_on_a_gpu())
-    with closing(executor), pytest.raises(WorkerError, match="finds none") as caught:
-        list(run(executor, BATCHES))
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def own_job_on_a_gpu():
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    return replace(JOB, device="cuda")
-
-
-def test_a_training_that_hangs_with_processes_of_its_own_is_stopped_too(make_outside, folder):
-    own = (
-        "def build(place):\n"
-        "    if place == 1:\n"
-        "        if not os.fork(): time.sleep(15); os._exit(0)\n"
-        f"        time.sleep(1000)\n{NET}"
+@in_other_processes
+def test_a_training_that_hangs_with_child_processes_is_stopped(user_executor):
+    code = "if place == 1:\n    if not os.fork(): time.sleep(15); os._exit(0)\n    time.sleep(1000)"
+    results = by_trials(
+        run_cohorts(user_executor, singles(code, 1, 0, 2), FailedAttempts(), trial_seconds=1.0)
     )
-    losses = Losses()
-    with closing(make_outside(own_job(folder, own))) as executor:
-        batches = [Cohort((n,), (Candidate({"place": n}),)) for n in (1, 0, 2)]
-        results = {b.trials: m for b, m in run(executor, batches, losses, limit=1.0)}
     assert [results[(n,)][0].failure is None for n in (0, 1, 2)] == [True, False, True]
 
 
-@pytest.mark.parametrize("error", ["RuntimeError('could not create a primitive')", "MemoryError()"])
-def test_want_of_memory_is_told_from_what_fails(make, folder, error):
-    own = f"def build(place):\n    if place == 3: raise {error}\n{NET}"
-    losses = Losses()
-    with closing(make(own_job(folder, own))) as executor:
-        list(run(executor, [FOUR], losses))
-    assert {fault for _, fault, _ in losses.told()} == {"memory"}
+# --- limits of workers ---
 
 
-def test_less_memory_than_a_worker_takes_by_itself_is_one_line(make_outside):
-    executor = make_outside(replace(JOB, memory=10**7))
+def test_a_worker_takes_no_more_memory_than_its_limit(make_with_one_worker, user_setup):
+    failures = FailedAttempts()
+    two = cohort("torch.empty(place * 10**9, dtype=torch.uint8)", 1, 6)
+    with closing(make_with_one_worker(replace(user_setup, memory_bytes=3 * 10**9))) as executor:
+        results = by_trials(run_cohorts(executor, [two], failures))
+    assert [kind for _, kind, _ in failures.summary()] == ["memory", "memory", "memory"]
+    assert results[(1,)][0].failure is None
+    assert "can't allocate memory" in results[(6,)][0].failure
+
+
+def test_a_limit_below_the_memory_of_an_idle_worker_is_an_error_of_one_line(make_with_one_worker):
+    executor = make_with_one_worker(replace(SETUP, memory_bytes=10**7))
     with closing(executor), pytest.raises(WorkerError, match="--memory-per-worker: a worker holds") as caught:
-        list(run(executor, BATCHES))
+        list(run_cohorts(executor, COHORTS))
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_workers_are_gone_once_the_executor_is_closed(make_outside, folder):
-    own = f"def build(place):\n    open(f'{{FOLDER}}/pid{{os.getpid()}}', 'w'); time.sleep(0.2)\n{NET}"
-    executor = make_outside(own_job(folder, own))
-    batches = [Cohort((n,), (Candidate({"place": n}),)) for n in range(8)]
-    next(run(executor, batches))
+def test_workers_have_the_priority_of_the_setup(make_with_one_worker, user_setup, tmp_path):
+    note = f"open('{tmp_path}/nice', 'w').write(str(os.nice(0)))"
+    with closing(make_with_one_worker(replace(user_setup, nice=7))) as executor:
+        list(run_cohorts(executor, singles(note, 0)))
+    assert (tmp_path / "nice").read_text() == str(max(7, os.nice(0)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_workers_that_cannot_start_are_an_error_of_one_line(make_with_one_worker):
+    executor = make_with_one_worker(replace(SETUP, device="cuda"))
+    with closing(executor), pytest.raises(WorkerError, match="finds none") as caught:
+        list(run_cohorts(executor, COHORTS))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", IN_OTHER_PROCESSES)
+def test_workers_end_once_the_executor_is_closed(name, request, user_setup, tmp_path):
+    note = f"open(f'{tmp_path}/pid{{os.getpid()}}', 'w')\nif place: time.sleep(1000)"
+    executor = executor_named(name, request)(user_setup)
+    next(run_cohorts(executor, singles(note, 0, 1, 2)))
     executor.close()
-    pids = [int(path.name[3:]) for path in folder.glob("pid*")]
+    pids = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
     assert pids
-    assert all_gone(pids)
+    assert all_end(pids)

@@ -1,6 +1,8 @@
-"""What worker processes add: pipes, and the end of those who held the other end."""
+"""Worker processes: pipes, and the end of the process at their other end."""
 
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from contextlib import closing
@@ -9,51 +11,91 @@ from pathlib import Path
 import pytest
 
 from hebbevo.execution import ProcessExecutor
-from tests.execution.conftest import BATCHES, JOB, all_gone, run, without_times
+from tests.execution.conftest import (
+    COHORTS,
+    SETUP,
+    FailedAttempts,
+    all_end,
+    run_cohorts,
+    singles,
+    without_times,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_do_not_depend_on_the_number_of_processes(expected, workers):
-    with closing(ProcessExecutor(JOB, workers=workers)) as executor:
+    with closing(ProcessExecutor(SETUP, workers=workers)) as executor:
         for _ in range(2):
-            assert without_times(run(executor, BATCHES)) == expected
+            assert without_times(run_cohorts(executor, COHORTS)) == expected
 
 
-def test_workers_are_gone_once_their_driver_is_killed():
+def test_workers_that_start_end_once_their_search_is_killed():
     script = (
-        "import sys, time; sys.path[:0] = [sys.argv[1]]\n"
-        "from conftest import *\n"
+        "import os, pathlib, time\n"
         "from hebbevo.execution import ProcessExecutor\n"
-        "executor = ProcessExecutor(JOB, workers=2)\n"
-        "print(*(worker._process.pid for worker in executor._starting.values()), flush=True)\n"
+        "from tests.execution.conftest import SETUP\n"
+        "executor = ProcessExecutor(SETUP, workers=2)\n"
+        "print(pathlib.Path(f'/proc/self/task/{os.getpid()}/children').read_text(), flush=True)\n"
         "time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
-        assert driver.stdout is not None
-        workers = [int(pid) for pid in driver.stdout.readline().split()]
-        driver.kill()
-    assert len(workers) == 2
-    assert all_gone(workers, seconds=30)
-
-
-@pytest.mark.parametrize("part", [0, 1, 100])
-def test_a_worker_whose_driver_is_killed_in_the_middle_of_a_word_is_gone(part):
-    command = [sys.executable, "-m", "hebbevo.execution.worker"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    ) as it:
-        assert it.stdin is not None
-        it.stdin.write(pickle.dumps(JOB)[:part])
-        it.stdin.close()
-        it.wait(timeout=60)
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as search:
+        assert search.stdout is not None
+        workers = [int(pid) for pid in search.stdout.readline().split()]
+        search.kill()
+    assert len(workers) == 2
+    assert all_end(workers)
 
 
-def test_a_worker_that_died_unseen_says_so_when_asked_and_is_replaced(expected):
-    with closing(ProcessExecutor(JOB, workers=1)) as executor:
-        list(run(executor, BATCHES[:1]))
-        worker = executor._idle.pop()
-        worker._process.kill()
-        worker._process.wait()
-        executor._starting[worker.begin()] = worker
-        assert without_times(run(executor, BATCHES)) == expected
+def test_a_worker_ends_when_its_input_is_closed_in_the_middle_of_a_message():
+    command = [sys.executable, "-m", "hebbevo.execution.worker"]
+    pipe = subprocess.PIPE
+    workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) for _ in range(3)]
+    for worker, length in zip(workers, (0, 1, 100), strict=True):
+        with worker:
+            assert worker.stdin is not None
+            worker.stdin.write(pickle.dumps(SETUP)[:length])
+            worker.stdin.close()
+            worker.wait(timeout=60)
+
+
+def test_an_idle_worker_that_died_unseen_is_replaced(user_setup, tmp_path):
+    """The last cohort kills first the idle worker, then its own: an idle one is checked after a loss."""
+    together = (
+        f"open(f'{tmp_path}/pid{{os.getpid()}}', 'w')\n"
+        f"while len(pids := glob.glob('{tmp_path}/pid*')) < 2: time.sleep(0.01)\n"
+    )
+    kill = (
+        f"if not os.path.exists('{tmp_path}/killed'):\n"
+        f"    open('{tmp_path}/killed', 'w')\n"
+        f"    for path in glob.glob('{tmp_path}/pid*'):\n"
+        "        if not path.endswith(f'pid{os.getpid()}'): os.kill(int(path.rpartition('pid')[2]), 9)\n"
+        "    os._exit(1)"
+    )
+    failures = FailedAttempts()
+    with closing(ProcessExecutor(user_setup, workers=2)) as executor:
+        list(run_cohorts(executor, singles(together, 0, 1)))
+        pids = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
+        [(_, [measured])] = run_cohorts(executor, singles(kill, 2), failures)
+        assert measured.failure is None
+        assert failures.summary() == [((2,), "crash", "again")]
+        for path in tmp_path.glob("pid*"):
+            path.unlink()
+        assert [m.failure for _, [m] in run_cohorts(executor, singles(together, 0, 1))] == [None, None]
+    assert all_end(pids)
+    assert not {int(path.name[3:]) for path in tmp_path.glob("pid*")} & {*pids}
+
+
+def test_a_worker_that_was_killed_from_outside_while_idle_costs_no_attempt(user_setup, tmp_path):
+    note = f"open(f'{tmp_path}/pid{{os.getpid()}}', 'w')"
+    with closing(ProcessExecutor(user_setup, workers=1)) as executor:
+        list(run_cohorts(executor, singles(note, 0)))
+        [path] = tmp_path.glob("pid*")
+        os.kill(int(path.name[3:]), signal.SIGKILL)
+        assert all_end([int(path.name[3:])])
+        [(_, [measured])] = run_cohorts(executor, singles(note, 1))
+    assert measured.failure is None
+    assert len([*tmp_path.glob("pid*")]) == 2

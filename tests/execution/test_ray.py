@@ -1,5 +1,6 @@
-"""What Ray adds: nodes that come and go, GPUs, data that are held once, and other people's clusters."""
+"""What only Ray does: nodes that come and go, GPUs, shared data, and clusters that exist already."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,189 +12,214 @@ import numpy as np
 import pytest
 
 from hebbevo.errors import UsageError
-from hebbevo.execution import Cohort
 from hebbevo.execution.ray import RayExecutor, ray
-from hebbevo.training import Candidate
-from tests.execution.conftest import BATCHES, JOB, Losses, all_gone, own_job, problem, run, without_times
+from tests.execution.conftest import (
+    COHORTS,
+    SETUP,
+    FailedAttempts,
+    all_end,
+    run_cohorts,
+    singles,
+    two_classes,
+    without_times,
+)
 
+ROOT = Path(__file__).parents[2]
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
 @pytest.fixture(autouse=True)
 def disconnected():
-    """Each test has a cluster of its own."""
+    """After each test this process is connected to no cluster."""
     yield
     ray.shutdown()
 
 
 @pytest.fixture
-def cluster():
-    """A cluster whose head has no room for workers, so that a node can be lost."""
+def connected(ray_address):
+    """This process is connected to the cluster that the tests share."""
+    ray.init(address=ray_address, **QUIET)
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster whose first node has no room for workers; tests add nodes and remove them."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     yield cluster
-    ray.shutdown()
     cluster.shutdown()
 
 
-def single(n):
-    return Cohort((n,), (Candidate({"place": n}),))
+def noted(folder):
+    """Process to text, as noted by `note`."""
+    return {int(path.name[4:]): path.read_text() for path in folder.glob("note*")}
 
 
-NET = "    return nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))"
+def note(folder, text="''", until=1):
+    """Code that notes a text for its process, and waits until so many processes have done that."""
+    return (
+        f"open(f'{folder}/note{{os.getpid()}}', 'w').write({text})\n"
+        f"while len(glob.glob('{folder}/note*')) < {until}: time.sleep(0.01)\n"
+    )
 
 
-def seen(folder, name="seen"):
-    return {path.name: path.read_text() for path in folder.glob(f"{name}*")}
+# --- nodes ---
 
 
-def test_a_lost_node_loses_no_cohort_and_changes_no_result(cluster, folder):
-    own = f"def build(place):\n    open(f'{{FOLDER}}/seen{{os.getpid()}}', 'w'); time.sleep(0.4)\n{NET}"
-    batches = [single(n) for n in range(8)]
-    job, losses = own_job(folder, own), Losses()
-    first, second = (cluster.add_node(num_cpus=1) for _ in range(2))
-    with closing(RayExecutor(job, address=cluster.address)) as executor:
-        assert len(executor._starting) == 2  # one a node, without being told
-        results = run(executor, batches, losses)
-        got = [next(results)]
-        cluster.remove_node(second, allow_graceful=False)
-        got += results
-        assert cluster.list_all_nodes() and first in cluster.list_all_nodes()
-    assert sorted(batch.trials for batch, _ in got) == [(n,) for n in range(8)]
-    assert {(fault, then) for _, fault, then in losses.told()} == {("crash", "again")}
-    with closing(RayExecutor(job, address=cluster.address, workers=1)) as executor:
-        assert without_times(run(executor, batches)) == without_times(got)
+def test_a_lost_node_costs_no_cohort_and_changes_no_result(nodes, user_setup, tmp_path):
+    lost = tmp_path / "lost"
+    lost.touch()
+    train_on_the_other_node = (
+        "from ray import get_runtime_context\n"
+        f"while open({str(lost)!r}).read() in ('', get_runtime_context().get_node_id()): time.sleep(0.01)"
+    )
+    cohorts = singles(note(tmp_path) + train_on_the_other_node, *range(8))
+    failures = FailedAttempts()
+    first, second = (nodes.add_node(num_cpus=1) for _ in range(2))
+
+    def lose_node_once_both_train():
+        if len(noted(tmp_path)) == 2 and not lost.read_text():
+            nodes.remove_node(second, allow_graceful=False)
+            lost.write_text(second.node_id)
+        return False
+
+    with closing(RayExecutor(user_setup, address=nodes.address)) as executor:  # a worker for each node
+        results = list(run_cohorts(executor, cohorts, failures, must_stop=lose_node_once_both_train))
+        assert second not in nodes.list_all_nodes() and first in nodes.list_all_nodes()
+    assert sorted(cohort.trials for cohort, _ in results) == [(n,) for n in range(8)]
+    assert {(kind, recovery) for _, kind, recovery in failures.summary()} == {("crash", "again")}
+    with closing(RayExecutor(user_setup, address=nodes.address, workers=1)) as executor:
+        assert without_times(run_cohorts(executor, cohorts)) == without_times(results)
+    nodes.remove_node(first)
 
 
-def test_a_node_that_joins_is_used_and_until_then_the_user_is_told(cluster, expected, monkeypatch):
-    monkeypatch.setattr("hebbevo.execution.worker_pool._PATIENCE", 0.5)
-    told = []
+def test_a_node_that_joins_is_used_and_until_then_the_user_is_notified(nodes, expected, monkeypatch):
+    monkeypatch.setattr("hebbevo.execution.worker_pool.NOTICE_AFTER", 0.5)
+    notices, added = [], []
 
-    def going_on():  # which is asked while nobody is there
-        if told and len(cluster.list_all_nodes()) == 1:
-            cluster.add_node(num_cpus=1)
+    def may_start():
+        if notices and not added:
+            added.append(nodes.add_node(num_cpus=1))
         return True
 
-    with closing(RayExecutor(JOB, address=cluster.address, workers=1, tell=told.append)) as executor:
-        assert without_times(run(executor, BATCHES, going_on=going_on)) == expected
-    [line] = told
-    assert line.startswith("waiting for Ray to give room to a worker; free in the cluster: ")
+    with closing(RayExecutor(SETUP, address=nodes.address, workers=1, notify=notices.append)) as executor:
+        assert without_times(run_cohorts(executor, COHORTS, may_start=may_start)) == expected
+    [line] = notices
+    assert line.startswith("waiting for Ray to start a worker; free in the cluster: ")
     assert "CPU" not in line
+    nodes.remove_node(*added)
 
 
-def test_each_worker_sees_its_own_gpu_and_two_may_share_one(folder):
-    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, **QUIET)
-    own = (
-        "def build(place):\n"
-        "    gpus = os.environ['CUDA_VISIBLE_DEVICES']\n"
-        f"    open(f'{{FOLDER}}/seen{{os.getpid()}}', 'w').write(gpus); time.sleep(0.5)\n{NET}"
+# --- resources ---
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(1, ["0", "1"]), (0.5, ["0", "0", "1", "1"])])
+def test_each_worker_sees_its_own_gpu_and_two_may_share_one(connected, user_setup, tmp_path, gpus, workers):
+    code = note(tmp_path, "os.environ['CUDA_VISIBLE_DEVICES']", until=len(workers))
+    with closing(RayExecutor(user_setup, gpus=gpus)) as executor:  # the device is a CPU all the same
+        list(run_cohorts(executor, singles(code, *range(len(workers)))))
+        [one] = singles(code, 9)
+        executor.submit(one)
+        assert ", GPU " in executor.cancel(one)  # which gives the name of the worker
+    assert sorted(noted(tmp_path).values()) == workers
+
+
+@pytest.mark.parametrize(
+    ("gpus", "memory", "needs"), [(7, None, "1 CPU, 7 GPU"), (0, 10**15, "1 CPU, 1e+06 GB")]
+)
+def test_a_worker_that_is_too_large_for_this_machine_is_an_error_of_one_line(connected, gpus, memory, needs):
+    with pytest.raises(UsageError) as caught:
+        RayExecutor(replace(SETUP, memory_bytes=memory), gpus=gpus)
+    assert str(caught.value).startswith(f"--executor ray: a worker needs {needs}, and this machine has ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_each_node_holds_the_data_once_and_its_workers_read_them_there(connected, user_setup, tmp_path):
+    rows = 2_000_000
+    large = np.zeros((rows, 4), np.float32)  # 32 MB
+    split = replace(two_classes(), x_test=large, y_test=np.zeros(rows, np.int64))
+    is_copied = (
+        "import gc\n"
+        "from hebbevo.execution import WorkerSetup\n"
+        "[setup] = [each for each in gc.get_objects() if isinstance(each, WorkerSetup)]\n"
+        "arrays = [setup.split.x_train, setup.split.x_test]\n"
+        "copied = [bool(array.flags.owndata or array.flags.writeable) for array in arrays]\n"
     )
-    job = own_job(folder, own)  # the device is a CPU all the same
-    for gpus, workers in ((1, ["0", "1"]), (0.5, ["0", "0", "1", "1"])):
-        with closing(RayExecutor(job, gpus=gpus)) as executor:
-            list(run(executor, [single(n) for n in range(12)]))
-            name = executor._idle[0].name
-        assert sorted(seen(folder).values()) == workers
-        assert ", GPU " in name
-        for path in folder.glob("seen*"):
-            path.unlink()
+    code = is_copied + note(tmp_path, "str(copied)", until=2)
+    with closing(RayExecutor(replace(user_setup, split=split), workers=2)) as executor:
+        list(run_cohorts(executor, singles(code, 0, 1)))
+    assert list(noted(tmp_path).values()) == ["[False, False]"] * 2
 
 
-def test_a_worker_that_this_machine_has_no_room_for_is_one_line():
-    for gpus, memory, wants in ((7, None, "1 CPU, 7 GPU"), (0, 10**15, "1 CPU, 1e+06 GB")):
-        with pytest.raises(UsageError) as caught:
-            RayExecutor(replace(JOB, memory=memory), gpus=gpus)
-        told = str(caught.value)
-        assert told.startswith(f"--executor ray: a worker wants {wants}, and this machine has ")
-        assert len(told.splitlines()) == 1
-    assert not ray.is_initialized()
+# --- clusters ---
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere.invalid:6379", "nonsense"])
-def test_an_address_without_a_cluster_is_one_line(address):
+def test_an_address_without_a_cluster_is_an_error_of_one_line(address):
     with pytest.raises(UsageError, match=f"--ray-address: {address} cannot be reached") as caught:
-        RayExecutor(JOB, address=address)
+        RayExecutor(SETUP, address=address)
     assert len(str(caught.value).splitlines()) == 1
     assert not ray.is_initialized()
 
 
-def test_it_works_with_the_network_cut(tmp_path):
-    alone = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
-    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+def test_a_connection_from_before_stays(connected, expected):
+    with closing(RayExecutor(SETUP, workers=1)) as executor:
+        assert without_times(run_cohorts(executor, COHORTS)) == expected
+    assert ray.is_initialized()
+
+
+def test_ray_started_by_an_executor_is_private_and_ends_with_it():
+    from ray._common.usage import usage_lib
+
+    with closing(RayExecutor(SETUP, workers=1)):
+        assert ray.is_initialized()
+        assert not usage_lib.usage_stats_enabled()
+        assert not ray._private.worker._global_node.address_info["webui_url"]  # no dashboard
+    assert not ray.is_initialized()
+
+
+def test_ray_started_by_an_executor_that_fails_ends():
+    with pytest.raises(UsageError, match="a worker needs"):
+        RayExecutor(SETUP, gpus=7)
+    assert not ray.is_initialized()
+
+
+def test_it_works_without_a_network_and_with_the_tokens_that_are_rays_default(tmp_path):
+    without_network = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    if subprocess.run([*without_network, "true"], capture_output=True).returncode:
         pytest.skip("needs the right to cut the network")
     search = ["-m", "hebbevo", "search", "--space", "stamina", "--trials", "8", "--population", "4"]
     short = ["--epochs", "1", "--executor", "ray", "--workers", "2"]
-    done = subprocess.run(
-        [*alone, sys.executable, *search, *short], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    command = [*without_network, sys.executable, *search, *short]
+    default = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=default)
     assert done.returncode == 0, done.stderr
     assert "8/8 trials" in done.stderr
 
 
-def test_the_data_are_held_once_and_read_where_they_are(folder):
-    rows = 2_000_000
-    big = problem()
-    x = np.zeros((rows, 4), np.float32)  # 32 MB
-    split = replace(big, x_test=x, y_test=np.zeros(rows, np.int64))
-    own = (
-        "import gc\nfrom hebbevo.execution import Job\n"
-        "def build(place):\n"
-        "    [job] = [each for each in gc.get_objects() if isinstance(each, Job)]\n"
-        "    parts = [job.split.x_train, job.split.x_test]\n"
-        "    held = [bool(part.flags.owndata or part.flags.writeable) for part in parts]\n"
-        f"    open(f'{{FOLDER}}/seen{{os.getpid()}}', 'w').write(str(held)); time.sleep(0.3)\n{NET}"
-    )
-    with closing(RayExecutor(replace(own_job(folder, own), split=split), workers=2)) as executor:
-        list(run(executor, [single(n) for n in range(4)]))
-    assert list(seen(folder).values()) == ["[False, False]"] * 2
-
-
-def test_ray_that_was_started_before_stays(expected):
-    ray.init(address="local", num_cpus=2, include_dashboard=False, **QUIET)
-    with closing(RayExecutor(JOB, workers=1)) as executor:
-        assert without_times(run(executor, BATCHES)) == expected
-    assert ray.is_initialized()
-
-
-def test_ray_that_was_started_here_ends():
-    executor = RayExecutor(JOB, workers=1)
-    assert ray.is_initialized()
-    executor.close()
-    assert not ray.is_initialized()
-
-
-def test_nothing_is_reported_home_and_there_is_no_dashboard():
-    from ray._common.usage import usage_lib
-
-    with closing(RayExecutor(JOB, workers=1)):
-        assert not usage_lib.usage_stats_enabled()
-        assert not ray._private.worker._global_node.address_info["webui_url"]
-
-
-def test_workers_are_gone_once_their_driver_is_killed(folder):
+def test_workers_on_a_cluster_end_once_their_search_is_killed(ray_address, tmp_path):
     script = (
-        "import sys; sys.path[:0] = [sys.argv[1]]\n"
-        "from conftest import *\n"
-        "from pathlib import Path\n"
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from hebbevo.execution.ray import RayExecutor\n"
-        'own = \'def build(place):\\n    open(f"{FOLDER}/pid{os.getpid()}", "w"); time.sleep(1000)\'\n'
-        "job = own_job(Path.cwd(), own)\n"
-        "batches = [Cohort((n,), (Candidate({'place': n}),)) for n in range(2)]\n"
-        "list(run(RayExecutor(job, workers=2), batches))\n"
+        "from tests.execution.conftest import run_cohorts, singles, user_setup_in\n"
+        "setup = user_setup_in(Path(sys.argv[1]))\n"
+        "code = f\"open(f'{sys.argv[1]}/note{{os.getpid()}}', 'w'); time.sleep(1000)\"\n"
+        "list(run_cohorts(RayExecutor(setup, workers=2, address=sys.argv[2]), singles(code, 0, 1)))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script, str(Path(__file__).parent)]) as driver:
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path), ray_address], cwd=ROOT) as search:
         deadline = time.monotonic() + 60
-        while len(pids := [int(path.name[3:]) for path in folder.glob("pid*")]) < 2:
-            assert time.monotonic() < deadline and driver.poll() is None
-            time.sleep(0.1)
-        driver.kill()
-    assert all_gone(pids, seconds=60)
+        while len(pids := [*noted(tmp_path)]) < 2:
+            assert time.monotonic() < deadline and search.poll() is None
+            time.sleep(0.05)
+        search.kill()
+    assert all_end(pids)
 
 
-def test_ray_is_imported_by_nobody_who_does_not_use_it():
+def test_ray_is_imported_only_where_it_is_used():
     script = (
         "import sys, hebbevo, hebbevo.outer.driver, hebbevo.execution, hebbevo.cli.commands\n"
+        "hebbevo.execution.ProcessExecutor\n"
         "print([name for name in sys.modules if name.partition('.')[0] == 'ray'])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,168 +1,171 @@
-"""Workers that come, die and are replaced, on workers that do what they are told to."""
+"""Workers that start, die and are replaced, with fake workers that do what a test chooses."""
 
 from concurrent.futures import Future
 
 import pytest
 
 from hebbevo.errors import WorkerError
-from hebbevo.execution import Cohort, LostCohort
-from hebbevo.execution import worker_pool as crew_module
-from hebbevo.execution.worker_pool import WorkerPool
+from hebbevo.execution import Cohort, LostCohort, worker_pool
+from hebbevo.execution.worker_pool import MAX_FAILED_STARTS, NOTICE_AFTER, WorkerPool
 from hebbevo.study.attempts import FailureKind
 from hebbevo.training import Candidate, Measurement
-from tests.execution.conftest import Losses, run
+from tests.execution.conftest import FailedAttempts, run_cohorts
 
 FINE = Measurement((0.5,), (3,), (3,), 4, 0.1)
 
 
 def done(result):
+    """A future with this result or exception; a result that is a future already stays as it is."""
+    if isinstance(result, Future):
+        return result
     future = Future()
     future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
     return future
 
 
-class Puppet:
-    def __init__(self, crew, number):
-        self._crew = crew
+class FakeWorker:
+    def __init__(self, pool, number):
+        self._pool = pool
         self.name = f"worker {number}"
-        self.alive = True
-        self.gone = False
-        self.killed = False
+        self.is_alive = True
+        self.has_died = False
+        self.was_killed = False
 
-    def begin(self):
-        return done(ConnectionError("gone") if self.gone else self._crew.starts(self))
+    def prepare(self):
+        return done(ConnectionError("gone") if self.has_died else self._pool.starts(self))
 
-    def train(self, batch):
-        return done(ConnectionError("gone") if self.gone else self._crew.trains(self, batch))
+    def train(self, cohort):
+        return done(ConnectionError("gone") if self.has_died else self._pool.trains(self, cohort))
 
-    def lost(self, error):
-        fault = FailureKind.MEMORY if "memory" in str(error) else FailureKind.CRASH
-        return LostCohort(fault, str(error), self.name)
+    def lost_cohort(self, error):
+        kind = FailureKind.MEMORY if "memory" in str(error) else FailureKind.CRASH
+        return LostCohort(kind, str(error), self.name)
 
     def kill(self):
-        self.killed = True
+        self.was_killed = True
 
 
-class Puppets(WorkerPool):
-    """``starts`` and ``trains`` say what comes of it: a result, or an exception if the worker is gone."""
+class FakePool(WorkerPool):
+    """``starts`` and ``trains`` give the result, or an exception if the worker dies."""
 
-    def __init__(self, workers, starts=lambda _: "", trains=lambda _, batch: [FINE] * len(batch.candidates)):
-        self.told = []
-        super().__init__(workers, self.told.append)
-        self.starts, self.trains = starts, trains
-        self.hired = []
+    def __init__(
+        self, workers, starts=lambda _: "", trains=lambda _, cohort: [FINE] * len(cohort.candidates)
+    ):
+        self.notices = []
+        super().__init__(workers, self.notices.append)
+        self.size, self.starts, self.trains = workers, starts, trains
+        self.started = []
 
-    def _hire(self):
-        self.hired.append(Puppet(self, len(self.hired)))
-        return self.hired[-1]
+    def new_worker(self):
+        self.started.append(FakeWorker(self, len(self.started)))
+        return self.started[-1]
 
-    def _why_nobody(self):
-        return "nobody"
+    def waiting_notice(self):
+        return "waiting"
 
 
-def batches(count):
+def cohorts(count):
     return [Cohort((n,), (Candidate({"n": n}),)) for n in range(count)]
 
 
-def settled(crew):
-    while crew._starting or crew._missing:
-        crew.wait(0)
-    return crew
+def ready(pool):
+    """The pool once all its workers are free."""
+    while pool.free < pool.size:
+        pool.wait(0)
+    return pool
 
 
 def test_workers_that_died_while_idle_cost_no_cohort_an_attempt():
-    crew = settled(Puppets(3))
-    for worker in crew.hired:
-        worker.alive, worker.gone = False, True
-    assert len(list(run(crew, batches(5)))) == 5  # none was lost
-    assert len(crew.hired) == 6
+    pool = ready(FakePool(3))
+    for worker in pool.started:
+        worker.is_alive, worker.has_died = False, True
+    assert len(list(run_cohorts(pool, cohorts(5)))) == 5  # none was lost
+    assert len(pool.started) == 6
 
 
-def test_where_nobody_can_tell_that_they_died_together_one_attempt_tells():
-    crew = settled(Puppets(4))
-    for worker in crew.hired[:3]:
-        worker.gone = True
-    crew._idle.sort(key=lambda worker: worker.gone)  # the last is taken first
-    losses = Losses()
-    assert len(list(run(crew, batches(1), losses))) == 1
-    assert losses.told() == [((0,), "crash", "again")]
-    assert [worker.killed for worker in crew.hired[:4]] == [True, True, True, False]
+def test_of_workers_that_died_together_unseen_only_one_costs_an_attempt():
+    pool = ready(FakePool(4))
+    for worker in pool.started[1:]:
+        worker.has_died = True
+    failures = FailedAttempts()
+    assert len(list(run_cohorts(pool, cohorts(1), failures))) == 1
+    assert failures.summary() == [((0,), "crash", "again")]
+    assert [worker.was_killed for worker in pool.started[:4]] == [False, True, True, True]
 
 
-@pytest.mark.parametrize("fault", ["killed for its memory", "crashed"])
-def test_a_worker_that_is_gone_is_replaced_whatever_it_died_of(fault):
-    def trains(worker, batch):
-        return RuntimeError(fault) if worker is crew.hired[0] else [FINE]
+@pytest.mark.parametrize("reason", ["killed for its memory", "crashed"])
+def test_a_worker_that_dies_is_replaced_whatever_the_reason(reason):
+    def trains(worker, cohort):
+        return RuntimeError(reason) if worker is pool.started[0] else [FINE]
 
-    crew = settled(Puppets(1, trains=trains))
-    losses = Losses()
-    assert [m.failure for _, [m] in run(crew, batches(4), losses)] == [None] * 4
-    assert len(losses) == 1
-    assert len(crew.hired) == 2
+    pool = ready(FakePool(1, trains=trains))
+    failures = FailedAttempts()
+    assert [m.failure for _, [m] in run_cohorts(pool, cohorts(4), failures)] == [None] * 4
+    assert len(failures) == 1
+    assert len(pool.started) == 2
 
 
-def test_a_worker_that_says_that_it_had_no_room_stays():
+def test_a_worker_that_reports_too_little_memory_stays():
     attempts = []
 
-    def trains(worker, batch):
+    def trains(worker, cohort):
         attempts.append(worker.name)
         return LostCohort(FailureKind.MEMORY, "no room", worker.name) if len(attempts) == 1 else [FINE]
 
-    crew = settled(Puppets(1, trains=trains))
-    list(run(crew, batches(2), Losses()))
+    pool = ready(FakePool(1, trains=trains))
+    list(run_cohorts(pool, cohorts(2), FailedAttempts()))
     assert attempts == ["worker 0"] * 3
-    assert len(crew.hired) == 1
+    assert len(pool.started) == 1
 
 
-def test_replacements_that_cannot_begin_do_not_stop_those_who_train():
+def test_replacements_that_cannot_start_do_not_stop_the_workers_that_train():
     def starts(worker):
-        return "" if worker in crew.hired[:2] else ConnectionError("a bad node")
+        return "" if worker in pool.started[:2] else ConnectionError("a bad node")
 
-    def trains(worker, batch):
-        return RuntimeError("crashed") if worker is crew.hired[1] else [FINE]
+    def trains(worker, cohort):
+        return RuntimeError("crashed") if worker is pool.started[1] else [FINE]
 
-    crew = Puppets(2, starts, trains)
-    settled(crew)
-    assert len(list(run(crew, batches(9), Losses()))) == 9
-    assert len(crew.hired) == 2 + crew_module._STARTS
+    pool = FakePool(2, starts, trains)
+    ready(pool)
+    assert len(list(run_cohorts(pool, cohorts(9), FailedAttempts()))) == 9
+    assert len(pool.started) == 2 + MAX_FAILED_STARTS
 
 
 @pytest.mark.parametrize(
-    ("result", "hired"), [("no GPU here", 2), (ConnectionError("it died"), crew_module._STARTS + 1)]
+    ("result", "starts"), [("no GPU here", 2), (ConnectionError("it died"), MAX_FAILED_STARTS + 1)]
 )
-def test_where_nobody_can_begin_it_is_an_error_with_the_reason(result, hired):
-    crew = Puppets(2, starts=lambda _: result)
+def test_if_no_worker_can_start_it_is_an_error_with_the_reason(result, starts):
+    pool = FakePool(2, starts=lambda _: result)
     with pytest.raises(WorkerError, match=f"no worker can be started: {result}"):
-        settled(crew)
-    assert len(crew.hired) == hired
-    assert all(worker.killed for worker in crew.hired)
+        ready(pool)
+    assert len(pool.started) == starts
+    assert all(worker.was_killed for worker in pool.started)
 
 
 def test_an_accident_at_the_start_is_no_error():
-    crew = Puppets(1, starts=lambda worker: ConnectionError() if worker is crew.hired[0] else "")
-    assert len(list(run(crew, batches(2)))) == 2
+    pool = FakePool(1, starts=lambda worker: ConnectionError() if worker is pool.started[0] else "")
+    assert len(list(run_cohorts(pool, cohorts(2)))) == 2
 
 
-def test_the_user_is_told_once_of_a_long_wait_for_workers(monkeypatch):
+def test_the_user_is_notified_once_of_a_long_wait_for_workers(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(crew_module, "monotonic", lambda: now)
-    never = Future()
-    crew = Puppets(1)
-    crew._hire = lambda: type("Slow", (Puppet,), {"begin": lambda _: never})(crew, 0)
-    for now in (0.0, 10.0, 21.0, 50.0, 99.0):  # noqa: B007
-        crew.wait(0)
-    assert crew.told == ["nobody"]
-    never.set_result("")
-    crew.wait(0)
-    assert crew.free == 1
+    monkeypatch.setattr(worker_pool, "monotonic", lambda: now)
+    start = Future()
+    pool = FakePool(1, starts=lambda _: start)
+    for now in (0.0, NOTICE_AFTER / 2, NOTICE_AFTER + 1, 50.0, 99.0):
+        pool.wait(0)
+        assert pool.notices == ([] if now <= NOTICE_AFTER else ["waiting"])
+    start.set_result("")
+    pool.wait(0)
+    assert pool.free == 1
 
 
-def test_a_batch_that_it_does_not_know_is_given_up_without_ado():
-    assert settled(Puppets(1)).give_up(batches(1)[0]) == ""
+def test_to_cancel_an_unknown_cohort_does_nothing():
+    assert ready(FakePool(1)).cancel(cohorts(1)[0]) == ""
 
 
-def test_closing_kills_everybody():
-    crew = settled(Puppets(3))
-    crew.submit(batches(1)[0])
-    crew.close()
-    assert all(worker.killed for worker in crew.hired)
+def test_closing_kills_every_worker():
+    pool = ready(FakePool(3))
+    pool.submit(cohorts(1)[0])
+    pool.close()
+    assert all(worker.was_killed for worker in pool.started)

@@ -1,4 +1,4 @@
-"""hebbevo's samplers in Ray Tune: most of it without Ray, driven as Tune drives a searcher."""
+"""hebbevo's samplers in Ray Tune. Most tests need no Ray: they call the searcher as Tune does."""
 
 import json
 import math
@@ -21,8 +21,8 @@ from ray.tune.search import ConcurrencyLimiter, Repeater
 from hebbevo.errors import ReplayMismatch, StudyError, UsageError
 from hebbevo.integrations.ray_tune import HebbevoSearch
 from hebbevo.samplers import SAMPLERS, Outcome
-from hebbevo.space.genes import Genome
-from hebbevo.spec import schema
+from hebbevo.space import Genome
+from hebbevo.spec import read, shipped, spec_from_json
 
 SPACE = {
     "rate": {"low": 1e-4, "high": 0.1, "log": True},
@@ -35,6 +35,7 @@ SETTINGS = {
     "tpe": {"n_startup_trials": 5},
     "gp": {"n_startup_trials": 100},
 }
+SPEC = {"version": 1, "name": "tune", "task": {"dataset": "none"}, "genome": SPACE}
 TWO = {"metric": ["accuracy", "survivors"], "mode": ["max", "min"]}
 PAGE = Path(__file__).parents[2] / "docs/howto/ray_tune.md"
 
@@ -67,7 +68,7 @@ def run(
     live: dict[str, Genome] | None = None,
     first: int = 0,
 ) -> tuple[list[Genome], dict[str, Genome]]:
-    """Do as Tune does until ``trials`` more are given out: the genomes, and those still training."""
+    """Do as Tune does until ``trials`` more are suggested: give the genomes, and those still training."""
     rng, genomes, live = random.Random(at_once), [], dict(live or {})
     while len(genomes) < trials:
         name = f"trial{first + len(genomes)}"
@@ -89,9 +90,8 @@ def finish(
 
 
 @every_sampler
-def test_the_genomes_are_those_of_the_sampler_whatever_runs_at_once_and_ends_first(sampler: str) -> None:
-    made = search(sampler)
-    bare = SAMPLERS[sampler](made._space, 0, SETTINGS.get(sampler, {}))
+def test_the_genomes_are_those_of_the_sampler_in_whatever_order_trials_run_and_end(sampler: str) -> None:
+    bare = SAMPLERS[sampler](spec_from_json(SPEC).space, 0, SETTINGS.get(sampler, {}))
     expected: list[Genome] = []
     for spent in (0, 6 / 20, 12 / 20):
         asked = bare.ask(6, spent)
@@ -105,7 +105,7 @@ def test_the_genomes_are_those_of_the_sampler_whatever_runs_at_once_and_ends_fir
 
 @every_sampler
 @pytest.mark.parametrize("given", [0, 3, 6, 9, 12])
-def test_a_search_that_was_saved_or_pickled_goes_on_as_if_nothing_had_happened(
+def test_a_saved_or_pickled_search_continues_as_one_that_was_not(
     sampler: str, given: int, tmp_path: Path
 ) -> None:
     straight = search(sampler)
@@ -150,7 +150,7 @@ def test_one_metric_needs_no_list() -> None:
     assert one(metric="survivors", mode="min") == one(metric=["survivors"], mode=["min"])
 
 
-def test_the_mode_says_which_way_is_better() -> None:
+def test_the_mode_says_whether_more_is_better() -> None:
     def train(genome: Genome) -> Report:
         return {"up": genome["width"], "down": -genome["width"]}
 
@@ -178,7 +178,9 @@ def test_the_mode_says_which_way_is_better() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_finite_number_is_a_failed_training(report: dict[str, Any], tmp_path: Path) -> None:
+def test_a_metric_that_is_missing_or_no_finite_number_is_a_failed_training(
+    report: dict[str, Any], tmp_path: Path
+) -> None:
     searcher = search()
     genomes, live = run(searcher, 7, 1, lambda _: report)
     failed = run(search(), 7, 1, lambda _: None)
@@ -199,7 +201,7 @@ def test_numbers_of_numpy_and_pytorch_are_numbers() -> None:
     assert run(search(), 15, train=train)[0] == run(search(), 15, train=plain)[0]
 
 
-def test_a_word_on_a_trial_that_is_not_under_way_changes_nothing() -> None:
+def test_a_report_of_a_trial_that_is_not_running_changes_nothing() -> None:
     searcher = search()
     searcher.on_trial_complete("stranger", score({"rate": 0.1, "width": 1}))
     genomes = [searcher.suggest(f"trial{number}") for number in range(6)]
@@ -209,7 +211,7 @@ def test_a_word_on_a_trial_that_is_not_under_way_changes_nothing() -> None:
         report = with_failures(genome)
         searcher.on_trial_complete(f"trial{number}", report, error=report is None)
     genomes.append(searcher.suggest("trial6"))
-    searcher.on_trial_complete("trial0", error=True)  # its generation was learned from
+    searcher.on_trial_complete("trial0", error=True)  # the sampler has learned from its generation
     later, _ = run(searcher, 8, live={"trial6": genomes[-1]}, first=7)
     assert genomes + later == run(search(), 15)[0]
 
@@ -228,7 +230,7 @@ def test_a_repeater_is_refused_before_a_second_generation() -> None:
         run(repeated, 3, train=score)
 
 
-def test_the_metric_may_stand_in_the_tune_config() -> None:
+def test_the_tune_config_may_name_the_metric() -> None:
     searcher = search(metric=None, mode=None)
     with pytest.raises(UsageError, match=r"^metric: there is none; [^\n]*\Z"):
         searcher.suggest("trial0")
@@ -248,8 +250,8 @@ def test_a_gene_in_the_param_space_is_refused() -> None:
 
 
 def test_a_space_may_be_a_name_a_file_a_spec_or_itself() -> None:
-    spec = schema.read("stamina")
-    path = schema.shipped()["stamina"]
+    spec = read("stamina")
+    path = shipped()["stamina"]
     raw = spec.to_json()["genome"]
     suggested = [
         HebbevoSearch(space, **TWO).suggest("a") for space in ("stamina", path, spec, spec.space, raw)
@@ -267,15 +269,15 @@ def test_a_space_may_be_a_name_a_file_a_spec_or_itself() -> None:
         ({"space": {"rate": tune.uniform(0, 1)}}, "genome.rate: .* is not a gene; write {low"),
         ({"sampler": "surogate"}, "sampler: unknown sampler 'surogate'; did you mean surrogate"),
         ({"settings": {"sigma": 1}}, "search.settings.sigma: Surrogate has no such setting; write"),
-        ({"population": 0}, "population: 0 does not do; write a whole number of 1 or more"),
-        ({"seed": 0.5}, "seed: 0.5 does not do; write a whole number of 0 or more"),
-        ({"trials": 0}, "trials: 0 does not do; write"),
+        ({"population": 0}, "population: 0 is not possible; write a whole number of 1 or more"),
+        ({"seed": 0.5}, "seed: 0.5 is not possible; write a whole number of 0 or more"),
+        ({"trials": 0}, "trials: 0 is not possible; write"),
         ({"mode": ["max", "low"]}, "mode: 'low' is not known; write max or min"),
         ({"mode": "max"}, "mode: there are 1 for 2 metrics; write one for each"),
         ({"metric": None}, "mode: there are 2 for 0 metrics; write one for each"),
     ],
 )
-def test_bad_arguments_are_one_line(given: dict[str, Any], what: str) -> None:
+def test_bad_arguments_are_an_error_of_one_line(given: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=rf"^{what}[^\n]*\Z"):
         HebbevoSearch(**{"space": SPACE, **TWO, **given})
 
@@ -283,14 +285,14 @@ def test_bad_arguments_are_one_line(given: dict[str, Any], what: str) -> None:
 @pytest.mark.parametrize(
     "change", [{"seed": 1}, {"population": 7}, {"mode": ["max", "max"]}, {"settings": {"mutation_eta": 3}}]
 )
-def test_a_search_with_other_settings_is_not_continued(change: dict[str, Any], tmp_path: Path) -> None:
+def test_a_saved_search_with_other_settings_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     path = str(tmp_path / "state.json")
     search().save(path)
     with pytest.raises(StudyError, match=rf"^{path}: was saved with another {next(iter(change))}; make"):
         search(**change).restore(path)
 
 
-def test_more_trials_than_there_were_to_be_are_no_other_settings(tmp_path: Path) -> None:
+def test_a_search_may_be_continued_with_more_trials(tmp_path: Path) -> None:
     path = str(tmp_path / "state.json")
     searcher = search("annealing")
     genomes, live = run(searcher, 9)
@@ -300,7 +302,7 @@ def test_more_trials_than_there_were_to_be_are_no_other_settings(tmp_path: Path)
     assert (genomes + run(longer, 3, live=live, first=9)[0]) == run(search("annealing"), 12)[0]
 
 
-def test_genomes_that_the_sampler_does_not_ask_for_are_not_continued(tmp_path: Path) -> None:
+def test_a_saved_search_with_other_genomes_than_the_sampler_asks_for_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     searcher = search()
     run(searcher, 9)
@@ -313,16 +315,18 @@ def test_genomes_that_the_sampler_does_not_ask_for_are_not_continued(tmp_path: P
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"made": {}, "generations": [3]}'])
-def test_what_is_no_saved_search_is_one_line(text: str | None, tmp_path: Path) -> None:
+def test_a_file_that_is_no_saved_search_is_an_error_of_one_line(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(StudyError, match=rf"^{path}: (cannot be read|is no saved HebbevoSearch)[^\n]*\Z"):
+    with pytest.raises(StudyError, match=rf"^{path}: (cannot be read|is not a saved HebbevoSearch)[^\n]*\Z"):
         search().restore(str(path))
 
 
-def test_ray_is_imported_for_this_only() -> None:
-    code = "import sys, hebbevo.integrations, hebbevo.cli.commands, hebbevo.outer.driver; assert 'ray' not in sys.modules"
+def test_no_other_module_imports_ray() -> None:
+    code = (
+        "import sys, hebbevo.integrations, hebbevo.cli.commands, hebbevo.api; assert 'ray' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -331,7 +335,7 @@ def test_ray_is_imported_for_this_only() -> None:
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray on this machine, telling nobody."""
+    """Ray on this machine, without usage statistics and log files of Tune."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     interrupt = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:
@@ -348,12 +352,12 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         )
         yield
         ray.shutdown()
-    signal.signal(signal.SIGINT, interrupt)  # Tune leaves its own
+    signal.signal(signal.SIGINT, interrupt)  # Tune leaves its own handler
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
 def trained(config: dict[str, Any]) -> Report:
-    """As `with_failures`, and for some a metric is missing."""
+    """As `with_failures`, but some reports lack a metric."""
     genome = {name: value for name, value in config.items() if name != "epochs"}
     report = with_failures(genome)
     if report and genome["width"] % 5 == 2:

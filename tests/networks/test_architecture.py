@@ -5,7 +5,7 @@ import torch
 from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
 from hebbevo.nn import HebbMask, InputStamina, Stamina
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
-from hebbevo.space.genes import ChoiceGene, GeneError, IntGene, Space, expanded
+from hebbevo.space import ChoiceGene, GeneError, IntGene, Space, expanded
 
 
 def architecture(hidden=(4, 3), inputs=False, features=3, classes=2):

@@ -11,7 +11,7 @@ from hebbevo.data import load, split
 from hebbevo.networks import Architecture, largest
 from hebbevo.nn import HebbMask, Stamina, attach
 from hebbevo.rules import CONNECTIONS, UNITS
-from hebbevo.space.genes import IntGene, Space
+from hebbevo.space import IntGene, Space
 from hebbevo.training import Candidate, Recipe, train
 
 DIGITS = (1, 8, 8)

@@ -1,4 +1,4 @@
-"""The same random numbers in every run, and one thread: these nets are too small for more."""
+"""The same random numbers in every run, one thread, and small trainings with plastic units."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,22 @@ import torch
 from torch import nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import attach
+from hebbevo.nn import HebbMask, Stamina, attach
+
+NEVER = -1e9  # a threshold that no score falls to
+EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
+CALM = EAGER | dict(hebbian_threshold=NEVER)  # an event at every step, but no unit is exhausted by itself
+LIVELY = EAGER | dict(
+    regrowth_rate=0.3, hebbian_threshold=0.8, grace=2, stamina_decay=0.5, max_deaths=0.5, rebirth="old"
+)
+SGD = dict(optimizer=torch.optim.SGD, lr=0.1, momentum=0.9)
+ADAM = dict(optimizer=torch.optim.Adam, lr=0.01, amsgrad=True)
+STILL = dict(optimizer=torch.optim.SGD, lr=0.0)
+
+FOLDED = "handover needs a layer that reads the units directly and has a bias, and none is found"
+FRESH = (
+    "rebirth=fresh needs layers that read these units by weights which nothing else uses, and none is found"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +32,7 @@ def _seed() -> None:
 
 @pytest.fixture(autouse=True, scope="package")
 def _one_thread() -> Iterator[None]:
+    """These nets are too small for more threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -25,7 +41,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def complaint():
-    """Call what must refuse to work, and give the one line in which it says why."""
+    """Call a function that must raise a `UsageError`, and return the one line of its message."""
 
     def call(function, *args, **kwargs):
         with pytest.raises(UsageError) as caught:
@@ -34,6 +50,17 @@ def complaint():
         return line
 
     return call
+
+
+def pruned(units):
+    """The numbers of the units that are pruned at present."""
+    return torch.nonzero(~units.alive).flatten().tolist()
+
+
+def exhaust(units, *numbers):
+    """Give these stamina units a score with which they are pruned at the next event."""
+    units.gain[list(numbers)] = -2e9
+    units.reference.fill_(1.0)
 
 
 class Training:
@@ -53,13 +80,11 @@ class Training:
     def moments(self, parameter):
         return [entry for entry in self.optimizer.state[parameter].values() if entry.shape == parameter.shape]
 
-    def kill(self, *neurons):
-        """Let these die at the next event."""
-        self.units.gain[list(neurons)] = -2e9
-        self.units.reference.fill_(1.0)
+    def exhaust(self, *numbers):
+        exhaust(self.units, *numbers)
 
-    def dead(self):
-        return torch.nonzero(~self.units.alive).flatten().tolist()
+    def pruned(self):
+        return pruned(self.units)
 
 
 @pytest.fixture
@@ -72,3 +97,63 @@ def training():
         return Training(net, total_steps, optimizer=optimizer, **settings)
 
     return start
+
+
+# learning rates of ten steps, half of which are in the settling phase
+SETTLING = [1, 1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]
+
+
+def rates_used(one, steps):
+    """Learning rate of each step, seen in how far plain SGD moves a bias whose gradient is known."""
+    rates = []
+    for _ in range(steps):
+        before = one.behind.bias.detach().clone()
+        one.optimizer.zero_grad()
+        one.net(torch.randn(16, 4)).sum().backward()
+        one.optimizer.step()
+        rates.append(float((before - one.behind.bias.detach()).mean() / 16))
+    return rates
+
+
+class Beside(nn.Module):
+    """Linear layers on both sides of 6 units, of which one may also be called somewhere else."""
+
+    def __init__(self, producer, consumer, shared, knobs):
+        super().__init__()
+        self.producer, self.units, self.consumer = producer, Stamina(6, **CALM | knobs), consumer
+        self.shared = shared
+
+    def forward(self, x):
+        y = self.consumer(self.units(self.producer(x)))
+        if self.shared == "consumer":
+            y = y + self.consumer(x)
+        return y + self.producer(x) if self.shared == "producer" else y
+
+
+def beside(producer="", consumer="", **knobs):
+    """A net whose producer or consumer is ``"frozen"``, ``"masked"`` or ``"shared"``."""
+
+    def layer(kind):
+        layer = nn.Linear(6, 6).requires_grad_(kind != "frozen")
+        return HebbMask(layer, ["weight"]) if kind == "masked" else layer
+
+    shared = "producer" if producer == "shared" else "consumer" if consumer == "shared" else ""
+    return Beside(layer(producer), layer(consumer), shared, knobs)
+
+
+class Mean(nn.Module):
+    """The mean over the positions of feature maps."""
+
+    def forward(self, x):
+        return x.mean((2, 3))
+
+
+class TwoHeads(nn.Module):
+    """Two layers that read the same 6 channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv2d(6, 3, 2), nn.Linear(6, 3)
+
+    def forward(self, h):
+        return self.one(h).mean((2, 3)) + self.other(h.mean((2, 3)))

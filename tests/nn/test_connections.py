@@ -1,3 +1,5 @@
+"""Masked modules: calls, knobs, connections that are out, copies, stacks, refusals and attachment."""
+
 import copy
 import gc
 import io
@@ -14,12 +16,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import HebbMask, PlasticConnections, attach, masked, plastic_connections, plastic_modules
-from hebbevo.nn.wiring import Wiring, mark_attached
+from hebbevo.nn.wiring import Wiring, set_attached
 from hebbevo.rules import CONNECTIONS
-from hebbevo.training.stack import VmapStack, structure
+from hebbevo.training.stack import VmapStack
+from hebbevo.training.structure import structure
+from tests.nn.conftest import NEVER
 
 CPU = torch.device("cpu")
-NEVER = -1e9  # a threshold that no permanence falls to
 
 
 class Block(nn.Module):
@@ -42,7 +45,7 @@ def block(**knobs):
 
 
 def scripted(weight, **knobs):
-    """A linear layer whose permanences are moved by the test alone."""
+    """A linear layer whose permanences only the test moves."""
     layer = nn.Linear(len(weight[0]), len(weight), bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor(weight))
@@ -57,7 +60,7 @@ def batches(steps, shape=(8, 2, 4, 4), classes=5, dtype=torch.float32):
 
 
 def train(net, data, call=None):
-    """Train with momentum and weight decay; gives the losses, and how many connections changed in all."""
+    """Train with momentum and weight decay; returns the losses, and how often a connection changed."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     losses, changed = [], 0
     for x, y in data:
@@ -78,7 +81,7 @@ def assert_same_state(net, other, **tolerance):
         torch.testing.assert_close(value, theirs[name], **tolerance)
 
 
-def test_an_unbatched_input_of_a_convolution_is_a_batch_of_one():
+def test_an_input_without_a_batch_axis_is_a_batch_of_one():
     one = HebbMask(nn.Conv2d(2, 3, 3, padding=1), ["weight"])
     other = copy.deepcopy(one)
     x = torch.randn(2, 5, 5)
@@ -86,7 +89,7 @@ def test_an_unbatched_input_of_a_convolution_is_a_batch_of_one():
     assert_same_state(one, other)
 
 
-def test_leading_dimensions_are_batch():
+def test_every_position_of_leading_axes_is_a_sample():
     one = HebbMask(nn.Linear(6, 3), ["weight"])
     other = copy.deepcopy(one)
     x = torch.randn(4, 5, 6)
@@ -115,7 +118,7 @@ def test_calls_of_a_layer_in_one_forward_add_up_to_the_mean_over_all_of_them():
     assert twice.steps == once.steps == 1
 
 
-def test_a_layer_that_is_not_called_rests():
+def test_permanences_of_a_layer_that_is_not_called_stay():
     class Either(nn.Module):
         def __init__(self):
             super().__init__()
@@ -130,7 +133,7 @@ def test_a_layer_that_is_not_called_rests():
     assert (net.permanences()["two.weight"] < 0.9).all()
 
 
-def test_what_follows_a_layer_in_place_is_not_seen():
+def test_changes_in_place_after_a_layer_do_not_reach_the_rule():
     net = block(permanence_rate=1.0)
     other = copy.deepcopy(net)
     other.module.relu = nn.ReLU()
@@ -144,7 +147,7 @@ def test_what_follows_a_layer_in_place_is_not_seen():
 # knobs
 
 
-def test_permanences_and_masks_rest_in_the_last_fraction_of_training():
+def test_permanences_and_masks_stay_in_the_settling_phase():
     net, data = block(settle=0.25), list(batches(40))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     attach(net, optimizer, total_steps=40)
@@ -159,14 +162,14 @@ def test_permanences_and_masks_rest_in_the_last_fraction_of_training():
     changes = [not torch.equal(before, after) for before, after in itertools.pairwise(seen)]
     assert changes == [True] * 29 + [False] * 10
     assert not torch.equal(seen[0], seen[29])
-    assert net.due(torch.arange(1, 41)).tolist() == [True] * 30 + [False] * 10
+    assert net.is_event(torch.arange(1, 41)).tolist() == [True] * 30 + [False] * 10
 
 
-def test_settle_asks_for_the_length_of_the_training(complaint):
+def test_settle_needs_the_length_of_the_training(complaint):
     net = scripted([[1.0, 1.0]], settle=0.5)
     assert complaint(net, torch.ones(1, 2)) == (
         "HebbMask: settle needs more than the module alone; "
-        "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
+        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
     )
     net.eval()(torch.ones(1, 2))
     net.train().configure(settle=0.0)
@@ -216,7 +219,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("which", OPTIMIZERS)
-def test_a_connection_that_returns_brings_back_its_old_weight(which):
+def test_a_connection_that_enters_again_has_its_old_weight(which):
     net = scripted([[0.5, -0.75, 0.25]])
     raw = net.module.weight
     optimizer = OPTIMIZERS[which](net.parameters())
@@ -230,7 +233,7 @@ def test_a_connection_that_returns_brings_back_its_old_weight(which):
 
     for _ in range(3):
         step(1.0)
-    old = step(-1.0)  # still in, so it learns once more
+    old = step(-1.0)  # still in during this step, so its weight is trained once more
     assert not net.masks()["weight"][0, 1]
     drifted = [step(-1.0) for _ in range(4)] + [step(1.0)]
     assert all(weight != old for weight in drifted)
@@ -242,7 +245,7 @@ def test_a_connection_that_returns_brings_back_its_old_weight(which):
     assert raw[0, 1].item() == old
 
 
-def test_other_weights_are_left_to_the_optimiser():
+def test_weights_of_connections_that_are_in_are_trained_as_without_a_mask():
     net, plain = scripted([[0.5, -0.75]]), nn.Linear(2, 1, bias=False)
     plain.load_state_dict(net.module.state_dict())
     for model in (net, plain):
@@ -276,7 +279,7 @@ def test_sparsity_is_the_fraction_of_all_masked_connections_that_are_out():
     assert net.sparsity().item() == pytest.approx(9 / (4 * 9 + 5 * 64))
 
 
-# in any training
+# saving, copying and precision
 
 
 def test_evaluation_changes_nothing():
@@ -296,7 +299,7 @@ def test_the_raw_weights_are_the_only_parameters_and_keep_their_names():
     assert list(plastic_modules(nn.Sequential(nn.ReLU(), block()))) == ["1"]
 
 
-def test_a_state_dict_goes_on_in_a_fresh_module():
+def test_a_training_continues_in_a_fresh_module_with_the_state_dict():
     net, data = block(), list(batches(20))
     train(net, data[:10])
     assert 0 < net.sparsity() < 1
@@ -318,7 +321,7 @@ def saved(net):
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, pickled, saved])
-def test_a_copy_goes_on_by_itself(way):
+def test_a_copy_continues_independently(way):
     net, data = block(), list(batches(20))
     train(net, data[:10])
     before = copy.deepcopy(net.state_dict())
@@ -332,7 +335,7 @@ def test_a_copy_goes_on_by_itself(way):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, where it starts its compiler
-def test_compiled_as_one_graph_it_is_the_same_forwards_and_backwards():
+def test_compiled_as_one_graph_it_has_the_same_forward_and_backward_pass():
     net = block().double()
     compiled = copy.deepcopy(net)
     torch._dynamo.reset()
@@ -381,13 +384,13 @@ def test_nets_with_different_knobs_are_of_one_structure():
 @pytest.mark.parametrize(
     "make", [lambda **k: block(**k), lambda **k: sequential(**k)], ids=["conv", "linear"]
 )
-def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
+def test_stacked_nets_with_different_knobs_are_trained_as_each_net_by_itself(make):
     nets = [make(**knobs).double() for knobs in DIFFERENT]
     for net in nets:
         net.begin(20)
     data = list(batches(20, dtype=torch.float64))
     stack, wiring = VmapStack(nets, CPU), Wiring(nets[0])
-    mark_attached(stack.module)
+    set_attached(stack.module)
     optimizer = torch.optim.SGD(stack.trained.values(), lr=0.1, momentum=0.9, weight_decay=0.01)
     for x, y in data:
         optimizer.zero_grad()
@@ -412,7 +415,7 @@ def test_stacked_nets_with_different_knobs_train_as_they_do_alone(make):
 @pytest.mark.parametrize(
     "make", [lambda **k: block(**k), lambda **k: sequential(**k)], ids=["conv", "linear"]
 )
-def test_stacked_masks_that_work_alone_change_as_those_of_each_net(make):
+def test_stacked_unattached_masks_change_as_those_of_each_net_by_itself(make):
     nets = [make(**knobs).double() for knobs in DIFFERENT[:4]]
     stack = VmapStack(nets, CPU)
     for x, _ in batches(10, dtype=torch.float64):
@@ -441,7 +444,7 @@ def test_no_tensor_of_a_forward_pass_is_kept():
     assert [ref() for ref in seen] == [None] * 4
 
 
-def test_a_forward_that_fails_and_calls_of_the_inner_module_leave_no_trace():
+def test_a_forward_pass_that_fails_and_calls_of_the_inner_module_change_nothing():
     net = block()
     other = copy.deepcopy(net)
     with pytest.raises(RuntimeError):
@@ -532,7 +535,7 @@ def test_a_parameter_given_twice_is_an_error(complaint):
         (nn.MultiheadAttention(2, 1), "out_proj.weight"),
     ],
 )
-def test_what_cannot_be_masked_is_told_with_what_can(module, name, complaint):
+def test_a_parameter_that_cannot_be_masked_is_refused_with_a_list_of_those_that_can(module, name, complaint):
     line = complaint(HebbMask, module, [name])
     assert line.startswith(f"HebbMask: cannot mask {name!r} of ")
     assert line.endswith("name the weight of an nn.Linear, nn.Conv1d, nn.Conv2d or nn.Conv3d that is called")
@@ -557,7 +560,7 @@ def test_a_wrong_knob_is_an_error_and_leaves_the_module_alone(knobs, line, compl
     assert not layer._forward_hooks
 
 
-def test_a_layer_of_two_names_and_a_tied_weight_are_masked_wherever_they_are():
+def test_a_layer_with_two_names_and_a_tied_weight_is_masked_wherever_it_is_used():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -601,7 +604,7 @@ def test_gradient_checkpointing_is_refused(where):
         y.sum().backward()
 
 
-def test_what_is_no_module_or_no_name_is_refused_in_one_line():
+def test_arguments_that_are_no_module_or_no_names_are_refused_in_one_line():
     for arguments in (("x", ["weight"]), (nn.Linear(2, 2), [0])):
         with pytest.raises(UsageError) as caught:
             HebbMask(*arguments)
@@ -611,20 +614,20 @@ def test_what_is_no_module_or_no_name_is_refused_in_one_line():
 # attached
 
 
-def attached(net, **settings):
+def attach_sgd(net, **settings):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     return optimizer, attach(net, optimizer, **settings)
 
 
 def test_attached_masks_change_after_the_step_of_the_optimizer_and_not_in_forward():
     net = block()
-    optimizer, _ = attached(net)
+    optimizer, _ = attach_sgd(net)
     changed = [0, 0]
     for x, y in batches(10):
         optimizer.zero_grad()
-        for when, act in enumerate([lambda x=x, y=y: F.cross_entropy(net(x), y).backward(), optimizer.step]):
+        for when, run in enumerate([lambda x=x, y=y: F.cross_entropy(net(x), y).backward(), optimizer.step]):
             before = {name: mask.clone() for name, mask in net.masks().items()}
-            act()
+            run()
             changed[when] += sum(int((mask != before[name]).sum()) for name, mask in net.masks().items())
     assert changed[0] == 0
     assert changed[1] > 50
@@ -633,7 +636,7 @@ def test_attached_masks_change_after_the_step_of_the_optimizer_and_not_in_forwar
 @pytest.mark.parametrize(
     "make", [lambda: block(), lambda: nn.Sequential(block(), nn.ReLU(), nn.Linear(5, 5))]
 )
-def test_attached_masks_change_as_alone(make):
+def test_attached_masks_change_as_unattached_ones(make):
     alone = make()
     net, data = copy.deepcopy(alone), list(batches(20))
     losses = []
@@ -654,7 +657,7 @@ def test_attached_masks_change_as_alone(make):
 
 def test_where_gradients_are_accumulated_masks_change_at_the_next_step_of_the_optimizer():
     net = scripted([[1.0, 1.0, 1.0]], update_interval=3)
-    optimizer, _ = attached(net)
+    optimizer, _ = attach_sgd(net)
     net.permanences()["weight"][0, 1] = -1.0
     masks = []
     for number in (1, 3, 1):  # steps 1, 2-4 and 5
@@ -667,7 +670,7 @@ def test_where_gradients_are_accumulated_masks_change_at_the_next_step_of_the_op
 
 def test_detached_masks_stay_as_they_are():
     net = block()
-    optimizer, attachment = attached(net)
+    optimizer, attachment = attach_sgd(net)
     for x, y in batches(5):
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
@@ -682,9 +685,9 @@ def test_detached_masks_stay_as_they_are():
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, pickled, saved])
-def test_a_copy_of_an_attached_mask_works_alone(way):
+def test_a_copy_of_an_attached_mask_changes_by_itself(way):
     net = block()
-    attached(net)
+    attach_sgd(net)
     copied = way(net)
     assert train(copied, batches(10))[1] > 0
     assert net.sparsity() == 0

@@ -1,3 +1,5 @@
+"""Plastic modules: knobs as buffers, needs and their reasons, and losses added in a backward pass."""
+
 import copy
 
 import pytest
@@ -7,7 +9,7 @@ from torch.func import vmap
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import Dense, HebbMask, InputStamina, Plastic, Stamina, plastic_modules, plastic_units
-from hebbevo.nn.plastic import InjectedLoss
+from hebbevo.nn.plastic import InjectedLoss, longest_settling
 from hebbevo.rules.rule import Asked, Need, Rule
 from hebbevo.space.knobs import Knob, table
 
@@ -131,14 +133,14 @@ def test_configure_with_a_mistake_sets_nothing(knobs, line):
     assert module.state_dict() == before
 
 
-def test_to_begin_is_to_take_the_length():
+def test_begin_sets_the_length_of_the_training():
     module = plastic()
     module.begin(12)
     assert module.total_steps == 12
 
 
-def test_a_module_is_due_when_its_rule_says_so():
-    assert plastic(period=2).due(torch.arange(1, 6)).tolist() == [False, True, False, True, False]
+def test_a_module_has_its_events_when_its_rule_says_so():
+    assert plastic(period=2).is_event(torch.arange(1, 6)).tolist() == [False, True, False, True, False]
 
 
 def test_without_a_seed_pytorchs_generator_decides():
@@ -154,7 +156,7 @@ def test_without_a_seed_pytorchs_generator_decides():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "asked"),
+    ("knobs", "reasons"),
     [
         ({}, {Need.MEAN: "own", Need.LOSS: "rate", Need.EXCLUSIVE: "form=mean"}),
         (
@@ -168,12 +170,12 @@ def test_without_a_seed_pytorchs_generator_decides():
     ],
     ids=["defaults", "one", "both"],
 )
-def test_a_module_says_what_asks_for_each_need_as_it_is_configured(knobs, asked):
+def test_every_need_has_the_knobs_that_ask_for_it_as_its_reason(knobs, reasons):
     module = plastic(**knobs)
-    assert {need: module.asks(need) for need in Need if module.asks(need)} == asked
+    assert {need: module.reason_for(need) for need in Need if module.reason_for(need)} == reasons
 
 
-def test_a_module_says_of_the_layers_around_it_alone_what_is_lacking():
+def test_unmet_describes_only_needs_that_layers_around_the_module_can_meet():
     module = plastic(switch=True)
     assert module.unmet({Need.INCOMING, Need.EXCLUSIVE}) == ""
     feeds = "switch needs a layer that feeds the units and nothing else, and none is found"
@@ -184,7 +186,14 @@ def test_a_module_says_of_the_layers_around_it_alone_what_is_lacking():
     assert module.unmet(()) == f"{feeds}, {reads}"
 
 
-def test_what_is_attached_is_so_in_no_copy():
+def test_the_longest_settling_phase_of_all_modules_counts():
+    net = nn.Sequential(Stamina(3, settle=0.25), HebbMask(nn.Linear(3, 2), ["weight"], settle=0.5), Dense(2))
+    assert longest_settling(net) == 0.5
+    assert longest_settling(nn.Sequential(plastic())) == 0  # its rule has no settling phase
+    assert longest_settling(nn.Linear(2, 2)) == 0
+
+
+def test_a_copy_of_an_attached_module_is_not_attached():
     module = plastic()
     module.attached = True
     assert not copy.deepcopy(module).attached

@@ -1,3 +1,5 @@
+"""Stateless random numbers: compared with unsigned arithmetic, and tests of their distribution."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Units as a drop-in ReLU: statistics, channels, copies, knobs and refusals."""
+
 import copy
 import math
 import pickle
@@ -13,15 +15,7 @@ from hebbevo.nn import Dense, InputStamina, PlasticUnits, Stamina, attach, plast
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.training.stack import VmapStack
-
-NEVER = -1e9  # a threshold that no stamina falls to
-EAGER = dict(stamina_decay=1.0, warmup=0, prune_period=1, min_neurons=0, max_deaths=1.0, grace=0)
-LIVELY = dict(regrowth_rate=0.3, hebbian_threshold=0.8, grace=2, stamina_decay=0.5, max_deaths=0.5)
-
-
-def dead(units):
-    return torch.nonzero(~units.alive).flatten().tolist()
-
+from tests.nn.conftest import EAGER, FOLDED, FRESH, LIVELY, NEVER, pruned
 
 # Stamina as the ReLU
 
@@ -36,7 +30,7 @@ def test_stamina_is_the_relu_while_all_are_alive(shape, training):
     assert torch.equal(torch.autograd.grad(ours, x, grad)[0], torch.autograd.grad(relu, x, grad)[0])
 
 
-def test_a_dead_neuron_gives_zero_and_gets_no_gradient():
+def test_a_pruned_unit_has_an_output_of_zero_and_no_gradient():
     units = Stamina(4)
     units.alive[2] = False
     x = (torch.rand(5, 4) + 1).requires_grad_()
@@ -46,11 +40,11 @@ def test_a_dead_neuron_gives_zero_and_gets_no_gradient():
     assert torch.equal(x.grad, torch.tensor([1.0, 1, 0, 1]).expand(5, 4))
 
 
-def test_neurons_that_die_in_a_forward_pass_still_take_part_in_its_backward_pass():
+def test_units_that_are_pruned_in_a_forward_pass_still_take_part_in_its_backward_pass():
     units = Stamina(3, **(EAGER | dict(hebbian_threshold=1e9)))
     x = torch.ones(2, 3, requires_grad=True)
     units(x).sum().backward()
-    assert dead(units) == [0, 1, 2]
+    assert pruned(units) == [0, 1, 2]
     assert torch.equal(x.grad, torch.ones(2, 3))
 
 
@@ -67,7 +61,7 @@ def test_statistics_are_gathered_in_training_mode_only(kind):
     assert {"steps", "gain", "reference", "age", "mean_output"} <= changed
 
 
-def test_a_sequence_of_samples_counts_as_many_samples():
+def test_every_position_of_a_sequence_counts_as_a_sample():
     x = torch.randn(4, 5, 6)
     one, other = Stamina(6), Stamina(6)
     one(x)
@@ -91,8 +85,8 @@ def test_without_a_seed_pytorchs_generator_decides():
     assert Stamina(4).seed == first != second
 
 
-def test_stacked_units_die_and_return_as_alone():
-    layers = [Stamina(12, seed=seed, **(EAGER | LIVELY)) for seed in (1, 2, 3)]
+def test_stacked_units_are_pruned_and_regrown_as_each_layer_by_itself():
+    layers = [Stamina(12, seed=seed, **LIVELY) for seed in (1, 2, 3)]
     _, buffers = stack_module_state(layers)
     patterns = set()
     for x in torch.randn(30, 16, 12):
@@ -115,7 +109,7 @@ def in_maps(rows, x):
 
 
 CHANNELS = [
-    dict(LIVELY),
+    LIVELY,
     LIVELY | dict(activity="frequency", penalty_form="ratio"),
     LIVELY | dict(large_neuron_penalty=0.5, entropy_bonus=0.25),
 ]
@@ -127,11 +121,11 @@ IDS = ["activation", "frequency", "penalised"]
 @pytest.mark.parametrize("shape", [(4, 12, 3, 5), (4, 12, 7), (4, 12)])
 def test_channels_are_neurons_and_positions_are_samples(shape, kind, knobs):
     if kind is InputStamina and "entropy_bonus" in knobs:
-        knobs = knobs | dict(entropy_bonus=0.0)  # of negative shares there is none
+        knobs = knobs | dict(entropy_bonus=0.0)  # a share that is negative has no entropy
     maps, rows = (kind(12, dim=dim, seed=1, **EAGER | knobs) for dim in (1, -1))
     patterns = set()
     for x in torch.randn(20, *shape):
-        x.masked_fill_(x.abs() < 0.8, 0).requires_grad_()  # silent, too
+        x.masked_fill_(x.abs() < 0.8, 0).requires_grad_()  # some samples are silent
         y, expected = maps(x), in_maps(rows(in_rows(x)), x)
         assert torch.equal(y, expected)
         grad = torch.randn(shape)
@@ -200,7 +194,7 @@ def channel_net(seed, **knobs):
 
 
 @pytest.mark.parametrize("knobs", CHANNELS, ids=IDS)
-def test_stacked_channels_die_and_return_as_alone(knobs):
+def test_stacked_channels_are_pruned_and_regrown_as_in_each_net_by_itself(knobs):
     nets = [channel_net(seed, **knobs) for seed in (1, 2, 3)]
     stack = VmapStack(nets, torch.device("cpu"))
     patterns = set()
@@ -225,27 +219,27 @@ def test_stacked_channels_die_and_return_as_alone(knobs):
         torch.testing.assert_close(ours, torch.stack(theirs), rtol=1e-4, atol=1e-5)
 
 
-# keeping and copying
+# saving and copying
 
 
 def saved_and_loaded(units):
-    fresh = Stamina(units.num_neurons, seed=999, **(EAGER | LIVELY))
+    fresh = Stamina(units.num_neurons, seed=999, **LIVELY)
     fresh.load_state_dict(units.state_dict())
     return fresh
 
 
 @pytest.mark.parametrize(
-    "twin",
+    "copied",
     [saved_and_loaded, copy.deepcopy, lambda units: pickle.loads(pickle.dumps(units))],
     ids=["state_dict", "deepcopy", "pickle"],
 )
-def test_a_copy_made_in_mid_training_goes_on_in_the_same_way(twin):
-    units = Stamina(12, seed=8, **(EAGER | LIVELY))
+def test_a_copy_made_during_training_continues_in_the_same_way(copied):
+    units = Stamina(12, seed=8, **LIVELY)
     batches = torch.randn(30, 16, 12)
     for x in batches[:15]:
         units(x)
     assert 0 < int(units.alive.sum()) < 12
-    other = twin(units)
+    other = copied(units)
     alive = []
     for x in batches[15:]:
         assert torch.equal(units(x), other(x))
@@ -258,7 +252,7 @@ def test_a_copy_made_in_mid_training_goes_on_in_the_same_way(twin):
 # input units
 
 
-def test_input_stamina_is_the_identity_and_masks_the_dead():
+def test_input_stamina_is_the_identity_and_masks_pruned_units():
     units = InputStamina(4)
     units.alive[1] = False
     x = torch.randn(6, 4)
@@ -266,7 +260,7 @@ def test_input_stamina_is_the_identity_and_masks_the_dead():
     assert torch.equal(units.eval()(x), x * torch.tensor([1, 0, 1, 1]))
 
 
-# knobs and complaints
+# knobs and refusals
 
 
 @pytest.mark.parametrize("kind", [Stamina, InputStamina])
@@ -277,7 +271,7 @@ def test_every_knob_is_a_tensor_buffer_with_its_default(kind):
         assert torch.equal(buffers[name], torch.full_like(buffers[name], default)), name
 
 
-def test_alone_stamina_takes_what_needs_nothing_around():
+def test_unattached_units_accept_knobs_that_need_no_layer_around_them():
     units = Stamina(16, regrowth_rate=0.5)
     assert units(torch.randn(4, 16)).shape == (4, 16)
     assert units.regrowth_rate == 0.5
@@ -294,11 +288,11 @@ def test_alone_stamina_takes_what_needs_nothing_around():
         (dict(handover=True, settle=0.2), "handover, settle"),
     ],
 )
-def test_what_needs_more_is_refused_in_training_alone(knobs, named, complaint):
+def test_knobs_that_need_more_are_refused_in_unattached_training(knobs, named, complaint):
     units = Stamina(4, **knobs)
     assert complaint(units, torch.randn(2, 4)) == (
         f"Stamina: {named} needs more than the module alone; "
-        "call hebbevo.nn.attachment(model, optimizer, total_steps=N)"
+        "call hebbevo.nn.attach(model, optimizer, total_steps=N)"
     )
     assert units.eval()(torch.ones(2, 4)).sum() == 8
 
@@ -414,7 +408,7 @@ def test_configure_with_a_mistake_sets_nothing(mistake, complaint):
     )
     assert all(torch.equal(before[name], value) for name, value in units.state_dict().items())
     assert not units.penalised
-    units(torch.ones(2, 4))  # nothing is asked for
+    units(torch.ones(2, 4))  # no knob needs an attachment
 
 
 @pytest.mark.parametrize(
@@ -437,7 +431,7 @@ def test_the_firing_prior_may_be_configured_as_constructed(prior):
     assert torch.equal(buffer, torch.as_tensor(prior, dtype=torch.float32).expand(3))
 
 
-def test_what_is_asked_for_and_penalised_follow_the_knobs(complaint):
+def test_needs_and_penalties_follow_the_knobs(complaint):
     units = Stamina(4, handover=True, entropy_bonus=0.5)
     units.configure(settle=0.5)
     assert "handover, settle needs" in complaint(units, torch.ones(2, 4))
@@ -452,7 +446,7 @@ def test_what_is_asked_for_and_penalised_follow_the_knobs(complaint):
     assert units.penalised
 
 
-def test_copies_are_configured_apart(complaint):
+def test_a_copy_is_configured_independently(complaint):
     units = Stamina(4, handover=True)
     other = copy.deepcopy(units)
     other.configure(handover=False, entropy_bonus=0.5)
@@ -487,38 +481,34 @@ AROUND = {Need.OUTGOING, Need.FOLDABLE, Need.EXCLUSIVE}
     ("met", "problem"),
     [
         (AROUND, ""),
-        (
-            AROUND - {Need.FOLDABLE},
-            "handover needs a layer that reads the units directly and has a bias, and none is found",
-        ),
+        (AROUND - {Need.FOLDABLE}, FOLDED),
         (
             {Need.FOLDABLE},
-            "rebirth=fresh needs layers that read these units by weights which nothing else uses, "
-            "and none is found, "
-            "activity=contribution needs a layer that reads the units, and none is found",
+            f"{FRESH}, activity=contribution needs a layer that reads the units, and none is found",
         ),
     ],
     ids=["all", "no bias", "none"],
 )
-def test_units_say_what_the_layers_around_them_cannot_give(met, problem):
+def test_units_describe_the_needs_that_the_layers_around_them_do_not_meet(met, problem):
     assert Stamina(4, **KNOBS).unmet(met) == problem
     assert Stamina(4).unmet(set()) == ""
 
 
-def test_units_say_by_which_knob_they_ask_for_what():
+def test_every_need_has_the_knobs_that_ask_for_it_as_its_reason():
     units = Stamina(4, handover=True, activity="contribution", settle=0.5)
-    asked = {need: units.asks(need) for need in Need if units.asks(need)}
-    assert asked == {
+    reasons = {need: units.reason_for(need) for need in Need if units.reason_for(need)}
+    assert reasons == {
         Need.FOLDABLE: "handover",
         Need.OUTGOING: "activity=contribution",
         Need.LENGTH: "settle",
     }
-    assert not any(Stamina(4).asks(need) for need in Need)
+    assert not any(Stamina(4).reason_for(need) for need in Need)
     target = Stamina(4, schedule="target")
-    assert {need: target.asks(need) for need in Need if target.asks(need)} == {Need.LENGTH: "schedule=target"}
+    reasons = {need: target.reason_for(need) for need in Need if target.reason_for(need)}
+    assert reasons == {Need.LENGTH: "schedule=target"}
 
 
-def test_a_complaint_names_the_kind_of_units(complaint):
+def test_a_refusal_names_the_kind_of_units(complaint):
     assert (
         complaint(InputStamina, 3, warmups=1) == "InputStamina: unknown knob 'warmups'; did you mean warmup?"
     )
@@ -546,7 +536,7 @@ def test_gradient_checkpointing_is_refused():
         y.sum().backward()
 
 
-# kinds of units
+# units by the name of a rule
 
 
 @pytest.mark.parametrize("inputs", [False, True])

@@ -7,7 +7,7 @@ import pytest
 
 from hebbevo.errors import SpaceError
 from hebbevo.objectives.goal import Goal
-from hebbevo.spec.schema import Spec, difference, read
+from hebbevo.spec import Spec, difference, override, read, spec_from_json
 
 SPACE = """\
 version: 1
@@ -49,7 +49,7 @@ def test_the_losses_are_what_is_to_be_minimised(goal: Goal, losses: tuple[float,
 
 
 @pytest.mark.parametrize(
-    ("constraints", "excesses"),
+    ("constraints", "violations"),
     [
         ({}, {}),
         ({"survivors": (None, 12.0)}, {"survivors": 0.0}),
@@ -64,14 +64,14 @@ def test_the_losses_are_what_is_to_be_minimised(goal: Goal, losses: tuple[float,
         ({"accuracy": (0.1, 0.5)}, {"accuracy": 0.25}),
     ],
 )
-def test_an_excess_is_the_way_to_the_bound_in_parts_of_it(constraints: dict, excesses: dict) -> None:
+def test_a_violation_is_the_distance_beyond_the_bound_relative_to_it(constraints: dict, violations: dict) -> None:
     goal = Goal(constraints=constraints)
-    assert goal.excesses((0.75, 12.0)) == pytest.approx(excesses)
-    assert goal.excess((0.75, 12.0)) == pytest.approx(max(excesses.values(), default=0.0))
+    assert goal.violations((0.75, 12.0)) == pytest.approx(violations)
+    assert goal.violation((0.75, 12.0)) == pytest.approx(max(violations.values(), default=0.0))
 
 
-def test_an_excess_is_finite_however_small_the_bound() -> None:
-    assert math.isfinite(Goal(constraints={"survivors": (None, 5e-324)}).excess((0.5, 1e5)))
+def test_a_violation_is_finite_however_small_the_bound() -> None:
+    assert math.isfinite(Goal(constraints={"survivors": (None, 5e-324)}).violation((0.5, 1e5)))
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_goal_says_what_it_is(goal: Goal, aim: str, limits: str) -> None:
 def test_a_space_file_gives_its_goal_and_keeps_it_in_the_study(spec, lines: str, goal: Goal) -> None:
     made = spec(lines)
     assert made.goal == goal
-    assert Spec.from_json(made.to_json()).goal == goal
+    assert spec_from_json(made.to_json()).goal == goal
 
 
 def test_a_study_from_before_there_were_goals_has_the_default_one(spec) -> None:
     recorded = spec().to_json()
     del recorded["objectives"], recorded["constraints"], recorded["search"]["timeout"]
-    opened = Spec.from_json(recorded)
+    opened = spec_from_json(recorded)
     assert opened.goal == Goal()
     assert difference(opened, spec()) == []
 
@@ -199,6 +199,6 @@ def test_a_changed_goal_is_a_difference_and_a_changed_timeout_is_none(spec, line
 def test_a_timeout_is_kept_in_seconds(spec) -> None:
     made = spec("search: {timeout: 1h30m}")
     assert made.search.timeout == 5400.0
-    assert Spec.from_json(made.to_json()) == made
+    assert spec_from_json(made.to_json()) == made
     assert spec().search.timeout is None
-    assert spec().override(timeout="90s").search.timeout == 90.0
+    assert override(spec(), timeout="90s").search.timeout == 90.0

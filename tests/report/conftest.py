@@ -1,17 +1,22 @@
-"""A study made up of formulas: what the report sees of a real one."""
+"""Studies whose trials are made up by formulas, and readers of the page."""
 
 from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from hebbevo.objectives.goal import Goal
-from hebbevo.objectives.pareto import front
+from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.ledger import Generation, Record, Result
+from hebbevo.study.view import Study
+from hebbevo.training.trial_details import EarlyStop, TrialDetails
 
 EPOCHS = 20
-POINT = ["trial", "epoch", "accuracy", "survivors"]
 SCORES = ["accuracy", "accuracy_sd", "survivors", "survivors_sd"]
 GENOME = {
     "unactivation_penalty": {"low": 1e-2, "high": 100, "log": True},
@@ -21,28 +26,48 @@ GENOME = {
     "handover": {"choices": [True, False]},
     "learning_rate": {"low": 3e-4, "high": 1e-2, "log": True},
 }
+HALVED = FailedAttempt((0, 1), FailureKind.CRASH, "its worker was lost", "w", 1.0, Recovery.IN_HALVES)
 
 
 @dataclass(frozen=True)
-class FakeStudy:
+class MadeUpRecord:
+    """The record of a study as `Study` reads it, in the place of a ledger.
+
+    ``frame`` has a row per trial, with the columns of `Study.trials`. ``earlier_states`` are states of trials
+    before the end of their training, as (trial, epoch, accuracy, survivors). ``settings`` are settings that
+    differ from those below, by section of the space file.
+    """
+
     frame: pd.DataFrame
     genome: dict = field(default_factory=lambda: GENOME)
     goal: Goal = field(default_factory=Goal)
-    count: str = "neurons"
     alone: str = ""
-    passed: tuple = ()  # (trial, epoch, accuracy, survivors) of earlier epochs
+    earlier_states: tuple = ()
+    settings: dict = field(default_factory=dict)
     name: str = "stamina"
     dataset: str = "digits"
     store: Path = Path("studies/stamina.db")
-    neurons: int = 256
     chance: float = 0.1
     versions: dict = field(default_factory=lambda: {"hebbevo": "0.1.0", "torch": "2.13.0"})
 
     @property
-    def settings(self):
-        return {
-            "version": 1,
-            "name": self.name,
+    def facts(self):
+        return StudyFacts(versions=self.versions, neurons=256, chance=self.chance, alone=self.alone)
+
+    @property
+    def spec(self):
+        return SimpleNamespace(
+            name=self.name,
+            goal=self.goal,
+            network=SimpleNamespace(count="neurons"),
+            space=SimpleNamespace(genes=[SimpleNamespace(name=gene) for gene in self.genome]),
+            task=SimpleNamespace(epochs=EPOCHS),
+            search=SimpleNamespace(trials=500),
+            to_json=self.all_settings,
+        )
+
+    def all_settings(self):
+        sections = {
             "task": {"dataset": self.dataset, "epochs": EPOCHS, "batch_size": 64, "target": None},
             "network": {
                 "family": "mlp",
@@ -61,58 +86,75 @@ class FakeStudy:
                 "seed": 7,
                 "settings": {},
             },
-            "genome": self.genome,
         }
+        changed = {name: section | self.settings.get(name, {}) for name, section in sections.items()}
+        return {"version": 1, "name": self.name, **changed, "genome": self.genome}
 
-    def trials(self):
-        return self.judged()
+    def generations(self):
+        records = [self.record_of(row) for row in self.frame.to_dict("records")]
+        numbers = self.frame["generation"].tolist()
+        return [
+            Generation(
+                number,
+                500,
+                0.0,
+                tuple(record for record, own in zip(records, numbers, strict=True) if own == number),
+            )
+            for number in sorted(set(numbers))
+        ]
 
-    def points(self):
-        return self.states()
+    def record_of(self, row):
+        genome = {gene: row[f"genome.{gene}"] for gene in self.genome if not pd.isna(row[f"genome.{gene}"])}
+        attempts = () if row["repeatable"] else (HALVED,)
+        return Record(row["trial"], genome, self.result_of(row), attempts)
 
-    def states(self):
-        ends = self.frame.query("state == 'complete'").assign(epoch=EPOCHS)[POINT]
-        frame = pd.DataFrame([*self.passed, *ends.itertuples(index=False)], columns=POINT)
-        frame = frame.astype(dict(zip(POINT, [int, int, float, float], strict=True)))
-        frame = frame.sort_values(["trial", "epoch"], ignore_index=True)
-        met = np.array([self.goal.excess(point) <= 0 for point in self.values(frame)], dtype=bool)
-        return frame.assign(feasible=met, finished=frame["epoch"] == EPOCHS)
-
-    def front(self):
-        feasible = self.states().query("feasible")
-        return self.shown(feasible.iloc[front(self.values(feasible))])
-
-    def best(self):
-        feasible = self.states().query("feasible")
-        if self.goal.dimension > 1 or feasible.empty:
+    def result_of(self, row):
+        state = row["state"]
+        if state == "running":
             return None
-        losses = [self.goal.losses(point) for point in self.values(feasible)]
-        return self.shown(feasible.iloc[[np.argmin(losses)]]).iloc[0]
+        copy_of = None if pd.isna(row["copy_of"]) else row["copy_of"]
+        common = {"seconds": row["seconds"], "neurons": row["neurons"], "copy_of": copy_of}
+        if state == "failed":
+            return Result(row["trial"], None, TrialDetails(failure=row["failure"], **common))
+        states = [state[1:] for state in self.earlier_states if state[0] == row["trial"]]
+        values = (row["accuracy"], row["survivors"]) if state == "complete" else None
+        accuracy, survivors = per_epoch(states if values is None else [*states, (EPOCHS, *values)])
+        details = TrialDetails(
+            **common,
+            **{name: None if np.isnan(row[name]) else row[name] for name in ("accuracy_sd", "survivors_sd")},
+            collapsed=row["collapsed"],
+            notes=() if pd.isna(row["notes"]) else (row["notes"],),
+            accuracy_per_epoch=accuracy,
+            survivors_per_epoch=survivors,
+            stopped=None if values else EarlyStop(len(accuracy), None, "stopped early"),
+        )
+        return Result(row["trial"], values, details)
 
-    def nearest(self):
-        points = self.states()
-        if points.empty or points["feasible"].any():
-            return None
-        excesses = [self.goal.excess(point) for point in self.values(points)]
-        return self.shown(points.iloc[[np.argmin(excesses)]]).iloc[0]
 
-    def values(self, frame):
-        return frame[["accuracy", "survivors"]].to_numpy(dtype=float)
+def per_epoch(states):
+    """Accuracy and survivors of each epoch, given (epoch, accuracy, survivors) whenever survivors change."""
+    accuracies, survivors = [], []
+    for epoch, accuracy, count in states:
+        new = epoch - len(accuracies)
+        accuracies += new * [accuracy]
+        survivors += new * [count]
+    return accuracies, survivors
 
-    def shown(self, points):
-        genes = [f"genome.{gene}" for gene in self.genome]
-        known = self.judged().drop(columns=["accuracy", "survivors", "feasible"])
-        rows = points.merge(known, on="trial")
-        rows.loc[~rows["finished"], ["accuracy_sd", "survivors_sd"]] = np.nan
-        return rows[["trial", "epoch", *SCORES, "neurons", *genes]]
 
-    def judged(self):
-        met = np.array([self.goal.excess(point) <= 0 for point in self.values(self.frame)], dtype=bool)
-        return self.frame.assign(feasible=(self.frame["state"] == "complete") & met)
+class MadeUpStudy(Study):
+    """A study read from a made-up record."""
+
+    def __init__(self, record):
+        super().__init__(record)
+        self.record = record
+
+    def but(self, **changes):
+        """The same study with other values in its record."""
+        return type(self)(replace(self.record, **changes))
 
 
 def made_up_trials(count=500, failed=5, collapsed=8, replicates=3, seed=0):
-    """Random genomes that close in on good ones, scored by a formula: the harsher, the fewer survive."""
+    """Random genomes, scored by a formula: the higher the penalty, the fewer neurons survive."""
     random = np.random.default_rng(seed)
     progress = np.linspace(0, 1, count)
     penalty = 10 ** random.uniform(-2, 2, count)
@@ -171,20 +213,67 @@ def failed_at(frame, positions, reason):
 
 @pytest.fixture(scope="session")
 def study():
-    return FakeStudy(made_up_trials())
+    return MadeUpStudy(MadeUpRecord(made_up_trials()))
 
 
 @pytest.fixture(scope="session")
 def small():
-    """Few trials, for tests of words and not of looks."""
-    return FakeStudy(made_up_trials(count=12, failed=2, collapsed=1))
+    """Few trials, for tests that do not look at the charts."""
+    return MadeUpStudy(MadeUpRecord(made_up_trials(count=12, failed=2, collapsed=1)))
 
 
 @pytest.fixture(scope="session")
 def empty(small):
-    return replace(small, frame=small.frame.iloc[:0])
+    return small.but(frame=small.record.frame.iloc[:0])
 
 
 @pytest.fixture(scope="session")
 def all_failed(small):
-    return replace(small, frame=failed_at(small.frame, small.frame.index, "diverged"))
+    return small.but(frame=failed_at(small.record.frame, small.record.frame.index, "diverged"))
+
+
+@pytest.fixture
+def with_earlier_states(small):
+    """Two trials; the second one has a point on the front 14 epochs before its end."""
+    frame = small.record.frame.iloc[:2].assign(
+        state="complete",
+        accuracy=[0.98, 0.5],
+        survivors=[200.0, 60.0],
+        **{"genome.unactivation_penalty": [0.5, 4.0]},
+    )
+    states = ((1, 2, 0.6, 256.0), (1, 6, 0.975, 128.0))
+    return small.but(frame=frame, chance=0.0, earlier_states=states)
+
+
+class Document(HTMLParser):
+    """The elements of a page, and its text without scripts and styles. Checks that tags are balanced."""
+
+    VOID = frozenset({"meta", "img", "br", "hr", "link", "input", "wbr"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.words = [], [], []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.words).split())
+
+
+def png_size(content):
+    """Width and height of a PNG file in pixels."""
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])

@@ -1,3 +1,5 @@
+"""Scales of axes."""
+
 import numpy as np
 import pytest
 

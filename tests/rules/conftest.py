@@ -23,7 +23,7 @@ LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """More only wait for each other on nets this small."""
+    """These nets are too small for more threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -41,8 +41,16 @@ def rows_of(shape=(FEATURES,)):
 
 
 @dataclass
-class WorkerSetup:
-    """What is trained: rules, and knobs beside the brisk ones."""
+class RuleTraining:
+    """A training of networks under rules, with knobs at which something changes every few steps.
+
+    Attributes:
+        units: the unit rule, by name.
+        connections: the connection rule, by name.
+        family: of the networks.
+        knobs: values of knobs in place of those of `BRISK`.
+        epochs: of the training.
+    """
 
     units: str = "dense"
     connections: str = "full"
@@ -77,27 +85,22 @@ class WorkerSetup:
         """A cohort of them: ``alone`` (the first one only), in a ``stack``, or in a ``compact`` stack."""
         recipe = replace(self.recipe, stacked=True)
         nets = self.nets(rates if how != "alone" else rates[:1])
-        values = [recipe.training_knobs({"learning_rate": rate}) for rate in rates[: len(nets)]]
-        held = SingleNet(nets[0], CPU) if how == "alone" else VmapStack(nets, CPU)
-        with pytest.MonkeyPatch.context() as patch:
-            if how != "compact":
-                patch.setattr(CompactStack, "of", lambda *_: None)
-            patch.setattr(slots, "SLOT_MULTIPLE", 2)  # slots go and come with every few units
-            patch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
-            return CohortTraining(recipe, held, values, self.nets(rates[:1])[0], rows_of(self.shape))
+        return train_together(how, recipe, nets, self.nets(rates[:1])[0], rows_of(self.shape), rates)
 
 
-@pytest.fixture
-def job():
-    return WorkerSetup
+def train_together(how, recipe, nets, model, rows, rates=LEARNING_RATES):
+    """The training of some nets ``alone`` (there is one), in a ``stack``, or in a ``compact`` stack."""
+    values = [recipe.training_knobs({"learning_rate": rate}) for rate in rates[: len(nets)]]
+    stack = SingleNet(nets[0], CPU) if how == "alone" else VmapStack(nets, CPU)
+    with pytest.MonkeyPatch.context() as patch:
+        if how != "compact":
+            patch.setattr(CompactStack, "of", lambda *_: None)
+        # nets move to another level with every few units
+        patch.setattr(slots, "SLOT_MULTIPLE", 2)
+        patch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
+        return CohortTraining(recipe, stack, values, model, rows)
 
 
-@pytest.fixture
-def compacted():
-    """Tells whether the networks of a compact stack have fewer slots than units."""
-    return lambda cohort: all(sum(slots) < sum(HIDDEN) for slots in slots_of(cohort))
-
-
-def slots_of(cohort):
-    """Slots of the hidden layers of every network of a compact stack."""
-    return [part.nets.slots for part in cohort.sub_cohorts]
+def is_compacted(cohort):
+    """Whether all networks of a compact stack have fewer slots than units."""
+    return all(sum(each.nets.slots) < sum(HIDDEN) for each in cohort.sub_cohorts)

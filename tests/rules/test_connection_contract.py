@@ -13,7 +13,8 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticConnections, Stamina, attach, masked
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.rules.rule import Need
-from tests.nn.living import of_the_living
+from tests.rules.conftest import RuleTraining, is_compacted
+from tests.training.conftest import living_only
 
 FEATURES, CLASSES, TOTAL = 11, 4, 20
 PRUNING = [name for name, rule in CONNECTIONS.items() if rule.prunes]
@@ -69,40 +70,40 @@ def trained(net, steps=TOTAL, optimizer=None, attached=True, start=0, inputs=(FE
 
 @pytest.mark.parametrize("units", ["dense", "stamina", "random"])
 @pytest.mark.parametrize("name", PRUNING)
-def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(job, compacted, name, units):
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, units):
     knobs = {"schedule": "target", "target": 5} if UNITS[units].prunes else {}
-    asked = job(units, name, knobs=knobs)
-    cohorts = {how: asked.cohort(how) for how in ("alone", "stack", "compact")}
-    for _ in range(asked.epochs):
+    training = RuleTraining(units, name, knobs=knobs)
+    cohorts = {how: training.cohort(how) for how in ("alone", "stack", "compact")}
+    for _ in range(training.epochs):
         for cohort in cohorts.values():
             cohort.train_epoch()
     states = {
-        how: of_the_living({key: tensor[0].clone() for key, tensor in cohort.state.items()})
+        how: living_only({key: tensor[0].clone() for key, tensor in cohort.state.items()})
         for how, cohort in cohorts.items()
     }
     masks = [value for key, value in states["stack"].items() if key.endswith("connected")]
     assert len(masks) == 3
     assert not all(mask.all() for mask in masks)
-    assert compacted(cohorts["compact"]) or not UNITS[units].prunes or CONNECTIONS[name].grows
+    assert is_compacted(cohorts["compact"]) or not UNITS[units].prunes or CONNECTIONS[name].grows
     for how in ("alone", "compact"):
         torch.testing.assert_close(states[how], states["stack"], rtol=1e-8, atol=1e-8)
     first, second = (cohorts[how].measurements() for how in ("stack", "compact"))
     assert [each.survivors for each in first] == [each.survivors for each in second]
 
 
-def test_a_convolution_alone_is_pruned_as_in_a_stack(job, rule):
-    asked = job("dense", rule.name, family="conv")
-    alone, stack = asked.cohort("alone"), asked.cohort("stack")
-    for _ in range(asked.epochs):
+def test_a_convolution_alone_is_pruned_as_in_a_stack(rule):
+    training = RuleTraining("dense", rule.name, family="conv")
+    alone, stack = training.cohort("alone"), training.cohort("stack")
+    for _ in range(training.epochs):
         alone.train_epoch()
         stack.train_epoch()
     for key, value in alone.state.items():
         torch.testing.assert_close(value[0], stack.state[key][0], rtol=1e-8, atol=1e-8, msg=key)
 
 
-def test_a_rule_that_needs_nothing_outside_prunes_unattached_as_attached(rule):
-    unneedy = knobs_of(rule) | {"settle": 0.0}
-    alone, attached = net_of(rule, **unneedy), net_of(rule, **unneedy)
+def test_a_rule_that_needs_no_attachment_prunes_unattached_as_attached(rule):
+    knobs = knobs_of(rule) | {"settle": 0.0}
+    alone, attached = net_of(rule, **knobs), net_of(rule, **knobs)
     if Need.LENGTH in rule.needs and not rule.needs[Need.LENGTH]:
         with pytest.raises(UsageError, match="needs more than the module alone"):
             trained(alone, 1, attached=False)
@@ -129,7 +130,7 @@ def test_pruned_connections_are_exactly_zero_and_have_no_gradient(rule, kind):
         assert not optimizer.state[weight]["exp_avg_sq"][out].any()
 
 
-def test_what_is_pruned_has_no_effect_on_the_outputs(rule):
+def test_pruned_connections_have_no_effect_on_the_outputs(rule):
     net = net_of(rule)
     out = ~trained(net)[-1]
     x = torch.randn(5, FEATURES)
@@ -147,7 +148,7 @@ def test_masks_change_in_a_training(rule):
     assert len({tuple(mask.flatten().tolist()) for mask in trained(net_of(rule))}) >= 3
 
 
-def test_what_is_not_finite_leaves_as_many_connections_as_the_rule_says(rule):
+def test_activations_that_are_not_finite_leave_as_many_connections_as_the_rule_says(rule):
     net = net_of(rule)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     attach(net, optimizer, total_steps=TOTAL)
@@ -169,20 +170,20 @@ def test_evaluation_changes_nothing(rule):
 
 
 @pytest.mark.parametrize("how", ["state_dict", "deepcopy", "pickle"])
-def test_a_copy_goes_on_as_the_original(rule, how):
+def test_a_copy_continues_as_the_original(rule, how):
     net = net_of(rule)
     trained(net, 8)
     if how == "state_dict":
-        twin = net_of(rule)
-        twin.load_state_dict(net.state_dict())
+        copied = net_of(rule)
+        copied.load_state_dict(net.state_dict())
     else:
-        twin = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
-    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (net, twin)]
+        copied = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (net, copied)]
     ours, theirs = (
-        trained(each, 8, optimizer=own, start=8) for each, own in zip((net, twin), optimizers, strict=True)
+        trained(each, 8, optimizer=own, start=8) for each, own in zip((net, copied), optimizers, strict=True)
     )
     assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
-    assert all(torch.equal(value, twin.state_dict()[name]) for name, value in net.state_dict().items())
+    assert all(torch.equal(value, copied.state_dict()[name]) for name, value in net.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
@@ -209,7 +210,7 @@ def test_survivors_are_counted_through_the_mask(rule):
     assert table.loc["0"].neurons_alive == reach.sum()
 
 
-def test_units_that_die_take_their_connections_weights_along(rule):
+def test_the_connections_of_pruned_units_have_weights_of_zero(rule):
     torch.manual_seed(0)
     first = PlasticConnections(rule, nn.Linear(FEATURES, 8), ["weight"], seed=1, **knobs_of(rule))
     units = Stamina(8, seed=2, schedule="target", target=3, events=3, warmup=2, settle=0.25)

@@ -1,6 +1,6 @@
-"""The seam of credit rules, held by rules of these tests, alone as in a stack.
+"""The seam of credit rules, tested with one rule of each kind, on single networks and in stacks.
 
-They are a local loss, an update in place of the optimiser, and a backward pass of its own.
+The kinds are a local loss, an update in place of the optimiser, and a backward pass of the rule's own.
 """
 
 import copy
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 class Decorrelating(CreditRule):
-    """A loss of the layer's own: outputs shall be small."""
+    """A loss of the layer's own, by which outputs become small."""
 
     name = "decorrelating"
     knobs = table(Knob("weight", float, 0.5, "weight of the loss", low=0.0))
@@ -33,7 +33,7 @@ class Decorrelating(CreditRule):
         return k.weight * y.square().mean()
 
 
-class Hebb(CreditRule):
+class Oja(CreditRule):
     """An update in place of the optimiser: eta (y x - y^2 w), Oja's rule."""
 
     name = "oja"
@@ -46,7 +46,7 @@ class Hebb(CreditRule):
         return Updates(k.rate * (layer.coactivation(x, y) - decay))
 
 
-class Through(torch.autograd.Function):
+class FeedbackLinear(torch.autograd.Function):
     """A linear layer whose backward pass goes through other weights."""
 
     generate_vmap_rule = True
@@ -76,10 +76,10 @@ class Feedback(CreditRule):
     def forward(self, k, s, layer, x):
         if layer.weight.dim() > 2:
             return super().forward(k, s, layer, x)
-        return Through.apply(x, layer.weight, layer.bias, s.feedback)
+        return FeedbackLinear.apply(x, layer.weight, layer.bias, s.feedback)
 
 
-RULES = [Decorrelating(), Hebb(), Feedback()]
+RULES = [Decorrelating(), Oja(), Feedback()]
 REGISTERED = [rule for rule in CREDIT.values() if credited(rule, nn.Linear(2, 2)).__class__ is not nn.Linear]
 
 
@@ -115,7 +115,7 @@ def test_backprop_is_the_layer_itself():
     assert credited("backprop", layer) is layer
 
 
-def test_evaluation_and_counting_see_the_plain_layer(rule):
+def test_evaluation_and_counting_use_the_plain_layer(rule):
     net = net_of(rule)
     plain = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
     plain.load_state_dict({name: value for name, value in net.state_dict().items() if ".credit." not in name})
@@ -128,7 +128,7 @@ def test_evaluation_and_counting_see_the_plain_layer(rule):
     assert ours.loc["total", numbers].tolist() == theirs.loc["total", numbers].tolist()
 
 
-def test_a_local_loss_is_added_to_the_tasks(rule=RULES[0]):
+def test_a_local_loss_is_added_to_that_of_the_task(rule=RULES[0]):
     net = net_of(rule)
     x, y = torch.randn(16, 5), torch.randint(3, (16,))
     F.cross_entropy(net(x), y).backward()
@@ -140,7 +140,7 @@ def test_a_local_loss_is_added_to_the_tasks(rule=RULES[0]):
     torch.testing.assert_close([first.weight.grad, second.weight.grad], list(expected))
 
 
-def test_an_update_takes_the_place_of_the_optimisers(rule=RULES[1]):
+def test_an_update_takes_the_place_of_the_optimisers_step(rule=RULES[1]):
     net = net_of(rule)
     weight = net[0].weight.detach().clone()
     steps(net, sgd(net), 1)
@@ -152,7 +152,7 @@ def test_an_update_takes_the_place_of_the_optimisers(rule=RULES[1]):
     assert net[0].weight.grad is None
 
 
-def test_a_backward_pass_of_its_own_brings_the_gradient_down(rule=RULES[2]):
+def test_a_backward_pass_of_the_rules_own_sets_the_gradient_of_the_inputs(rule=RULES[2]):
     net = net_of(rule)
     x = torch.randn(16, 5, requires_grad=True)
     h = net[0](x)
@@ -166,12 +166,12 @@ def test_a_stack_trains_the_nets_that_train_alone(rule, mask):
     seeds = (1, 2, 3)
     alone, stacked = ([net_of(rule, seed, mask).double() for seed in seeds] for _ in range(2))
     stack = VmapStack(stacked, CPU)
-    held = [stack, *(SingleNet(net, CPU) for net in alone)]
+    stacks = [stack, *(SingleNet(net, CPU) for net in alone)]
     for step in range(6):
         generator = torch.Generator().manual_seed(step)
         x = torch.randn(16, 5, generator=generator, dtype=torch.float64)
         y = torch.randint(3, (16,), generator=generator)
-        for nets in held:
+        for nets in stacks:
             _, gradients = nets.losses(F.cross_entropy, x, y)
             with torch.no_grad():
                 for weight, gradient in zip(nets.trained.values(), gradients, strict=True):
@@ -182,7 +182,7 @@ def test_a_stack_trains_the_nets_that_train_alone(rule, mask):
     assert not torch.equal(stack.state["0.weight"][0], net_of(rule, 1, mask).double()[0].weight)
 
 
-def test_an_attached_training_takes_every_kind(rule):
+def test_attach_accepts_every_kind_of_rule(rule):
     net = net_of(rule, mask=True)
     optimizer = sgd(net)
     attach(net, optimizer)
@@ -191,7 +191,7 @@ def test_an_attached_training_takes_every_kind(rule):
     assert int(net[0].credit.steps) == 7
 
 
-def test_layers_below_are_trained_through_every_kind(rule):
+def test_the_layers_before_are_trained_through_every_kind_of_rule(rule):
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Linear(5, 8), nn.ReLU(), credited(rule, nn.Linear(8, 6)), nn.ReLU(), nn.Linear(6, 3)
@@ -208,7 +208,7 @@ def test_buffers_may_start_at_a_knob():
 
 
 @pytest.mark.parametrize("units", ["magnitude", "random"])
-def test_units_are_pruned_between_layers_of_every_kind(rule, units):
+def test_units_are_pruned_between_layers_under_every_kind_of_rule(rule, units):
     torch.manual_seed(0)
     pruned = PlasticUnits(UNITS[units], 8, seed=1, target=3, events=3, warmup=1)
     net = nn.Sequential(
@@ -225,7 +225,7 @@ def test_units_are_pruned_between_layers_of_every_kind(rule, units):
     assert not net[2].weight[:, ~pruned.alive].any()
 
 
-def test_a_family_has_updates_in_hidden_layers_and_a_head_that_learns_the_task(monkeypatch):
+def test_a_family_has_updates_in_hidden_layers_and_a_last_layer_that_learns_the_task(monkeypatch):
     monkeypatch.setitem(CREDIT, "oja", RULES[1])
     net = Architecture("mlp", (8, 6), "stamina", False, (5,), 3, credit="oja").build({}, 0)
     assert [type(layer) for layer in (*net.layers, net.head)] == [type(net.layers[0])] * 2 + [nn.Linear]
@@ -235,7 +235,7 @@ def test_a_family_has_updates_in_hidden_layers_and_a_head_that_learns_the_task(m
     }
 
 
-def test_convolutions_take_every_kind(rule):
+def test_convolutions_may_have_every_kind_of_rule(rule):
     torch.manual_seed(0)
     layers = (
         nn.Conv2d(1, 4, 3),

@@ -1,6 +1,4 @@
-"""What rules ask for is given, and is what it says: measured with rules that look, against literal sums."""
-
-from dataclasses import replace
+"""The engine gives rules what they need: rules that record it, compared with literal sums."""
 
 import pytest
 import torch
@@ -14,18 +12,17 @@ from hebbevo.rules.connections.rule import ByCount, ConnectionRule
 from hebbevo.rules.rule import Buffer, Need
 from hebbevo.rules.units.rule import UnitRule, unit_knobs
 from hebbevo.space.knobs import Knob, table
-from hebbevo.training import CohortTraining, Rows, slots
-from hebbevo.training.compact import CompactStack
-from hebbevo.training.stack import SingleNet, VmapStack
+from hebbevo.training import Rows
+from tests.rules.conftest import RuleTraining, train_together
 
 MEMORY = 0.9
 STEPS = 6
 
 
-class Looking(UnitRule):
-    """Keeps what it is shown at every event."""
+class Recording(UnitRule):
+    """Records the statistics and norms of every event."""
 
-    name = "looking"
+    name = "recording"
     needs = {  # noqa: RUF012
         need: ()
         for need in (
@@ -47,14 +44,14 @@ class Looking(UnitRule):
 
 
 @pytest.fixture(autouse=True)
-def nothing_seen():
-    Looking.seen.clear()
+def no_records():
+    Recording.seen.clear()
 
 
 def net_of(**knobs):
     torch.manual_seed(0)
     units = PlasticUnits(
-        Looking(), 5, seed=1, memory=MEMORY, warmup=0, prune_period=1, max_deaths=0.0, **knobs
+        Recording(), 5, seed=1, memory=MEMORY, warmup=0, prune_period=1, max_deaths=0.0, **knobs
     )
     return nn.Sequential(nn.Linear(4, 5), units, nn.Linear(5, 3)).double()
 
@@ -65,7 +62,7 @@ def batches():
 
 
 def literal(outputs):
-    """The decayed means of some minibatches, in plain sums."""
+    """The statistics of some minibatches, each with its decayed weight."""
     weights = torch.tensor([MEMORY**age for age in reversed(range(len(outputs)))], dtype=torch.float64)
     weights /= weights.sum()
 
@@ -83,7 +80,7 @@ def literal(outputs):
     }
 
 
-def test_running_statistics_are_decayed_means_and_norms_are_those_of_the_layers_around():
+def test_running_statistics_are_decayed_means_and_norms_are_those_of_the_layers_around_the_units():
     net = net_of()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     attach(net, optimizer)
@@ -97,10 +94,10 @@ def test_running_statistics_are_decayed_means_and_norms_are_those_of_the_layers_
             "incoming": net[0].weight.norm(dim=1).detach(),
         }
         for name, value in expected.items():
-            torch.testing.assert_close(Looking.seen[-1][name], value, rtol=1e-6, atol=1e-6, msg=name)
+            torch.testing.assert_close(Recording.seen[-1][name], value, rtol=1e-6, atol=1e-6, msg=name)
 
 
-def test_statistics_of_a_unit_that_returns_begin_anew():
+def test_statistics_of_a_regrown_unit_start_again():
     net = net_of(regrowth_rate=1.0, initial_neurons=0.6)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     attach(net, optimizer)
@@ -113,11 +110,11 @@ def test_statistics_of_a_unit_that_returns_begin_anew():
         if step == 0:
             assert net[1].alive.all()
     returned = literal(outputs[1:])
-    torch.testing.assert_close(Looking.seen[-1]["mean"][3:], returned["mean"][3:], rtol=1e-6, atol=1e-6)
-    assert not torch.allclose(Looking.seen[-1]["mean"][:3], returned["mean"][:3], rtol=1e-4)
+    torch.testing.assert_close(Recording.seen[-1]["mean"][3:], returned["mean"][3:], rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(Recording.seen[-1]["mean"][:3], returned["mean"][:3], rtol=1e-4)
 
 
-def test_nothing_is_gathered_that_no_rule_wants():
+def test_no_statistic_is_gathered_that_the_rule_does_not_need():
     class Blind(UnitRule):
         name = "blind"
         knobs = unit_knobs(scheduled="threshold")
@@ -127,26 +124,28 @@ def test_nothing_is_gathered_that_no_rule_wants():
 
     ours, theirs = (
         dict(PlasticUnits(Blind(), 5).named_buffers()),
-        dict(PlasticUnits(Looking(), 5).named_buffers()),
+        dict(PlasticUnits(Recording(), 5).named_buffers()),
     )
     assert set(theirs) - set(ours) == {
         "memory", "seen", "sum_output", "sum_square", "sum_firing", "sum_products", "outgoing",
     }  # fmt: skip
 
 
-def test_what_is_always_needed_around_is_refused_where_it_is_missing():
-    net = nn.Sequential(nn.Linear(4, 5), PlasticUnits(Looking(), 5))
-    with pytest.raises(UsageError, match="1: looking needs a layer that reads the units, and none is found"):
+def test_a_layer_that_the_rule_always_needs_is_refused_where_it_is_missing():
+    net = nn.Sequential(nn.Linear(4, 5), PlasticUnits(Recording(), 5))
+    with pytest.raises(
+        UsageError, match="1: recording needs a layer that reads the units, and none is found"
+    ):
         attach(net, torch.optim.SGD(net.parameters(), lr=0.1))
 
 
 # connections
 
 
-class Watching(ConnectionRule):
-    """Keeps the sums of every step."""
+class RecordingSums(ConnectionRule):
+    """Records the means of every step."""
 
-    name = "watching"
+    name = "recording_sums"
     needs = {  # noqa: RUF012
         need: ()
         for need in (
@@ -156,28 +155,59 @@ class Watching(ConnectionRule):
     knobs = table(Knob("settle", float, 0.0, "not used"))
     seen: list[dict[str, torch.Tensor]] = []  # noqa: RUF012
 
-    def observe(self, k, s, link):
+    def observe(self, k, s, layer):
         names = ("coactivation", "input_mean", "output_mean", "input_square", "output_square")
-        self.seen.append({name: getattr(link, name).clone() for name in names})
+        self.seen.append({name: getattr(layer, name).clone() for name in names})
 
     def is_event(self, k, step, total):
         return step < 0
 
-    def wanted(self, k, s, link):
-        return link.mask
+    def wanted(self, k, s, layer):
+        return layer.mask
 
 
-def test_the_sums_of_connections_are_means_over_rows():
-    Watching.seen.clear()
-    layer = PlasticConnections(Watching(), nn.Linear(4, 3), ["weight"])
+def test_the_means_of_connections_are_means_over_rows():
+    RecordingSums.seen.clear()
+    layer = PlasticConnections(RecordingSums(), nn.Linear(4, 3), ["weight"])
     x = torch.randn(7, 4)
     y = layer(x).detach()
-    [seen] = Watching.seen
+    [seen] = RecordingSums.seen
     torch.testing.assert_close(seen["coactivation"], y.T @ x / 7)
     torch.testing.assert_close(seen["input_mean"].expand(3, 4), x.mean(0).expand(3, 4))
     torch.testing.assert_close(seen["output_mean"].expand(3, 4), y.mean(0)[:, None].expand(3, 4))
     torch.testing.assert_close(seen["input_square"].expand(3, 4), x.square().mean(0).expand(3, 4))
     torch.testing.assert_close(seen["output_square"].expand(3, 4), y.square().mean(0)[:, None].expand(3, 4))
+
+
+class RecordingLoss(RecordingSums):
+    """Records the training loss of every event."""
+
+    name = "recording_loss"
+    needs = {Need.LOSS: ()}  # noqa: RUF012
+
+    def observe(self, k, s, layer):
+        pass
+
+    def is_event(self, k, step, total):
+        return step >= 1
+
+    def wanted(self, k, s, layer):
+        self.seen.append(layer.loss.clone())
+        return layer.mask
+
+
+def test_a_connection_rule_is_given_the_running_mean_of_the_training_loss():
+    RecordingLoss.seen.clear()
+    net = nn.Sequential(PlasticConnections(RecordingLoss(), nn.Linear(4, 3), ["weight"]), nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attachment = attach(net, optimizer)
+    for loss in (2.0, 1.0):
+        net(torch.randn(7, 4)).sum().backward()
+        attachment.observe(loss)
+        optimizer.step()
+    first, second = RecordingLoss.seen
+    assert first.shape == second.shape == (1, 1)
+    assert (first.item(), second.item()) == pytest.approx((2.0, 1.9))
 
 
 class Gradient(ByCount):
@@ -190,17 +220,17 @@ class Gradient(ByCount):
     def is_event(self, k, step, total):
         return step >= 1
 
-    def left(self, k, link):
+    def left(self, k, layer):
         return k.kept
 
-    def swaps(self, k, link):
+    def swaps(self, k, layer):
         return k.kept // 3
 
-    def drop(self, k, s, link):
-        return link.weight.abs()
+    def drop(self, k, s, layer):
+        return layer.weight.abs()
 
-    def grow(self, k, s, link):
-        return link.gradient.abs()
+    def grow(self, k, s, layer):
+        return layer.gradient.abs()
 
 
 def gradient_net(seed=0):
@@ -210,7 +240,7 @@ def gradient_net(seed=0):
     )
 
 
-def test_the_mask_does_not_hide_the_gradient_of_what_is_pruned():
+def test_the_mask_does_not_hide_the_gradient_of_pruned_connections():
     net = gradient_net()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     attach(net, optimizer)
@@ -238,19 +268,12 @@ def test_the_mask_does_not_hide_the_gradient_of_what_is_pruned():
             assert moved[entered].abs().max() == 0
 
 
-def test_growing_by_gradient_is_the_same_in_every_stack(monkeypatch, job):
-    recipe = replace(job().recipe, batch_size=16)
+def test_growing_by_gradient_is_the_same_in_every_stack():
+    recipe, rows = RuleTraining().recipe, five_features()
     cohorts = []
-    for compact in (False, True):
+    for how in ("stack", "compact"):
         nets = [gradient_net(seed).double() for seed in range(3)]
-        rows = replace(job_rows(), x=job_rows().x[:, :5], x_val=job_rows().x_val[:, :5])
-        values = [recipe.training_knobs({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)]
-        with monkeypatch.context() as patch:
-            if not compact:
-                patch.setattr(CompactStack, "of", lambda *_: None)
-            cohort = CohortTraining(
-                recipe, VmapStack(nets, torch.device("cpu")), values, gradient_net().double(), rows
-            )
+        cohort = train_together(how, recipe, nets, gradient_net().double(), rows, (1e-3, 1e-2, 3e-2))
         cohort.train_epoch()
         cohorts.append(cohort)
     for name, value in cohorts[0].state.items():
@@ -258,9 +281,10 @@ def test_growing_by_gradient_is_the_same_in_every_stack(monkeypatch, job):
     assert (cohorts[0].state["0.connections.0.connected"].sum((1, 2)) == 6).all()
 
 
-def job_rows():
+def five_features():
+    """Rows without a pattern, of three classes."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(80, 11, generator=generator, dtype=torch.float64)
+    x = torch.randn(80, 11, generator=generator, dtype=torch.float64)[:, :5]
     y = torch.randint(3, (80,), generator=generator)
     return Rows(x[:64], y[:64], x[64:], y[64:])
 
@@ -271,14 +295,14 @@ class Evolving(Gradient):
     name = "evolving"
     needs = {}  # noqa: RUF012
 
-    def at_first(self, k, link):
-        return link.highest(link.draw(0), k.kept, link.mask)
+    def at_first(self, k, layer):
+        return layer.highest(layer.draw(0), k.kept, layer.mask)
 
-    def grow(self, k, s, link):
-        return link.draw(1)
+    def grow(self, k, s, layer):
+        return layer.draw(1)
 
 
-def test_a_rule_may_begin_with_some_of_the_connections():
+def test_a_rule_may_start_with_some_of_the_connections():
     layer = PlasticConnections(Evolving(), nn.Linear(5, 4), ["weight"], seed=1, kept=7)
     mask = layer.masks()["weight"].clone()
     assert mask.sum() == 7
@@ -289,12 +313,12 @@ def test_a_rule_may_begin_with_some_of_the_connections():
     assert layer.masks()["weight"].sum() == 9
     layer(torch.randn(3, 5))
     trained = layer.masks()["weight"].clone()
-    layer.configure(kept=4)  # a training that has begun goes on
+    layer.configure(kept=4)  # in a training that has begun the mask stays
     assert torch.equal(layer.masks()["weight"], trained)
 
 
 @pytest.mark.parametrize("rule", [Gradient(), Evolving()], ids=str)
-def test_growing_beside_dying_units_is_the_same_alone_and_in_every_stack(monkeypatch, job, rule):
+def test_growing_beside_units_that_are_pruned_is_the_same_alone_and_in_every_stack(rule):
     def net(seed):
         torch.manual_seed(seed)
         layers = [
@@ -304,19 +328,11 @@ def test_growing_beside_dying_units_is_the_same_alone_and_in_every_stack(monkeyp
         units = PlasticUnits(UNITS["random"], 9, seed=2, schedule="target", target=4, events=3, warmup=1)
         return nn.Sequential(layers[0], units, layers[1]).double()
 
-    rows = job_rows()
-    rows = replace(rows, x=rows.x[:, :5], x_val=rows.x_val[:, :5])
-    recipe = job().recipe
+    recipe, rows = RuleTraining().recipe, five_features()
     states = {}
     for how in ("alone", "stack", "compact"):
         nets = [net(seed) for seed in range(1 if how == "alone" else 3)]
-        values = [recipe.training_knobs({"learning_rate": rate}) for rate in (1e-3, 1e-2, 3e-2)][: len(nets)]
-        held = SingleNet(nets[0], torch.device("cpu")) if how == "alone" else VmapStack(nets, torch.device("cpu"))
-        with monkeypatch.context() as patch:
-            patch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
-            if how != "compact":
-                patch.setattr(CompactStack, "of", lambda *_: None)
-            cohort = CohortTraining(recipe, held, values, net(0), rows)
+        cohort = train_together(how, recipe, nets, net(0), rows, (1e-3, 1e-2, 3e-2))
         for _ in range(recipe.epochs):
             cohort.train_epoch()
         states[how] = {
@@ -329,32 +345,32 @@ def test_growing_beside_dying_units_is_the_same_alone_and_in_every_stack(monkeyp
             torch.testing.assert_close(states[how][name], value, rtol=1e-8, atol=1e-8, msg=f"{how} {name}")
 
 
-class Worst(ByCount):
-    """Scores that say nothing, and as many connections as it is asked for."""
+class EqualScores(ByCount):
+    """The same score for all connections, and as many of them as the knob says."""
 
-    name = "worst"
+    name = "equal_scores"
     knobs = table(Knob("kept", int, 6, "connections that are in"))
     score = float("nan")
 
     def is_event(self, k, step, total):
         return step >= 1
 
-    def left(self, k, link):
+    def left(self, k, layer):
         return k.kept
 
-    def swaps(self, k, link):
-        return link.step * 0 + 2
+    def swaps(self, k, layer):
+        return layer.step * 0 + 2
 
-    def drop(self, k, s, link):
-        return link.weight * self.score
+    def drop(self, k, s, layer):
+        return layer.weight * self.score
 
-    def grow(self, k, s, link):
-        return link.weight * self.score
+    def grow(self, k, s, layer):
+        return layer.weight * self.score
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 0.0])
 def test_counts_are_exact_whatever_the_scores(score):
-    rule = Worst()
+    rule = EqualScores()
     rule.score = score
     layer = PlasticConnections(rule, nn.Linear(5, 4), ["weight"], seed=1)
     counts = []
@@ -366,16 +382,18 @@ def test_counts_are_exact_whatever_the_scores(score):
 
 
 def test_a_need_that_rules_of_a_kind_cannot_have_is_refused():
-    class Wanting(Watching):
-        name = "wanting"
+    class Impossible(RecordingSums):
+        name = "impossible"
         needs = {Need.CORRELATION: ()}  # noqa: RUF012
 
-    with pytest.raises(UsageError, match="wanting: needs CORRELATION, which rules of its kind cannot have"):
-        PlasticConnections(Wanting(), nn.Linear(4, 3), ["weight"])
+    with pytest.raises(
+        UsageError, match="impossible: needs CORRELATION, which rules of its kind cannot have"
+    ):
+        PlasticConnections(Impossible(), nn.Linear(4, 3), ["weight"])
 
 
 def test_buffers_may_start_at_a_knob():
-    class Remembering(Watching):
+    class Remembering(RecordingSums):
         name = "remembering"
         knobs = table(Knob("first", float, 0.7, "start"))
         buffers = {"memory": Buffer("first")}  # noqa: RUF012

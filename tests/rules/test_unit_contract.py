@@ -12,33 +12,28 @@ from torch.nn import functional as F  # noqa: N812
 import hebbevo
 from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticUnits, attach, plastic_units
+from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units.schedule import SCHEDULES
-from tests.nn.living import of_the_living
+from tests.rules.conftest import RuleTraining, is_compacted
+from tests.training.conftest import living_only
 
 FEATURES, CLASSES = 11, 4
 PRUNING = [name for name, rule in UNITS.items() if rule.prunes]
 TOTAL = 20
 
 
-def half(rule):
-    """A threshold at which about half of a layer's units score lower, found by trying."""
+def median_score(rule):
+    """A threshold below which about half of a layer's units score."""
     torch.manual_seed(0)
     units = PlasticUnits(rule, 64, seed=1)
     net = nn.Sequential(nn.Linear(16, 64), units, nn.Linear(64, 4))
     attach(net, torch.optim.SGD(net.parameters(), lr=0.0), total_steps=TOTAL)
     for _ in range(3):
         net(torch.randn(32, 16))
-    layer = units.layer(around(net, units))
+    [layer] = Wiring(net).layer_units(named_tensors(net), {}, None).values()
     return float(rule.score(layer.k, layer.s, layer).median())
-
-
-def around(net, units):
-    from hebbevo.nn.wiring import Wiring, tensors_of
-
-    [layer] = [each for each in Wiring(net).units(tensors_of(net), {}, None).values() if each.size == 64]
-    return layer.around
 
 
 def knobs_of(rule, schedule):
@@ -52,7 +47,7 @@ def knobs_of(rule, schedule):
         "target": 3,
         "settle": 0.25,
     }
-    return knobs | {rule.threshold: half(rule), "max_deaths": 0.4}
+    return knobs | {rule.threshold: median_score(rule), "max_deaths": 0.4}
 
 
 @pytest.fixture(params=[(name, schedule) for name in PRUNING for schedule in SCHEDULES], ids="-".join)
@@ -100,22 +95,22 @@ def net_of(rule, *, channels=False, **knobs):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize(("connections", "regrowth"), [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)])
 @pytest.mark.parametrize("name", PRUNING)
-def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(
-    job, compacted, name, connections, regrowth, schedule
-):
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, connections, regrowth, schedule):
     rule = UNITS[name]
     knobs = knobs_of(rule, schedule) | {"regrowth_rate": regrowth}
-    asked = job(name, connections, knobs=knobs)
-    cohorts = {how: asked.cohort(how) for how in ("alone", "stack", "compact")}
-    for _ in range(asked.epochs):
+    training = RuleTraining(name, connections, knobs=knobs)
+    cohorts = {how: training.cohort(how) for how in ("alone", "stack", "compact")}
+    for _ in range(training.epochs):
         for cohort in cohorts.values():
             cohort.train_epoch()
     states = {
-        how: of_the_living({key: tensor[0].clone() for key, tensor in cohort.state.items()})
+        how: living_only({key: tensor[0].clone() for key, tensor in cohort.state.items()})
         for how, cohort in cohorts.items()
     }
     assert not all(states["stack"][key].all() for key in states["stack"] if key.endswith(".alive"))
-    assert compacted(cohorts["compact"]) or knobs["regrowth_rate"]  # what may return may have a slot again
+    assert (
+        is_compacted(cohorts["compact"]) or knobs["regrowth_rate"]
+    )  # a unit that may be regrown may have a slot again
     for how in ("alone", "compact"):
         torch.testing.assert_close(states[how], states["stack"], rtol=1e-8, atol=1e-8)
     first, second = (cohorts[how].measurements() for how in ("stack", "compact"))
@@ -123,17 +118,17 @@ def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(
 
 
 @pytest.mark.parametrize("name", PRUNING)
-def test_the_same_packing_gives_the_same_bits(job, name):
-    asked = job(name, knobs=knobs_of(UNITS[name], "target") | {"regrowth_rate": 0.1})
-    first, second = (asked.cohort("compact") for _ in range(2))
+def test_the_same_packing_gives_the_same_bits(name):
+    training = RuleTraining(name, knobs=knobs_of(UNITS[name], "target") | {"regrowth_rate": 0.1})
+    first, second = (training.cohort("compact") for _ in range(2))
     for cohort in (first, second):
-        for _ in range(asked.epochs):
+        for _ in range(training.epochs):
             cohort.train_epoch()
     assert all(torch.equal(tensor, second.state[key]) for key, tensor in first.state.items())
 
 
 @pytest.mark.parametrize("name", PRUNING)
-def test_unattached_units_are_pruned_as_attached_ones_where_nothing_is_asked_of_neighbours(name):
+def test_unattached_units_are_pruned_as_attached_ones_under_rules_that_need_no_layer_around_them(name):
     rule = UNITS[name]
     knobs = knobs_of(rule, "threshold") | {"rebirth": "old", "regrowth_rate": 0.2, "settle": 0.0}
     alone, attached = net_of(rule, **knobs), net_of(rule, **knobs)
@@ -150,7 +145,7 @@ def test_a_rule_stacks_under_vmap_without_a_search(name):
     rule = UNITS[name]
     knobs = knobs_of(rule, "threshold") | {"settle": 0.0} if rule.prunes else {}
     if any(need in rule.needs and not rule.needs[need] for need in (Need.INCOMING, Need.OUTGOING)):
-        pytest.skip("asks for neighbours")
+        pytest.skip("needs layers around the units")
     nets = [PlasticUnits(rule, 8, seed=seed, **knobs) for seed in (1, 2)]
     _, buffers = torch.func.stack_module_state([copy.deepcopy(net) for net in nets])
     x = torch.randn(2, 6, 16, 8)
@@ -178,7 +173,7 @@ def test_a_target_leaves_exactly_as_many_units_along_a_geometric_path(name, targ
 
 
 @pytest.mark.parametrize("name", PRUNING)
-def test_a_threshold_keeps_to_the_floor_the_cap_and_the_grace(name):
+def test_a_threshold_respects_the_floor_the_cap_and_the_grace(name):
     rule = UNITS[name]
     knobs = knobs_of(rule, "threshold") | {
         rule.threshold: 1e9,
@@ -196,9 +191,10 @@ def test_a_threshold_keeps_to_the_floor_the_cap_and_the_grace(name):
 
 
 @pytest.mark.parametrize("name", PRUNING)
-def test_the_first_hidden_layer_takes_its_share_of_a_target_for_all(job, name):
-    asked = job(name, knobs={"schedule": "target", "target": 10, "target_share": 0.7, "events": 3})
-    [first, second, third] = [measured.layers for measured in asked.cohort("compact").train()]
+def test_the_first_hidden_layer_takes_its_share_of_a_target_for_all(name):
+    knobs = {"schedule": "target", "target": 10, "target_share": 0.7, "events": 3}
+    training = RuleTraining(name, knobs=knobs)
+    [first, second, third] = [measured.layers for measured in training.cohort("compact").train()]
     assert first == second == third == (7, 3)
 
 
@@ -206,14 +202,14 @@ def test_the_first_hidden_layer_takes_its_share_of_a_target_for_all(job, name):
 @pytest.mark.parametrize(
     ("sizes", "target", "share", "left"),
     [
-        ((8, 30), 20, 0.9, (8, 12)),  # what the first layer does not have goes to the other
-        ((8, 8, 8, 8), 4, 0.5, (1, 1, 1, 1)),  # one at least in each
+        ((8, 30), 20, 0.9, (8, 12)),  # what the first layer has too few units for goes to the other
+        ((8, 8, 8, 8), 4, 0.5, (1, 1, 1, 1)),  # at least one unit in each
         ((8, 8), 6, 1.0, (5, 1)),
         ((8,), 3, 0.6, (3,)),
         ((8, 4, 16), 14, 0.5, (7, 1, 6)),
     ],
 )
-def test_a_target_for_all_is_met_whatever_the_layers_have(name, sizes, target, share, left):
+def test_a_target_for_all_layers_is_met_whatever_their_sizes_are(name, sizes, target, share, left):
     knobs = knobs_of(UNITS[name], "target") | {"target": target, "target_share": share}
     widths = [FEATURES, *sizes]
     layers = [
@@ -225,7 +221,7 @@ def test_a_target_for_all_is_met_whatever_the_layers_have(name, sizes, target, s
     assert tuple(int(alive.sum()) for alive in trained(net)[-1]) == left
 
 
-def test_input_units_of_a_net_without_others_have_a_target_of_their_own():
+def test_input_units_of_a_net_without_hidden_units_have_their_own_target():
     knobs = knobs_of(UNITS["random"], "target") | {"target": 4}
     units = PlasticUnits(UNITS["random"], FEATURES, True, seed=1, **knobs)
     net = nn.Sequential(units, nn.Linear(FEATURES, CLASSES))
@@ -239,12 +235,12 @@ def test_a_target_is_met_after_a_warm_up_longer_than_the_training(name):
 
 
 @pytest.mark.parametrize("name", PRUNING)
-def test_a_target_is_met_however_many_units_return(name):
+def test_a_target_is_met_however_many_units_are_regrown(name):
     knobs = knobs_of(UNITS[name], "target") | {"regrowth_rate": 1.0, "initial_neurons": 0.5, "grace": 100}
     assert int(trained(net_of(UNITS[name], **knobs))[-1][0].sum()) == 3
 
 
-# what is pruned is gone
+# pruned units have no effect
 
 
 def test_pruned_units_have_no_weights_no_moments_and_no_gradients(rule_and_knobs):
@@ -263,7 +259,7 @@ def test_pruned_units_have_no_weights_no_moments_and_no_gradients(rule_and_knobs
             assert not (moment.mT if values == "mT" else moment)[dead].any()
 
 
-def test_pruned_channels_are_zero_maps_and_are_counted_as_dead(rule_and_knobs):
+def test_pruned_channels_are_zero_maps_and_are_not_counted_as_alive(rule_and_knobs):
     rule, knobs = rule_and_knobs
     net = net_of(rule, channels=True, **knobs | {rule.threshold: 1e9})
     [alive] = trained(net, channels=True)[-1]
@@ -279,7 +275,7 @@ def test_masks_change_in_a_training(rule_and_knobs):
     assert len({tuple(alive.tolist()) for [alive] in masks}) >= 3
 
 
-def test_what_is_not_finite_prunes_nothing_beyond_the_counts(rule_and_knobs):
+def test_activations_that_are_not_finite_prune_no_more_units_than_the_schedule_allows(rule_and_knobs):
     rule, knobs = rule_and_knobs
     net = net_of(rule, **knobs)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -292,7 +288,7 @@ def test_what_is_not_finite_prunes_nothing_beyond_the_counts(rule_and_knobs):
         assert alive.sum() >= (3 if knobs["schedule"] == "target" else 2)
 
 
-# a module like any other
+# saving, copying and compiling
 
 
 def test_evaluation_changes_nothing(rule_and_knobs):
@@ -306,22 +302,22 @@ def test_evaluation_changes_nothing(rule_and_knobs):
 
 
 @pytest.mark.parametrize("how", ["state_dict", "deepcopy", "pickle"])
-def test_a_copy_goes_on_as_the_original(rule_and_knobs, how):
+def test_a_copy_continues_as_the_original(rule_and_knobs, how):
     rule, knobs = rule_and_knobs
     net = net_of(rule, **knobs)
     trained(net, 8)
     if how == "state_dict":
-        twin = net_of(rule, **knobs)
-        twin.load_state_dict(net.state_dict())
+        copied = net_of(rule, **knobs)
+        copied.load_state_dict(net.state_dict())
     else:
-        twin = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
-    assert not any(units.attached for units in plastic_units(twin).values()) or how == "state_dict"
-    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (net, twin)]
+        copied = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
+    assert not any(units.attached for units in plastic_units(copied).values()) or how == "state_dict"
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.05) for each in (net, copied)]
     ours, theirs = (
-        trained(each, 8, optimizer=own, start=8) for each, own in zip((net, twin), optimizers, strict=True)
+        trained(each, 8, optimizer=own, start=8) for each, own in zip((net, copied), optimizers, strict=True)
     )
     assert all(torch.equal(one, other) for [one], [other] in zip(ours, theirs, strict=True))
-    assert all(torch.equal(value, twin.state_dict()[name]) for name, value in net.state_dict().items())
+    assert all(torch.equal(value, copied.state_dict()[name]) for name, value in net.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler warns of itself

@@ -1,4 +1,4 @@
-"""Annealing against the paper's cases written out, SciPy's clustering and moves counted."""
+"""Annealing, checked by the cases of the paper, by SciPy's clustering and by counting moves."""
 
 import itertools
 import math
@@ -11,23 +11,20 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from hebbevo.samplers import Annealing, Outcome
 from hebbevo.samplers.annealing import accept, domination, follow, thin
-from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene, Space, canonical
+from hebbevo.space import ChoiceGene, FloatGene, IntGene, Space, canonical
+from tests.samplers.conftest import dominates
 
 PLANE = Space((FloatGene("x", 0.0, 1.0), FloatGene("y", 0.0, 1.0)))
-STEPS_ALONE = {"difference_share": 0.0, "step_genes": 0.0}  # which leaves the one step that every move makes
+ONE_STEP = {"difference_share": 0.0, "step_genes": 0.0}  # leaves the one step that every move makes
 HOT, COLD = {"hot": 1e3, "cold": 1e3}, {"hot": 1e-6, "cold": 1e-6}
 
 
-def told(space, losses, settings=None, seed=0):
-    """A sampler that knows the losses of its first generation, and that generation."""
+def after_first_generation(space, losses, settings=None, seed=0):
+    """A sampler that has the given losses for its first generation, and that generation."""
     sampler = Annealing(space, seed, settings or {}, len(next(loss for loss in losses if loss)))
     outcomes = [Outcome(genome, loss) for genome, loss in zip(sampler.ask(len(losses)), losses, strict=True)]
     sampler.tell(outcomes)
     return sampler, [outcome.genome for outcome in outcomes]
-
-
-def beats(one, other):
-    return all(a <= b for a, b in zip(one, other, strict=True)) and tuple(one) != tuple(other)
 
 
 def amount(one, other):
@@ -36,11 +33,11 @@ def amount(one, other):
 
 def paper(losses, archive, current, new, temperature, draw):
     """The cases of AMOSA as its pseudocode has them, with the domination over the temperature."""
-    k = [row for row in archive if beats(losses[row], losses[new])]
-    if beats(losses[current], losses[new]):
+    k = [row for row in archive if dominates(losses[row], losses[new])]
+    if dominates(losses[current], losses[new]):
         total = sum(amount(losses[row], losses[new]) for row in k) + amount(losses[current], losses[new])
         return new if draw < 1 / (1 + math.exp(total / (len(k) + 1) / temperature)) else current
-    if not beats(losses[new], losses[current]):
+    if not dominates(losses[new], losses[current]):
         if not k:
             return new
         average = sum(amount(losses[row], losses[new]) for row in k) / len(k)
@@ -52,12 +49,12 @@ def paper(losses, archive, current, new, temperature, draw):
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3])
-def test_a_chain_goes_where_the_paper_sends_it(objectives):
+def test_a_chain_goes_where_the_cases_of_the_paper_say(objectives):
     rng = np.random.default_rng(objectives)
     outcomes = set()
     for _ in range(1000):
         losses = rng.integers(0, 6, (8, objectives)) / 5
-        archive = [row for row in range(6) if not any(beats(point, losses[row]) for point in losses[:6])]
+        archive = [row for row in range(6) if not any(dominates(point, losses[row]) for point in losses[:6])]
         temperature, draw = 10 ** rng.uniform(-2, 1), rng.random()
         goes = accept(losses, archive, 6, 7, temperature, draw)
         assert goes == paper(losses, archive, 6, 7, temperature, draw)
@@ -78,19 +75,21 @@ def test_a_chain_goes_where_the_paper_sends_it(objectives):
     ],
     ids=["worse", "worse in one", "worse, archive too", "archive only", "neither", "better", "equal"],
 )
-def test_the_probability_of_a_move_by_hand(current, new, archive, probability):
+def test_the_probability_of_a_move_is_that_of_the_paper_over_the_temperature(
+    current, new, archive, probability
+):
     losses = np.array([archive, current, new])
     draws = np.linspace(0, 1, 501)[:-1]
     taken = np.mean([accept(losses, [0], 1, 2, 0.2, draw) == 2 for draw in draws])
     assert taken == pytest.approx(probability, abs=3e-3)
 
 
-def test_an_objective_that_does_not_differ_is_no_part_of_the_domination():
+def test_an_objective_in_which_points_do_not_differ_has_no_part_in_the_domination():
     points = np.array([[0.0, 0.5, 0.25], [0.5, 0.5, 0.5], [0.0, 0.0, 0.0]])
     assert domination(points, np.array([0.5, 0.5, 0.5])).tolist() == [0.5 * 0.25, 1.0, 0.125]
 
 
-def test_a_chain_left_behind_follows_the_nearest_of_the_archive_and_sooner_when_cold():
+def test_a_dominated_chain_follows_the_nearest_of_the_archive_and_more_often_when_cold():
     losses = np.array([[0.0, 0.4], [0.1, 0.1], [0.4, 0.0], [0.6, 0.15], [0.05, 0.2]])
     amounts = (0.5 * 0.05, 0.2 * 0.15)  # of rows 1 and 2 over row 3
     for temperature in (0.001, 0.01, 0.1, 1e9):
@@ -98,7 +97,7 @@ def test_a_chain_left_behind_follows_the_nearest_of_the_archive_and_sooner_when_
         assert set(goes) <= {1, 3}
         stays = 1 / (1 + math.exp(min(700.0, sum(amounts) / 2 / temperature)))
         assert goes.count(3) / 500 == pytest.approx(stays, abs=3e-3)
-        assert follow(losses, [0, 1, 2], 4, temperature, 0.999) == 4  # nobody dominates it
+        assert follow(losses, [0, 1, 2], 4, temperature, 0.999) == 4  # no point dominates it
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3])
@@ -128,18 +127,18 @@ def test_the_archive_is_the_front_of_everything_seen(objectives):
         losses = [tuple((rng.integers(0, 30, objectives) / 29).tolist()) for _ in range(20)]
         seen += losses
         sampler.tell([Outcome(g, loss) for g, loss in zip(sampler.ask(20), losses, strict=True)])
-        front = {loss for loss in seen if not any(beats(other, loss) for other in seen)}
-        assert sorted(outcome.losses for outcome in sampler._archive) == sorted(front)
+        front = {loss for loss in seen if not any(dominates(other, loss) for other in seen)}
+        assert sorted(outcome.losses for outcome in sampler.archive) == sorted(front)
 
 
-def test_what_a_chain_beats_that_was_thinned_out_of_the_archive_does_not_enter_it():
-    sampler, _ = told(PLANE, [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)], {"archive": 1})
-    (kept,) = {outcome.losses for outcome in sampler._archive}
+def test_a_move_that_only_a_thinned_out_chain_dominates_does_not_enter_the_archive():
+    sampler, _ = after_first_generation(PLANE, [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)], {"archive": 1})
+    (kept,) = {outcome.losses for outcome in sampler.archive}
     assert kept == (0.5, 0.5)
-    assert [sampler._chains[chain].losses for chain in (0, 2)] == [(0.0, 1.0), (1.0, 0.0)]
+    assert [sampler.chains[chain].losses for chain in (0, 2)] == [(0.0, 1.0), (1.0, 0.0)]
     worse = [(0.0, 1.1), None, None]
     sampler.tell([Outcome(g, loss) for g, loss in zip(sampler.ask(3), worse, strict=True)])
-    assert [outcome.losses for outcome in sampler._archive] == [kept]
+    assert [outcome.losses for outcome in sampler.archive] == [kept]
 
 
 def test_a_full_archive_is_thinned_and_stays_bounded():
@@ -148,54 +147,54 @@ def test_a_full_archive_is_thinned_and_stays_bounded():
     for generation in range(8):
         genomes = sampler.ask(7)
         sampler.tell([Outcome(g, (g["x"], -g["x"] - 1e-3 * generation)) for g in genomes])
-        sizes.append(len(sampler._archive))
+        sizes.append(len(sampler.archive))
     assert max(sizes) <= 10
     assert any(later < earlier for earlier, later in itertools.pairwise(sizes))
 
 
-def test_of_equal_networks_the_archive_holds_the_latest():
-    sampler, _ = told(PLANE, [(0.5, 0.5)] * 5)
+def test_of_points_with_equal_losses_the_archive_holds_the_latest():
+    sampler, _ = after_first_generation(PLANE, [(0.5, 0.5)] * 5)
     for _ in range(3):
         genomes = sampler.ask(5)
         sampler.tell([Outcome(genome, (0.5, 0.5)) for genome in genomes])
-        assert [outcome.genome for outcome in sampler._archive] == genomes[-1:]
+        assert [outcome.genome for outcome in sampler.archive] == genomes[-1:]
 
 
-def test_whoever_meets_the_constraints_drives_the_others_out_of_the_archive():
+def test_a_point_that_meets_the_constraints_replaces_the_others_in_the_archive():
     sampler = Annealing(PLANE, 0, {})
     genomes = sampler.ask(6)
     sampler.tell([Outcome(g, (g["x"], g["y"]), 1.0 + i) for i, g in enumerate(genomes)])
-    assert [outcome.genome for outcome in sampler._archive] == genomes[:1]
+    assert [outcome.genome for outcome in sampler.archive] == genomes[:1]
     genomes = sampler.ask(6)
     sampler.tell([Outcome(g, (9.0, 9.0), 0.0 if i == 4 else 0.5) for i, g in enumerate(genomes)])
-    assert [outcome.genome for outcome in sampler._archive] == [genomes[4]]
+    assert [outcome.genome for outcome in sampler.archive] == [genomes[4]]
 
 
 def test_a_failed_training_is_a_rejected_move():
-    sampler, _ = told(PLANE, [(0.0, 1.0), (1.0, 0.0), None, (0.4, 0.4)])
-    sampler.ask(4)
-    before, archive = dict(sampler._chains), list(sampler._archive)
-    sampler.tell([Outcome(genome, None) for genome in sampler._asked])
-    assert (sampler._chains, sampler._archive) == (before, archive)
+    sampler, _ = after_first_generation(PLANE, [(0.0, 1.0), (1.0, 0.0), None, (0.4, 0.4)])
+    genomes = sampler.ask(4)
+    before, archive = dict(sampler.chains), list(sampler.archive)
+    sampler.tell([Outcome(genome, None) for genome in genomes])
+    assert (sampler.chains, sampler.archive) == (before, archive)
     assert sorted(before) == [0, 1, 2, 3]  # the third began on the archive
 
 
 @pytest.mark.parametrize(("settings", "share"), [(HOT, 0.5), (COLD, 0.0)], ids=["hot", "cold"])
 def test_a_worse_point_is_taken_half_the_time_when_hot_and_never_when_cold(settings, share):
-    sampler, _ = told(PLANE, [(0.0,)] * 400, settings)
+    sampler, _ = after_first_generation(PLANE, [(0.0,)] * 400, settings)
     genomes = sampler.ask(400)
     sampler.tell([Outcome(genome, (1.0,)) for genome in genomes])
-    moved = sum(chain.losses == (1.0,) for chain in sampler._chains.values())
+    moved = sum(chain.losses == (1.0,) for chain in sampler.chains.values())
     # a worse point is taken with 1/2, and then stays, not following the archive, with 1/2
     assert moved / 400 == pytest.approx(share / 2, abs=0.07)
 
 
-def test_every_generation_is_judged_by_its_own_draws():
-    sampler, _ = told(PLANE, [(0.0,)] * 60, {**HOT, "anneals": 10})
+def test_every_generation_accepts_moves_by_its_own_random_numbers():
+    sampler, _ = after_first_generation(PLANE, [(0.0,)] * 60, {**HOT, "anneals": 10})
     moved = []
     for progress in (0.1, 0.2, 0.3):  # each on the archive again
         sampler.tell([Outcome(genome, (1.0,)) for genome in sampler.ask(60, progress)])
-        moved.append(tuple(sampler._chains[chain].losses for chain in range(60)))
+        moved.append(tuple(sampler.chains[chain].losses for chain in range(60)))
     assert len(set(moved)) == 3
 
 
@@ -204,27 +203,29 @@ def test_the_temperature_falls_geometrically_over_the_budget_and_rises_again_for
     temperatures = []
     for progress in (0.0, 0.25, 0.4999, 0.5, 0.75):
         genomes = sampler.ask(3, progress)
-        temperatures.append(sampler._temperature)
+        temperatures.append(sampler.temperature)
         sampler.tell([Outcome(genome, (0.0, 0.0)) for genome in genomes])
     assert temperatures == pytest.approx([1.0, 0.1, 0.01, 1.0, 0.1], rel=1e-2)
 
 
-def test_a_new_anneal_begins_on_the_archive():
-    sampler, _ = told(PLANE, [(0.0, 1.0), (1.0, 0.0), *[(2.0, 2.0)] * 8], {**HOT, "anneals": 2})
+def test_every_chain_begins_a_new_anneal_on_the_archive():
+    sampler, _ = after_first_generation(
+        PLANE, [(0.0, 1.0), (1.0, 0.0), *[(2.0, 2.0)] * 8], {**HOT, "anneals": 2}
+    )
     for progress in (0.2, 0.4, 0.6):
         genomes = sampler.ask(10, progress)
-        astray = [chain for chain in sampler._chains.values() if chain not in sampler._archive]
-        assert bool(astray) == (progress < 0.5)
+        elsewhere = [chain for chain in sampler.chains.values() if chain not in sampler.archive]
+        assert bool(elsewhere) == (progress < 0.5)
         sampler.tell([Outcome(genome, (2.0, 3.0)) for genome in genomes])
 
 
-def test_chains_come_and_rest_with_the_size_of_the_generation():
-    sampler, _ = told(PLANE, [(0.0, 1.0), (1.0, 0.0)])
+def test_a_larger_generation_adds_chains_and_a_smaller_one_lets_the_last_rest():
+    sampler, _ = after_first_generation(PLANE, [(0.0, 1.0), (1.0, 0.0)])
     sampler.tell([Outcome(genome, (3.0, 3.0)) for genome in sampler.ask(5)])
-    assert sorted(sampler._chains) == [0, 1, 2, 3, 4]
-    resting = [sampler._chains[chain] for chain in (3, 4)]
+    assert sorted(sampler.chains) == [0, 1, 2, 3, 4]
+    resting = [sampler.chains[chain] for chain in (3, 4)]
     sampler.tell([Outcome(genome, (-1.0, -1.0)) for genome in sampler.ask(3)[:2]])
-    assert all(sampler._chains[chain] in (*resting, *sampler._archive) for chain in (3, 4))
+    assert all(sampler.chains[chain] in (*resting, *sampler.archive) for chain in (3, 4))
 
 
 MIXED = Space(
@@ -239,11 +240,11 @@ MIXED = Space(
 
 def moves(sampler, start, n):
     rng = np.random.default_rng(0)
-    return [sampler.space.from_unit(sampler._move(Outcome(start, (0.0, 0.0)), rng)) for _ in range(n)]
+    return [sampler.space.from_unit(sampler.move(Outcome(start, (0.0, 0.0)), rng)) for _ in range(n)]
 
 
-def test_every_move_changes_something_however_small_the_step():
-    sampler, genomes = told(MIXED, [(0.0, 1.0), (1.0, 0.0)], {**STEPS_ALONE, "step": 1e-6})
+def test_every_move_changes_one_gene_however_small_the_step():
+    sampler, genomes = after_first_generation(MIXED, [(0.0, 1.0), (1.0, 0.0)], {**ONE_STEP, "step": 1e-6})
     for start in genomes:
         changed = {name: 0 for name in start}
         for genome in moves(sampler, start, 400):
@@ -256,7 +257,7 @@ def test_every_move_changes_something_however_small_the_step():
 
 
 def test_an_int_at_its_bound_steps_inside_and_a_choice_goes_to_every_other():
-    sampler, _ = told(MIXED, [(0.0, 1.0), (1.0, 0.0)], {**STEPS_ALONE, "step": 0.0})
+    sampler, _ = after_first_generation(MIXED, [(0.0, 1.0), (1.0, 0.0)], {**ONE_STEP, "step": 0.0})
     start = {"rate": 1e-2, "width": 100, "stride": 10, "kind": True}
     found = moves(sampler, start, 400)
     assert {genome["width"] for genome in found} == {100, 99}
@@ -269,8 +270,8 @@ def test_an_int_at_its_bound_steps_inside_and_a_choice_goes_to_every_other():
 
 def test_steps_of_floats_are_laplace_shrink_with_the_temperature_and_stay_in_the_range():
     line = Space((FloatGene("x", 0.0, 1.0),))
-    settings = {**STEPS_ALONE, "step": 0.08, "hot": 1.0, "cold": 1e-4, "anneals": 1}
-    sampler, _ = told(line, [(0.0, 1.0), (1.0, 0.0)], settings)
+    settings = {**ONE_STEP, "step": 0.08, "hot": 0.5, "cold": 0.5e-4, "anneals": 1}
+    sampler, _ = after_first_generation(line, [(0.0, 1.0), (1.0, 0.0)], settings)
     for progress, length in ((0.0, 0.08), (0.5, 0.08 * 0.01**0.25)):
         sampler.progress = progress
         x = np.array([genome["x"] for genome in moves(sampler, {"x": 0.5}, 2000)]) - 0.5
@@ -285,16 +286,39 @@ def test_steps_of_floats_are_laplace_shrink_with_the_temperature_and_stay_in_the
 
 def test_genes_step_as_often_as_the_setting_says():
     wide = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(40)))
-    sampler, genomes = told(wide, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 0.0, "step_genes": 5.0})
+    sampler, genomes = after_first_generation(
+        wide, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 0.0, "step_genes": 5.0}
+    )
     changes = [sum(g[name] != genomes[0][name] for name in g) for g in moves(sampler, genomes[0], 300)]
     assert np.mean(changes) == pytest.approx(5.0, rel=0.1)
+
+
+def test_every_gene_steps_where_the_setting_is_their_number():
+    cube = Space(tuple(FloatGene(f"x{i}", 0.0, 1.0) for i in range(3)))
+    sampler, genomes = after_first_generation(
+        cube, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 0.0, "step_genes": 3.0}
+    )
+    for genome in moves(sampler, genomes[0], 50):
+        assert all(genome[name] != genomes[0][name] for name in genome)
+
+
+def test_a_difference_between_points_of_one_choice_leaves_the_choice_of_a_chain():
+    space = Space((FloatGene("x", 0.0, 1.0), ChoiceGene("kind", tuple("abcdef"))))
+    sampler = Annealing(space, 0, {"difference_share": 1.0, "step_genes": 0.0, "step": 0.0})
+    genomes = sampler.ask(12)
+    kind = genomes[0]["kind"]
+    sampler.tell([Outcome(g, (g["x"], -g["x"]) if g["kind"] == kind else None) for g in genomes])
+    other = next(choice for choice in "abcdef" if choice != kind)
+    found = moves(sampler, {"x": 0.5, "kind": other}, 300)
+    kept = sum(genome["kind"] == other for genome in found)
+    assert kept == pytest.approx(150, abs=40)  # every second time the one step is the choice's
 
 
 def test_a_difference_is_the_way_between_two_points_and_a_choice_of_one_of_them():
     space = Space(
         (FloatGene("x", 0.0, 1.0), ChoiceGene("kind", tuple("abcdef")), FloatGene("still", 0.0, 1.0))
     )
-    sampler, genomes = told(
+    sampler, genomes = after_first_generation(
         space, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 1.0, "step_genes": 0.0, "step": 0.0}
     )
     way = genomes[0]["x"] - genomes[1]["x"]
@@ -303,11 +327,11 @@ def test_a_difference_is_the_way_between_two_points_and_a_choice_of_one_of_them(
     assert len(found) == pytest.approx(150, abs=40)
     for genome in found:
         assert abs(genome["x"] - 0.5) == pytest.approx(abs(way))
-    stepped_elsewhere = {genome["kind"] for genome in found} - {genomes[0]["kind"], genomes[1]["kind"]}
+    redrawn = {genome["kind"] for genome in found} - {genomes[0]["kind"], genomes[1]["kind"]}
     assert (
         sum(genome["kind"] in {genomes[0]["kind"], genomes[1]["kind"]} for genome in found) > len(found) / 2
     )
-    assert stepped_elsewhere  # the one step that every move makes was sometimes the choice's
+    assert redrawn  # the one step that every move makes was sometimes the choice's
 
 
 CONDITIONAL = Space(
@@ -320,8 +344,8 @@ CONDITIONAL = Space(
 )
 
 
-def test_genes_that_a_switch_makes_active_are_drawn_and_idle_ones_are_never_the_step():
-    sampler, _ = told(CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], STEPS_ALONE)
+def test_genes_that_become_active_are_drawn_and_inactive_genes_never_step():
+    sampler, _ = after_first_generation(CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], ONE_STEP)
     found = moves(sampler, {"kind": "plain"}, 300)
     assert all(genome["kind"] == "rich" for genome in found)  # plain has no other gene to step
     gains = [genome["gain"] for genome in found]
@@ -332,7 +356,9 @@ def test_genes_that_a_switch_makes_active_are_drawn_and_idle_ones_are_never_the_
 
 
 def test_a_gene_that_one_of_two_points_lacks_gets_no_difference():
-    sampler, genomes = told(CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 1.0, "step": 0.0})
+    sampler, genomes = after_first_generation(
+        CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], {"difference_share": 1.0, "step": 0.0}
+    )
     assert sorted(genome["kind"] for genome in genomes) == ["plain", "rich"]  # two strata, one each
     found = moves(sampler, {"kind": "rich", "gain": 0.25, "depth": 1}, 200)
     gains = [genome["gain"] for genome in found if "gain" in genome]
@@ -340,8 +366,8 @@ def test_a_gene_that_one_of_two_points_lacks_gets_no_difference():
     assert gains == pytest.approx([0.25] * len(gains))
 
 
-def test_what_is_not_switched_is_kept():
-    sampler, _ = told(CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], {**STEPS_ALONE, "step": 0.0})
+def test_genes_that_stay_active_keep_their_values():
+    sampler, _ = after_first_generation(CONDITIONAL, [(0.0, 1.0), (1.0, 0.0)], {**ONE_STEP, "step": 0.0})
     start = {"kind": "rich", "gain": 0.25, "depth": 3, "tail": 0.75}
     kept = [
         genome
@@ -352,14 +378,14 @@ def test_what_is_not_switched_is_kept():
     assert all((genome["gain"], genome["tail"]) == pytest.approx((0.25, 0.75)) for genome in kept)
 
 
-def test_a_generation_brings_nothing_twice_and_nothing_that_was_seen():
+def test_a_generation_has_no_genome_twice_and_none_that_was_seen():
     grid = Space(tuple(IntGene(f"n{i}", 0, 9) for i in range(4)))
     sampler = Annealing(grid, 0, {})
     seen = set()
     for generation in range(12):
         genomes = sampler.ask(20, generation / 12)
         names = {canonical(genome) for genome in genomes}
-        if generation:  # the hypercube of the first has no memory
+        if generation:  # the hypercube of the first generation may have equal ints
             assert len(names) == 20
             assert not names & seen
         seen |= names

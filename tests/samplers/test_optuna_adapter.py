@@ -1,4 +1,4 @@
-"""Optuna's samplers behind the seam: what it would ask itself, and what it must not notice or show."""
+"""Optuna's samplers behind the adapter: the same genomes as without it, no logs, and failures."""
 
 import inspect
 import warnings
@@ -16,10 +16,10 @@ from optuna.samplers import (
 from optuna.trial import TrialState
 
 from hebbevo.samplers import Outcome
-from hebbevo.samplers.optuna_adapter import Gp, Nsga2, Nsga3, Qmc, Random, Stock, Tpe
-from hebbevo.space.genes import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical
+from hebbevo.samplers.optuna_adapter import Gp, Nsga2, Nsga3, OptunaSampler, Qmc, Random, Tpe
+from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical
 
-STOCK = {
+OPTUNA = {
     Gp: GPSampler,
     Nsga2: NSGAIISampler,
     Nsga3: NSGAIIISampler,
@@ -38,7 +38,7 @@ SPACE = Space(
 )
 SMALL = Space((FloatGene("rate", 1e-4, 1e-1, log=True), FloatGene("shift", -2.0, 3.0)))
 
-every_stock = pytest.mark.parametrize("kind", STOCK, ids=lambda kind: kind.__name__)
+every_sampler = pytest.mark.parametrize("kind", OPTUNA, ids=lambda kind: kind.__name__)
 every_ga = pytest.mark.parametrize("kind", [Nsga2, Nsga3])
 
 
@@ -50,12 +50,12 @@ def violation(genome: Genome) -> float:
     return max(0.0, genome["shift"] - 0.5)
 
 
-def states(sampler: Stock) -> list[TrialState]:
-    return [trial.state for trial in sampler._study.trials]
+def states(sampler: OptunaSampler) -> list[TrialState]:
+    return [trial.state for trial in sampler.study.trials]
 
 
-def by_hand(trial: optuna.Trial) -> Genome:
-    """`SPACE` as one writes it for Optuna."""
+def suggest_space(trial: optuna.Trial) -> Genome:
+    """Suggest a genome of `SPACE` with Optuna's own calls."""
     rule = trial.suggest_categorical("rule", ["plain", "leaky", "deep"])
     rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
     shift = trial.suggest_float("shift", -2.0, 3.0)
@@ -64,8 +64,8 @@ def by_hand(trial: optuna.Trial) -> Genome:
     return {"rule": rule, "rate": rate, "shift": shift, "size": size, **width}
 
 
-def two_by_hand(trial: optuna.Trial) -> Genome:
-    """`SMALL` likewise."""
+def suggest_small(trial: optuna.Trial) -> Genome:
+    """Suggest a genome of `SMALL` with Optuna's own calls."""
     return {
         "rate": trial.suggest_float("rate", 1e-4, 1e-1, log=True),
         "shift": trial.suggest_float("shift", -2.0, 3.0),
@@ -87,12 +87,12 @@ def two_by_hand(trial: optuna.Trial) -> Genome:
         (Gp, {"n_startup_trials": 3}, {"n_startup_trials": 3}, 3, 2),
     ],
 )
-def test_it_asks_what_optuna_asks(kind, settings, options, n, generations):
-    space, suggest = (SMALL, two_by_hand) if kind is Gp else (SPACE, by_hand)
+def test_the_genomes_are_those_that_optuna_suggests(kind, settings, options, n, generations):
+    space, suggest = (SMALL, suggest_small) if kind is Gp else (SPACE, suggest_space)
     sampler = kind(space, 5, settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(directions=["minimize"] * 2, sampler=STOCK[kind](seed=5, **options))
+        study = optuna.create_study(directions=["minimize"] * 2, sampler=OPTUNA[kind](seed=5, **options))
         seen: list[Genome] = []
         for _ in range(generations):
             asked, trials = sampler.ask(n), []
@@ -108,15 +108,15 @@ def test_it_asks_what_optuna_asks(kind, settings, options, n, generations):
             sampler.tell([Outcome(genome, losses(genome), violation(genome)) for genome in asked])
 
 
-@every_stock
-def test_its_settings_have_the_names_and_defaults_of_optuna(kind):
-    theirs = inspect.signature(STOCK[kind]).parameters
+@every_sampler
+def test_settings_have_the_names_and_defaults_of_optuna(kind):
+    theirs = inspect.signature(OPTUNA[kind]).parameters
     instead = {"scramble": True, "multivariate": "auto", "mutation_prob": 0.0}
     for name, knob in kind.knobs.items():
         assert knob.default == instead.get(name, theirs[name].default)
 
 
-@every_stock
+@every_sampler
 def test_whole_numbers_may_be_written_as_floats(kind):
     numbers = {name: 2.0 for name, knob in kind.knobs.items() if knob.kind is int}
     same = {name: 2 for name in numbers}
@@ -128,36 +128,36 @@ def test_whole_numbers_may_be_written_as_floats(kind):
             sampler.tell([Outcome(genome, losses(genome)) for genome in asked])
 
 
-@every_stock
-def test_what_failed_was_cut_or_refused_is_a_failure_to_optuna(kind):
+@every_sampler
+def test_a_trial_that_failed_was_cut_or_was_turned_down_is_failed_in_optuna(kind):
     space = Space((ChoiceGene("bias", (True, False)),))
     sampler = kind(space, 0, {})
     sampler.tell([Outcome(genome, (0.0, 1.0) if genome["bias"] else None) for genome in sampler.ask(4)[:3]])
-    told = states(sampler)
-    assert len(told) > 4  # there were refusals
-    assert set(told) == {TrialState.COMPLETE, TrialState.FAIL}
-    completed = [trial for trial in sampler._study.trials if trial.state is TrialState.COMPLETE]
+    found = states(sampler)
+    assert len(found) > 4  # some trials were turned down
+    assert set(found) == {TrialState.COMPLETE, TrialState.FAIL}
+    completed = [trial for trial in sampler.study.trials if trial.state is TrialState.COMPLETE]
     assert {trial.params["bias"] for trial in completed} == {0}
 
 
 @every_ga
-def test_a_generation_with_failures_is_a_generation_all_the_same(kind):
+def test_a_generation_with_failures_gives_parents_too(kind):
     sampler = kind(SMALL, 0, {"mutation_prob": 1e-9})
     first = sampler.ask(20)
     alive = [genome for genome in first if genome["shift"] < 1]
     assert 2 < len(alive) < 20
     sampler.tell([Outcome(genome, losses(genome) if genome in alive else None) for genome in first])
     for child in sampler.ask(20):
-        assert child["shift"] in {parent["shift"] for parent in alive} or _is_drawn_anew(child, sampler)
+        assert child["shift"] in {parent["shift"] for parent in alive} or was_enqueued(child, sampler)
 
 
-def _is_drawn_anew(child: Genome, sampler: Stock) -> bool:
-    """Whether Optuna was given the genome, after it had only had old ones to offer."""
-    given = [trial.system_attrs.get("fixed_params") for trial in sampler._study.trials]
+def was_enqueued(child: Genome, sampler: OptunaSampler) -> bool:
+    """Whether the genome was drawn anywhere and enqueued, after Optuna had suggested only known ones."""
+    given = [trial.system_attrs.get("fixed_params") for trial in sampler.study.trials]
     return child in given
 
 
-@every_stock
+@every_sampler
 def test_true_and_one_are_two_choices(kind):
     space = Space((ChoiceGene("bias", (True, 1, False, 0)),))
     genomes = kind(space, 0, {}).ask(4)
@@ -166,8 +166,8 @@ def test_true_and_one_are_two_choices(kind):
     }
 
 
-@every_stock
-def test_optuna_stays_silent_and_as_talkative_as_it_was(kind, caplog):
+@every_sampler
+def test_optuna_logs_nothing_and_keeps_its_verbosity(kind, caplog):
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.DEBUG)
     try:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hebbevo.errors import SpaceError
-from hebbevo.space.genes import (
+from hebbevo.space import (
     LARGEST,
     ChoiceGene,
     FloatGene,

@@ -10,7 +10,7 @@ import yaml
 from hebbevo.errors import SpaceError
 from hebbevo.nn.liveness import paths
 from hebbevo.rules import CONNECTIONS, UNITS
-from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene
+from hebbevo.space import ChoiceGene, FloatGene, IntGene
 from hebbevo.space.knobs import Knob
 from hebbevo.spec.schema import COUNTS, Spec, difference, read, shipped
 

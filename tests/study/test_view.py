@@ -1,4 +1,4 @@
-"""The tables of a study against the records they come from."""
+"""The tables of a study against the trials that are recorded."""
 
 import math
 from dataclasses import replace
@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.space.genes import ChoiceGene, FloatGene, IntGene
-from hebbevo.spec.schema import Spec
+from hebbevo.space import ChoiceGene, FloatGene, IntGene
+from hebbevo.spec import Spec
 from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
-from hebbevo.study.ledger import STOPPED, Ledger, Result
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.ledger import Ledger, Result
 from hebbevo.study.view import Study, open_study
+from hebbevo.training.trial_details import EarlyStop
+from tests.study.conftest import create, result
 
 SPEC = Spec.model_validate(
     {
@@ -29,10 +32,10 @@ SPEC = Spec.model_validate(
         },
     }
 )
-FACTS = {"versions": {"python": "3.11", "torch": "2"}, "neurons": 40, "chance": 0.25}
+FACTS = StudyFacts(versions={"python": "3.11", "torch": "2"}, neurons=40, chance=0.25)
 PLAIN = {"rate": 0.5, "depth": 2, "kind": "plain", "bias": True}
 RICH = {"rate": 0.25, "depth": 9, "kind": "rich", "bias": False, "gain": 0.75, "form": "b"}
-KILLED = FailedAttempt((0,), FailureKind.CRASH, "killed", "process 7", 1.0, Recovery.AGAIN)
+CRASHED = FailedAttempt((0,), FailureKind.CRASH, "killed", "process 7", 1.0, Recovery.AGAIN)
 COLUMNS = {
     "trial": "int64",
     "accuracy": "float64",
@@ -55,7 +58,7 @@ COLUMNS = {
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("study") / "blank.db"
-    Ledger.create(path, SPEC, FACTS).__exit__(None, None, None)
+    create(path, SPEC, FACTS)
     return path.read_bytes()
 
 
@@ -70,7 +73,7 @@ def written(path: Path, values: list[tuple[float, float] | None]) -> Study:
     """A study whose only generation has these values."""
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, len(values), 0.0, [PLAIN] * len(values))
-        ledger.close_cohort([Result(number, value, {}) for number, value in enumerate(values)])
+        ledger.close_cohort([result(number, value) for number, value in enumerate(values)])
     return open_study(path)
 
 
@@ -79,7 +82,7 @@ def test_a_study_says_what_it_is(path):
     assert (str(study.store), study.path) == (str(path), path)
     assert (study.path, study.name, study.neurons, study.chance) == (path, "looked-at", 40, 0.25)
     assert study.settings == SPEC.to_json()
-    assert study.versions == FACTS["versions"]
+    assert study.versions == FACTS.versions
 
 
 def test_every_trial_is_a_row_in_the_order_of_asking(path):
@@ -87,11 +90,11 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
     details = {"accuracy_sd": 0.01, "survivors_sd": 1.5, "collapsed": True, "seconds": 3.5, "notes": notes}
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN])
-        ledger.add_attempt([0], KILLED)
-        ledger.close_cohort([Result(1, (0.75, 12.5), details), Result(0, (0.5, 40.0), {"accuracy_sd": None})])
-        ledger.close_cohort([Result(2, None, {"failure": "diverged", "seconds": 1.25, "copy_of": 1})])
+        ledger.add_attempt([0], CRASHED)
+        ledger.close_cohort([result(1, (0.75, 12.5), **details), result(0, (0.5, 40.0), seconds=0.5)])
+        ledger.close_cohort([result(2, None, failure="diverged", seconds=1.25, copy_of=1)])
         ledger.open_generation(1, 6, 0.0, [RICH])
-        ledger.add_attempt([3], KILLED)
+        ledger.add_attempt([3], CRASHED)
     nan, none = math.nan, None
     expected = {
         "trial": [0, 1, 2, 3],
@@ -104,7 +107,7 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
         "collapsed": [False, True, False, False],
         "feasible": [True, True, False, False],
         "generation": [0, 0, 0, 1],
-        "seconds": [nan, 3.5, 1.25, nan],
+        "seconds": [0.5, 3.5, 1.25, nan],
         "copy_of": pd.array([none, none, 1, none], dtype="Int64"),
         "failure": pd.Series([none, none, "diverged", none], dtype=object),
         "notes": pd.Series([none, "not followed: fft in net; its units", none, none], dtype=object),
@@ -124,7 +127,7 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
 
 
 @pytest.mark.parametrize("trials", [0, 1], ids=["no trial", "one that runs"])
-def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials):
+def test_a_study_without_finished_trials_has_the_same_columns(path, trials):
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, 4, 0.0, [PLAIN] * trials)
     study = open_study(path)
@@ -140,11 +143,11 @@ def test_a_study_in_which_nothing_is_finished_has_the_same_columns(path, trials)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_front_is_what_no_other_trial_beats(path, seed):
+def test_the_front_has_the_trials_that_no_other_beats(path, seed):
     rng = np.random.default_rng(seed)
     values = [(float(a), float(s)) for a, s in zip(rng.random(60), rng.integers(0, 41, 60), strict=True)]
     mixed = [None if number % 7 == 0 else value for number, value in enumerate(values)]
-    mixed[1] = mixed[2]  # of equals the first
+    mixed[1] = mixed[2]  # of equal trials the first is taken
     study = written(path, mixed)
     alive = [(number, *value) for number, value in enumerate(mixed) if value is not None]
     unbeaten = [
@@ -163,10 +166,10 @@ def test_the_front_is_what_no_other_trial_beats(path, seed):
     assert list(front.columns) == named + [f"genome.{gene.name}" for gene in SPEC.space.genes]
 
 
-def aimed(path: Path, values: list[tuple[float, float] | None], **goal: dict) -> Study:
+def with_goal(path: Path, values: list[tuple[float, float] | None], **goal: dict) -> Study:
     """A study with this goal whose only generation has these values."""
     path.unlink()
-    Ledger.create(path, Spec.model_validate(SPEC.to_json() | goal), FACTS).__exit__(None, None, None)
+    create(path, Spec.model_validate(SPEC.to_json() | goal), FACTS)
     return written(path, values)
 
 
@@ -174,7 +177,7 @@ MIXED = [(0.9, 20.0), (0.6, 9.0), None, (0.7, 8.0), (0.5, 1.0), (0.7, 9.0), (0.9
 
 
 def test_only_trials_within_every_constraint_are_on_the_front_and_add_hypervolume(path):
-    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.6}, "survivors": {"max": 20}})
+    study = with_goal(path, MIXED, constraints={"accuracy": {"min": 0.6}, "survivors": {"max": 20}})
     assert study.trials().feasible.tolist() == [True, True, False, True, False, True, False]
     assert study.front().trial.tolist() == [3, 0]
     steps = 0.45 * (1 - 8 / 40) + 0.2 * (1 - 20 / 40)  # from chance 0.25 to 0.7, and on to 0.9
@@ -183,13 +186,13 @@ def test_only_trials_within_every_constraint_are_on_the_front_and_add_hypervolum
     assert study.best() is None  # two objectives have a front
 
 
-def test_where_nothing_meets_the_constraints_there_is_a_nearest_trial_and_no_front(path):
-    study = aimed(path, MIXED, constraints={"accuracy": {"min": 0.8}, "survivors": {"max": 8}})
+def test_if_no_trial_meets_the_constraints_there_is_a_nearest_one_and_no_front(path):
+    study = with_goal(path, MIXED, constraints={"accuracy": {"min": 0.8}, "survivors": {"max": 8}})
     assert study.front().empty
     assert study.hypervolume() == 0.0
     assert study.nearest().trial == 3  # by 0.1 of accuracy; the next by 1 of 8 neurons
     assert study.nearest().survivors == 8.0
-    assert aimed(path, [None], constraints={"accuracy": {"min": 0.8}}).nearest() is None
+    assert with_goal(path, [None], constraints={"accuracy": {"min": 0.8}}).nearest() is None
 
 
 @pytest.mark.parametrize(
@@ -202,7 +205,7 @@ def test_where_nothing_meets_the_constraints_there_is_a_nearest_trial_and_no_fro
     ],
 )
 def test_a_single_objective_has_one_best_trial(path, objectives, best):
-    study = aimed(path, MIXED, objectives=objectives)
+    study = with_goal(path, MIXED, objectives=objectives)
     assert study.best().trial == best
     assert list(study.best().index) == list(study.front().columns)
     assert study.front().trial.tolist() == [4, 3, 0, 6]  # the trade-off is there all the same
@@ -211,13 +214,13 @@ def test_a_single_objective_has_one_best_trial(path, objectives, best):
 def test_the_best_trial_is_a_feasible_one_and_of_equals_the_better_in_the_other_measure(path):
     tied = [(0.5, 9.0), (0.7, 9.0), (0.7, 9.0), (0.9, 20.0), (0.4, 2.0), None]
     aim = {"objectives": {"survivors": "minimize"}, "constraints": {"accuracy": {"min": 0.5}}}
-    assert aimed(path, tied, **aim).best().trial == 1
+    assert with_goal(path, tied, **aim).best().trial == 1
     aim["objectives"] = {"accuracy": "maximize"}
-    assert aimed(path, [(0.7, 9.0), (0.7, 8.0), (0.4, 1.0)], **aim).best().trial == 1
-    assert aimed(path, [(0.4, 1.0), None], **aim).best() is None
+    assert with_goal(path, [(0.7, 9.0), (0.7, 8.0), (0.4, 1.0)], **aim).best().trial == 1
+    assert with_goal(path, [(0.4, 1.0), None], **aim).best() is None
 
 
-def test_the_total_is_the_one_last_in_force(path):
+def test_the_total_is_that_of_the_last_generation(path):
     with Ledger.open(path) as ledger:
         assert Study(ledger).total == SPEC.search.trials
         ledger.open_generation(0, 6, 0.0, [PLAIN])
@@ -225,13 +228,13 @@ def test_the_total_is_the_one_last_in_force(path):
     assert open_study(path).total == 9
 
 
-def test_the_hypervolume_is_the_dominated_share_of_the_square_above_chance(path):
+def test_the_hypervolume_is_the_dominated_part_of_the_rectangle_above_chance(path):
     study = written(path, [(0.625, 10.0), (1.0, 20.0), (0.25, 0.0), (0.1, 1.0), None])
     # from chance 0.25: half the height over three quarters of the width, and the rest over one half
     assert study.hypervolume() == pytest.approx(0.5 * 0.75 + 0.5 * 0.5)
 
 
-def test_a_table_is_the_callers_own(path):
+def test_a_caller_may_change_a_table_without_changing_the_study(path):
     study = written(path, [(0.5, 3.0), (0.75, 4.0)])
     for table in (study.trials(), study.points(), study.front()):
         table.loc[0, "accuracy"] = 9.0
@@ -249,35 +252,34 @@ def test_genes_have_their_own_types_where_they_are_always_active(path):
     assert str(trials["genome.bias"].dtype) == "bool"
 
 
-def test_a_copy_is_no_attempt_and_as_repeatable_as_its_original(path):
-    halved = replace(KILLED, then=Recovery.IN_HALVES)
+def test_a_copy_has_no_attempts_and_is_as_repeatable_as_its_original(path):
+    halved = replace(CRASHED, recovery=Recovery.IN_HALVES)
     with Ledger.open(path) as ledger:
         ledger.open_generation(0, 6, 0.0, [PLAIN, RICH, PLAIN, RICH])
         ledger.add_attempt([0], halved)
-        ledger.close_cohort([Result(0, (0.5, 40.0), {}), Result(1, (0.5, 30.0), {})])
-        ledger.close_cohort([Result(2, (0.5, 40.0), {"copy_of": 0}), Result(3, (0.5, 30.0), {"copy_of": 1})])
+        ledger.close_cohort([result(0, (0.5, 40.0)), result(1, (0.5, 30.0))])
+        ledger.close_cohort([result(2, (0.5, 40.0), copy_of=0), result(3, (0.5, 30.0), copy_of=1)])
     trials = open_study(path).trials()
     assert trials.attempts.tolist() == [2, 1, 0, 0]
     assert trials.repeatable.tolist() == [False, True, False, True]
 
 
-# --- one training, many points ---
+# --- epoch results ---
 
 EPOCHS = SPEC.task.epochs
 
 
-def passed(number: int, states: list[tuple[float, float]], **details: object) -> Result:
-    """A trial of these states, one an epoch; of as many as a training has, it is complete."""
-    accuracies, survivors = zip(*states, strict=True)
-    course = {"accuracy_per_epoch": list(accuracies), "survivors_per_epoch": list(survivors)}
-    complete = len(states) == EPOCHS
-    return Result(
-        number, states[-1] if complete else None, course | details | ({} if complete else {STOPPED: 1})
-    )
+def trained(number: int, states: list[tuple[float, float]], **details: object) -> Result:
+    """A trial with these states after its epochs; it is complete if it has as many as a whole training."""
+    accuracy, survivors = zip(*states, strict=True)
+    details |= {"accuracy_per_epoch": accuracy, "survivors_per_epoch": survivors}
+    if len(states) == EPOCHS:
+        return result(number, states[-1], **details)
+    return result(number, None, stopped=EarlyStop(len(states), None, "beaten"), **details)
 
 
 def to_the_end(*states: tuple[float, float]) -> list[tuple[float, float]]:
-    """States of a complete training: these, the last one until the end."""
+    """The states of a complete training: these, then the last one until the end."""
     return [*states, *[states[-1]] * (EPOCHS - len(states))]
 
 
@@ -291,13 +293,13 @@ def recorded(path: Path, *results: Result, **goal: dict) -> Study:
     return open_study(path)
 
 
-def test_points_are_every_state_that_counts_with_the_trial_and_the_epoch(path):
+def test_points_are_the_epoch_results_that_count_with_trial_and_epoch(path):
     sds = {"accuracy_sd": 0.01, "survivors_sd": 2.0}
     study = recorded(
         path,
-        passed(0, to_the_end((0.5, 40.0), (0.9, 20.0), (0.8, 20.0), (0.7, 4.0)), **sds),
-        passed(1, [(0.4, 40.0), (0.3, 30.0)], seconds=1.0, **sds),
-        Result(2, None, {"failure": "diverged"}),
+        trained(0, to_the_end((0.5, 40.0), (0.9, 20.0), (0.8, 20.0), (0.7, 4.0)), **sds),
+        trained(1, [(0.4, 40.0), (0.3, 30.0)], seconds=1.0, **sds),
+        result(2, None, failure="diverged"),
         constraints={"survivors": {"max": 30}},
     )
     expected = {
@@ -325,13 +327,15 @@ def test_points_are_every_state_that_counts_with_the_trial_and_the_epoch(path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_front_is_of_all_points_and_of_equals_the_end_of_a_training_then_the_first(path, seed):
+def test_the_front_is_that_of_all_points_and_of_equal_ones_a_last_epoch_goes_first_then_the_first_trial(
+    path, seed
+):
     rng = np.random.default_rng(seed)
     lengths = np.where(rng.random(30) < 0.6, EPOCHS, rng.integers(1, EPOCHS, 30))
     courses = [
         [(float(a) / 8, float(s)) for a, s in rng.integers([8, 12], size=(length, 2))] for length in lengths
     ]
-    study = recorded(path, *(passed(number, states) for number, states in enumerate(courses)))
+    study = recorded(path, *(trained(number, states) for number, states in enumerate(courses)))
     candidates = [
         (epoch < EPOCHS, number, epoch, *state)
         for number, states in enumerate(courses)
@@ -352,17 +356,17 @@ def test_the_front_is_of_all_points_and_of_equals_the_end_of_a_training_then_the
     assert (front.epoch < EPOCHS).any()
 
 
-def test_the_best_by_one_objective_is_the_end_of_a_training_and_no_lucky_epoch_of_it(path):
-    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+def test_the_best_by_one_objective_is_a_last_epoch_and_no_lucky_earlier_one(path):
+    early = trained(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
     aim = {"objectives": {"accuracy": "maximize"}}
     best = recorded(path, early, **aim).best()
     assert (best.trial, best.epoch, best.accuracy, best.survivors) == (0, EPOCHS, 0.5, 10.0)
-    best = recorded(path, early, passed(1, to_the_end((0.6, 20.0))), **aim).best()
+    best = recorded(path, early, trained(1, to_the_end((0.6, 20.0))), **aim).best()
     assert (best.trial, best.epoch) == (1, EPOCHS)
 
 
-def test_the_nearest_to_the_constraints_may_be_an_earlier_epoch(path):
-    early = passed(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
+def test_the_point_nearest_to_the_constraints_may_be_an_earlier_epoch(path):
+    early = trained(0, to_the_end((0.9, 20.0), (0.5, 10.0)))
     nearest = recorded(path, early, constraints={"accuracy": {"min": 0.95}}).nearest()
     assert (nearest.trial, nearest.epoch) == (0, 1)
     assert recorded(path, early, constraints={"accuracy": {"min": 0.9}}).nearest() is None

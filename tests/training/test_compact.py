@@ -1,184 +1,127 @@
-"""Chains: the nets that `torch.func` would train, without the neurons that are out."""
+"""A compact stack: the same nets as in a vmap stack, without most of their pruned neurons."""
 
 from dataclasses import replace
-from itertools import pairwise, product
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
 from hebbevo.networks import Architecture
-from hebbevo.nn import Stamina
 from hebbevo.nn.liveness.paths import COUNTS, survivors
-from hebbevo.nn.plastic import Named
-from hebbevo.nn.statistics import KnownChoice, Window, gathered, observe
-from hebbevo.rules import UNITS
-from hebbevo.rules.units import stamina
-from hebbevo.rules.units.statistics import Minibatch
 from hebbevo.training import CohortTraining, Rows, slots
 from hebbevo.training.compact import CompactStack
-from hebbevo.training.slots import levels as levels_of
 from hebbevo.training.stack import VmapStack
-from tests.nn.living import of_the_living
-from tests.training.test_cohort import (
-    ALIKE,
+from tests.training.conftest import (
     CPU,
-    FORMS,
-    MIXED,
-    double,
-    made,
-    nets,
+    FOUR_KINDS,
+    ONE_STRUCTURE,
+    build_nets,
+    living_only,
+    make_cohort,
+    make_double_cohort,
     problem,
-    reached,
     recipe,
-    state,
+    state_of,
+    without_seconds,
 )
 
-APART = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
-CHAINED = [genome for genome in MIXED if not APART & {*genome}]
+# penalties on units need autograd, and another optimiser is another cohort
+NOT_COMPACT = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
+COMPACT = [genome for genome in FOUR_KINDS if not NOT_COMPACT & {*genome}]
 
 
 @pytest.fixture(autouse=True)
 def many_levels(monkeypatch):
-    """Slots go and come with every few neurons, even in nets as small as these."""
+    """Even nets as small as these change their level with every few neurons."""
     monkeypatch.setattr(slots, "SLOT_MULTIPLE", 3)
     monkeypatch.setattr(slots, "LEVEL_STEPS", ((0.95, 1),))
 
 
-def in_slots_or_not(the_recipe, genomes, split, monkeypatch, chained):
+def cohort_of(the_recipe, genomes, split, monkeypatch, compact):
+    """A cohort in a compact stack or in a vmap stack."""
     rows = Rows.of(split, the_recipe.network.shape, CPU)
     with monkeypatch.context() as patch:
-        if not chained:
+        if not compact:
             patch.setattr(CompactStack, "of", lambda *_: None)
-        return double(the_recipe, genomes, rows)
+        return make_double_cohort(the_recipe, genomes, rows)
 
 
 @pytest.mark.parametrize(
     ("hidden", "inputs", "genomes"),
     [
-        ((37, 53), False, ALIKE),
-        ((37, 53), True, CHAINED),
-        ((300, 100), False, CHAINED),
-        ((7,), True, ALIKE),
-        ((19, 31, 11), False, [*ALIKE, {"rebirth": "old", "regrowth_rate": 0.5}]),
-        ((37, 53), False, [*ALIKE, *({**genome, "regrowth_rate": 0.0} for genome in ALIKE)]),
+        ((37, 53), False, ONE_STRUCTURE),
+        ((37, 53), True, COMPACT),
+        ((300, 100), False, COMPACT),
+        ((7,), True, ONE_STRUCTURE),
+        ((19, 31, 11), False, [*ONE_STRUCTURE, {"rebirth": "old", "regrowth_rate": 0.5}]),
+        ((37, 53), False, [*ONE_STRUCTURE, *({**genome, "regrowth_rate": 0.0} for genome in ONE_STRUCTURE)]),
     ],
 )
-def test_a_chain_trains_the_nets_that_torch_func_trains(monkeypatch, hidden, inputs, genomes):
+def test_a_compact_stack_trains_the_same_nets_as_a_vmap_stack(monkeypatch, hidden, inputs, genomes):
     the_recipe, split = recipe(hidden, inputs, epochs=4), problem()
-    ours, theirs = (
-        in_slots_or_not(the_recipe, genomes, split, monkeypatch, chained) for chained in (True, False)
-    )
+    ours, theirs = (cohort_of(the_recipe, genomes, split, monkeypatch, compact) for compact in (True, False))
     levels = set()
     for _ in range(4):
         ours.train_epoch()
         theirs.train_epoch()
-        assert all(isinstance(part.nets, CompactStack) for part in ours.sub_cohorts)
-        levels |= {part.nets.level for part in ours.sub_cohorts}
+        assert all(isinstance(each.nets, CompactStack) for each in ours.sub_cohorts)
+        levels |= {each.nets.level for each in ours.sub_cohorts}
         for row in range(len(genomes)):
-            one, other = of_the_living(state(ours, row)), of_the_living(state(theirs, row))
+            one, other = living_only(state_of(ours, row)), living_only(state_of(theirs, row))
             torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
     assert len(levels) > 2 or hidden == (7,)
     for one, other in zip(ours.measurements(), theirs.measurements(), strict=True):
-        assert repr(reached(one)) == repr(reached(other))
+        assert repr(without_seconds(one)) == repr(without_seconds(other))
 
 
-def test_slots_go_with_the_dead_and_come_back_with_the_born(monkeypatch):
+def test_a_net_has_fewer_slots_after_pruning_and_more_again_after_regrowing():
     the_recipe, split = recipe((60, 40), epochs=3, settle=0.0), problem()
     genome = {"unactivation_penalty": 3.0, "regrowth_rate": 0.05, "max_deaths": 0.9, "grace": 0}
-    cohort = made(the_recipe, [genome, {"unactivation_penalty": 0.0, "regrowth_rate": 0.0}], split)
+    cohort = make_cohort(the_recipe, [genome, {"unactivation_penalty": 0.0, "regrowth_rate": 0.0}], split)
     slots = []
     for rows in [rows for epoch in range(3) for rows in cohort.minibatches(epoch)]:
         cohort.train_step(rows)
-        [(part, row)] = [(part, part.rows.tolist().index(0)) for part in cohort.sub_cohorts if 0 in part.rows]
-        slots.append(part.nets.slots)
-        alive = [state(cohort, 0)[f"units.{layer}.alive"].sum() for layer in (0, 1)]
-        assert all(0 <= living <= width for living, width in zip(alive, part.nets.slots, strict=True))
-        assert sum(part.nets._units[layer].tensors["alive"][row].sum() for layer in (0, 1)) == sum(alive)
+        [own] = [each for each in cohort.sub_cohorts if 0 in each.rows]
+        slots.append(own.nets.slots)
+        for layer in (0, 1):
+            units = own.nets.units_in_slots(layer)[own.rows.tolist().index(0)].tolist()
+            assert len({*units}) == len(units) == own.nets.slots[layer]
+            alive = state_of(cohort, 0)[f"units.{layer}.alive"]
+            assert {*alive.nonzero().flatten().tolist()} <= {*units}
     assert slots[0] == (60, 40)
     assert min(slots) < (30, 20)
     assert any(one < other for one, other in pairwise(slots))
-    full = [part for part in cohort.sub_cohorts if 1 in part.rows]
-    assert full[0].nets.slots == (60, 40)
+    [full] = [each for each in cohort.sub_cohorts if 1 in each.rows]
+    assert full.nets.slots == (60, 40)
 
 
-def test_who_may_return_with_old_weights_keeps_all_slots():
+def test_nets_whose_units_return_with_old_weights_keep_all_slots():
     the_recipe, split = recipe((60, 40), epochs=2, rebirth="old", unactivation_penalty=3.0), problem()
-    cohort = made(the_recipe, [{}, {"learning_rate": 1e-2}], split)
+    cohort = make_cohort(the_recipe, [{}, {"learning_rate": 1e-2}], split)
     cohort.train()
-    assert [part.nets.slots for part in cohort.sub_cohorts] == [(60, 40)]
-    assert not state(cohort, 0)["units.0.alive"].all()
-
-
-def test_a_net_with_a_tenth_of_its_neurons_has_less_than_a_third_of_the_weights_to_compute(monkeypatch):
-    monkeypatch.undo()
-    levels = levels_of((784, 300, 100, 10), [0, 1])
-    weights = [sum(a * b for a, b in pairwise(widths)) for widths in levels]
-    assert levels[0] == (784, 300, 100, 10)
-    fitting = [
-        each for each, widths in zip(weights, levels, strict=True) if widths[1] >= 30 and widths[2] >= 10
-    ]
-    assert min(fitting) < weights[0] / 3
-
-
-@pytest.mark.parametrize("widths", [(11, 37, 53, 4), (64, 128, 128, 10), (5, 7, 3), (3, 1000, 2)])
-def test_levels_have_fewer_and_fewer_slots_and_never_more_than_neurons(widths):
-    levels = levels_of(widths, range(len(widths) - 2))
-    assert levels[0] == widths
-    for before, after in pairwise(levels):
-        assert after != before
-        assert all(a <= b for a, b in zip(after, before, strict=True))
-        assert (after[0], after[-1]) == (widths[0], widths[-1])
-        assert all(width > 0 for width in after)
+    assert [each.nets.slots for each in cohort.sub_cohorts] == [(60, 40)]
+    assert not state_of(cohort, 0)["units.0.alive"].all()
 
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("inputs", [False, True])
-def test_survivors_of_a_chain_are_those_on_live_paths(count, inputs):
+def test_survivors_of_a_compact_stack_are_those_on_live_paths(count, inputs):
     the_recipe, split = replace(recipe((19, 13), inputs, epochs=2), count=count), problem()
-    cohort = made(the_recipe, CHAINED, split)
+    cohort = make_cohort(the_recipe, COMPACT, split)
     measured = cohort.train()
     for row, own in enumerate(measured):
-        [net] = nets(the_recipe, [CHAINED[row]])
-        net.load_state_dict(state(cohort, row))
+        [net] = build_nets(the_recipe, [COMPACT[row]])
+        net.load_state_dict(state_of(cohort, row))
         left = survivors(net, torch.ones(1, 11), COUNTS[count])
         assert (list(own.layers), own.inputs) == (left.alive[0].tolist(), left.inputs.item())
 
 
-def units(**knobs):
-    """Two nets' worth of knobs and buffers as one stack, by name."""
-    both = [Stamina(6, **{name: value[row] for name, value in knobs.items()}) for row in (0, 1)]
-    stack = {name: torch.stack([getattr(each, name) for each in both]) for name, _ in both[0].named_buffers()}
-    return {name: each.double() if each.is_floating_point() else each for name, each in stack.items()}
-
-
-@pytest.mark.parametrize("forms", [("mean", form) for form in FORMS] + [("zero_sum", "constant")])
-@pytest.mark.parametrize("activities", [*product(stamina.ACTIVITIES, stamina.ACTIVITIES[::2])])
-def test_choices_that_are_known_give_the_sums_of_choices_that_are_not_looked_at(forms, activities):
-    knobs = dict(
-        penalty_form=forms, activity=activities, firing_prior=(0.3, 0.6), unactivation_penalty=(0.5, 2.0)
-    )
-    ours, theirs = units(**knobs), units(**knobs)
-    alive = torch.tensor([[True, True, False, True, True, False], [True] * 6])
-    for stack in (ours, theirs):
-        stack["alive"].copy_(alive)
-        stack["outgoing"].copy_(torch.linspace(0.5, 2.0, 12).view(2, 6))
-    rule = UNITS["stamina"]
-    statistics = gathered(rule, lambda *_: True)
-    window = Window(statistics, Named(ours, 1, ["firing_prior"]), Named(ours), KnownChoice)
-    for _ in range(3):
-        y = torch.randn(2, 9, 6, dtype=torch.float64).relu() * alive.unsqueeze(1)
-        window.add(Minibatch(y, y))
-        observe(rule, y, y, theirs)
-    for name in ("gain", "reference", "mean_output"):
-        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-12, atol=1e-12)
-        assert (ours[name][1] != 0).all()
-
-
-def test_products_in_bfloat16_move_the_losses_by_their_rounding_and_no_more():
+def test_products_in_bfloat16_change_the_losses_by_rounding_alone():
     the_recipe, split = recipe((37, 53), epochs=1, regrowth_rate=0.0, settle=0.9), problem()
     single, half = (
-        made(replace(the_recipe, precision=precision), ALIKE, split) for precision in ("float32", "bfloat16")
+        make_cohort(replace(the_recipe, precision=precision), ONE_STRUCTURE, split)
+        for precision in ("float32", "bfloat16")
     )
     single.train_epoch()
     half.train_epoch()
@@ -196,16 +139,16 @@ def test_other_families_have_products_in_bfloat16_too():
     found = []
     for precision in ("float32", "bfloat16"):
         own = replace(the_recipe, precision=precision)
-        values = [own.values(genome) for genome in genomes]
-        model, *_ = nets(own, genomes)
-        cohort = CohortTraining(own, VmapStack(nets(own, genomes), CPU), values, model, rows)
+        values = [own.training_knobs(genome) for genome in genomes]
+        model, *_ = build_nets(own, genomes)
+        cohort = CohortTraining(own, VmapStack(build_nets(own, genomes), CPU), values, model, rows)
         cohort.train_epoch()
         found.append(cohort.losses.clone())
     assert not torch.equal(*found)
     torch.testing.assert_close(*found, rtol=0.05, atol=0.05)
 
 
-def test_chains_without_plastic_units_can_be_stopped_too():
+def test_nets_without_plastic_units_can_be_compact_and_stopped_too():
     torch.manual_seed(0)
     plain = [nn.Sequential(nn.Linear(11, 6), nn.ReLU(), nn.Linear(6, 4)) for _ in range(4)]
     the_recipe = recipe(epochs=2)

@@ -1,6 +1,6 @@
-"""A recorded step does what a step does: the same operations in the same memory, and no look at a value.
+"""A recorded step does what a step does: the same operations in the same memory, without reading a value.
 
-There need be no GPU: what a CUDA graph does is done here with the operations that PyTorch dispatches.
+No GPU is needed: what a CUDA graph does is done here with the operations that PyTorch dispatches.
 """
 
 from contextlib import contextmanager, nullcontext
@@ -12,27 +12,27 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from hebbevo.networks import Architecture
-from hebbevo.networks.architecture import FAMILIES
+from hebbevo.networks import FAMILIES, Architecture
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.training import Rows, cuda_graphs
 from hebbevo.training.compact import CompactStack
-from tests.nn.living import of_the_living
-from tests.training.test_cohort import (
+from tests.training.conftest import (
     CLASSES,
+    CPU,
     FEATURES,
-    MIXED,
+    FOUR_KINDS,
     assert_identical,
-    double,
-    made,
+    living_only,
+    make_cohort,
+    make_double_cohort,
     problem,
-    reached,
     recipe,
-    state,
+    state_of,
+    without_seconds,
 )
 
 aten = torch.ops.aten
-LOOKS = {
+READS_A_VALUE = {
     aten._local_scalar_dense,
     aten.nonzero,
     aten.is_nonzero,
@@ -49,7 +49,7 @@ def storages(*found):
 
 
 class Recording(TorchDispatchMode):
-    """Takes down what is called, and leaves no trace of it in what was there before."""
+    """Records the operations that are called, and afterwards restores all tensors that existed before."""
 
     def __init__(self):
         super().__init__()
@@ -57,8 +57,9 @@ class Recording(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        assert function.overloadpacket not in LOOKS, f"{function} makes the host wait"
-        for value in tree_leaves((args, kwargs)):  # whatever the schema says: batch norm writes its means
+        assert function.overloadpacket not in READS_A_VALUE, f"{function} makes the host wait"
+        # all arguments, since the schema of batch norm does not say that it writes its running means
+        for value in tree_leaves((args, kwargs)):
             if isinstance(value, torch.Tensor):
                 whole = torch.empty(0, dtype=value.dtype).set_(value.untyped_storage())
                 self.before.setdefault(*storages(whole), (whole, whole.clone()))
@@ -80,7 +81,7 @@ class Recording(TorchDispatchMode):
 
 
 class Graph(Recording):
-    """In the place of `torch.cuda.CUDAGraph`."""
+    """Stands for `torch.cuda.CUDAGraph`, and counts recordings and launches."""
 
     made = 0
     replays = 0
@@ -108,7 +109,7 @@ class Stream:
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """Everything is done as on a GPU, but for the GPU."""
+    """Everything runs as on a GPU, but on the CPU."""
     monkeypatch.setattr(cuda_graphs, "runs_ahead", lambda tensor: True)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", recording)
@@ -119,18 +120,23 @@ def gpu(monkeypatch):
     monkeypatch.setattr(Graph, "replays", 0)
 
 
-def of_all(the_cohort, genomes):
+def living_states(the_cohort, genomes):
+    """What decides what the nets of a cohort do from now on."""
     return {
         f"{row}: {name}": value
         for row in range(len(genomes))
-        for name, value in of_the_living(state(the_cohort, row)).items()
+        for name, value in living_only(state_of(the_cohort, row)).items()
     }
 
 
-def called(the_cohort):
-    """The same with steps that are not recorded."""
-    the_cohort._graphs = None
-    return the_cohort
+@contextmanager
+def without_recording():
+    """On the GPU of these tests, but every step calls its function."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            cuda_graphs.CudaGraphs, "run", lambda self, function, rows, event: function(rows, event)
+        )
+        yield
 
 
 def trained(the_cohort, epochs, stopping=()):
@@ -140,30 +146,34 @@ def trained(the_cohort, epochs, stopping=()):
     return the_cohort
 
 
-STACKED = [genome for genome in MIXED if not {"optimizer", "large_neuron_penalty"} & {*genome}]
+STACKED = [genome for genome in FOUR_KINDS if not {"optimizer", "large_neuron_penalty"} & {*genome}]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("inputs", [False, True])
-def test_recorded_steps_of_chains_are_the_steps(request, optimizer, inputs):
+def test_recorded_steps_of_compact_stacks_are_the_steps(request, optimizer, inputs):
     genomes = [genome for genome in STACKED if "entropy_bonus" not in genome]
     genomes += [{"regrowth_rate": 0.0, "unactivation_penalty": 4.0, "max_deaths": 0.9}, {"rebirth": "old"}]
     the_recipe = recipe(inputs=inputs, optimizer=optimizer, epochs=6, settle=0.3)
-    rows = Rows.of(problem(), (FEATURES,), torch.device("cpu"))
+    rows = Rows.of(problem(), (FEATURES,), CPU)
     stopping = [(2, 1), (5, 3)]
-    stepped = trained(double(the_recipe, genomes, rows), 6, stopping)
+    stepped = trained(make_double_cohort(the_recipe, genomes, rows), 6, stopping)
     request.getfixturevalue("gpu")
-    recorded = trained(double(the_recipe, genomes, rows), 6, stopping)
-    assert all(isinstance(part.nets, CompactStack) for part in recorded.sub_cohorts)
+    recorded = trained(make_double_cohort(the_recipe, genomes, rows), 6, stopping)
+    assert all(isinstance(each.nets, CompactStack) for each in recorded.sub_cohorts)
     assert Graph.replays > 6 * 8 / 2
     replays = Graph.replays
-    assert_identical(recorded.state, trained(called(double(the_recipe, genomes, rows)), 6, stopping).state)
+    with without_recording():
+        called = trained(make_double_cohort(the_recipe, genomes, rows), 6, stopping)
+    assert_identical(recorded.state, called.state)
     assert Graph.replays == replays
     # rates are in single precision
-    torch.testing.assert_close(of_all(recorded, genomes), of_all(stepped, genomes), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        living_states(recorded, genomes), living_states(stepped, genomes), rtol=1e-5, atol=1e-6
+    )
     torch.testing.assert_close(recorded.losses, stepped.losses, rtol=1e-5, atol=1e-6)
     for one, other in zip(recorded.measurements(), stepped.measurements(), strict=True):
-        assert repr(reached(one)) == repr(reached(other))
+        assert repr(without_seconds(one)) == repr(without_seconds(other))
         assert min(one.survivors) < 90
 
 
@@ -190,17 +200,20 @@ def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, 
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(40, *shape, generator=generator)
     rows = Rows(x[:30], torch.arange(30) % CLASSES, x[30:], torch.arange(10) % CLASSES)
-    stepped = trained(double(the_recipe, genomes, rows), 4)
+    stepped = trained(make_double_cohort(the_recipe, genomes, rows), 4)
     request.getfixturevalue("gpu")
-    recorded = trained(double(the_recipe, genomes, rows), 4)
+    recorded = trained(make_double_cohort(the_recipe, genomes, rows), 4)
     assert Graph.replays
-    assert_identical(recorded.state, trained(called(double(the_recipe, genomes, rows)), 4).state)
-    kept = (lambda each: each.state) if family == "conv" else (lambda each: of_all(each, genomes))
+    with without_recording():
+        assert_identical(recorded.state, trained(make_double_cohort(the_recipe, genomes, rows), 4).state)
+    kept = (lambda each: each.state) if family == "conv" else (lambda each: living_states(each, genomes))
     torch.testing.assert_close(kept(recorded), kept(stepped), rtol=1e-5, atol=1e-6)
 
 
-def test_a_step_is_recorded_once_for_each_kind_and_anew_when_nets_leave(gpu):
-    cohort = made(recipe(epochs=4, batch_size=31, regrowth_rate=0.0, prune_period=3), STACKED[:4], problem())
+def test_a_step_is_recorded_once_for_each_kind_and_again_after_nets_were_stopped(gpu):
+    cohort = make_cohort(
+        recipe(epochs=4, batch_size=31, regrowth_rate=0.0, prune_period=3), STACKED[:4], problem()
+    )
     cohort.train_epoch()  # eight steps of one size, two of them events
     assert Graph.made == 2
     assert Graph.replays == 6
@@ -213,32 +226,38 @@ def test_a_step_is_recorded_once_for_each_kind_and_anew_when_nets_leave(gpu):
     assert Graph.made == made_before + 2
 
 
-def test_slots_go_between_epochs_where_nobody_can_return(gpu):
+def test_nets_change_their_level_between_epochs_if_no_unit_can_return(gpu):
     genome = {"unactivation_penalty": 4.0, "max_deaths": 0.9, "regrowth_rate": 0.0}
     returning = genome | {"regrowth_rate": 0.1}
-    cohort = made(recipe((64, 64), epochs=8, settle=0.5), [genome, returning], problem())
+    cohort = make_cohort(recipe((64, 64), epochs=8, settle=0.5), [genome, returning], problem())
     levels = []
     for _ in range(8):
         cohort.train_epoch()
-        levels.append({row: part.nets.level for part in cohort.sub_cohorts for row in part.rows.tolist()})
+        levels.append({row: each.nets.level for each in cohort.sub_cohorts for row in each.rows.tolist()})
     assert levels[1][0] > 0
     assert levels[1][1] == 0
     assert levels[-1][1] > 0  # its last event is over
 
 
-def test_code_of_the_users_is_not_recorded(gpu):
-    own_loss = replace(recipe(), loss="torch.nn.functional:cross_entropy")
-    assert made(own_loss, STACKED[:2], problem())._graphs is None
-    assert made(recipe(), STACKED[:2], problem())._graphs
+@pytest.mark.parametrize(("loss", "recordings"), [("torch.nn.functional:cross_entropy", 0), (None, 2)])
+def test_steps_with_code_of_the_user_are_not_recorded(gpu, loss, recordings):
+    the_recipe = replace(recipe(batch_size=31), loss=loss)  # eight steps of one size, some of them events
+    make_cohort(the_recipe, STACKED[:2], problem()).train_epoch()
+    assert Graph.made == recordings
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_gpu_trains_recorded_steps_as_a_cpu_trains(optimizer):
+def test_a_gpu_trains_recorded_steps_as_a_cpu_trains(monkeypatch, optimizer):
     the_recipe = recipe(optimizer=optimizer, epochs=4, settle=0.3)
-    rows = Rows.of(problem(), (FEATURES,), torch.device("cpu"))
-    stepped = trained(double(the_recipe, STACKED, rows), 4)
+    rows = Rows.of(problem(), (FEATURES,), CPU)
+    stepped = trained(make_double_cohort(the_recipe, STACKED, rows), 4)
     moved = Rows(*(each.cuda() for each in (rows.x, rows.y, rows.x_val, rows.y_val)))
-    recorded = trained(double(the_recipe, STACKED, moved), 4)
-    assert recorded._graphs._graphs
-    torch.testing.assert_close(of_all(recorded, STACKED), of_all(stepped, STACKED), rtol=1e-5, atol=1e-6)
+    launches = []
+    launch = torch.cuda.CUDAGraph.replay
+    monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: (launches.append(graph), launch(graph)))
+    recorded = trained(make_double_cohort(the_recipe, STACKED, moved), 4)
+    assert launches
+    torch.testing.assert_close(
+        living_states(recorded, STACKED), living_states(stepped, STACKED), rtol=1e-5, atol=1e-6
+    )

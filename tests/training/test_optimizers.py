@@ -1,8 +1,9 @@
-"""Stacked optimisers against PyTorch's own, one a net."""
+"""Stacked optimisers against PyTorch's own, one for each net."""
 
 import pytest
 import torch
 
+from hebbevo.training import cuda_graphs
 from hebbevo.training.knobs import KNOBS
 from hebbevo.training.optimizers import OPTIMIZERS, SGD, AdamW
 
@@ -92,13 +93,13 @@ def test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters(
                 assert_close(ours[row], theirs)
 
 
-def test_all_nets_at_once_are_updated_like_net_by_net(monkeypatch):
-    monkeypatch.setattr(AdamW, "_by_net", AdamW._at_once)
+def test_on_a_gpu_all_nets_are_updated_at_once_to_the_same_weights(monkeypatch):
+    monkeypatch.setattr(cuda_graphs, "runs_ahead", lambda tensor: True)
     test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters("adamw")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_nets_that_part_and_come_together_again_go_on_with_their_own_state(name):
+def test_nets_that_are_separated_and_joined_again_keep_their_own_state(name):
     parameters, whole = start(), start()
     optimizer, straight = OPTIMIZERS[name](parameters, HYPER), OPTIMIZERS[name](whole, HYPER)
     order = torch.tensor([2, 0, 3, 1])
@@ -125,7 +126,7 @@ def test_nets_that_part_and_come_together_again_go_on_with_their_own_state(name)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_the_nets_that_are_kept_go_on_with_their_own_state(name):
+def test_the_nets_that_are_kept_keep_their_own_state(name):
     kept = torch.tensor([3, 0])
     parameters = start()
     optimizer = OPTIMIZERS[name](parameters, HYPER)
@@ -178,6 +179,6 @@ def test_moments_are_of_the_parameters_shape_and_start_at_zero():
             assert not any(entry.any() for entry in entries)
 
 
-def test_every_knob_has_an_admissible_default_and_every_optimiser_a_name():
+def test_every_knob_has_a_default_in_its_range_and_every_optimiser_a_name():
     assert all(knob.problem(knob.default) is None for knob in KNOBS.values())
     assert KNOBS["optimizer"].choices == tuple(OPTIMIZERS)

@@ -1,4 +1,4 @@
-"""Counting what is alive of a model, layer by layer."""
+"""The table of `hebbevo.count`: what a model has, layer by layer, and how much of it is alive."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn.layer_graph import suggested
-from hebbevo.nn.liveness.flow import layer_name
-from hebbevo.nn.liveness.paths import Plan, is_input, own_masks, own_weights, runs, why_alone
-from hebbevo.nn.liveness.patterns import NotFollowed
+from hebbevo.nn.forward_pass.example_inputs import suggested_inputs
+from hebbevo.nn.forward_pass.following import NotFollowed, layer_name
+from hebbevo.nn.forward_pass.side_effects import without_side_effects
+from hebbevo.nn.liveness.own_masks import alive_units, fallback_note, is_input, nonzero_weights
+from hebbevo.nn.liveness.paths import LivenessPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,25 +23,31 @@ if TYPE_CHECKING:
 def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
     """Count neurons, connections, parameters and multiply-adds of a model, and how many of each are alive.
 
-    A neuron, which is a unit of a linear layer or a channel of a convolution, is alive if it is on a live
-    path from the inputs to the outputs; so is a connection. A bias, or a norm's scale or shift, is alive if
-    its unit is; any other parameter if the model uses it. Multiply-adds are those of linear layers and
-    convolutions for one row of inputs. The units of output layers are no neurons and count as ``<NA>``.
+    A neuron is a unit of a linear layer or a channel of a convolution. It is alive if it is on a live path
+    from the inputs to the outputs; so is a connection. A bias, or the scale or shift of a norm, is alive if
+    its unit is. Any other parameter is alive if the model uses it. Multiply-adds are those of linear layers
+    and convolutions for one row of inputs. Units of output layers are not neurons: they count as ``<NA>``.
 
     Args:
         model: any module; left exactly as it was.
-        inputs: a batch, of which the first row counts, or else a row; only shape and type count. By default
-            of the shape ``model.input_shape``, without the batch axis, or what the first layer takes.
+        inputs: a batch, of which the first row counts, or a single row; only shape and type matter. By
+            default of the shape ``model.input_shape``, without the batch axis, or what the first layer takes.
 
     Returns:
-        A row for every module that has parameters, named by the index ``layer``, and a last one, ``total``.
-        Columns are ``kind`` and ``neurons``, ``connections``, ``parameters`` and ``multiply_adds``, each with
-        its ``..._alive``. What was not followed, not used or not known is in ``.attrs["notes"]``.
+        A row for every module that has parameters, named by the index ``layer``, and a last row ``total``.
+        The columns are ``kind``, ``neurons``, ``connections``, ``parameters`` and ``multiply_adds``, each
+        number with its ``..._alive``. ``.attrs["notes"]`` lists what was not followed, not used or not known.
 
     Raises:
-        UsageError: the model does not run on such inputs.
+        UsageError: the model does not run on these inputs.
+
+    >>> from hebbevo.nn import Stamina
+    >>> net = nn.Sequential(nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2))
+    >>> net[1].alive[0] = False
+    >>> count(net)[["neurons", "neurons_alive"]].loc["0"].tolist()
+    [3, 2]
     """
-    import pandas as pd  # takes long, and a training does not need it
+    import pandas as pd  # its import takes long, and a training does not need it
 
     if inputs is not None and not isinstance(inputs, Tensor):
         what = "only models of one input tensor can be counted; wrap yours in a module that takes one"
@@ -47,24 +55,25 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise UsageError(f"count: {name} has no shape yet; call the model once before you count")
-    found = _found(model, inputs)
+    found = _find_alive(model, inputs)
     parameters = _parameters(model, found)
-    lines = {}
+    rows = {}
     for name, kind in _kinds(model, found).items():
         layer = found.layers.get(name)
         if layer or name in parameters or name in found.neurons:
-            weight = layer.weight if layer and layer.mixes else None
-            lines[name] = {
+            weight = layer.weight if layer and layer.has_connections else None
+            rows[name] = {
                 "kind": kind,
-                **_pair("neurons", *_both(found.neurons.get(name))),
-                **_pair("connections", *_both(weight)),
+                **_pair("neurons", *_numbers(found.neurons.get(name))),
+                **_pair("connections", *_numbers(weight)),
                 **_pair("parameters", *parameters.get(name, (0, 0))),
-                **_pair("multiply_adds", *_both(weight, layer.positions if layer else None)),
+                **_pair("multiply_adds", *_numbers(weight, layer.positions if layer else None)),
             }
-    table = pd.DataFrame.from_dict(lines, orient="index").rename_axis("layer")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
     numbers = table.columns.drop("kind")
     table[numbers] = table[numbers].astype("Int64")
     total = table[numbers].sum()
+    # a sum over layers of unknown size would pass for the whole
     if any(layer.positions is None for layer in found.layers.values()):
         total[["multiply_adds", "multiply_adds_alive"]] = pd.NA
     table.loc["total"] = pd.Series({"kind": "", **total})
@@ -74,41 +83,48 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _AliveLayer:
     """What is alive of a layer or a norm.
 
     Attributes:
         weight: bool, of the shape of the weights.
         units: bool, of the shape of the bias.
-        parameters: names of the weight and the bias, empty where not known.
-        mixes: whether it is a layer, whose weights are connections.
-        positions: how often a row uses a weight, or ``None`` where it is not known.
+        parameters: names of the weight and the bias, empty where they are not known.
+        has_connections: whether it is a layer, whose weights are connections, and not a norm.
+        positions: how often a row uses each weight, or ``None`` where it is not known.
     """
 
     weight: Tensor
     units: Tensor
     parameters: tuple[str, str]
-    mixes: bool
+    has_connections: bool
     positions: int | None
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Layers, which units are neurons, names of the parameters that are used, and what there is to say."""
+class _AliveModel:
+    """What is alive of a model.
 
-    layers: dict[str, _Layer]
+    Attributes:
+        layers: by name.
+        neurons: (units,) bool by name, of the layers whose units are neurons.
+        used: names of the parameters that the model uses.
+        notes: for the reader of the table.
+    """
+
+    layers: dict[str, _AliveLayer]
     neurons: dict[str, Tensor]
     used: frozenset[str]
     notes: list[str]
 
 
-def _found(model: nn.Module, inputs: Tensor | None) -> _Found:
-    for example, guessed in _examples(model, inputs):
+def _find_alive(model: nn.Module, inputs: Tensor | None) -> _AliveModel:
+    for example, is_guess in _examples(model, inputs):
         try:
-            return _followed(model, Plan.of(model, example), guessed)
+            return _by_paths(model, LivenessPlan.of(model, example), is_guess)
         except NotFollowed as reason:
-            if runs(model, example):
-                return _alone(model, reason)
+            if _runs(model, example):
+                return _by_own_masks(model, reason)
     name = type(model).__name__
     if inputs is None:
         raise UsageError(f"count: it is not known what {name} takes; give inputs, a batch of them")
@@ -118,64 +134,74 @@ def _found(model: nn.Module, inputs: Tensor | None) -> _Found:
 
 
 def _examples(model: nn.Module, inputs: Tensor | None) -> Iterable[tuple[Tensor, bool]]:
-    """Inputs of one row to try in turn, and whether their size is guessed."""
+    """Inputs of one row to try in turn, and whether their size is a guess."""
     if inputs is None:
-        return suggested(model, 1)
+        return suggested_inputs(model, 1)
     inputs = inputs.to(next((each.device for each in model.parameters()), inputs.device))
     return [(inputs[:1], False), (inputs[None], False)]
 
 
-def _followed(model: nn.Module, plan: Plan, guessed: bool) -> _Found:
-    layers: dict[str, _Layer] = {}
-    for site, living in zip(plan.sites, plan.living(model), strict=True):
-        weight, units, positions = living.connections, living.units, site.positions
-        if before := layers.get(site.name):
+def _runs(model: nn.Module, inputs: Tensor) -> bool:
+    try:
+        with torch.no_grad(), without_side_effects(model):
+            model(inputs.clone())
+    except (Exception, SystemExit):  # a forward pass may raise any exception
+        return False
+    return True
+
+
+def _by_paths(model: nn.Module, plan: LivenessPlan, is_guess: bool) -> _AliveModel:
+    layers: dict[str, _AliveLayer] = {}
+    for call, alive in zip(plan.calls, plan.alive_parts(model), strict=True):
+        weight, units, positions = alive.connections, alive.units, call.positions
+        if before := layers.get(call.name):
             weight, units = weight | before.weight, units | before.units
             positions += before.positions or 0
-        layers[site.name] = _Layer(weight, units, site.parameters, site.positions > 0, positions)
+        layers[call.name] = _AliveLayer(weight, units, call.parameters, call.positions > 0, positions)
     notes = list(plan.notes)
     notes += [f"never used: {name}" for name, _ in model.named_parameters() if name not in plan.used]
-    if guessed:
+    if is_guess:
         layers = {name: replace(layer, positions=None) for name, layer in layers.items()}
         notes.append("multiply-adds depend on the size of the inputs: give inputs to count them")
-    return _Found(layers, {name: layers[name].units for name in plan.neurons}, plan.used, notes)
+    return _AliveModel(layers, {name: layers[name].units for name in plan.neurons}, plan.used, notes)
 
 
-def _alone(model: nn.Module, reason: NotFollowed) -> _Found:
-    masks = own_masks(model)
+def _by_own_masks(model: nn.Module, reason: NotFollowed) -> _AliveModel:
     layers = {
-        name: _Layer(own.connections, own.units, ("", ""), True, None)
-        for name, own in own_weights(model).items()
+        name: _AliveLayer(own.connections, own.units, ("", ""), True, None)
+        for name, own in nonzero_weights(model).items()
     }
-    neurons = {name: mask for name, mask in masks.items() if name in layers or not is_input(model, name)}
+    units = alive_units(model)
+    neurons = {name: alive for name, alive in units.items() if name in layers or not is_input(model, name)}
     used = frozenset(name for name, _ in model.named_parameters())
-    return _Found(layers, neurons, used, [why_alone(reason)])
+    return _AliveModel(layers, neurons, used, [fallback_note(reason)])
 
 
-def _parameters(model: nn.Module, found: _Found) -> dict[str, tuple[int, int]]:
-    """Parameters of every row, all and alive: those of layers where known, others where they are used."""
+def _parameters(model: nn.Module, found: _AliveModel) -> dict[str, tuple[int, int]]:
+    """How many parameters each row of the table has, and how many of them are alive."""
 
-    def alive(name: str, parameter: Tensor) -> tuple[str, int]:
+    def row_and_alive(name: str, parameter: Tensor) -> tuple[str, int]:
         row = _row(model, name.rpartition(".")[0])
         for layer_row, layer in found.layers.items():
             if layer_row.partition("[")[0] == row:
                 weight, bias = layer.parameters
+                # where names are not known, the shape must do
                 if name == (weight or name) and parameter.shape == layer.weight.shape:
                     return layer_row, int(layer.weight.sum())
                 if name == bias:
-                    return layer_row, int((layer.units if layer.mixes else layer.weight).sum())
+                    return layer_row, int((layer.units if layer.has_connections else layer.weight).sum())
         return row, parameter.numel() if name in found.used else 0
 
     counts: dict[str, tuple[int, int]] = {}
     for name, parameter in model.named_parameters():
-        row, living = alive(name, parameter)
+        row, alive = row_and_alive(name, parameter)
         before = counts.get(row, (0, 0))
-        counts[row] = before[0] + parameter.numel(), before[1] + living
+        counts[row] = before[0] + parameter.numel(), before[1] + alive
     return counts
 
 
-def _kinds(model: nn.Module, found: _Found) -> dict[str, str]:
-    """Classes by row: modules as they are defined, behind each the further layers that are in it."""
+def _kinds(model: nn.Module, found: _AliveModel) -> dict[str, str]:
+    """Classes by row: modules in the order of their definition, each followed by further layers in it."""
     kinds: dict[str, str] = {}
     for name, module in model.named_modules():
         if "parametrizations" not in name.split("."):
@@ -186,14 +212,15 @@ def _kinds(model: nn.Module, found: _Found) -> dict[str, str]:
 
 
 def _row(model: nn.Module, name: str) -> str:
-    """The row of a module: itself, the module whose parameter it computes, or its mask."""
+    """The row of a module: its own, that of the module whose parameter it computes, or that of its mask."""
     parts = name.split(".")
     if "parametrizations" in parts:
         name = ".".join(parts[: parts.index("parametrizations")])
     return layer_name(model, name)
 
 
-def _both(alive: Tensor | None, times: int | None = 1) -> tuple[int | None, int | None]:
+def _numbers(alive: Tensor | None, times: int | None = 1) -> tuple[int | None, int | None]:
+    """How many there are and how many are alive, each ``times`` over; ``None`` where it is not known."""
     if alive is None or times is None:
         return None, None
     return alive.numel() * times, int(alive.sum()) * times

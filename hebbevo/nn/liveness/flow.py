@@ -1,135 +1,53 @@
-"""Forward passes that are followed function by function, and leave no trace in the network.
+"""Forward passes that run on patterns instead of values, by the rules of `hebbevo.nn.liveness.patterns`.
 
-`Follower` is what all have in common; a `Flow` runs on patterns of live and dead instead of values (see
-`hebbevo.nn.liveness.paths`), `hebbevo.nn.unit_labels` runs on values with labels beside them.
+A forward pass on patterns shows where live paths from the inputs lead: the elements that they *reach*. The
+gradient of its outputs with respect to a pattern shows from where live paths lead on to the outputs: the
+elements that are *used*.
+
+`PatternRun` is the plain run. `ProbedRun` and `WeightRun` give the gradients that a count of neurons, or of
+connections, needs. `StructureRun` takes every weight as nonzero, and finds the layers.
 """
 
 from __future__ import annotations
 
-import random
-from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from functools import partial, reduce
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
 from operator import add
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
-from torch.overrides import TorchFunctionMode
 
-from hebbevo.nn.connections import PlasticConnections
+from hebbevo.nn.forward_pass.following import NotFollowed, layer_name, module_hooks, tensors_in
 from hebbevo.nn.liveness.patterns import (
     GATES,
-    KEEPING,
-    LIKE,
-    PASSED,
+    NONZERO_IF_ARGUMENTS_ARE,
     RULES,
-    Boolean,
-    NotFollowed,
-    Op,
-    boolean,
-    named,
-    tensors_in,
+    Binary,
+    PatternCall,
+    RuleContext,
+    binary,
     unknown,
 )
 
 Forward = Callable[[Tensor], Any]
-"""A network, or its forward pass with tensors of its own."""
-
-LAYERS = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-
-
-class Follower(TorchFunctionMode):
-    """Follows what derives from the inputs of a forward pass, function by function."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # by identity, since a computed tensor inside vmap does not know that it requires gradients
-        self._followed: dict[int, Tensor] = {}
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        operands = [*tensors_in(args), *tensors_in(kwargs)]
-        self.look(operands)
-        name, in_place = named(func)
-        if (
-            name in PASSED
-            or not any(map(self.follows, operands))
-            or (name in LIKE and not self.follows(args[0]))
-        ):
-            return self.constant(func, args, kwargs, name)
-        return self.apply(func, args, kwargs, name, in_place)
-
-    @abstractmethod
-    def apply(
-        self,
-        func: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        name: str,
-        in_place: bool,
-    ) -> Any:
-        """Run a function that is given something that is followed."""
-
-    def constant(
-        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str
-    ) -> Any:
-        """Run a function whose result is not followed."""
-        return func(*args, **kwargs)
-
-    def look(self, operands: list[Tensor]) -> None:
-        """See what a function is given."""
-
-    def follows(self, value: object) -> bool:
-        """Tell whether ``value`` derives from the input."""
-        return id(value) in self._followed
-
-    def also(self, tensor: Tensor) -> Tensor:
-        """Follow ``tensor`` from now on."""
-        self._followed[id(tensor)] = tensor
-        return tensor
-
-
-@contextmanager
-def watching(net: nn.Module, enter: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
-    """Call ``enter(name, module, args, kwargs)`` and ``leave(..., output)`` around every module of ``net``.
-
-    Where its forward fails, the output is ``None``.
-    """
-    with ExitStack() as hooks:
-        for name, module in net.named_modules():
-            before = module.register_forward_pre_hook(partial(enter, name), with_kwargs=True)
-            hooks.callback(before.remove)
-            # before other hooks, which then change what the module has put out
-            after = module.register_forward_hook(
-                partial(leave, name), prepend=True, with_kwargs=True, always_call=True
-            )
-            hooks.callback(after.remove)
-        yield
+"""A network, or a function that calls it with other parameters and buffers."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """What a layer did: its output as a pattern, and the pattern that went on from there."""
+class LayerCall:
+    """What one call of a layer or norm did to patterns.
+
+    Attributes:
+        pattern: of its output, as it was computed.
+        output: the pattern with which the forward pass went on, cut to 0 or 1.
+        weight: pattern of its weights.
+        axes: of the output, counted from the end, along which its units lie.
+        positions: how often one row of inputs uses each weight; 0 for norms.
+    """
 
     pattern: Tensor
     output: Tensor
@@ -138,30 +56,41 @@ class Call:
     positions: int
 
 
-class Flow(Follower):
-    """Runs a forward pass on patterns; keeps what layers do in ``calls``."""
+class PatternRun(RuleContext):
+    """Runs a forward pass on patterns.
+
+    Attributes:
+        calls: what layers and norms did, in the order of their calls.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[Call] = []
-        self._open: set[int] = set()
+        self.calls: list[LayerCall] = []
+        self._nonzero: set[int] = set()
 
     def run(self, forward: Forward, row: Tensor) -> Tensor:
-        """Run ``forward`` on ``row``; give the sum of its outputs, (), whose gradient tells what is used.
+        """Run ``forward`` on the pattern of its inputs.
+
+        Args:
+            forward: the network.
+            row: (1, *shape), ones.
+
+        Returns:
+            The sum of all outputs, (). Its gradient with respect to a pattern shows what is used.
 
         Raises:
-            NotFollowed: its outputs do not derive from ``row`` by any function that is followed.
+            NotFollowed: no output derives from ``row`` by functions that can be followed.
         """
-        inputs = self.also(row.clone())  # may be changed in place
+        inputs = self.follow(row.clone())  # a copy, since the network may change it in place
         with self:
             outputs = forward(inputs)
-        self.look([*tensors_in(outputs)])
-        sums = [tensor.sum() for tensor in tensors_in(outputs) if self.follows(tensor)]
+        self.check([*tensors_in(outputs)])
+        sums = [tensor.sum() for tensor in tensors_in(outputs) if self.is_followed(tensor)]
         if not sums:
             raise NotFollowed("nothing that can be followed leads from its input to its outputs")
         return reduce(add, sums)
 
-    def apply(
+    def run_followed(
         self,
         func: Callable[..., Any],
         args: Sequence[Any],
@@ -169,55 +98,66 @@ class Flow(Follower):
         name: str,
         in_place: bool,
     ) -> Any:
-        """Run a function on patterns by its rule."""
-        op = Op(self, func, args, kwargs)
-        patterns = op.patterns
+        """Run the rule of a function on patterns, in place of the function."""
+        call = PatternCall(self, func, args, kwargs)
+        patterns = call.followed
         rule = RULES.get(func) or RULES.get(name, unknown)
-        with torch.enable_grad():
+        with torch.enable_grad():  # the network may switch gradients off; patterns need theirs
             if in_place:
+                # the rule of the plain form runs on a copy, whose result then overwrites the target
                 target, *rest = args
-                before = self.also(target.clone()) if self.follows(target) else target.clone()
-                op = Op(self, getattr(Tensor, name, func), (before, *rest), kwargs)
-                result = target.copy_(rule(op))
+                before = self.follow(target.clone()) if self.is_followed(target) else target.clone()
+                call = PatternCall(self, getattr(Tensor, name, func), (before, *rest), kwargs)
+                result = target.copy_(rule(call))
             else:
-                result = rule(op)
-        gates = rule in GATES or (rule in KEEPING and all(self.is_open(pattern) for pattern in patterns))
+                result = rule(call)
+        nonzero = rule in GATES or (
+            rule in NONZERO_IF_ARGUMENTS_ARE and all(self.is_nonzero(pattern) for pattern in patterns)
+        )
         for tensor in tensors_in(result):
-            if tensor.is_floating_point():
-                self.also(tensor)
-                (self._open.add if gates else self._open.discard)(id(tensor))
+            if tensor.is_floating_point():  # patterns are; integers are indices
+                self.follow(tensor)
+                (self._nonzero.add if nonzero else self._nonzero.discard)(id(tensor))
         return result
 
-    def is_open(self, pattern: Tensor) -> bool:
-        """Tell whether the values that ``pattern`` stands for are never zero, though they may be constant."""
-        return id(pattern) in self._open
+    def is_nonzero(self, pattern: Tensor) -> bool:
+        """Whether no value that ``pattern`` stands for is zero: it is made from gates alone."""
+        return id(pattern) in self._nonzero
 
     def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant that patterns are multiplied with."""
+        """The pattern of a constant factor: 0 where it is zero."""
         return (constant != 0).to(torch.float32)
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The pattern of a layer's weights; its bias is no path."""
+        """The pattern of a layer's weights: that of a factor."""
         return self.factor(weight)
 
     def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
-        """Keep what a layer did, and return what goes on."""
-        output = boolean(pattern)
-        self.calls.append(Call(pattern, output, weight, axes, positions))
+        """Record the call of a layer or norm, and return the pattern with which the forward pass goes on."""
+        output = binary(pattern)
+        self.calls.append(LayerCall(pattern, output, weight, axes, positions))
         return output
 
-    def lose(self, function: str) -> None:
-        """Note that a function is not followed."""
+    def note_unknown(self, function: str) -> None:
+        """Note nothing: the run that found the layers has noted the functions that are in no table."""
 
-    def no_path(self, tensor: Tensor) -> Tensor:
-        """What is laid beside patterns: they themselves, zero for constants; integers stay, as indices."""
-        if self.follows(tensor) or not tensor.is_floating_point():
+    def operand(self, tensor: Tensor) -> Tensor:
+        """What stands for an operand beside patterns: zeros where it is a constant."""
+        if self.is_followed(tensor) or not tensor.is_floating_point():
             return tensor
         return torch.zeros_like(tensor, dtype=torch.float32)
 
 
-class Probed(Flow):
-    """Adds zeros to what layers put out, and to their weights, by the number of the call."""
+class ProbedRun(PatternRun):
+    """Adds probes to patterns: zeros whose gradients show what is used.
+
+    Under `torch.func.vmap` the patterns inside are out of reach once the run has ended. Probes are made
+    outside, so their gradients can be taken there.
+
+    Args:
+        outputs: probes of outputs, by the number of the call of a layer.
+        weights: probes of weights, by the number of the call.
+    """
 
     def __init__(self, outputs: Mapping[int, Tensor], weights: Mapping[int, Tensor]) -> None:
         super().__init__()
@@ -225,34 +165,37 @@ class Probed(Flow):
         self._weights = weights
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The pattern of a layer's weights; its bias is no path."""
+        """The pattern of a layer's weights, with its probe if it has one."""
         pattern = super().weight(weight, bias)
         call = len(self.calls)
         return pattern + self._weights[call] if call in self._weights else pattern
 
     def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
-        """Keep what a layer did, and return what goes on."""
+        """Record the call of a layer or norm, with the probe of its output if it has one."""
         if (call := len(self.calls)) in self._outputs:
             pattern = pattern + self._outputs[call]
         return super().record(pattern, weight, axes, positions)
 
 
-class Weighed(Flow):
-    """Asks which connections are used as well."""
+class WeightRun(PatternRun):
+    """Makes patterns of weights require gradients, which show which connections are used."""
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The pattern of a layer's weights; its bias is no path."""
+        """The pattern of a layer's weights; it requires gradients."""
         return super().weight(weight, bias).requires_grad_()
 
 
-class Structure(Flow):
-    """Takes everything as open, and learns the names.
+class StructureRun(PatternRun):
+    """Takes every constant as nonzero, so that all paths are live, and finds the layers and their names.
 
     Attributes:
-        names: of the layer of each call.
+        names: name of the layer of each call, as in ``calls``.
         parameters: weight and bias of each call.
-        seen: ids of all tensors that any function was given.
-        notes: what is not followed.
+        seen: identities of all tensors that any function was given.
+        notes: the functions that are in no table, and where they were called.
+
+    Args:
+        net: the network that will run.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -262,205 +205,79 @@ class Structure(Flow):
         self.seen: set[int] = set()
         self.notes: list[str] = []
         self._net = net
-        self._frames: list[tuple[str, set[str]]] = [(layer_name(net, ""), set())]
-        self._known: dict[tuple[str, int], str] = {}
+        # the modules that are running, outermost first: their names, and the layers called in each
+        self._modules: list[tuple[str, set[str]]] = [(layer_name(net, ""), set())]
+        self._names: dict[tuple[str, int], str] = {}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Follow which module is running."""
+    def watching_modules(self) -> Iterator[None]:
+        """Keep track of which module is running, while the context is open."""
 
         def enter(name: str, *call: object) -> None:
-            self._frames.append((layer_name(self._net, name), set()))
+            self._modules.append((layer_name(self._net, name), set()))
 
         def leave(name: str, *call: object) -> None:
-            self._frames.pop()
+            self._modules.pop()
 
-        with watching(self._net, enter, leave):
+        with module_hooks(self._net, enter, leave):
             yield
 
-    def heard(self) -> list[bool]:
-        """Tell of each call whether another layer listens."""
+    def used_by_layers(self) -> list[bool]:
+        """Whether the output of each call is used by another layer, so that its units are hidden."""
+        # all that enters a layer: the gradient of a call's output is not zero if any layer uses it
         layers = [call.pattern.sum() for call in self.calls if call.positions]
         if not layers:
             return [False] * len(self.calls)
         outputs = [call.output for call in self.calls]
-        heard = gradients(reduce(add, layers), outputs)
+        gradients = path_gradients(reduce(add, layers), outputs)
         return [
             call.positions > 0 and bool((gradient > 0.5).any())
-            for call, gradient in zip(self.calls, heard, strict=True)
+            for call, gradient in zip(self.calls, gradients, strict=True)
         ]
 
-    def look(self, operands: list[Tensor]) -> None:
-        """See what a function is given: nothing must have come by a way that cannot be followed."""
+    def check(self, operands: list[Tensor]) -> None:
+        """Check that no tensor was computed by functions that the rules did not see.
+
+        Raises:
+            NotFollowed: one was, as in an autograd function of the network's own.
+        """
         for tensor in operands:
             self.seen.add(id(tensor))
-            # nothing but patterns requires gradients here, and nothing but rules makes them
-            made = tensor.grad_fn
-            foreign = isinstance(made, BackwardCFunction) and not isinstance(made, Boolean._backward_cls)
-            if made is not None and (foreign or not self.follows(tensor)):
-                raise NotFollowed(f"{made.name()} in {self._frames[-1][0]} cannot be looked into")
+            # only patterns require gradients here, and only rules make patterns
+            made_by = tensor.grad_fn
+            own_function = isinstance(made_by, BackwardCFunction) and not isinstance(
+                made_by, Binary._backward_cls
+            )
+            if made_by is not None and (own_function or not self.is_followed(tensor)):
+                raise NotFollowed(f"{made_by.name()} in {self._modules[-1][0]} cannot be looked into")
 
     def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant that patterns are multiplied with: open."""
+        """The pattern of a constant factor: ones."""
         return torch.ones_like(constant, dtype=torch.float32)
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The pattern of a layer's weights; its bias is no path."""
+        """The pattern of a layer's weights: ones. The parameters are kept."""
         self.parameters.append((weight, bias))
         return super().weight(weight, bias)
 
     def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
-        """Keep what a layer did, under the name of its module; further weights of a module are numbered."""
-        module, called = self._frames[-1]
+        """Record the call of a layer or norm under the name of its module.
+
+        A module that calls further layers by functions has them numbered, as in ``"block[1]"``.
+        """
+        module, called = self._modules[-1]
+        # by weight: a second call with the same weight is the same layer
         key = module, id(self.parameters[-1][0])
-        name = self._known.setdefault(key, f"{module}[{len(called)}]" if called else module)
+        name = self._names.setdefault(key, f"{module}[{len(called)}]" if called else module)
         called.add(name)
         self.names.append(name)
         return super().record(pattern, weight, axes, positions)
 
-    def lose(self, function: str) -> None:
-        """Note that a function is not followed, and where."""
-        self.notes.append(f"not followed: {function} in {self._frames[-1][0]}")
+    def note_unknown(self, function: str) -> None:
+        """Note that a function is in no table, and which module called it."""
+        self.notes.append(f"not followed: {function} in {self._modules[-1][0]}")
 
 
-def gradients(objective: Tensor, patterns: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Who of ``patterns`` is heard in the objective."""
+def path_gradients(objective: Tensor, patterns: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of ``objective`` with respect to ``patterns``: above one half where they are used."""
     return torch.autograd.grad(objective.sum(), patterns, allow_unused=True, materialize_grads=True)
-
-
-def layer_name(net: nn.Module, name: str) -> str:
-    """How a layer is called: the module, or the mask around it; the class where it is the net itself."""
-    parent, _, last = name.rpartition(".")
-    if last == "module" and isinstance(net.get_submodule(parent), PlasticConnections):
-        name = parent
-    return name or type(net).__name__
-
-
-@contextmanager
-def still(net: nn.Module, *, trained: bool = False) -> Iterator[dict[int, Tensor]]:
-    """Let ``net`` run in evaluation mode on copies of its tensors; leave it exactly as it was.
-
-    Gives the copies by the identity of the originals. They require no gradients, or with ``trained`` those
-    parameters that do in ``net``. What a forward does to attributes, lists and dictionaries of its modules,
-    and to the generators of random numbers, is undone. What is compiled runs as it is written.
-
-    Raises:
-        NotFollowed: part of it is no Python.
-    """
-    for name, module in net.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            raise NotFollowed(f"the TorchScript in {name or type(net).__name__} cannot be looked into")
-    kept = _Kept.of(net)
-    copies: dict[int, Tensor] = {}
-    devices = set()
-    drawn = random.getstate(), np.random.get_state()
-    try:
-        for module in net.modules():
-            stores: list[dict[str, Any]] = [module._parameters, module._buffers]
-            for store in stores:
-                for name, tensor in store.items():
-                    if tensor is not None:
-                        if id(tensor) not in copies:
-                            copy = tensor.detach().clone()
-                            copies[id(tensor)] = copy.requires_grad_(trained and tensor.requires_grad)
-                        store[name] = copies[id(tensor)]
-                        devices |= {tensor.device} if tensor.is_cuda else set()
-            # by hand: `train` may have been overridden, to change weights
-            module.training = False
-            module._compiled_call_impl = None
-        with torch.random.fork_rng(devices=devices), _eagerly(net):
-            yield copies
-    finally:
-        kept.restore()
-        random.setstate(drawn[0])
-        np.random.set_state(drawn[1])
-
-
-def _eagerly(net: nn.Module) -> AbstractContextManager[Any]:
-    """Run modules that `torch.compile` has wrapped as they are written."""
-    # to import the compiler takes seconds
-    wrapped = any(hasattr(module, "_orig_mod") for module in net.modules())
-    stance: AbstractContextManager[Any] = (
-        torch.compiler.set_stance("force_eager") if wrapped else nullcontext()
-    )
-    return stance
-
-
-@dataclass
-class _Kept:
-    """What a network holds beside its parameters and buffers, as it was.
-
-    Attributes:
-        containers: attributes of every module, and lists, dictionaries and sets in them, with their contents.
-        tensors: plain attributes, with copies.
-    """
-
-    containers: list[tuple[Any, Any]] = field(default_factory=list)
-    tensors: list[tuple[Tensor, Tensor, bool]] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, net: nn.Module) -> _Kept:
-        kept = cls()
-        for value in _reachable(net):
-            if isinstance(value, Tensor):
-                if value.layout is torch.strided and not value.is_inference():
-                    kept.tensors.append((value, value.detach().clone(), value.requires_grad))
-            else:
-                kept.containers.append((value, dict(value) if isinstance(value, dict) else list(value)))
-        return kept
-
-    def restore(self) -> None:
-        for value, before in self.containers:
-            if isinstance(value, dict):
-                if [*map(id, value.values())] != [*map(id, before.values())] or [*value] != [*before]:
-                    value.clear()
-                    value.update(before)
-            elif [*map(id, value)] != [*map(id, before)]:
-                value.clear()
-                (value.update if isinstance(value, set) else value.extend)(before)
-        for tensor, copy, requires_grad in self.tensors:
-            if not torch.equal(tensor, copy):
-                with torch.no_grad():
-                    tensor.copy_(copy)
-            if tensor.requires_grad != requires_grad:
-                tensor.requires_grad_(requires_grad)
-
-
-_CONTAINERS = (dict, list, set, deque)
-
-
-def _reachable(net: nn.Module) -> list[Any]:
-    """Containers and tensors that modules of ``net`` hold, but for parameters and buffers."""
-    found: dict[int, Any] = {}
-    modules = {id(module): module for module in net.modules()}
-    stores = {id(store) for module in modules.values() for store in (module._parameters, module._buffers)}
-    open_ends: list[Any] = [vars(module) for module in modules.values()]
-    while open_ends:
-        value = open_ends.pop()
-        if isinstance(value, nn.Module):
-            value = vars(value)
-        if id(value) in found or not isinstance(value, (*_CONTAINERS, tuple, Tensor)):
-            continue
-        found[id(value)] = value
-        if id(value) in stores or isinstance(value, Tensor):
-            continue
-        open_ends += value.values() if isinstance(value, dict) else value
-    return [value for value in found.values() if not isinstance(value, tuple)]
-
-
-def held(net: nn.Module) -> list[Tensor]:
-    """Tensors that a network holds at present, in whatever attributes and containers of its modules."""
-    stores = [each for module in net.modules() for each in (module._parameters, module._buffers)]
-    own = [tensor for store in stores for tensor in store.values() if tensor is not None]
-    return [*own, *(value for value in _reachable(net) if isinstance(value, Tensor))]
-
-
-@contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """Have gradients and full precision, whatever is on around here."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
-    ):
-        yield

@@ -1,63 +1,90 @@
-"""The table of PyTorch's functions by what they do with elements, and what each makes of live and dead.
+"""The table of PyTorch functions that a network may call, and what each does to patterns.
 
-A rule stands for a kind of function: here it says what becomes of patterns of live and dead (see
-`hebbevo.nn.liveness.paths`); `hebbevo.nn.unit_labels` looks the same rule up and says what becomes of labels.
+A *pattern* stands for a tensor of the forward pass and has its shape. An element is 0 where no live path
+from the inputs leads to it, and otherwise about 1 or more (see `hebbevo.nn.liveness.paths`).
+
+`RULES` has one rule for each *kind* of function, such as "every element by itself" or "a sum of products". A
+rule is a function below; the names in its decorator are the functions of that kind. So the table reads:
+
+    @_rule_for("sigmoid softplus exp ...")      the functions, by name
+    def gate(call): ...                         what they do to patterns
+
+To let networks call one more function, add its name to the decorator of the rule for its kind. The name is
+that in ``torch``, ``torch.nn.functional`` or ``torch.Tensor``, without the underscores of operators and
+in-place forms. So ``add`` stands for ``torch.add``, ``x.add_`` and ``x + y``. That one entry serves the count
+and the layer graph, since `hebbevo.nn.unit_labels` looks up the same rule.
+
+A function that is in no decorator is `unknown`. The count is then an upper bound: if anything that enters
+the function is alive, all its results count as reached, and a note names the function.
+
+For example, the input (1, 1) of a layer with weights ((2, 0), (0, 0)) gives the pattern (1, 0): a weight of
+zero ends a path, so nothing leads to the second unit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
-from functools import lru_cache, partial, reduce
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, reduce
 from operator import add, mul
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils._pytree import tree_map
 
-from hebbevo.errors import HebbevoError
+from hebbevo.nn.forward_pass.following import Follower, FunctionCall, NotFollowed, tensors_in
 
 
-class NotFollowed(HebbevoError):
-    """A network that cannot be followed, because its path depends on values or because it fails."""
+class RuleContext(Follower):
+    """What rules may ask of the run that they are part of."""
 
+    @abstractmethod
+    def is_nonzero(self, pattern: Tensor) -> bool:
+        """Whether no value that ``pattern`` stands for is zero, even where no path leads to it."""
 
-class Follows(Protocol):
-    """A run that knows which tensors derive from its inputs."""
-
-    def follows(self, value: object) -> bool:
-        """Tell whether ``value`` is a tensor that derives from the inputs."""
-
-
-class Paths(Follows, Protocol):
-    """What the rules ask of a run on patterns."""
-
-    def also(self, tensor: Tensor) -> Tensor:
-        """Follow ``tensor`` from now on."""
-
-    def is_open(self, pattern: Tensor) -> bool:
-        """Tell whether the values that ``pattern`` stands for are never zero, though they may be constant."""
-
+    @abstractmethod
     def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant that patterns are multiplied with."""
+        """The pattern of a constant factor: 0 where it ends a path, since it is zero."""
 
+    @abstractmethod
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The pattern of a layer's weights; its bias is no path."""
+        """The pattern of a layer's weights; its bias begins no path and has none."""
 
+    @abstractmethod
     def record(self, pattern: Tensor, weight: Tensor, axes: tuple[int, ...], positions: int) -> Tensor:
-        """Keep what a layer did, and return what goes on."""
+        """Record the call of a layer or norm.
 
-    def lose(self, function: str) -> None:
-        """Note that a function is not followed."""
+        Args:
+            pattern: of its output.
+            weight: pattern of its weights.
+            axes: of the output, counted from the end, along which its units lie.
+            positions: how often one row of inputs uses each weight; 0 for norms.
 
-    def no_path(self, tensor: Tensor) -> Tensor:
-        """What is laid beside patterns: they themselves, zero for constants; integers stay, as indices."""
+        Returns:
+            The pattern with which the forward pass goes on: 0 or 1.
+        """
+
+    @abstractmethod
+    def note_unknown(self, function: str) -> None:
+        """Note that a function is in no table."""
+
+    @abstractmethod
+    def operand(self, tensor: Tensor) -> Tensor:
+        """What stands for an operand beside patterns.
+
+        Patterns stand for themselves. Constants become zeros, since they begin no path. Integers stay, since
+        they are indices.
+        """
 
 
-class Boolean(torch.autograd.Function):
-    """One where there is a path and zero elsewhere, for patterns and for gradients."""
+class Binary(torch.autograd.Function):
+    """Sets a pattern, and in the backward pass its gradient, to 1 above one half and to 0 elsewhere.
+
+    Without it, the numbers would grow or vanish along a deep network.
+    """
 
     @staticmethod
     def forward(pattern: Tensor) -> Tensor:
@@ -66,7 +93,7 @@ class Boolean(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: torch.autograd.function.FunctionCtx, inputs: object, output: object) -> None:
-        """Nothing to keep."""
+        """Keep nothing: the backward pass needs only the gradient."""
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
@@ -75,100 +102,44 @@ class Boolean(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: object, in_dims: tuple[int | None, ...], pattern: Tensor) -> tuple[Tensor, int | None]:
-        """The same for many."""
-        return boolean(pattern), in_dims[0]
+        """Cut the patterns of many networks at once: every element is by itself."""
+        return binary(pattern), in_dims[0]
 
 
-def boolean(pattern: Tensor) -> Tensor:
-    """One where there is a path and zero elsewhere."""
-    boolean: Tensor = Boolean.apply(pattern)  # type: ignore[no-untyped-call]
-    return boolean
-
-
-@dataclass(frozen=True)
-class Applied:
-    """A function and what it is given, some of which is followed."""
-
-    flow: Follows
-    func: Callable[..., Any]
-    args: Sequence[Any]
-    kwargs: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Of the function."""
-        return self.func.__name__
-
-    @property
-    def values(self) -> list[Any]:
-        """All arguments."""
-        return [*self.args, *self.kwargs.values()]
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """Among the arguments."""
-        return [*tensors_in(self.args), *tensors_in(self.kwargs)]
-
-    @property
-    def patterns(self) -> list[Tensor]:
-        """The tensors among the arguments that are followed."""
-        return [each for each in self.tensors if self.flow.follows(each)]
-
-    def run(self, change: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> Any:
-        """Run the function on its arguments, every tensor of which may be changed."""
-        return self.func(*_mapped(change, self.args), **_mapped(change, self.kwargs))
-
-    def follows(self, *values: object) -> bool:
-        """Tell whether any of ``values`` is followed."""
-        return any(self.flow.follows(each) for each in values)
+def binary(pattern: Tensor) -> Tensor:
+    """1 where ``pattern`` is above one half and 0 elsewhere; the same for its gradient."""
+    cut: Tensor = Binary.apply(pattern)  # type: ignore[no-untyped-call]
+    return cut
 
 
 @dataclass(frozen=True)
-class Op(Applied):
+class PatternCall(FunctionCall):
     """A function that is given patterns."""
 
-    flow: Paths
+    follower: RuleContext
 
 
-Rule = Callable[[Op], Any]
+Rule = Callable[[PatternCall], Any]
+"""Gives the patterns of a function's results."""
+
 RULES: dict[object, Rule] = {}
+"""The table: rules by the name of a function, or by the function itself."""
 
 
-def _for(names: str) -> Callable[[Rule], Rule]:
+def _rule_for(*functions: str) -> Callable[[Rule], Rule]:
+    """Enter a rule in the table under the names of functions, which are separated by spaces."""
+
     def register(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names.split(), rule))
+        for names in functions:
+            RULES.update(dict.fromkeys(names.split(), rule))
         return rule
 
     return register
 
 
-_AUGMENTED = frozenset(
-    {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor"}
-)
+# layers and norms
 
-# functions that tell about tensors, not about values
-PASSED = frozenset(
-    """dim ndimension size numel nelement len stride storage_offset element_size get_device is_contiguous
-    is_floating_point is_complex is_signed is_same_size repr format
-    zeros_like ones_like empty_like full_like rand_like randn_like randint_like
-    new_zeros new_ones new_empty new_full new_tensor""".split()  # noqa: SIM905
-)
-
-# functions to whose first argument alone this applies unless it is a pattern
-LIKE = frozenset({"to", "type_as", "expand_as", "view_as", "reshape_as"})
-
-
-@lru_cache(maxsize=1024)
-def named(func: Callable[..., Any]) -> tuple[str, bool]:
-    """The name of a function without what marks operators and what works in place, and whether it does."""
-    name = getattr(func, "__name__", str(func))
-    if name.startswith("__") and name not in RULES:  # __bool__ is something else than bool
-        name = name[2:-2]
-        return (name[1:], True) if name in _AUGMENTED else (name, False)
-    return (name, False) if name.endswith("__") else (name.rstrip("_"), name.endswith("_"))
-
-
-_AXES = {
+_UNIT_AXES = {
     "linear": -1,
     "conv1d": -2,
     "conv2d": -3,
@@ -179,376 +150,408 @@ _AXES = {
 }
 
 
-@_for(" ".join(_AXES))
-def layer(op: Op) -> Any:
-    """A weight of zero cuts, and a bias is no path."""
-    given = {**dict(zip(("input", "weight", "bias"), op.args, strict=False)), **op.kwargs}
+@_rule_for(*_UNIT_AXES)
+def layer(call: PatternCall) -> Any:
+    """A path through every weight that is not zero; the bias begins none."""
+    given = call.by_name("input", "weight", "bias")
     x, weight, bias = (given.pop(name, None) for name in ("input", "weight", "bias"))
-    if not op.follows(x) or op.follows(weight, bias):
-        return unknown(op)
-    x, weight, axis = x.float(), op.flow.weight(weight, bias), _AXES[op.name]
-    pattern = op.func(x, weight, None, *op.args[3:], **given)
-    counted = x if "transpose" in op.name else pattern
-    return op.flow.record(pattern, weight, (axis,), counted.numel() // counted.shape[axis])
+    # weights that are computed from the inputs, as in a hypernetwork, have no pattern of their own
+    if not call.any_followed(x) or call.any_followed(weight, bias):
+        return unknown(call)
+    x, weight, axis = x.float(), call.follower.weight(weight, bias), _UNIT_AXES[call.name]
+    # the layer itself, on patterns: an output is the number of live inputs with a weight that is not zero
+    pattern = call.func(x, weight, None, *call.args[3:], **given)
+    # a transposed convolution uses its weights once for every position of its input
+    counted = x if "transpose" in call.name else pattern
+    return call.follower.record(pattern, weight, (axis,), counted.numel() // counted.shape[axis])
 
 
-def norm(op: Op, place: int, channels: bool) -> Any:
-    """Every unit by itself, cut by a weight of zero; what it is divided by is no path."""
-    names = ["input", *[""] * (place - 1), "weight", "bias"]
-    given: dict[str, Any] = {**dict(zip(names, op.args, strict=False)), **op.kwargs}
+def norm(call: PatternCall, weight_position: int, by_channel: bool) -> Any:
+    """Every unit by itself, through a scale that is not zero; the statistics are no path.
+
+    Args:
+        call: of a norm.
+        weight_position: of the scale among the arguments.
+        by_channel: whether the scale has a number for each channel, not for each element of the last axes.
+    """
+    names = ["input", *[""] * (weight_position - 1), "weight", "bias"]
+    given = call.by_name(*names)
     x, weight, bias = given["input"], given.get("weight"), given.get("bias")
     if weight is None:
-        return x.clone()
-    if not op.follows(x) or op.follows(weight):
-        return unknown(op)
-    weight = op.flow.weight(weight, bias)
-    if channels:
+        return x.clone()  # no scale can be zero
+    if not call.any_followed(x) or call.any_followed(weight):
+        return unknown(call)
+    weight = call.follower.weight(weight, bias)
+    # norms have no connections: each unit reads itself alone, at no position
+    if by_channel:
         pattern = x * weight.view(-1, *(1,) * (x.dim() - 2))
-        return op.flow.record(pattern, weight, (1 - x.dim(),), 0)
-    return op.flow.record(x * weight, weight, tuple(range(-weight.dim(), 0)), 0)
+        return call.follower.record(pattern, weight, (1 - x.dim(),), 0)
+    return call.follower.record(x * weight, weight, tuple(range(-weight.dim(), 0)), 0)
 
 
 RULES |= {
-    F.batch_norm: partial(norm, place=3, channels=True),
-    F.instance_norm: partial(norm, place=3, channels=True),
-    F.group_norm: partial(norm, place=2, channels=True),
-    F.layer_norm: partial(norm, place=2, channels=False),
-    F.rms_norm: partial(norm, place=2, channels=False),
+    F.batch_norm: partial(norm, weight_position=3, by_channel=True),
+    F.instance_norm: partial(norm, weight_position=3, by_channel=True),
+    F.group_norm: partial(norm, weight_position=2, by_channel=True),
+    F.layer_norm: partial(norm, weight_position=2, by_channel=False),
+    F.rms_norm: partial(norm, weight_position=2, by_channel=False),
 }
 
 
-@_for(
+# every element by itself
+
+
+@_rule_for(
     """clone positive dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout
     feature_dropout"""
 )
-def kept(op: Op) -> Any:
-    """Every element as it is, outside of training."""
-    return op.patterns[0].clone()
+def identity(call: PatternCall) -> Any:
+    """Every element as it is; dropout is the identity in evaluation mode."""
+    return call.followed[0].clone()
 
 
-@_for(
+@_rule_for(
     """relu relu6 leaky_relu rrelu prelu elu selu celu gelu silu mish hardtanh hardswish hardshrink softshrink
-    tanhshrink softsign tanh threshold _threshold
-    abs absolute neg negative square sqrt rsqrt reciprocal log log10 log1p log2 expm1 sin tan sinh
-    asin atan asinh erf erfinv sign sgn floor ceil round trunc frac clamp clip clamp_min clamp_max nan_to_num
-    logical_not bitwise_not invert isnan isinf isfinite conj deg2rad rad2deg"""
+    tanhshrink softsign tanh threshold _threshold""",
+    """abs absolute neg negative square sqrt rsqrt reciprocal log log10 log1p log2 expm1 sin tan sinh
+    asin atan asinh erf erfinv conj deg2rad rad2deg""",
+    """sign sgn floor ceil round trunc frac clamp clip clamp_min clamp_max nan_to_num
+    logical_not bitwise_not invert isnan isinf isfinite""",
 )
-def pointwise(op: Op) -> Any:
-    """Every element by itself."""
-    return op.patterns[0].clone()
+def pointwise(call: PatternCall) -> Any:
+    """Every element by itself: a path to it leads on."""
+    return call.followed[0].clone()
 
 
-@_for("""sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""")
-def gate(op: Op) -> Any:
-    """Every element by itself; a dead one is a constant that is not zero."""
-    return op.patterns[0].clone()
+@_rule_for("""sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""")
+def gate(call: PatternCall) -> Any:
+    """Every element by itself; where no path leads to it, it is a constant that is not zero."""
+    return call.followed[0].clone()
 
 
-@_for("softmax softmin log_softmax gumbel_softmax")
-def share(op: Op) -> Any:
-    """As a gate; how large elements are depends on all."""
-    return op.patterns[0].clone()
+@_rule_for("softmax softmin log_softmax gumbel_softmax")
+def softmax(call: PatternCall) -> Any:
+    """As a gate; that the size of an element depends on all others is no path."""
+    return call.followed[0].clone()
 
 
-@_for("normalize local_response_norm")
-def scaled(op: Op) -> Any:
-    """Every element by itself; how large they are depends on all."""
-    return op.patterns[0].clone()
+@_rule_for("normalize local_response_norm")
+def normalized(call: PatternCall) -> Any:
+    """Every element by itself; that its size depends on the others is no path."""
+    return call.followed[0].clone()
 
 
-@_for("detach contiguous requires_grad")
-def itself(op: Op) -> Any:
-    """The same tensor."""
-    return op.args[0]
+@_rule_for("detach contiguous requires_grad")
+def same_tensor(call: PatternCall) -> Any:
+    """The argument itself, in the same memory; a detached tensor still derives from the inputs."""
+    return call.args[0]
 
 
-@_for("__get__")
-def attribute(op: Op) -> Any:
-    """A view such as ``.T``, or what is no tensor."""
-    attribute = getattr(op.func, "__self__", None)
-    return op.args[0] if getattr(attribute, "__name__", "") == "data" else op.run()
+@_rule_for("__get__")
+def attribute(call: PatternCall) -> Any:
+    """An attribute of a tensor: a view such as ``.T``, or something that is no tensor such as ``.shape``."""
+    attribute = getattr(call.func, "__self__", None)
+    # `x.data` shares memory with x, but autograd would lose the path
+    return call.args[0] if getattr(attribute, "__name__", "") == "data" else call.run()
 
 
-@_for("to type type_as float double half bfloat16 bool int long short char byte cpu cuda")
-def cast(op: Op) -> Any:
-    """Other devices but no other types: integers and truth values derive from the input as much."""
-    result = op.run()
+@_rule_for("to type type_as float double half bfloat16 bool int long short char byte cpu cuda")
+def converted(call: PatternCall) -> Any:
+    """Another type or device. A pattern stays float: integers made of the inputs derive from them as well."""
+    result = call.run()
     if not isinstance(result, Tensor):
         return result
-    return result.float() if result.is_floating_point() else op.args[0].to(result.device).clone()
+    return result.float() if result.is_floating_point() else call.args[0].to(result.device).clone()
 
 
-@_for(
+# elements of several operands
+
+
+@_rule_for(
     """add sub subtract radd rsub maximum minimum fmax fmin atan2 hypot lerp logaddexp
-    pow rpow float_power fmod remainder mod floor_divide floordiv
-    eq ne lt le gt ge not_equal less less_equal greater greater_equal isclose
-    logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor and or xor rand ror rxor"""
+    pow rpow float_power fmod remainder mod floor_divide floordiv""",
+    """eq ne lt le gt ge not_equal less less_equal greater greater_equal isclose
+    logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor and or xor rand ror rxor""",
 )
-def union(op: Op) -> Any:
-    """A path through any operand; constants are none."""
-    return _spread(reduce(add, op.patterns), op)
+def any_operand(call: PatternCall) -> Any:
+    """A path through any operand; constants begin none."""
+    return _broadcast(reduce(add, call.followed), call)
 
 
-@_for("mul multiply rmul")
-def product(op: Op) -> Any:
-    """A path through a factor that the others let through, as a gate does even if it is dead itself."""
-    through = [each for each in op.patterns if not op.flow.is_open(each)]
-    gates = [1 + each for each in op.patterns if op.flow.is_open(each)]
-    path = reduce(mul, [*through, *gates]) if through else reduce(add, op.patterns)
-    for constant in op.values:
-        if not op.follows(constant):
-            path = path * op.flow.factor(torch.as_tensor(constant, device=path.device))
+@_rule_for("mul multiply rmul")
+def product(call: PatternCall) -> Any:
+    """A path through a factor where no other factor is zero.
+
+    A gate is never zero: it lets the others through even where no path leads to the gate itself.
+    """
+    # 1 + gate is never zero, and still passes a gradient on to the gate
+    may_be_zero = [each for each in call.followed if not call.follower.is_nonzero(each)]
+    gates = [1 + each for each in call.followed if call.follower.is_nonzero(each)]
+    # of gates alone, any that is reached makes the product depend on the inputs
+    path = reduce(mul, [*may_be_zero, *gates]) if may_be_zero else reduce(add, call.followed)
+    for constant in call.values:
+        if not call.any_followed(constant):
+            path = path * call.follower.factor(torch.as_tensor(constant, device=path.device))
     return path
 
 
-@_for("div divide true_divide truediv rtruediv rdiv")
-def quotient(op: Op) -> Any:
-    """A path through the numerator; through the denominator only of a constant."""
-    return _spread(op.patterns[0], op)
+@_rule_for("div divide true_divide truediv rtruediv rdiv")
+def quotient(call: PatternCall) -> Any:
+    """A path through the numerator, or through the denominator where the numerator is a constant."""
+    # what divides cannot be zero, so it ends no path; a dead numerator gives zero whatever divides it
+    return _broadcast(call.followed[0], call)
 
 
-@_for("glu")
-def gated(op: Op) -> Any:
-    """Elements of the first half, each with a gate from the second."""
-    x, dim = (*op.values, -1)[:2]
-    through, gate = x.chunk(2, dim)
-    return through * (1 + gate)
+@_rule_for("glu")
+def gated(call: PatternCall) -> Any:
+    """Elements of the first half, each times a gate from the second half."""
+    x, dim = (*call.values, -1)[:2]
+    values, gates = x.chunk(2, dim)
+    return values * (1 + gates)  # as in `product`: a dead gate is not zero
 
 
-@_for("where")
-def where(op: Op) -> Any:
-    """A constant condition chooses; one that derives from the input is a path itself."""
-    condition, *sides = op.values
-    if op.follows(condition):
-        return union(op)
+@_rule_for("where")
+def where(call: PatternCall) -> Any:
+    """A constant condition chooses between two sides; one that derives from the inputs is a path itself."""
+    condition, *sides = call.values
+    if call.any_followed(condition):
+        return any_operand(call)
     chosen = zip(sides, (condition != 0, condition == 0), strict=True)
-    paths = [side * op.flow.factor(where) for side, where in chosen if op.follows(side)]
-    return _spread(reduce(add, paths), op)
+    # each side is live only in the places where it is chosen
+    paths = [side * call.follower.factor(where) for side, where in chosen if call.any_followed(side)]
+    return _broadcast(reduce(add, paths), call)
 
 
-@_for("masked_fill")
-def masked(op: Op) -> Any:
-    """Constants in some places."""
-    x, mask, value = op.values
-    return where(Op(op.flow, torch.where, (mask, value, x), {}))
+@_rule_for("masked_fill")
+def masked(call: PatternCall) -> Any:
+    """A constant in the masked places, and the elements themselves elsewhere."""
+    x, mask, value = call.values
+    return where(PatternCall(call.follower, torch.where, (mask, value, x), {}))
 
 
-@_for(
+# sums of products
+
+
+@_rule_for(
     """matmul rmatmul mm bmm mv dot inner outer einsum tensordot kron chain_matmul linalg_vecdot
     linalg_multi_dot"""
 )
-def contraction(op: Op) -> Any:
-    """Sums of products: a factor of zero cuts."""
-    return boolean(op.run(lambda each: each.float() if op.follows(each) else op.flow.factor(each)))
+def contraction(call: PatternCall) -> Any:
+    """A path through every product without a factor of zero."""
+    return binary(
+        call.run(lambda each: each.float() if call.any_followed(each) else call.follower.factor(each))
+    )
 
 
-@_for("addmm addmv baddbmm")
-def biased(op: Op) -> Any:
-    """A contraction and what is added to it."""
-    bias, *factors = op.args
-    path = contraction(Op(op.flow, torch.matmul, factors, {})) if op.follows(*factors) else 0
-    return bias + path if op.follows(bias) else path
+@_rule_for("addmm addmv baddbmm")
+def contraction_and_bias(call: PatternCall) -> Any:
+    """A contraction of the last two arguments, to which the first is added."""
+    bias, *factors = call.args
+    factors_call = PatternCall(call.follower, torch.matmul, factors, {})
+    path = contraction(factors_call) if call.any_followed(*factors) else 0
+    return bias + path if call.any_followed(bias) else path
 
 
-@_for(
+# elements in other places
+
+
+@_rule_for(
     """reshape reshape_as view view_as flatten unflatten ravel squeeze unsqueeze expand expand_as broadcast_to
-    permute transpose t swapaxes swapdims movedim moveaxis adjoint
-    cat concat concatenate stack hstack vstack dstack column_stack block_diag
-    chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind
-    getitem select narrow index_select gather take_along_dim masked_select diagonal diag diag_embed tril triu
-    repeat tile repeat_interleave roll flip fliplr flipud rot90 unfold
+    permute transpose t swapaxes swapdims movedim moveaxis adjoint atleast_1d atleast_2d atleast_3d""",
+    """cat concat concatenate stack hstack vstack dstack column_stack block_diag
+    chunk split split_with_sizes tensor_split hsplit vsplit dsplit unbind""",
+    """getitem select narrow index_select gather take_along_dim masked_select diagonal diag diag_embed
+    tril triu repeat tile repeat_interleave roll flip fliplr flipud rot90 unfold
     index_copy select_scatter slice_scatter diagonal_scatter
-    pixel_shuffle pixel_unshuffle channel_shuffle atleast_1d atleast_2d atleast_3d"""
+    pixel_shuffle pixel_unshuffle channel_shuffle""",
 )
-def moved(op: Op) -> Any:
-    """Elements go to other places, beside constants that are no path."""
-    return op.run(op.flow.no_path)
+def rearranged(call: PatternCall) -> Any:
+    """Elements move to other places, beside constants that begin no path."""
+    return call.run(call.follower.operand)
 
 
-@_for("scatter_add index_add")
-def added_into(op: Op) -> Any:
-    """Elements go to places where others are."""
-    return op.run(op.flow.no_path)
+@_rule_for("scatter_add index_add")
+def added_into(call: PatternCall) -> Any:
+    """Elements are added to those of another tensor."""
+    return call.run(call.follower.operand)
 
 
-@_for("pad")
-def padded(op: Op) -> Any:
-    """Elements amid constants, or amid others of theirs."""
-    x, pad, mode = (*op.args, op.kwargs.get("mode", "constant"))[:3]
-    return op.func(x, pad, mode)
+@_rule_for("pad")
+def padded(call: PatternCall) -> Any:
+    """Elements with constants around them, or with copies of some of them."""
+    x, pad, mode = (*call.args, call.kwargs.get("mode", "constant"))[:3]
+    return call.func(x, pad, mode)
 
 
-@_for("setitem")
-def assigned(op: Op) -> Any:
-    """Elements come into a part of a tensor."""
-    target, place, value = op.args
-    if not op.follows(target):
-        op.flow.also(target.zero_())
-    target[place] = value if op.follows(value) else 0.0
+@_rule_for("setitem")
+def assigned(call: PatternCall) -> Any:
+    """Elements overwrite a part of a tensor."""
+    target, place, value = call.args
+    if not call.any_followed(target):
+        # a constant becomes a pattern: none of its elements is reached so far
+        call.follower.follow(target.zero_())
+    target[place] = value if call.any_followed(value) else 0.0
 
 
-@_for("copy")
-def overwritten(op: Op) -> Any:
-    """Elements of another tensor."""
-    return op.flow.no_path(op.args[1]).expand_as(op.args[0])
+@_rule_for("copy")
+def copied(call: PatternCall) -> Any:
+    """Elements of another tensor overwrite all of this one."""
+    return call.follower.operand(call.args[1]).expand_as(call.args[0])
 
 
-@_for("fill zero normal uniform bernoulli exponential")
-def cleared(op: Op) -> Any:
-    """Constants."""
-    return torch.zeros_like(op.args[0])
+@_rule_for("fill zero normal uniform bernoulli exponential")
+def filled(call: PatternCall) -> Any:
+    """Constants overwrite all of a tensor."""
+    return torch.zeros_like(call.args[0])
 
 
-@_for(
+# windows and reductions
+
+
+@_rule_for(
     """avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
     fold cumsum"""
 )
-def pooled(op: Op) -> Any:
-    """A path through any element of a window; a mean is no less than one in as many as there are."""
-    return boolean(op.run() * op.patterns[0].numel())
+def pooled(call: PatternCall) -> Any:
+    """A path through any element of a window.
+
+    The mean of a window with one live element is at least one over the number of elements, so it is scaled
+    up by that number before it is cut at one half.
+    """
+    return binary(call.run() * call.followed[0].numel())
 
 
-@_for("interpolate upsample")
-def resized(op: Op) -> Any:
-    """Elements between others."""
-    positive = {**op.kwargs, "mode": "bilinear"} if op.kwargs.get("mode") == "bicubic" else op.kwargs
-    return pooled(Op(op.flow, op.func, op.args, positive))
+@_rule_for("interpolate upsample")
+def resized(call: PatternCall) -> Any:
+    """Means of the nearest elements."""
+    # bicubic weights may be negative, and paths would cancel out; bilinear ones never are
+    positive = {**call.kwargs, "mode": "bilinear"} if call.kwargs.get("mode") == "bicubic" else call.kwargs
+    return pooled(PatternCall(call.follower, call.func, call.args, positive))
 
 
-@_for("max_pool1d max_pool2d max_pool3d")
-def max_pooled(op: Op) -> Any:
-    """As a mean, since a maximum passes its gradient to one element only."""
-    names = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
-    given = {**dict(zip(names, op.args, strict=False)), **op.kwargs}
+@_rule_for("max_pool1d max_pool2d max_pool3d")
+def max_pooled(call: PatternCall) -> Any:
+    """As a mean: any element of a window may be the largest, but a maximum passes gradients to one only."""
+    given = call.by_name("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
     given.pop("return_indices", None)
     if bool(torch.tensor(given.pop("dilation", 1)).ne(1).any()):
-        return boolean(op.run())
+        return binary(call.run())  # a mean over windows with gaps does not exist
     given["stride"] = given.get("stride") or given["kernel_size"]
-    return pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), (), given))
+    return pooled(PatternCall(call.follower, getattr(F, call.name.replace("max", "avg")), (), given))
 
 
-@_for(
+@_rule_for(
     """max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
     adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices"""
 )
-def max_pooled_from(op: Op) -> Any:
+def max_pooled_with_indices(call: PatternCall) -> Any:
     """As without indices, which are constants."""
     with torch.no_grad():
-        _, places = op.run()
-    pool = getattr(F, op.name.removesuffix("_with_indices"))
-    given = {name: value for name, value in op.kwargs.items() if name != "return_indices"}
-    rule = adaptive_max_pooled if "adaptive" in op.name else max_pooled
-    return rule(Op(op.flow, pool, op.args, given)), places
+        _, indices = call.run()
+    pool = getattr(F, call.name.removesuffix("_with_indices"))
+    given = {name: value for name, value in call.kwargs.items() if name != "return_indices"}
+    rule = adaptive_max_pooled if "adaptive" in call.name else max_pooled
+    return rule(PatternCall(call.follower, pool, call.args, given)), indices
 
 
-@_for("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
-def adaptive_max_pooled(op: Op) -> Any:
-    """As a mean."""
-    return pooled(Op(op.flow, getattr(F, op.name.replace("max", "avg")), op.args[:2], {}))
+@_rule_for("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
+def adaptive_max_pooled(call: PatternCall) -> Any:
+    """As a mean, for the reason given at `max_pooled`."""
+    mean = getattr(F, call.name.replace("max", "avg"))
+    return pooled(PatternCall(call.follower, mean, call.args[:2], {}))
 
 
-@_for(
+@_rule_for(
     """sum mean nansum nanmean prod amax amin max min median logsumexp any all std var std_mean var_mean
     norm linalg_vector_norm"""
 )
-def reduced(op: Op) -> Any:
-    """A path through any element; where indices come along, they are constants."""
-    if len(op.tensors) > 1:  # the larger of two
-        return union(op)
+def reduced(call: PatternCall) -> Any:
+    """A path through any element of the axes that are reduced; indices among the results are constants."""
+    if len(call.tensors) > 1:  # `max` of two tensors
+        return any_operand(call)
     with torch.no_grad():
-        results = op.run()
-    (x,) = op.tensors
-    path = boolean(x.sum(axes_of(op), keepdim=next(tensors_in(results)).dim() == x.dim()))
+        results = call.run()
+    (x,) = call.tensors
+    # a sum stands for every reduction: it is zero only where no element is reached
+    path = binary(x.sum(reduced_axes(call), keepdim=next(tensors_in(results)).dim() == x.dim()))
     return tree_map(lambda result: result if result.dtype is torch.int64 else path.clone(), results)
 
 
-def axes_of(op: Applied) -> tuple[int, ...]:
-    """The axes over which a function reduces."""
-    place = 2 if "norm" in op.name else 1
-    dim = op.kwargs.get("dim", op.args[place] if len(op.args) > place else None)
+def reduced_axes(call: FunctionCall) -> tuple[int, ...]:
+    """The axes over which a function of the kind `reduced` works."""
+    position = 2 if "norm" in call.name else 1
+    dim = call.kwargs.get("dim", call.args[position] if len(call.args) > position else None)
     if dim is None or isinstance(dim, bool) or dim == ():
-        return tuple(range(op.tensors[0].dim()))
+        return tuple(range(call.tensors[0].dim()))
     return tuple(dim) if isinstance(dim, list | tuple) else (dim,)
 
 
-@_for("embedding")
-def looked_up(op: Op) -> Any:
-    """Where inputs are indices, any row may be meant."""
-    index, weight = op.values[:2]
-    return unknown(op) if op.follows(weight) else index[..., None] * op.flow.factor(weight).amax(0)
+# everything else
 
 
-@_for(
+@_rule_for("embedding")
+def embedding(call: PatternCall) -> Any:
+    """Where the inputs are indices, they may choose any row of the table."""
+    index, weight = call.values[:2]
+    if call.any_followed(weight):
+        return unknown(call)
+    # an element of a row can be live if it is not zero in any row
+    return index[..., None] * call.follower.factor(weight).amax(0)
+
+
+@_rule_for(
     """__bool__ __int__ __float__ __index__ __complex__ __contains__ __array__ item tolist numpy equal
     allclose is_nonzero nonzero argwhere unique unique_consecutive"""
 )
-def controls(op: Op) -> Any:
-    """Values decide what runs."""
-    raise NotFollowed(f"its path depends on values ({op.name.strip('_')})")
+def control_flow(call: PatternCall) -> Any:
+    """Values leave the tensors, and may decide which functions run."""
+    raise NotFollowed(f"its path depends on values ({call.name.strip('_')})")
 
 
-def unknown(op: Op) -> Any:
-    """All that leaves lives if anything that enters does."""
-    op.flow.lose(op.name)
-    constants = [each for each in op.tensors if each.is_floating_point() and not op.follows(each)]
+def unknown(call: PatternCall) -> Any:
+    """Any function that is in no decorator: a path from every element to all results."""
+    call.follower.note_unknown(call.name)
+    constants = [each for each in call.tensors if each.is_floating_point() and not call.any_followed(each)]
     dtype = constants[0].dtype if constants else torch.float32
+    # run on patterns for the shapes of the results alone
     with torch.no_grad():
-        results = op.run(lambda each: each.detach().to(dtype) if op.follows(each) else each.detach())
-    path = boolean(reduce(add, (each.sum() for each in op.patterns)))
+        results = call.run(lambda each: each.detach().to(dtype) if call.any_followed(each) else each.detach())
+    path = binary(reduce(add, (each.sum() for each in call.followed)))
 
-    def alive(result: Any) -> Any:
+    def pattern(result: Any) -> Any:
         computed = isinstance(result, Tensor) and (result.is_floating_point() or result.is_complex())
         return path.expand(result.shape).clone() if computed else result
 
-    return tree_map(alive, results)
+    return tree_map(pattern, results)
 
 
-def _spread(path: Tensor, op: Op) -> Tensor:
-    """Lay a pattern out as operands are broadcast, in memory of its own, for operations in place."""
-    shape = torch.broadcast_shapes(*(each.shape for each in op.tensors))  # type: ignore[no-untyped-call]
+def _broadcast(path: Tensor, call: PatternCall) -> Tensor:
+    """Expand a pattern to the shape to which the operands are broadcast.
+
+    It has memory of its own, since later functions may work in place.
+    """
+    shape = torch.broadcast_shapes(*(each.shape for each in call.tensors))  # type: ignore[no-untyped-call]
     return path.expand(shape).clone()
 
 
-GATES: frozenset[Rule] = frozenset({gate, share})
-KEEPING: frozenset[Rule] = frozenset(
+GATES: frozenset[Rule] = frozenset({gate, softmax})
+"""Rules whose results are never zero."""
+
+NONZERO_IF_ARGUMENTS_ARE: frozenset[Rule] = frozenset(
     {
-        kept,
-        scaled,
+        identity,
+        normalized,
         added_into,
         pointwise,
-        itself,
+        same_tensor,
         attribute,
-        cast,
-        union,
-        moved,
+        converted,
+        any_operand,
+        rearranged,
         padded,
         pooled,
         resized,
         max_pooled,
     }
 )
-
-
-def tensors_in(value: object) -> Iterator[Tensor]:
-    """Every tensor in nested containers."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from tensors_in(each)
-    elif isinstance(value, list | tuple | set):
-        for each in value:
-            yield from tensors_in(each)
-    elif is_dataclass(value):
-        yield from tensors_in(vars(value))
-
-
-def _mapped(change: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """The same containers with every tensor changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, Mapping):
-        return {key: _mapped(change, each) for key, each in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_mapped(change, each) for each in value)
-    return value
+"""Rules whose results are never zero where no followed argument is."""

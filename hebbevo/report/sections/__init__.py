@@ -1,14 +1,13 @@
-"""The parts of the page, one a file.
+"""The sections of the page, one per file.
 
-A section is a function that makes its part from a study, or ``None`` where it has nothing to say. To add
-one, write its file and name it here.
+A section is a function from a study to a `Section`, or to ``None`` if the study has nothing for it. To add
+one, write its file and add it to `SECTIONS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
@@ -16,6 +15,7 @@ from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.progress import progress
 from hebbevo.report.sections.summary import summary
 from hebbevo.report.sections.window import window
+from hebbevo.study.view import Study
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     summary,

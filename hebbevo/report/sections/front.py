@@ -1,4 +1,4 @@
-"""The answer: accuracy against what is left of the network."""
+"""The section on the front: accuracy against surviving neurons."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hebbevo.report.charts import BLUE, GREY, SHADE, axis, chart, log_range
-from hebbevo.report.constraints import ACCURACY, LABEL, missed, survivors_axis
-from hebbevo.report.formatting import EARLIER, accuracy, count, gene_value, hover, percent, survivors
-from hebbevo.report.queries import Study, complete, earlier, genes, on_front, rows, sizes_differ
+from hebbevo.report.constraints import ACCURACY, LABEL, outside, survivors_axis
+from hebbevo.report.formatting import BEFORE_END, accuracy, count, gene_value, hover, percent, survivors
+from hebbevo.report.queries import complete_trials, genes, is_before_end, is_on_front, rows, sizes_differ
 from hebbevo.report.scale import Scale
 from hebbevo.report.section import Section
 from hebbevo.report.tables import table
+from hebbevo.study.view import Study
 
 
 def front(study: Study) -> Section | None:
-    """The front as a chart, all trials behind it, and as a table."""
+    """Make the section: a chart of the front in front of all trials, and a table of the front."""
     if study.points().empty:
         return None
-    trials, best = complete(study), study.front()
-    early = earlier(study, best)
+    trials, points = complete_trials(study), study.front()
+    before_end = is_before_end(study, points)
     x = survivors_axis(study)
-    others = trials[~on_front(study, trials)]
+    others = trials[~is_on_front(study, trials)]
     figure = go.Figure(
         [
             _others(study, others, x),
-            _line(best, x),
-            _marks(study, best[~early], x, name="front"),
-            *([_marks(study, best[early], x, name=EARLIER, symbol="diamond-open")] if early.any() else []),
+            _line(points, x),
+            _marks(study, points[~before_end], x, name="front"),
+            *(
+                [_marks(study, points[before_end], x, name=BEFORE_END, symbol="diamond-open")]
+                if before_end.any()
+                else []
+            ),
             _upper_axis_holder(),
         ]
     )
@@ -45,41 +50,41 @@ def front(study: Study) -> Section | None:
         name=f"chance, {percent(study.chance)}",
         showlegend=True,
     )
-    parts = [f"<p>{_told(study, trials, best)}</p>", chart(figure, "front", 540, top=84)]
-    if not best.empty:
-        parts += ["<h3>The networks on the front</h3>", _table(study, best)]
+    parts = [f"<p>{_explanation(study, trials, points)}</p>", chart(figure, "front", 540, top=84)]
+    if not points.empty:
+        parts += ["<h3>The networks on the front</h3>", _table(study, points)]
     return Section("The front", "\n".join(parts))
 
 
-def _told(study: Study, trials: pd.DataFrame, best: pd.DataFrame) -> str:
-    told = []
+def _explanation(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> str:
+    sentences = []
     if study.goal.constraints:
-        told.append(
+        sentences.append(
             f"{trials['feasible'].sum()} of {len(trials)} trials meet the constraints "
-            f"({study.goal.limits}) at the end; the shaded part lies outside them."
+            f"({study.goal.limits}) at the end; the shaded area lies outside them."
         )
-    if best.empty:
-        return " ".join([*told, "Point at a trial for its genome."])
+    if points.empty:
+        return " ".join([*sentences, "Point at a trial for its genome."])
     kind = "network within them" if study.goal.constraints else "network"
-    told.append(
+    sentences.append(
         f"Each point of the front is a {kind} that no other one beats in accuracy with as few {study.count}. "
         "Point at one for its genome."
     )
-    if early := earlier(study, best).sum():
-        told.append(
-            f"{early} of them, the open diamonds, are networks at an earlier epoch of their training, "
-            f"the last that left them so many {study.count}."
+    if before_end := is_before_end(study, points).sum():
+        sentences.append(
+            f"{before_end} of them, the open diamonds, are networks at an earlier epoch of their training, "
+            f"the last epoch with so many {study.count}."
         )
-    if best["accuracy_sd"].notna().any():
-        told.append("Error bars are one standard deviation over replicates, at the end.")
-    return " ".join(told)
+    if points["accuracy_sd"].notna().any():
+        sentences.append("Error bars are one standard deviation over replicates, at the end.")
+    return " ".join(sentences)
 
 
 def _shade(figure: go.Figure, study: Study, x: Scale) -> None:
     look = {"fillcolor": SHADE, "line_width": 0, "layer": "below", "name": LABEL, "legendgroup": LABEL}
-    for left, right in missed(study, "survivors", x):
+    for left, right in outside(study, "survivors", x):
         figure.add_vrect(x0=left, x1=right, **look)
-    for low, high in missed(study, "accuracy", ACCURACY):
+    for low, high in outside(study, "accuracy", ACCURACY):
         figure.add_hrect(y0=low, y1=high, **look)
     if "accuracy" in study.goal.constraints:
         figure.update_yaxes(range=[ACCURACY.low, ACCURACY.high])
@@ -99,10 +104,10 @@ def _others(study: Study, others: pd.DataFrame, x: Scale) -> go.Scatter:
     )
 
 
-def _line(best: pd.DataFrame, x: Scale) -> go.Scatter:
+def _line(points: pd.DataFrame, x: Scale) -> go.Scatter:
     return go.Scatter(
-        x=x.place(best["survivors"]).tolist(),
-        y=best["accuracy"].to_list(),
+        x=x.place(points["survivors"]).tolist(),
+        y=points["accuracy"].to_list(),
         mode="lines",
         line={"shape": "hv", "width": 2, "color": BLUE},
         hoverinfo="skip",
@@ -127,15 +132,14 @@ def _marks(study: Study, points: pd.DataFrame, x: Scale, name: str, symbol: str 
 
 
 def _upper_axis_holder() -> go.Scatter:
-    return go.Scatter(
-        x=[None], y=[None], xaxis="x2", showlegend=False
-    )  # an axis without a trace is not drawn
+    # Plotly draws no axis without a trace
+    return go.Scatter(x=[None], y=[None], xaxis="x2", showlegend=False)
 
 
 def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
     ticks = x.shares(study.neurons)
-    gone = f"sparsity, % of {study.count} gone"
-    title = "% fewer than in the largest network" if sizes_differ(study) else gone
+    pruned = f"sparsity, % of {study.count} pruned"
+    title = "% fewer than in the largest network" if sizes_differ(study) else pruned
     kind = log_range(x) if x.log else {"range": [x.low, x.high]}
     return {
         **kind,
@@ -149,7 +153,7 @@ def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
     }
 
 
-def _table(study: Study, best: pd.DataFrame) -> str:
+def _table(study: Study, points: pd.DataFrame) -> str:
     header = ("trial", "epoch", "accuracy", "survivors", f"of its {study.count}", *genes(study))
     return table(
         header,
@@ -162,6 +166,6 @@ def _table(study: Study, best: pd.DataFrame) -> str:
                 percent(row["survivors"] / row["neurons"]),
                 *(gene_value(row["genome." + gene]) for gene in genes(study)),
             )
-            for row in rows(best)
+            for row in rows(points)
         ),
     )

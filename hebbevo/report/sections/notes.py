@@ -1,23 +1,23 @@
-"""What one must know of the numbers."""
+"""The section on how far the measurements can be compared and repeated."""
 
 from __future__ import annotations
 
-from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
 from hebbevo.report.tables import table
+from hebbevo.study.view import Study
 
 UNREPEATABLE = (
-    "trained in another cohort, or failed, for want of time or memory or because their worker was killed: "
-    "the same search may come to something else"
+    "trained in a smaller cohort, or failed, because time or memory ran out or a worker was killed: "
+    "another run of this search may have other results"
 )
 
 
 def notes(study: Study) -> Section | None:
-    """What of the networks could not be followed or stacked, and in how many trials."""
+    """Make the section: what could not be counted exactly, stacked or repeated, and in how many trials."""
     counts = study.trials()["notes"].dropna().value_counts()
     rows = [(str(number), str(note)) for note, number in counts.items()]
-    if unlike := int((~study.trials()["repeatable"]).sum()):
-        rows.append((str(unlike), UNREPEATABLE))
+    if unrepeatable := int((~study.trials()["repeatable"]).sum()):
+        rows.append((str(unrepeatable), UNREPEATABLE))
     if study.alone:
         rows.insert(0, ("all", f"trained one by one: {study.alone}"))
     return Section("How the networks were measured", table(("trials", "note"), rows)) if rows else None

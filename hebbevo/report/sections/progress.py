@@ -1,4 +1,4 @@
-"""How the search went."""
+"""The section on the progress of the search."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import plotly.graph_objects as go
 
 from hebbevo.objectives.pareto import hypervolume_history
 from hebbevo.report.charts import BLUE, chart
-from hebbevo.report.queries import Study
 from hebbevo.report.section import Section
+from hebbevo.study.view import Study
 
 
 def progress(study: Study) -> Section | None:
-    """The hypervolume after each trial."""
+    """Make the section: the hypervolume after each trial."""
     points = study.points()
     points = points[points["feasible"]]
     if points.empty:
         return None
     values = points[["accuracy", "survivors"]].to_numpy(dtype=float)
-    reached = hypervolume_history(values, study.chance, study.neurons)
-    history = pd.Series(reached).groupby(points["trial"].to_numpy()).last()
+    hypervolumes = hypervolume_history(values, study.chance, study.neurons)
+    history = pd.Series(hypervolumes).groupby(points["trial"].to_numpy()).last()
     last = history.iloc[-1]
     settled = history.index[int(np.argmax(history >= 0.99 * last))]
     figure = go.Figure(
@@ -38,6 +38,6 @@ def progress(study: Study) -> Section | None:
     return Section(
         "Progress",
         "<p>The hypervolume is the share of the region above chance accuracy that the front covers: 1 would "
-        f"be full accuracy with nothing left. Trial {settled} brought it within 1 % of its last value, "
+        f"be full accuracy with no survivors. Trial {settled} brought it within 1 % of its last value, "
         f"{last:.4f}.</p>\n" + chart(figure, "progress", 320),
     )

@@ -1,4 +1,4 @@
-"""The answer in one sentence, and what the study was."""
+"""The summary: the result in one sentence, counts, and settings."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 import pandas as pd
 
 from hebbevo.objectives.pareto import hypervolume
-from hebbevo.report.formatting import count, named, percent
-from hebbevo.report.queries import Study, complete, earlier, rows, sizes_differ
+from hebbevo.report.formatting import count, percent, trial_name
+from hebbevo.report.queries import complete_trials, is_before_end, rows, sizes_differ
 from hebbevo.report.section import Section
 from hebbevo.rules import AXES
 from hebbevo.spec import duration
+from hebbevo.study.view import Study
 
 Row = dict[str, Any] | pd.Series
 
-POINT = 0.01
+PERCENTAGE_POINT = 0.01
 
 
 def summary(study: Study) -> Section:
-    """What was found, and the settings it was found with."""
+    """Make the section: what was found, and with which settings."""
     return Section("Summary", "\n".join((_answer(study), _tiles(study), _facts(study))))
 
 
@@ -45,18 +46,18 @@ def _answer(study: Study) -> str:
     else:
         text = _trade_off(study)
     score = study.settings["task"].get("score")
-    what = f"What is called accuracy here is the score by {escape(score)}" if score else "Accuracy is"
-    note = f"{what}{',' if score else ''} on validation data; the search never sees the test set."
+    measure = f"Accuracy here means the score by {escape(score)}" if score else "Accuracy is measured"
+    note = f"{measure} on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
 
 
 def _trade_off(study: Study) -> str:
-    best, small = _landmarks(study.front())
+    best, small = _best_and_small(study.front())
     text = f"The best network{_within(study)} reaches {_score(study, best)}"
     if small is best:
-        return f"{text}; no smaller one comes within one point of it."
+        return f"{text}; no smaller one is within one percentage point of it."
     return (
-        f"{text}; within one point of it, at {percent(small['accuracy'])}, the smallest gets by "
+        f"{text}; the smallest within one percentage point of it reaches {percent(small['accuracy'])} "
         f"{_size(study, small)}."
     )
 
@@ -65,11 +66,11 @@ def _within(study: Study) -> str:
     return " within the constraints" if study.goal.constraints else ""
 
 
-def _landmarks(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The most accurate network, and the smallest within a point of it."""
+def _best_and_small(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The most accurate network, and the smallest within one percentage point of it."""
     ordered = rows(front)  # by survivors ascending
     best = max(ordered, key=lambda row: float(row["accuracy"]))
-    return best, next(row for row in ordered if row["accuracy"] >= best["accuracy"] - POINT)
+    return best, next(row for row in ordered if row["accuracy"] >= best["accuracy"] - PERCENTAGE_POINT)
 
 
 def _score(study: Study, row: Row) -> str:
@@ -77,26 +78,27 @@ def _score(study: Study, row: Row) -> str:
 
 
 def _size(study: Study, row: Row) -> str:
-    alive, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
-    return f"with <strong>{alive}</strong> of {row['neurons']} {study.count} ({share}, {named(study, row)})"
+    survivors, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
+    which = f"({share}, {trial_name(study, row)})"
+    return f"with <strong>{survivors}</strong> of {row['neurons']} {study.count} {which}"
 
 
 def _tiles(study: Study) -> str:
     trials, front = study.trials(), study.front()
     points = front[["accuracy", "survivors"]].to_numpy(dtype=float)
-    copies, early = trials["copy_of"].notna().sum(), earlier(study, front).sum()
+    copies, before_end = trials["copy_of"].notna().sum(), is_before_end(study, front).sum()
     failed, stopped, running = (
         (trials["state"] == state).sum() for state in ("failed", "stopped", "running")
     )
     tiles = {
-        "trials done": count(len(complete(study))),
+        "trials done": count(len(complete_trials(study))),
         **({"within the constraints": count(trials["feasible"].sum())} if study.goal.constraints else {}),
         **({"of them copies": count(copies)} if copies else {}),
         **({"stopped early": count(stopped)} if stopped else {}),
         "failed": count(failed),
         **({"running": count(running)} if running else {}),
         "on the front": count(len(front)),
-        **({"of them at an earlier epoch": count(early)} if early else {}),
+        **({"of them at an earlier epoch": count(before_end)} if before_end else {}),
         "hypervolume": f"{hypervolume(points, study.chance, study.neurons):.4f}",
         f"{study.count} at first": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }
@@ -109,7 +111,7 @@ def _facts(study: Study) -> str:
         "data set": task["dataset"],
         "training": f"{task['epochs']} epochs, batches of {task['batch_size']}",
         **({"loss": task["loss"]} if task.get("loss") else {}),
-        **(_own_network(network) if network.get("module") else _network(study)),
+        **(_user_network(network) if network.get("module") else _network(study)),
         "sampler": _with_settings(search["sampler"], search.get("settings")),
         "population": search["population"],
         "objectives": study.goal.aim,
@@ -125,7 +127,7 @@ def _facts(study: Study) -> str:
     return _definitions("facts", {name: str(value) for name, value in facts.items()})
 
 
-def _own_network(network: dict[str, Any]) -> dict[str, str]:
+def _user_network(network: dict[str, Any]) -> dict[str, str]:
     return {"network": _with_settings(network["module"], network.get("settings"))}
 
 

@@ -1,4 +1,4 @@
-"""The usable window of the constant that decides who dies."""
+"""The section on the usable window of the constant that decides how many neurons are pruned."""
 
 from __future__ import annotations
 
@@ -13,42 +13,53 @@ from plotly.subplots import make_subplots
 
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
 from hebbevo.report.formatting import gene_value, hover, label, number
-from hebbevo.report.queries import Study, complete, earlier, genes, on_front, rows, written
+from hebbevo.report.queries import (
+    complete_trials,
+    gene_settings,
+    genes,
+    is_before_end,
+    is_on_front,
+    rows,
+)
 from hebbevo.report.scale import scale
 from hebbevo.report.section import Section
+from hebbevo.study.view import Study
 
 PENALTY = "unactivation_penalty"
 FORM = "penalty_form"
 
 
 def window(study: Study) -> Section | None:
-    """Survivors and accuracy against the penalty, or against the gene that most decides the survivors."""
-    trials = complete(study)
+    """Make the section: survivors and accuracy against one gene.
+
+    The gene is the penalty. Without one, it is the gene with the strongest rank correlation with survivors.
+    """
+    trials = complete_trials(study)
     correlations = _rank_correlations(study, trials)
     has_penalty = PENALTY in genes(study) and _values(trials, PENALTY).notna().any()
     if not has_penalty and not correlations:
         return None
     gene = PENALTY if has_penalty else max(correlations, key=lambda name: abs(correlations[name]))
-    told = []
+    sentences = []
     if not has_penalty:
-        told.append(
-            f"There is no gene {PENALTY} to show; of the numeric genes, {label(gene)} goes most closely with "
+        sentences.append(
+            f"There is no gene {PENALTY} to show; of the numeric genes, {label(gene)} correlates most with "
             f"the survivors (rank correlation {correlations[gene]:+.2f})."
         )
     span = _span(study, gene)
     if span:
         low, high = (f"<strong>{number(end)}</strong>" for end in span)
-        told.append(
+        sentences.append(
             f"On the front, networks that lost {study.count} and still beat chance have {label(gene)} "
             f"from {low} to {high} (shaded): its usable window in this study."
         )
-    best = study.front()
-    early = best[earlier(study, best)]
-    diamonds = "" if early.empty else "; open diamonds are networks at an earlier epoch"
-    told.append(f"What is on the front is drawn larger{diamonds}.")
-    shown = pd.concat([trials[best.columns], early])
+    points = study.front()
+    before_end = points[is_before_end(study, points)]
+    diamonds = "" if before_end.empty else "; open diamonds are networks at an earlier epoch"
+    sentences.append(f"The points of the front are drawn larger{diamonds}.")
+    shown = pd.concat([trials[points.columns], before_end])
     figure = _figure(study, shown[_values(shown, gene).notna()], gene, span)
-    return Section(f"The window of {gene}", f"<p>{' '.join(told)}</p>\n{chart(figure, 'window', 660)}")
+    return Section(f"The window of {gene}", f"<p>{' '.join(sentences)}</p>\n{chart(figure, 'window', 660)}")
 
 
 def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, float] | None) -> go.Figure:
@@ -58,7 +69,7 @@ def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, fl
         look: dict[str, Any] = {
             "x": x.place(_values(group, gene)).tolist(),
             "mode": "markers",
-            "marker": _marker(on_front(study, group), earlier(study, group), colour),
+            "marker": _marker(is_on_front(study, group), is_before_end(study, group), colour),
             "hovertext": [hover(study, row) for row in rows(group)],
             "hoverinfo": "text",
             "legendgroup": label(form),
@@ -87,18 +98,18 @@ def _groups(study: Study, trials: pd.DataFrame) -> list[tuple[str, pd.DataFrame]
     return [(form, trials[forms == form]) for form in sorted(set(forms))]
 
 
-def _marker(best: NDArray[np.bool_], early: NDArray[np.bool_], colour: str) -> dict[str, Any]:
+def _marker(on_front: NDArray[np.bool_], before_end: NDArray[np.bool_], colour: str) -> dict[str, Any]:
     return {
         "color": colour,
-        "symbol": np.where(early, "diamond-open", "circle").tolist(),
-        "size": np.where(best, 11, 6).tolist(),
-        "opacity": np.where(best, 1.0, 0.42).tolist(),
-        "line": {"width": np.where(early, 2, 0).tolist()},
+        "symbol": np.where(before_end, "diamond-open", "circle").tolist(),
+        "size": np.where(on_front, 11, 6).tolist(),
+        "opacity": np.where(on_front, 1.0, 0.42).tolist(),
+        "line": {"width": np.where(before_end, 2, 0).tolist()},
     }
 
 
 def _legend_entry(form: str, colour: str) -> go.Scatter:
-    """The trials differ in size and strength, so the legend gets a mark of its own."""
+    """A trace for the legend: the marks of trials differ in size and opacity, so none stands for all."""
     mark = {"color": colour, "size": 9}
     return go.Scatter(
         x=[None], y=[None], mode="markers", name=label(form), legendgroup=label(form), marker=mark
@@ -106,17 +117,17 @@ def _legend_entry(form: str, colour: str) -> go.Scatter:
 
 
 def _span(study: Study, gene: str) -> tuple[float, float] | None:
-    """The lowest and highest value of the gene on the front, where neurons died but not the network."""
-    best = study.front()
-    used = (best["accuracy"] > study.chance) & (best["survivors"] < best["neurons"])
-    values = _values(best[used], gene).dropna()
+    """The lowest and highest value of the gene on the front, among pruned networks that beat chance."""
+    points = study.front()
+    usable = (points["accuracy"] > study.chance) & (points["survivors"] < points["neurons"])
+    values = _values(points[usable], gene).dropna()
     return None if values.empty else (float(values.min()), float(values.max()))
 
 
 def _rank_correlations(study: Study, trials: pd.DataFrame) -> dict[str, float]:
-    """Spearman's correlation with the survivors of every gene that has a range and more than one value."""
+    """Spearman's rank correlation with the survivors, of each numeric gene with more than one value."""
     found = {}
-    for gene in (gene for gene in genes(study) if "low" in written(study, gene)):
+    for gene in (gene for gene in genes(study) if "low" in gene_settings(study, gene)):
         pairs = pd.DataFrame({"gene": _values(trials, gene), "survivors": trials["survivors"]}).dropna()
         ranks = pairs.rank()
         if (ranks.nunique() > 1).all():
@@ -125,5 +136,5 @@ def _rank_correlations(study: Study, trials: pd.DataFrame) -> dict[str, float]:
 
 
 def _values(trials: pd.DataFrame, gene: str) -> pd.Series[float]:
-    """The gene's numbers, NaN where it is inactive or no number."""
+    """The values of a gene, NaN where it is inactive or not a number."""
     return pd.to_numeric(trials["genome." + gene], errors="coerce").astype(float)

@@ -1,1 +1,1 @@
-"""Rules for connections, one a file."""
+"""Connection rules, one a file."""

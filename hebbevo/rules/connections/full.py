@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.rules.connections.rule import ConnectionRule, Link
+from hebbevo.rules.connections.rule import ConnectionLayer, ConnectionRule
 from hebbevo.space.knobs import table
 
 if TYPE_CHECKING:
@@ -22,6 +22,6 @@ class Full(ConnectionRule):
         """Never."""
         return step < 0
 
-    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+    def wanted(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """All that are in."""
-        return link.mask
+        return layer.mask

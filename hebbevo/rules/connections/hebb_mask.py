@@ -1,18 +1,32 @@
-"""HebbMask: connections whose ends disagree leave and may return (ShayanPersonal/hebbian-masks).
+"""HebbMask: connections whose two ends disagree leave, and may enter again.
 
-Every connection has a weight, trained as ever, and a permanence, moved by a Hebbian rule; it is in while its
-permanence is above a threshold. Changes against the original: the mean over a batch in place of its sum,
-evaluation changes nothing, convolutions are masked too, the threshold of the return may be another, and a
-returning connection has its old weight whatever the optimiser has done meanwhile.
+From ShayanPersonal/hebbian-masks (https://github.com/ShayanPersonal/hebbian-masks), which has no paper; the
+equations are numbered here. The connection from input i to output j has a weight W_ji, trained as ever, and a
+permanence P_ji, which is moved at every ``update_interval``-th step:
+
+    P_ji <- clip((1 - delta) P_ji + eta H_ji, -b, b)                        (1)
+    H_ji = <y_j x_i> W_ji, or <sign(y_j) sign(x_i)>                         (2)
+    in_ji <- (in_ji and P_ji > threshold) or P_ji > threshold + hysteresis  (3)
+
+<.> is the mean over the batch, positions, time steps and calls, and y has its bias. The first form of H is
+that of the original's code ("weighted"), the second that of its description ("agreement"). delta is
+``permanence_decay``, eta ``permanence_rate``, b ``permanence_bound``, and threshold ``prune_threshold``.
+
+Changes against the original:
+
+- H is the mean over a batch in place of its sum, and evaluation changes nothing;
+- convolutions are masked too;
+- the threshold at which a connection enters again may be higher than that at which it leaves;
+- a connection that enters again has its old weight, whatever the optimiser has done to it meanwhile.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.rules.connections.rule import ByThreshold, Link
-from hebbevo.rules.rule import Asked, Buffer, Need, Needs
-from hebbevo.rules.settling import settles
+from hebbevo.rules.connections.rule import ByThreshold, ConnectionLayer
+from hebbevo.rules.rule import Buffer, Need, Needs
+from hebbevo.rules.settling import NEEDS, SETTLE, is_settling
 from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
@@ -22,16 +36,11 @@ WEIGHTED, AGREEMENT = UPDATE_FORMS = ("weighted", "agreement")
 
 
 class HebbMask(ByThreshold):
-    """The permanence of the connection from input i to output j moves, at every ``update_interval``-th step.
-
-    P_ji <- clip((1 - permanence_decay) P_ji + permanence_rate H_ji, -permanence_bound, permanence_bound),
-    where H_ji is the mean over the batch (and over positions, time steps and calls) of y_j x_i W_ji, bias
-    included in y, or of sign(y_j) sign(x_i).
-    """
+    """Connections are in while their permanence is above a threshold."""
 
     name = "hebb_mask"
     keeps_weights = True
-    needs: ClassVar[Needs] = {Need.COACTIVATION: (), Need.LENGTH: (Asked("settle"),)}
+    needs: ClassVar[Needs] = {Need.COACTIVATION: (), **NEEDS}
     buffers: ClassVar = {"permanence": Buffer("initial_permanence")}
     knobs = table(
         Knob(
@@ -53,12 +62,12 @@ class HebbMask(ByThreshold):
         ),
         Knob("initial_permanence", float, 1.0, "permanence at the start", sensible=(0.1, 1.0)),
         Knob(
-            "prune_threshold", float, 0.0, "a connection goes out when its permanence is not above this",
+            "prune_threshold", float, 0.0, "a connection is pruned when its permanence is not above this",
             sensible=(-0.5, 0.5),
         ),
         Knob(
             "hysteresis", float, 0.0,
-            "a connection returns when its permanence is above the prune threshold by more than this",
+            "a connection enters again when its permanence is above the prune threshold by more than this",
             low=0.0, sensible=(0.0, 0.5),
         ),
         Knob(
@@ -66,47 +75,45 @@ class HebbMask(ByThreshold):
             low=1, sensible=(1, 1000), log=True,
         ),
         Knob(
-            "warmup", int, 0, "forward steps before the first connection goes out",
+            "warmup", int, 0, "forward steps before the first connection is pruned",
             low=0, sensible=(0, 1000),
         ),
-        Knob(
-            "settle", float, 0.0,
-            "last fraction of training in which permanences rest, the learning rate falling to zero",
-            low=0.0, high=0.95, sensible=(0.0, 0.5),
-        ),
+        SETTLE,
     )  # fmt: skip
 
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and outputs, or their signs."""
+        """Inputs and outputs, or their signs (eq. 2)."""
         by_sign = self._by_sign(k).to(x.dtype)
         return x.lerp(x.sign(), by_sign), y.lerp(y.sign(), by_sign)
 
-    def observe(self, k: Any, s: Any, link: Link) -> None:
+    def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
         """Move the permanences where this is a step of an update."""
-        updates = self._updates(k, link.step, link.total)
-        H = link.coactivation * link.weight.new_ones(()).where(self._by_sign(k), link.weight)
-        # with nothing but its biases left, a network that has diverged would look sound: NaN moves nothing
+        updates = self._updates(k, layer.step, layer.total)
+        H = layer.coactivation * layer.weight.new_ones(()).where(self._by_sign(k), layer.weight)  # eq. 2
+        # NaN moves nothing: a network that has diverged would look sound with nothing but its biases left
         moves = (k.permanence_rate * updates * H).nan_to_num(0, 0, 0)
-        P = s.permanence * (1 - k.permanence_decay * updates) + moves
+        P = s.permanence * (1 - k.permanence_decay * updates) + moves  # eq. 1
         s.permanence.copy_(P.clamp(-k.permanence_bound, k.permanence_bound))
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """At an update, once warmed up."""
+        """At an update, once the warm-up is over."""
         return self._updates(k, step, total) & (step >= k.warmup)
 
-    def stays(self, k: Any, s: Any, link: Link) -> Tensor:
-        """Above the prune threshold."""
+    def stays(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Those above the threshold of pruning (eq. 3)."""
         above: Tensor = s.permanence > k.prune_threshold
         return above
 
-    def returns(self, k: Any, s: Any, link: Link) -> Tensor:
-        """Above it by more than the hysteresis."""
+    def returns(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Those above this threshold by more than the hysteresis (eq. 3)."""
         above: Tensor = s.permanence > k.prune_threshold + k.hysteresis
         return above
 
     def _updates(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        return (step > 0) & (step % k.update_interval == 0) & ~settles(k, step, total)
+        """Whether permanences move at a step, bool."""
+        return (step > 0) & (step % k.update_interval == 0) & ~is_settling(k, step, total)
 
     def _by_sign(self, k: Any) -> Tensor:
+        """Whether H is the agreement of signs, bool."""
         by_sign: Tensor = k.update_form == UPDATE_FORMS.index(AGREEMENT)
         return by_sign

@@ -1,12 +1,18 @@
-"""Magnitude: the smallest weights are pruned gradually (Zhu & Gupta, 2017, arXiv:1710.01878)."""
+"""Magnitude: the smallest weights are pruned gradually (Zhu & Gupta, 2017, arXiv:1710.01878).
+
+Their equation 1 is the share s_t of pruned connections. Here the first share s_i is 0, and the last share s_f
+is 1 - density. The time t goes from 0 at the end of the warm-up to 1 at the beginning of the settling phase:
+
+    s_t = s_f + (s_i - s_f) (1 - t)^3 = s_f (1 - (1 - t)^3)    (1)
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.rules.connections.rule import ByCount, Link
+from hebbevo.rules.connections.rule import ByCount, ConnectionLayer
 from hebbevo.rules.rule import Need, Needs
-from hebbevo.rules.settling import SETTLE, last_event, settles
+from hebbevo.rules.settling import SETTLE, is_settling, last_event_step
 from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
@@ -14,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Magnitude(ByCount):
-    """The pruned share is s_f (1 - (1 - t)^3), t going from 0 to 1 (their equation 1 from a dense start)."""
+    """The connections with the smallest absolute weights leave, ever more of them along a cubic path."""
 
     name = "magnitude"
     needs: ClassVar[Needs] = {Need.LENGTH: ()}
@@ -35,20 +41,20 @@ class Magnitude(ByCount):
     )  # fmt: skip
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """Once a period, from the end of the warm-up to the settling phase; the last begins that."""
-        last = last_event(k, total)
+        """Once a period from the end of the warm-up on, and at the last step before the settling phase."""
+        last = last_event_step(k, total)
         periodic = (step % k.prune_period == 0) & (step > k.warmup)
-        return (periodic | (step == last)) & ~settles(k, step, total)
+        return (periodic | (step == last)) & ~is_settling(k, step, total)
 
-    def left(self, k: Any, link: Link) -> Tensor:
-        """As many as the cubic path says."""
-        step, total = link.step, link.total
-        last = last_event(k, total)
-        first = k.warmup.minimum(last - 1)  # the density is met, however long the warm-up
+    def left(self, k: Any, layer: ConnectionLayer) -> Tensor:
+        """How many connections equation 1 leaves, rounded, int64."""
+        step, total = layer.step, layer.total
+        last = last_event_step(k, total)
+        first = k.warmup.minimum(last - 1)  # the density is met, however long the warm-up is
         t = ((step - first) / (last - first).clamp(min=1)).clamp(0, 1)
-        pruned = (1 - k.density) * (1 - (1 - t) ** 3)
-        return (link.connections * (1 - pruned)).round().long()
+        pruned = (1 - k.density) * (1 - (1 - t) ** 3)  # eq. 1
+        return (layer.connections * (1 - pruned)).round().long()
 
-    def drop(self, k: Any, s: Any, link: Link) -> Tensor:
-        """|w|."""
-        return link.weight.abs()
+    def drop(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """|w|: the smallest weights leave."""
+        return layer.weight.abs()

@@ -1,8 +1,8 @@
-"""Connection rules: which weights of a layer are in.
+"""Connection rules: which weights of a layer are connected.
 
-A rule says which connections shall be in after an event, by a threshold on a state of its own or by two
-scores: the lowest *drop* score leaves, the highest *grow* score enters. `hebbevo.nn.surgery` alone changes
-masks, weights and optimiser moments.
+A rule says which connections shall be in after an event. It does so by a threshold on a state of its own
+(`ByThreshold`), or by two scores (`ByCount`): connections with the lowest *drop* scores leave, and those with
+the highest *grow* scores enter. `hebbevo.nn.surgery` alone changes masks, weights and optimiser moments.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Link(Protocol):
-    """The connections of a layer, of one network or of many: (..., outputs, inputs, *kernel) if not said."""
+class ConnectionLayer(Protocol):
+    """The connections of a layer at a step, of one network or of many: what a rule may be made of.
+
+    Tensors are (..., outputs, inputs, *kernel) if nothing else is said. "Laid along the weights" is a number
+    for each network, with axes of size 1 appended so that it goes with weights.
+    """
 
     @property
     def weight(self) -> Tensor:
@@ -29,31 +33,31 @@ class Link(Protocol):
 
     @property
     def step(self) -> Tensor:
-        """Forward steps so far, laid along the weights like a knob; 1 at the end of the first."""
+        """Forward steps so far, laid along the weights; 1 at the end of the first."""
 
     @property
     def total(self) -> Tensor:
-        """Forward steps of the whole training, likewise; 0: not known."""
+        """Forward steps of the whole training, laid along the weights; 0: not known."""
 
     @property
     def coactivation(self) -> Tensor:
-        """The mean over the last minibatch of input x output, of `ConnectionRule.signals`."""
+        """The mean over the last minibatch of input x output, as `ConnectionRule.signals` gives them."""
 
     @property
     def input_mean(self) -> Tensor:
-        """The mean over it of each input, as broadcast over the connections."""
+        """The mean of each input over the last minibatch, of a shape broadcast to the weights."""
 
     @property
     def output_mean(self) -> Tensor:
-        """The mean over it of each output, likewise."""
+        """The mean of each output over the last minibatch, of a shape broadcast to the weights."""
 
     @property
     def input_square(self) -> Tensor:
-        """The mean over it of each input's square, likewise."""
+        """The mean of each input's square over the last minibatch, of a shape broadcast to the weights."""
 
     @property
     def output_square(self) -> Tensor:
-        """The mean over it of each output's square, likewise."""
+        """The mean of each output's square over the last minibatch, of a shape broadcast to the weights."""
 
     @property
     def gradient(self) -> Tensor:
@@ -61,27 +65,33 @@ class Link(Protocol):
 
     @property
     def loss(self) -> Tensor | None:
-        """Running mean of the training loss, likewise laid; ``None`` where it is not known."""
+        """Running mean of the training loss, laid along the weights; ``None`` where it is not known."""
 
     @property
     def connections(self) -> int:
-        """How many the layer has, pruned ones included."""
+        """How many connections the layer has, pruned ones included."""
 
     def draw(self, stream: int) -> Tensor:
         """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
 
     def count(self, mask: Tensor) -> Tensor:
-        """How many connections of each network a mask has, laid along the weights."""
+        """How many connections of each network are in a mask, laid along the weights."""
 
     def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
-        """The ``number`` connections of each network with the highest scores, of those ``among``, bool.
+        """Of the connections in ``among``, the ``number`` of each network with the highest scores, bool.
 
         NaN is the lowest score.
         """
 
 
 class ConnectionRule(Rule):
-    """A rule for the connections of a layer."""
+    """A rule for the connections of a layer.
+
+    Attributes:
+        prunes: whether connections are ever pruned.
+        keeps_weights: whether a connection that is out keeps its weight, with which it enters again;
+            otherwise its weight is zero.
+    """
 
     can_need = frozenset(
         {
@@ -90,64 +100,69 @@ class ConnectionRule(Rule):
         }
     )  # fmt: skip
     prunes: ClassVar[bool] = True
-    """Whether connections are ever pruned."""
     keeps_weights: ClassVar[bool] = False
-    """Whether a connection that is out keeps its weight, and returns with it; else it has weight zero."""
 
     @property
     def grows(self) -> bool:
-        """Whether which connections enter depends on how the others of the layer score.
+        """Whether the connections that enter depend on the scores of the others of the layer.
 
-        The compact stack then keeps those of pruned units, so that all have their place in the ranking.
+        The compact stack then keeps the connections of pruned units, so that all have their place in the
+        ranking.
         """
         return False
 
-    def at_first(self, k: Any, link: Link) -> Tensor:
+    def at_first(self, k: Any, layer: ConnectionLayer) -> Tensor:
         """Which connections are in before the first step, bool: all, unless a rule says otherwise."""
-        return link.mask
+        return layer.mask
 
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """What of inputs and outputs (of the layer, bias included) the sums of `Need` are made of."""
+        """The signals of which the sums of `Need` are made: inputs and outputs, or functions of them.
+
+        Args:
+            k: knobs as attributes.
+            x: inputs of the layer.
+            y: its outputs, with the bias.
+        """
         return x, y
 
-    def observe(self, k: Any, s: Any, link: Link) -> None:
-        """Move the rule's own state by the sums of a forward step, in place."""
+    def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
+        """Update the rule's state after a forward step, in place."""
 
     @abstractmethod
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """Tell whether connections may leave or enter after forward step ``step`` of ``total``, bool."""
+        """Whether connections may leave or enter after forward step ``step`` of ``total``, bool."""
 
     @abstractmethod
-    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+    def wanted(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """Which connections shall be in after this event, bool.
 
         Args:
-            k: knobs as attributes, each with trailing axes of size 1 so that it goes with weights.
+            k: knobs as attributes, laid along the weights.
             s: buffers as attributes, of the shape of the weights.
-            link: the layer at this event.
+            layer: the layer at this event.
         """
 
 
 class ByThreshold(ConnectionRule):
     """Connections leave at or below a threshold, and enter above another one."""
 
-    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+    def wanted(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """See `ConnectionRule.wanted`."""
-        return (link.mask & self.stays(k, s, link)) | self.returns(k, s, link)
+        return (layer.mask & self.stays(k, s, layer)) | self.returns(k, s, layer)
 
     @abstractmethod
-    def stays(self, k: Any, s: Any, link: Link) -> Tensor:
-        """Which of those that are in stay, bool."""
+    def stays(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Which of the connections that are in stay, bool."""
 
     @abstractmethod
-    def returns(self, k: Any, s: Any, link: Link) -> Tensor:
-        """Which are in whether they were in or not, bool."""
+    def returns(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Which connections are in after the event whether they were in or not, bool."""
 
 
 class ByCount(ConnectionRule):
     """Exactly as many connections as the rule says: the lowest leave, and others may take their places.
 
-    A rule that defines ``grow`` may also let more enter than have left.
+    A rule that defines ``grow`` may also let more connections enter than have left.
     """
 
     @property
@@ -155,26 +170,26 @@ class ByCount(ConnectionRule):
         """See `ConnectionRule.grows`."""
         return type(self).grow is not ByCount.grow
 
-    def wanted(self, k: Any, s: Any, link: Link) -> Tensor:
+    def wanted(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """See `ConnectionRule.wanted`."""
-        there, left, swaps = link.count(link.mask), self.left(k, link), self.swaps(k, link)
-        stays = link.highest(self.drop(k, s, link), left.minimum(there) - swaps, link.mask)
+        present, left, swaps = layer.count(layer.mask), self.left(k, layer), self.swaps(k, layer)
+        stays = layer.highest(self.drop(k, s, layer), left.minimum(present) - swaps, layer.mask)
         if not self.grows:
             return stays
-        return stays | link.highest(self.grow(k, s, link), left - link.count(stays), ~stays)
+        return stays | layer.highest(self.grow(k, s, layer), left - layer.count(stays), ~stays)
 
     @abstractmethod
-    def left(self, k: Any, link: Link) -> Tensor:
+    def left(self, k: Any, layer: ConnectionLayer) -> Tensor:
         """How many connections are in after this event, laid along the weights."""
 
-    def swaps(self, k: Any, link: Link) -> Tensor:
-        """How many of those that are in leave for others, likewise."""
-        return link.step * 0
+    def swaps(self, k: Any, layer: ConnectionLayer) -> Tensor:
+        """How many of the connections that are in make room for others, laid along the weights: none."""
+        return layer.step * 0
 
     @abstractmethod
-    def drop(self, k: Any, s: Any, link: Link) -> Tensor:
+    def drop(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """Scores of the connections that are in: the lowest leave."""
 
-    def grow(self, k: Any, s: Any, link: Link) -> Tensor:
-        """Scores of the others, those that have just left among them: the highest enter."""
+    def grow(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Scores of all other connections, also of those that leave at this event: the highest enter."""
         raise NotImplementedError

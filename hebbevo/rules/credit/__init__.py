@@ -1,1 +1,1 @@
-"""Rules for the assignment of credit, one a file."""
+"""Credit rules, one a file."""

@@ -1,4 +1,4 @@
-"""Backprop: the gradient of the task's loss, through the layer itself."""
+"""Backprop: a layer learns by the gradient of the task's loss."""
 
 from __future__ import annotations
 

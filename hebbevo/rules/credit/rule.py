@@ -1,8 +1,8 @@
 """Credit rules: how a layer learns.
 
-A rule may give a loss of the layer's own, an update in place of the optimiser's, or a backward pass of its
-own, each by one method. It acts in training mode only: evaluation and the counting of survivors see the plain
-layer.
+A rule may give a layer a loss of its own, an update in place of the optimiser's, or a backward pass of its
+own, each by one method. It acts in training mode only: in evaluation, and where survivors are counted, the
+layer is the plain one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 class Updates(NamedTuple):
-    """What is added to a layer's weights and bias after a forward step; ``None``: nothing."""
+    """What is added to the weights and the bias of a layer after a forward step; ``None``: nothing.
+
+    Attributes:
+        weight: (outputs, inputs, *kernel).
+        bias: (outputs,).
+    """
 
     weight: Tensor
     bias: Tensor | None = None
 
 
-class Layer(Protocol):
+class CreditLayer(Protocol):
     """A linear layer or a convolution in a forward pass of one network."""
 
     @property
@@ -42,42 +47,43 @@ class Layer(Protocol):
         """Forward steps of the whole training, (); 0: not known."""
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """What the layer computes with such weights."""
+        """The outputs of the plain layer with this weight and bias."""
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i, of the shape of the weights."""
 
     def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
-        """Uniform numbers in (0, 1): a function of seed, step, stream and place alone."""
+        """Uniform numbers in (0, 1): a function of seed, step, stream and place in ``shape`` alone."""
 
 
 class CreditRule(Rule):
-    """A learning rule; what a subclass leaves out is what backpropagation does."""
+    """A learning rule; what a subclass leaves out is what backpropagation does.
+
+    Attributes:
+        updates: whether `update` changes the weights. They then have no gradient, and belong to no optimiser.
+            In hebbevo's own networks only hidden layers have this kind of rule: the last one learns the task.
+        local: whether there is a `local_loss`.
+    """
 
     can_need = frozenset({Need.LENGTH})
     updates: ClassVar[bool] = False
-    """Whether `update` moves the weights; no gradient reaches them then, and no optimiser has them.
-
-    hebbevo's own networks put such a rule on hidden layers only: the last one learns the task.
-    """
     local: ClassVar[bool] = False
-    """Whether there is a `local_loss`."""
 
-    def forward(self, k: Any, s: Any, layer: Layer, x: Tensor) -> Tensor:
-        """The layer's outputs, (rows, outputs, *positions), and with them its backward pass.
+    def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
+        """The outputs of the layer, (rows, outputs, *positions); their graph is its backward pass.
 
         Args:
             k: knobs as attributes, scalars.
             s: buffers as attributes, of the shape of the weights.
             layer: of one network.
-            x: its inputs.
+            x: its inputs, (rows, inputs, *positions).
         """
         return layer.plain(x, layer.weight, layer.bias)
 
-    def local_loss(self, k: Any, s: Any, layer: Layer, x: Tensor, y: Tensor) -> Tensor:
+    def local_loss(self, k: Any, s: Any, layer: CreditLayer, x: Tensor, y: Tensor) -> Tensor:
         """A loss of this layer alone, a scalar; its gradient is added to that of the task's loss."""
         raise NotImplementedError
 
-    def update(self, k: Any, s: Any, layer: Layer, x: Tensor, y: Tensor) -> Updates:
+    def update(self, k: Any, s: Any, layer: CreditLayer, x: Tensor, y: Tensor) -> Updates:
         """What is added to the weights after this forward pass, in place of the optimiser's step."""
         raise NotImplementedError

@@ -1,1 +1,1 @@
-"""Rules for units, one a file."""
+"""Unit rules, one a file."""

@@ -1,12 +1,11 @@
-"""Dense: no unit is ever pruned. The control that every rule has to beat, under the same schedule."""
+"""Dense: no unit is ever pruned. The control that every rule has to beat, with the same settling phase."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hebbevo.rules.settling import SETTLE
+from hebbevo.rules.settling import NEEDS, SETTLE
 from hebbevo.rules.units.rule import UnitLayer, UnitRule
-from hebbevo.rules.units.schedule import LENGTH
 from hebbevo.space.knobs import table
 
 if TYPE_CHECKING:
@@ -18,11 +17,11 @@ class Dense(UnitRule):
 
     name = "dense"
     knobs = table(SETTLE)
-    needs = LENGTH
+    needs = NEEDS
     prunes = False
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
-        """All are alike; the score is never asked for."""
+        """The same score for every unit; the engine never asks for it."""
         return layer.alive.float()
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
-"""Magnitude: units with the smallest incoming weights are pruned.
+"""Magnitude: the units with the smallest incoming weights are pruned.
 
-Li et al., 2017, arXiv:1608.08710; the norm here is L2.
+Li et al., 2017, arXiv:1608.08710, section 3.1: they rank the filters of a layer by s_j = sum_i |w_ji|. Here
+the norm is L2, and in units of the layer's mean, so that one threshold suits layers of any fan-in:
+
+    score_j = ||w_j|| / mean_i ||w_i||, i over the living units    (1)
 """
 
 from __future__ import annotations
@@ -16,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Magnitude(UnitRule):
-    """The norm of a unit's incoming weights, in units of the mean over its layer's living units."""
+    """The norm of a unit's incoming weights over the mean norm of the living units of its layer."""
 
     name = "magnitude"
     knobs = unit_knobs(scheduled=schedule.TARGET)
     needs: ClassVar[Needs] = {Need.INCOMING: ()}
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
-        """|w_j| / mean of |w_i| over the living i."""
+        """Equation 1, (..., n), 0 for pruned units."""
         norm = layer.incoming * layer.alive
         mean = norm.sum(-1, keepdim=True) / layer.alive.sum(-1, keepdim=True).clamp(min=1)
-        return norm / mean.clamp(min=1e-30)
+        return norm / mean.clamp(min=1e-30)  # eq. 1; an empty layer has scores of zero

@@ -1,4 +1,4 @@
-"""Random: units are pruned by chance. The control for every score."""
+"""Random: units are pruned by chance. The control that every score has to beat."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class Random(UnitRule):
-    """Scores are drawn anew at every event; below a threshold, that is the probability of being pruned."""
+    """Scores are drawn anew at every event, so a threshold t prunes each unit with probability t."""
 
     name = "random"
     knobs = unit_knobs(scheduled=schedule.TARGET)
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
-        """Uniform in (0, 1)."""
+        """Uniform in (0, 1), (..., n)."""
         return layer.draw()

@@ -1,7 +1,7 @@
 """Unit rules: which units of a layer, or channels of a feature map, live.
 
-A rule gives a *score*: units with the lowest are pruned first. A *schedule* (`hebbevo.rules.units.schedule`)
-says when, and how many. `hebbevo.nn.surgery` alone prunes and regrows.
+A rule gives a *score*: the units with the lowest scores are pruned first. A *schedule*
+(`hebbevo.rules.units.schedule`) says when, and how many. `hebbevo.nn.surgery` alone prunes and regrows.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hebbevo.rules.rule import Asked, Need, Needs, Rule
+from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units import schedule
+from hebbevo.rules.units.statistics import Statistic
 from hebbevo.space.knobs import Knob, table
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from hebbevo.rules.units.statistics import Statistic
 
 AUTO, FRESH, OLD = REBIRTHS = ("auto", "fresh", "old")
 
@@ -27,18 +27,18 @@ THRESHOLD = Knob(
 
 REGROWTH = (
     Knob(
-        "regrowth_rate", float, 0.0, "probability with which a pruned unit returns at an event",
+        "regrowth_rate", float, 0.0, "probability with which a pruned unit is regrown at an event",
         low=0.0, high=1.0, sensible=(0.0, 0.1),
     ),
     Knob(
         "rebirth", str, AUTO,
-        "a returning unit has fresh incoming weights and outgoing weights of zero, or its old weights; "
+        "a regrown unit has fresh incoming weights and outgoing weights of zero, or its old weights; "
         "auto: fresh where the layers that read it read nothing else by those weights",
         choices=REBIRTHS,
     ),
-    Knob("grace", int, 50, "forward steps in which a returned unit is not pruned", low=0, sensible=(0, 200)),
+    Knob("grace", int, 50, "forward steps in which a regrown unit is not pruned", low=0, sensible=(0, 200)),
     Knob(
-        "handover", bool, False, "the mean output of a pruned unit is folded into the next layer's bias",
+        "handover", bool, False, "fold the mean output of a pruned unit into the bias of the next layer",
         choices=(False, True),
     ),
     Knob(
@@ -62,6 +62,13 @@ MEMORY = Knob(
 )  # fmt: skip
 
 _RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION)
+_SHARED_NEEDS: Needs = {
+    Need.FOLDABLE: (Asked("handover", True),),
+    Need.EXCLUSIVE: (Asked("rebirth", FRESH),),
+    Need.LENGTH: (Asked(SETTLE.name), Asked("schedule", schedule.TARGET)),
+    Need.LOSS: (Asked("growth_rate"),),
+}
+"""The needs of the knobs that every rule has which prunes."""
 
 
 def unit_knobs(
@@ -71,7 +78,7 @@ def unit_knobs(
 
     Args:
         own: knobs of its score.
-        scheduled: the schedule by default, ``threshold`` or ``target``.
+        scheduled: the schedule by default, ``"threshold"`` or ``"target"``.
         threshold: the knob of the threshold, in units of the score.
         needs: of the rule; with running statistics comes a knob for their memory.
     """
@@ -92,23 +99,23 @@ class UnitLayer(Protocol):
 
     @property
     def variance(self) -> Tensor:
-        """Its running variance, (..., n)."""
+        """Running variance of each unit's output, (..., n)."""
 
     @property
     def firing_rate(self) -> Tensor:
-        """Running share of rows in which each unit's output is not zero, (..., n)."""
+        """Running share of rows in which each unit's output is not zero, (..., n), 0 to 1."""
 
     @property
     def correlation(self) -> Tensor:
-        """Running correlation of each pair of units, (..., n, n)."""
+        """Running correlation of each pair of units, (..., n, n), -1 to 1."""
 
     @property
     def outgoing(self) -> Tensor:
-        """Norm of the weights that read each unit, (..., n); 1 where no such layer is known."""
+        """Norm of the weights that read each unit, (..., n); 1 where no layer that reads it is known."""
 
     @property
     def incoming(self) -> Tensor:
-        """Norm of the weights that feed each unit, without biases, likewise."""
+        """Norm of the weights that feed each unit, without biases, (..., n); 1 where none are known."""
 
     @property
     def loss(self) -> Tensor | None:
@@ -127,19 +134,23 @@ class UnitLayer(Protocol):
 
 
 class UnitRule(Rule):
-    """A score for units. What a subclass leaves out is what most rules want."""
+    """A score for units. What a subclass leaves out is what most rules want.
+
+    Attributes:
+        threshold: the name of the knob that the schedule *threshold* compares the score with.
+        statistics: sums of its own over the rows of minibatches, beside those of `Need`.
+        penalties: the knobs that weigh a loss on the outputs, `penalty`; where all are zero it is not
+            computed.
+        prunes: whether units are ever pruned.
+    """
 
     can_need = frozenset(
         {*_RUNNING, Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE, Need.LOSS, Need.LENGTH}
     )
     threshold: ClassVar[str] = THRESHOLD.name
-    """The name of the knob that the schedule *below a threshold* compares the score with."""
     statistics: ClassVar[Sequence[Statistic]] = ()
-    """Sums of its own over the rows of minibatches, beside those of `Need`."""
     penalties: ClassVar[Sequence[str]] = ()
-    """Knobs that weigh a loss on the outputs, `penalty`; where all are zero it is not computed."""
     prunes: ClassVar[bool] = True
-    """Whether units are ever pruned."""
 
     @abstractmethod
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
@@ -152,27 +163,28 @@ class UnitRule(Rule):
         """
 
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """Tell whether units may be pruned or return after forward step ``step`` of ``total``, bool.
+        """Whether units may be pruned or regrown after forward step ``step`` of ``total``, bool.
 
         Args:
             k: knobs as attributes, of a shape that goes with ``step``.
-            step: 1 is the first.
+            step: a forward step, counted from 1.
             total: forward steps of the whole training; 0: not known.
         """
         return schedule.is_event(k, step, total)
 
     def penalty(self, k: Any, outputs: Tensor, alive: Tensor) -> Tensor:
-        """A loss on the outputs of a minibatch, (rows, n), of one network; a scalar."""
+        """A loss on the outputs of one network, added to that of the task.
+
+        Args:
+            k: knobs as attributes, scalars.
+            outputs: of a minibatch, (rows, n).
+            alive: which units live, (n,) bool.
+
+        Returns:
+            A scalar.
+        """
         raise NotImplementedError
 
     def all_needs(self) -> Needs:
-        """See `Rule.all_needs`."""
-        return {**_ASKED_BY_KNOBS, **self.needs} if self.prunes else self.needs
-
-
-_ASKED_BY_KNOBS: Needs = {
-    Need.FOLDABLE: (Asked("handover", True),),
-    Need.EXCLUSIVE: (Asked("rebirth", FRESH),),
-    Need.LENGTH: (Asked("settle"), Asked("schedule", schedule.TARGET)),
-    Need.LOSS: (Asked("growth_rate"),),
-}
+        """The needs of the rule and, where it prunes, of the knobs of pruning and regrowth."""
+        return {**_SHARED_NEEDS, **self.needs} if self.prunes else self.needs

@@ -1,8 +1,31 @@
-"""Stamina: units gain by activity, pay for silence, and are pruned when exhausted (spell00/hebbLayers).
+"""Stamina: units gain by activity, pay for silence, and are pruned when they are exhausted.
 
-Changes against the original: stamina is scale-free and may forget, units are masked (not sliced), statistics
-come from training batches only, and a returning unit is recycled as in ReDo (Sokar et al., 2023,
-arXiv:2302.12902).
+From spell00/hebbLayers (https://github.com/spell00/hebbLayers), which has no paper; the equations are
+numbered here. With activity a_bj of unit j on sample b, mu_b its mean over the n living units, of which n+
+fire and n0 are silent:
+
+    v_bj = 2 (1 - p_j) a_bj - 2 p_j beta c_b [unit j is silent on b]    (1)
+
+    c_b = mu_b             penalty_form "mean"                          (2)
+          mu_b n0 / n+                  "ratio"
+          mu_b n / n0                   "zero_sum"
+          1                             "constant"
+
+    S_j <- lambda S_j + mean_b v_bj                                     (3)
+    R   <- lambda R + mean_b mu_b                                       (4)
+    stamina_j = S_j / R                                                 (5)
+
+beta is ``unactivation_penalty``, p ``firing_prior`` and lambda ``stamina_decay``. With p = 1/2, the default,
+v is the activity less beta c_b. For frequencies and c_b = beta = 1 equation 1 is twice the log-odds rule [j
+fires] - p_j.
+
+Changes against the original:
+
+- stamina is free of scale (equation 5) and may forget;
+- units are masked in place of sliced;
+- statistics come from training minibatches only;
+- a unit is regrown as in ReDo (Sokar et al., 2023, arXiv:2302.12902, section 4), with fresh incoming weights,
+  outgoing weights of zero and no optimiser moments.
 """
 
 from __future__ import annotations
@@ -14,7 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import UnitLayer, UnitRule, unit_knobs
-from hebbevo.rules.units.statistics import Choice, Minibatch, Statistic
+from hebbevo.rules.units.statistics import Minibatch, OptionSelector, Statistic
 from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
@@ -36,13 +59,13 @@ _KNOBS = (
     ),
     Knob(
         "activity", str, "activation",
-        "what counts as use: the activation, firing at all, or its spread times the outgoing weights'"
-        " norm",
+        "what counts as activity: the activation; firing at all; or the activation's standard deviation "
+        "times the norm of the outgoing weights",
         choices=ACTIVITIES,
     ),
     Knob(
         "firing_prior", float, 0.5,
-        "probability with which a neuron is expected to fire; low values forgive rare neurons",
+        "probability with which a neuron is expected to fire; a low one spares neurons that rarely fire",
         low=0.0, high=1.0, sensible=(0.05, 0.95), per_unit=True,
     ),
     Knob(
@@ -56,70 +79,69 @@ _KNOBS = (
     ),
     Knob(
         "entropy_bonus", float, 0.0,
-        "weight of the entropy of a layer's mean outputs, to be maximised; uniform is best",
+        "weight of the entropy of a layer's mean outputs, which is maximised; it is largest for equal ones",
         low=0.0, sensible=(1e-5, 1.0), log=True,
     ),
 )  # fmt: skip
 _THRESHOLD = Knob(
     "hebbian_threshold", float, 0.0,
-    "a neuron dies when its stamina, in units of the layer's mean activity, is not above this",
+    "a neuron is pruned when its stamina, in units of the layer's mean activity, is not above this",
     sensible=(-1.0, 1.0),
 )  # fmt: skip
 
 
 class BalancedActivity(Statistic):
-    """The decayed sums of v, gains less penalties, and of the layer's mean activity.
-
-    v_bj = 2 (1 - p_j) activity_bj - 2 p_j penalty c_b [j silent on b], with the penalty level c_b of sample b
-    after the penalty form. The firing prior p weighs the two terms: for frequencies and c_b = 1 that is twice
-    the log-odds rule [fires] - p.
-    """
+    """The decayed sums S of gains less penalties (``gain``) and R of the mean activity (``reference``)."""
 
     buffers: ClassVar = {"gain": Buffer(), "reference": Buffer()}
 
-    def constants(self, k: Any, s: Any, choice: Callable[[Tensor], Choice]) -> Mapping[str, Tensor | Choice]:
-        """Both weights of v for living units, and how many live."""
+    def constants(
+        self, k: Any, s: Any, selector: Callable[[Tensor], OptionSelector]
+    ) -> Mapping[str, Tensor | OptionSelector]:
+        """The two weights of equation 1 for living units, and how many units live."""
         alive = s.alive.to(s.gain.dtype)
         return {
             "alive": alive,
             "living": alive.sum(-1, keepdim=True).clamp(min=1),
-            "gains": 2 * (1 - k.firing_prior) * alive,
-            "pays": -2 * k.firing_prior * k.unactivation_penalty * alive,
-            "activity": choice(k.activity),
-            "penalty_form": choice(k.penalty_form),
+            "gain_weight": 2 * (1 - k.firing_prior) * alive,
+            "penalty_weight": -2 * k.firing_prior * k.unactivation_penalty * alive,
+            "activity": selector(k.activity),
+            "penalty_form": selector(k.penalty_form),
         }
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
-        """Add the mean of v over a minibatch, and that of the activity of a living unit."""
+        """Add a minibatch to S and R, equations 3 and 4."""
         living, fires = c.living, batch.fires
         firing = fires.sum(-1)  # n+ of each sample
 
         @cache
         def contribution() -> Tensor:
+            # standard deviation over the minibatch x norm of the outgoing weights, one number for each unit
             spread: Tensor = (batch.square - batch.mean.square()).clamp(min=0).sqrt() * s.outgoing
             return spread
 
-        mean = c.activity.of(  # over the living units, (..., rows)
+        mean = c.activity.select(  # mu_b, (..., rows)
             lambda: batch.size.sum(-1) / living,
             lambda: firing / living,
             lambda: (contribution().sum(-1, keepdim=True) / living).expand_as(firing),
         )
-        level = c.penalty_form.of(  # c_b
+        level = c.penalty_form.select(  # c_b of eq. 2, (..., rows)
             lambda: mean,
             lambda: mean * (living - firing) / firing.clamp(min=1),
             lambda: mean * living / (living - firing).clamp(min=1),
             lambda: mean.new_ones(mean.shape),
         )
-        activity = c.activity.of(lambda: batch.mean_size, lambda: batch.firing_rate, contribution)
-        spared = (level.unsqueeze(-2) @ fires).squeeze(-2) / batch.y.shape[-2]
-        unpaid = level.mean(-1, keepdim=True) - spared  # mean over the samples in which j is silent
-        s.gain.mul_(k.stamina_decay)
-        s.gain.addcmul_(c.gains, activity).addcmul_(c.pays, unpaid)
-        s.reference.mul_(k.stamina_decay).addcmul_(c.alive, mean.mean(-1, keepdim=True))
+        activity = c.activity.select(lambda: batch.mean_size, lambda: batch.firing_rate, contribution)
+        # the mean of c_b [j is silent] is that of c_b less that of c_b [j fires]: a product of matrices
+        level_firing = (level.unsqueeze(-2) @ fires).squeeze(-2) / batch.y.shape[-2]
+        level_silent = level.mean(-1, keepdim=True) - level_firing
+        s.gain.mul_(k.stamina_decay)  # eq. 3
+        s.gain.addcmul_(c.gain_weight, activity).addcmul_(c.penalty_weight, level_silent)
+        s.reference.mul_(k.stamina_decay).addcmul_(c.alive, mean.mean(-1, keepdim=True))  # eq. 4
 
 
 class Stamina(UnitRule):
-    """Stamina is the decayed sum of v over that of the layer's mean activity, so it is free of scale."""
+    """The stamina of a unit: its gains less its penalties, in units of the layer's mean activity."""
 
     name = "stamina"
     knobs = unit_knobs(*_KNOBS, scheduled=schedule.THRESHOLD, threshold=_THRESHOLD)
@@ -130,14 +152,21 @@ class Stamina(UnitRule):
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Stamina, (..., n)."""
-        stamina: Tensor = s.gain / s.reference.clamp(min=1e-30)
+        stamina: Tensor = s.gain / s.reference.clamp(min=1e-30)  # eq. 5
         return stamina
 
     def penalty(self, k: Any, outputs: Tensor, alive: Tensor) -> Tensor:
-        """Penalise large units, sum_j (m_j / mean - 1)^2, and low entropy of q_j = m_j / sum_k m_k."""
+        """Penalise large units and a low entropy of outputs.
+
+        With the mean outputs m over a minibatch, and q_j = m_j / sum_i m_i:
+
+            large_neuron_penalty sum_j (m_j / mean - 1)^2 + entropy_bonus sum_j q_j log q_j    (6)
+
+        The sum and the mean in the first term are those of living units.
+        """
         mean = outputs.mean(0)
-        share = mean / mean.sum().clamp(min=1e-12)
+        share = mean / mean.sum().clamp(min=1e-12)  # q; share x number of living units is m_j / mean
         large = ((share * alive.sum().clamp(min=1) - 1).square() * alive).sum()
         entropy = -(share * share.clamp(min=1e-12).log()).sum()
-        weighted: Tensor = k.large_neuron_penalty * large - k.entropy_bonus * entropy
+        weighted: Tensor = k.large_neuron_penalty * large - k.entropy_bonus * entropy  # eq. 6
         return weighted

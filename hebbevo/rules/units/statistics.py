@@ -1,7 +1,12 @@
-"""Sums over the rows of minibatches: all that a rule knows of activations.
+"""Statistics of a layer's activity: sums over the rows of minibatches, all that a rule knows of activations.
 
 A statistic adds one minibatch at a time to buffers with a number for each unit, in place. It is written for
-any number of leading axes, so one network and a stack of networks share it.
+any number of leading axes, so one network and a stack of networks share it. Running statistics are decayed
+means: after minibatches 1 ... t the mean of a quantity q with the memory m is
+
+    sum_i m^(t-i) q_i / sum_i m^(t-i)    (1)
+
+Numerator and denominator are buffers: those of `DecayedMean` and that of `Count`.
 """
 
 from __future__ import annotations
@@ -16,10 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _Once:
-    """A property of a minibatch that is computed when it is first asked for.
+class _CachedProperty:
+    """A property of a minibatch that is computed when it is first read.
 
-    `functools.cached_property` takes a lock in Python 3.11, which costs as much as a small operation.
+    `functools.cached_property` takes a lock in Python 3.11, which costs as much as a small operation on
+    tensors.
     """
 
     def __init__(self, compute: Callable[[Minibatch], Tensor]) -> None:
@@ -30,6 +36,7 @@ class _Once:
         self._name = name
 
     def __get__(self, batch: Minibatch, owner: type) -> Tensor:
+        # an entry of the instance hides this descriptor from now on
         value = vars(batch)[self._name] = self._compute(batch)
         return value
 
@@ -39,116 +46,130 @@ class Minibatch:
 
     Attributes:
         y: (..., rows, n).
-        size: how large they are, (..., rows, n): absolute values where outputs may be negative.
+        size: their sizes, (..., rows, n): absolute values where outputs may be negative, else ``y`` itself.
     """
 
     def __init__(self, y: Tensor, size: Tensor) -> None:
         self.y = y
         self.size = size
 
-    @_Once
+    @_CachedProperty
     def mean(self) -> Tensor:
         """Mean output of each unit, (..., n)."""
         return self.y.mean(-2)
 
-    @_Once
+    @_CachedProperty
     def mean_size(self) -> Tensor:
         """Mean size of each unit's output, (..., n)."""
         return self.mean if self.size is self.y else self.size.mean(-2)
 
-    @_Once
+    @_CachedProperty
     def square(self) -> Tensor:
         """Mean square of each unit's output, (..., n)."""
         return self.y.square().mean(-2)
 
-    @_Once
+    @_CachedProperty
     def fires(self) -> Tensor:
-        """1 where a unit fires, (..., rows, n)."""
+        """1 where a unit fires and 0 where it is silent, (..., rows, n)."""
         return self.size.sign()
 
-    @_Once
+    @_CachedProperty
     def firing_rate(self) -> Tensor:
-        """The share of rows in which each unit fires, (..., n)."""
+        """The share of rows in which each unit fires, (..., n), 0 to 1."""
         return self.fires.mean(-2)
 
 
-class Choice(ABC):
-    """What networks have chosen among some options, in the order of the knob's choices."""
+class OptionSelector(ABC):
+    """Selects for each network the option that its knob chooses; options are in the order of choices."""
 
     @abstractmethod
-    def of(self, *options: Callable[[], Tensor]) -> Tensor:
-        """The value of what each network has chosen."""
+    def select(self, *options: Callable[[], Tensor]) -> Tensor:
+        """The value of the chosen option, for each network; ``options`` compute the values."""
 
 
 class Statistic(ABC):
-    """Sums that are gathered in every forward step in training mode."""
+    """Sums that are gathered in every forward step in training mode.
+
+    Attributes:
+        buffers: the sums, by name.
+    """
 
     buffers: ClassVar[Mapping[str, Buffer]]
 
-    def constants(self, k: Any, s: Any, choice: Callable[[Tensor], Choice]) -> Mapping[str, Tensor | Choice]:
-        """What does not change while no unit is pruned or returns; it is computed once for many steps.
+    def constants(
+        self, k: Any, s: Any, selector: Callable[[Tensor], OptionSelector]
+    ) -> Mapping[str, Tensor | OptionSelector]:
+        """What stays the same while no unit is pruned or regrown; it is computed once for many steps.
 
         Args:
             k: knobs as attributes, (..., 1) or (..., n) each.
             s: buffers as attributes, with ``alive``, (..., n) bool.
-            choice: makes a `Choice` of a knob with choices.
+            selector: makes an `OptionSelector` of a knob with choices.
         """
         return {}
 
     @abstractmethod
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
-        """Add a minibatch to the buffers, in place; ``c`` are the constants, as attributes."""
+        """Add a minibatch to the buffers, in place.
+
+        Args:
+            k: knobs as attributes, (..., 1) or (..., n) each.
+            s: buffers as attributes, (..., n).
+            c: the constants as attributes.
+            batch: outputs of the layer.
+        """
 
 
-class _Running(Statistic):
-    """A decayed sum of means over minibatches; `Count` is the sum of its weights."""
+class DecayedMean(Statistic):
+    """The decayed sum of a mean over minibatches: the numerator of equation 1."""
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
+        """See `Statistic.add`."""
         [name] = self.buffers
-        getattr(s, name).mul_(k.memory).add_(self.of(batch))
+        getattr(s, name).mul_(k.memory).add_(self.minibatch_mean(batch))
 
     @abstractmethod
-    def of(self, batch: Minibatch) -> Tensor:
-        """The mean over a minibatch."""
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
+        """The mean over a minibatch, (..., n): q of equation 1."""
 
 
-class Count(_Running):
-    """Minibatches seen, decayed like the sums that are divided by it."""
+class Count(DecayedMean):
+    """The decayed number of minibatches: the denominator of equation 1."""
 
     buffers: ClassVar = {"seen": Buffer()}
 
-    def of(self, batch: Minibatch) -> Tensor:
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
         """One for each unit."""
         return batch.mean.new_ones(())
 
 
-class Mean(_Running):
-    """Output."""
+class Mean(DecayedMean):
+    """The output."""
 
     buffers: ClassVar = {"sum_output": Buffer()}
 
-    def of(self, batch: Minibatch) -> Tensor:
-        """Mean output."""
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
+        """The mean output."""
         return batch.mean
 
 
-class Square(_Running):
-    """Squared output."""
+class Square(DecayedMean):
+    """The squared output."""
 
     buffers: ClassVar = {"sum_square": Buffer()}
 
-    def of(self, batch: Minibatch) -> Tensor:
-        """Mean square."""
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
+        """The mean square."""
         return batch.square
 
 
-class Firing(_Running):
+class Firing(DecayedMean):
     """Whether the output is not zero."""
 
     buffers: ClassVar = {"sum_firing": Buffer()}
 
-    def of(self, batch: Minibatch) -> Tensor:
-        """Share of rows in which it fires."""
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
+        """The share of rows in which a unit fires."""
         return batch.firing_rate
 
 
@@ -158,18 +179,22 @@ class Products(Statistic):
     buffers: ClassVar = {"sum_products": Buffer(pairs=True)}
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
-        """Add the mean over the rows of y yᵀ."""
+        """Add the mean over the rows of y yᵀ, (..., n, n), decayed as in equation 1."""
         s.sum_products.mul_(k.memory.unsqueeze(-1)).add_(batch.y.mT @ batch.y / batch.y.shape[-2])
 
 
 class FoldedMean(Statistic):
-    """The mean output that is folded into the next layer's bias when a unit is pruned."""
+    """The mean output that is folded into the next layer's bias when a unit is pruned.
+
+    A running mean that starts at zero: m <- m + RATE (q - m), of which t steps have seen the share
+    1 - (1 - RATE)^t. The engine divides by this share.
+    """
 
     RATE = 0.1
     buffers: ClassVar = {"mean_output": Buffer()}
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
-        """Move a running mean, which starts at zero."""
+        """See `Statistic.add`."""
         s.mean_output.lerp_(batch.mean, self.RATE)
 
 
@@ -180,4 +205,4 @@ FOR_NEEDS: Mapping[Need, tuple[Statistic, ...]] = {
     Need.CORRELATION: (Count(), Mean(), Products()),
     Need.FOLDABLE: (FoldedMean(),),
 }
-"""The statistics that an engine gathers for a need."""
+"""The statistics that the engine gathers for a need."""

@@ -1,4 +1,7 @@
-"""Where a study lives: a file, or a database that a team shares (docs/explanation/decisions/0006-databases.md)."""
+"""Where a study is stored: a file, or a database that a team shares.
+
+See docs/explanation/decisions/0006-databases.md.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,14 @@ from hebbevo.study.storage.store import Store
 
 
 def find_store(study: str | Path, storage: str | None = None) -> Store:
-    """The place of a study: a file or, with ``storage``, a database where ``study`` is its name.
+    """Find the place of a study, which need not exist yet.
+
+    Args:
+        study: path of the study file or, with ``storage``, the study's name in that database.
+        storage: URL of a database.
 
     Raises:
-        StudyError: there can be no such place.
+        StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
     return StudyFile(Path(study)) if storage is None else StudyDatabase(storage, str(study))
 

@@ -6,10 +6,9 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import optuna
@@ -18,71 +17,82 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import create_engine, inspect, select
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hebbevo.errors import StudyError
-from hebbevo.spec.schema import Spec
-from hebbevo.study.storage import server
-from hebbevo.study.storage.lease import Claim
+from hebbevo.spec import Spec
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.storage import database_url
+from hebbevo.study.storage.errors import database_message, incompatible_optuna
+from hebbevo.study.storage.lease import Lease
 from hebbevo.study.storage.store import STUDIES
-from hebbevo.study.storage.tables import SPEC, add_study, cause, of_another_optuna
+from hebbevo.study.storage.study_tables import SPEC, add_study, widen_attributes
 
-ENVIRONMENT = "HEBBEVO_STORAGE"  # where the command line looks for the URL
+ENVIRONMENT = "HEBBEVO_STORAGE"
+"""The environment variable from which the command line takes the URL."""
+
+RETRY_SECONDS = 60.0
+"""How long a write is tried again while the database cannot be reached."""
+
 _LONGEST_NAME = 100
 
 
 class StudyDatabase:
-    """A study in a database, under its name there.
+    """A study in a database.
+
+    Args:
+        url: of the database.
+        name: of the study in the database.
 
     Raises:
         StudyError: the URL or the name cannot be one, or the driver of the database is missing.
     """
 
     def __init__(self, url: str, name: str) -> None:
-        self._url = server.parse(url)
+        self._url = database_url.parse(url)
         self._given = url
         if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
             raise StudyError(f"--study: {name!r} is no name; write 1 to {_LONGEST_NAME} printable characters")
         self.name = name
-        self._claim: Claim | None = None
+        self._lease: Lease | None = None
 
     def __str__(self) -> str:
-        return f"{self.name} in {server.shown(self._given)}"
+        return f"{self.name} in {database_url.without_passwords(self._given)}"
 
     @property
     def command(self) -> str:
-        """Its name, and the database unless the environment names it."""
+        """Its name and, unless the environment names it, the database, quoted for a shell."""
         name = shlex.quote(self.name)
         if os.environ.get(ENVIRONMENT) == self._given and not is_path(self.name):
             return name
-        return f"{name} --storage {shlex.quote(server.shown(self._given))}"
+        return f"{name} --storage {shlex.quote(database_url.without_passwords(self._given))}"
 
     @property
     def report(self) -> Path:
-        """A folder among the studies here."""
+        """A folder in the folder of studies."""
         safe = re.sub(r"[^\w.-]", "_", self.name)
         return STUDIES / f"{safe}-report"
 
     def exists(self) -> bool:
-        """Whether a study of this name is there, whoever made it.
+        """Whether there is a study of this name, made by hebbevo or not.
 
         Raises:
             StudyError: the database cannot be used.
         """
-        with self.reported(), self._engine() as engine:
+        with self.study_errors(), self._engine() as engine:
             return self._find(engine) is not None
 
-    def create(self, spec: Spec, facts: Mapping[str, Any]) -> None:
+    def create(self, spec: Spec, facts: StudyFacts) -> None:
         """Write the study in one transaction.
 
         Raises:
             StudyError: the database cannot be used.
         """
-        with self.reported():
+        with self.study_errors():
             storage = self._storage()
             try:
-                server.widen(storage.engine)
+                widen_attributes(storage.engine)
                 with suppress(IntegrityError), Session(storage.engine) as session, session.begin():
                     add_study(session, self.name, spec, facts)
             finally:
@@ -94,91 +104,96 @@ class StudyDatabase:
         Raises:
             StudyError: there is no study of this name, or hebbevo did not make it.
         """
-        with self.reported(), self._engine() as engine:
-            study_id = self._found(engine)
+        with self.study_errors(), self._engine() as engine:
+            study_id = self._require(engine)
             return self._storage(), study_id
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the study by a claim, which expires when this process dies.
+    def locked(self) -> Iterator[None]:
+        """Lock the study by a lease, which expires if this process is killed.
 
         Raises:
-            StudyError: another process holds it, or the database cannot be used.
+            StudyError: another process has a lease on it, or the database cannot be used.
         """
         with self._engine() as engine:
-            with self.reported():
-                claim = Claim(str(self), self._found(engine))
+            with self.study_errors():
+                lease = Lease(str(self), self._require(engine))
                 with Session(engine) as session, session.begin():
-                    claim.take(session)
-            with claim.kept(engine):
-                self._claim = claim
+                    lease.acquire(session)
+            with lease.kept_renewed(engine):
+                self._lease = lease
                 try:
                     yield
                 finally:
-                    self._claim = None
+                    self._lease = None
 
     def write(self, engine: Engine, study_id: int, work: Callable[[Session], None]) -> None:
-        """Do ``work`` in one transaction if the study is still held; again where the database goes away.
+        """Call ``work`` in one transaction, and again if the database cannot be reached.
 
         Raises:
-            StudyError: the study is not held, or no longer.
+            StudyError: this process has no lease on the study, or has lost it.
         """
-        claim = self._claim or Claim(str(self), study_id)
-        mark = uuid4().hex  # tells, where the answer to a commit is lost, whether it took place
+        lease = self._lease or Lease(str(self), study_id)
+        mark = uuid4().hex  # shows, if the answer to a commit is lost, whether it took place
 
-        def once() -> None:
+        def write_once() -> None:
             with Session(engine) as session, session.begin():
-                if not claim.marked(session, mark):
+                if not lease.has_committed(session, mark):
                     work(session)
-                    claim.renew(session, mark=mark)
+                    lease.renew(session, mark=mark)
 
-        server.patiently(once)
+        _retry_while_unreachable(write_once)
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Turn errors of the database into one line."""
+    def study_errors(self) -> Iterator[None]:
+        """Raise errors of the database as `StudyError` with one line."""
         try:
             yield
         except (SQLAlchemyError, StorageInternalError) as error:
             raise StudyError(
-                f"{self}: the database cannot be used ({cause(error)}); "
+                f"{self}: the database cannot be used ({database_message(error)}); "
                 "check --storage and the server, then try again"
             ) from error
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
-        engine = create_engine(self._url, **server.settings(self._url))
+        engine = create_engine(self._url, **database_url.engine_options(self._url))
         try:
             yield engine
         finally:
             engine.dispose()
 
     def _storage(self) -> RDBStorage:
-        """Open the database, with Optuna's tables in it."""
+        """Open the database, and make Optuna's tables where there are none."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         url = self._url.render_as_string(hide_password=False)
-        url = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+        url = url.replace("{", "{{").replace("}", "}}")  # Optuna formats it as a template
 
         def make() -> RDBStorage:
-            return RDBStorage(url, server.settings(self._url), skip_compatibility_check=True)
+            return RDBStorage(url, database_url.engine_options(self._url), skip_compatibility_check=True)
 
-        storage = _racing(make)
+        storage = _with_retries(make)
         try:
             storage._version_manager.check_table_schema_compatibility()
         except RuntimeError as error:
             storage.engine.dispose()
-            raise of_another_optuna(self, error) from error
+            raise incompatible_optuna(self, error) from error
         return storage
 
     def _find(self, engine: Engine) -> int | None:
-        """Find a study of this name, without leaving tables where there are none."""
+        """Find the id of the study, or ``None``. No tables are made where there are none."""
         if not inspect(engine).has_table(models.StudyModel.__tablename__):
             return None
         with Session(engine) as session:
             study = models.StudyModel.find_by_name(self.name, session)
             return None if study is None else study.study_id
 
-    def _found(self, engine: Engine) -> int:
+    def _require(self, engine: Engine) -> int:
+        """Find the study's id.
+
+        Raises:
+            StudyError: there is no study of this name, or hebbevo did not make it.
+        """
         study_id = self._find(engine)
         if study_id is None:
             raise StudyError(
@@ -193,12 +208,33 @@ class StudyDatabase:
 
 
 def is_path(study: str) -> bool:
-    """Whether a command line means a file by this, whatever database its environment names."""
+    """Whether ``study`` on a command line is the path of a file rather than a name in a database.
+
+    >>> is_path("studies/stamina.db"), is_path("stamina")
+    (True, False)
+    """
     return study.endswith(".db") or any(mark in study for mark in (os.sep, os.altsep) if mark)
 
 
-def _racing(make: Callable[[], RDBStorage]) -> RDBStorage:
-    """Make tables; of two who do so at once the database stops one, who then finds them made."""
+def _retry_while_unreachable(work: Callable[[], None]) -> None:
+    """Call ``work`` again, after growing pauses, while the database cannot be reached."""
+    until, pause = time.monotonic() + RETRY_SECONDS, 0.1
+    while True:
+        try:
+            return work()
+        except DBAPIError as error:
+            away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+            if not away or time.monotonic() + pause > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
+def _with_retries(make: Callable[[], RDBStorage]) -> RDBStorage:
+    """Make a storage and its tables.
+
+    If two processes make the tables at once, the database stops one of them, which then finds them made.
+    """
     for pause in (0.1, 0.3, 0.9):
         with suppress(SQLAlchemyError, StorageInternalError):
             return make()

@@ -25,16 +25,22 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from hebbevo.errors import StudyError
-from hebbevo.spec.schema import Spec
-from hebbevo.study.storage import process_identity
-from hebbevo.study.storage.tables import SPEC, add_study, cause, of_another_optuna
+from hebbevo.spec import Spec
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.storage.errors import database_message, incompatible_optuna
+from hebbevo.study.storage.process_identity import host_name, is_running, this_process, utc_time
+from hebbevo.study.storage.study_tables import SPEC, add_study
 
 _MAGIC = b"SQLite format 3\0"
 _BUSY_SECONDS = 60
 
 
 class StudyFile:
-    """A study in one SQLite file."""
+    """A study in one SQLite file, which is in WAL mode.
+
+    Args:
+        path: of the file, which need not exist yet.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +50,7 @@ class StudyFile:
 
     @property
     def command(self) -> str:
-        """Its path."""
+        """Its path, quoted for a shell."""
         return shlex.quote(str(self.path))
 
     @property
@@ -56,19 +62,19 @@ class StudyFile:
         """Whether there is such a file."""
         return self.path.exists()
 
-    def create(self, spec: Spec, facts: Mapping[str, Any]) -> None:
+    def create(self, spec: Spec, facts: StudyFacts) -> None:
         """Write the study to a hidden file and move it to its place.
 
         Raises:
-            StudyError: the folder cannot be written, or another search is at it.
+            StudyError: the folder cannot be written, or another search writes to it.
         """
         fresh = self.path.with_name(f".{self.path.name}.new")
-        with self.held():
+        with self.locked():
             if self.exists():
                 return
             try:
-                _remove(fresh)  # a killed process left it; its journal would be taken for the new file's
-                with self.reported():
+                _remove(fresh)  # of a killed process; its journal would be taken for the new file's
+                with self.study_errors():
                     storage = self._storage(fresh)
                     try:
                         self.write(
@@ -98,64 +104,62 @@ class StudyFile:
             raise
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the file by a lock that ends with the process, whatever ends it.
+    def locked(self) -> Iterator[None]:
+        """Lock the file. The lock ends with the process, even if that is killed.
 
         Raises:
-            StudyError: another process holds it, or the folder cannot be written.
+            StudyError: another process has locked it, or the folder cannot be written.
         """
-        lock = FileLock(self._lock, timeout=0)
+        lock = FileLock(self._lock_file, timeout=0)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
-            raise StudyError(f"{self}: {self._who()}; wait for it, or write another --study") from None
+            raise StudyError(f"{self}: {self._locked_by()}; wait for it, or write another --study") from None
         except OSError as error:
             raise self._unwritable(error) from error
         try:
-            since = process_identity.shown(datetime.now(UTC))
-            self._sign(
-                {
-                    "host": process_identity.host(),
-                    "pid": os.getpid(),
-                    "who": process_identity.myself(),
-                    "since": since,
-                }
-            )
+            now = utc_time(datetime.now(UTC))
+            identity = {"host": host_name(), "pid": os.getpid(), "who": this_process(), "since": now}
+            self._write_identity(identity)
             yield
         finally:
-            self._sign({})
+            self._write_identity({})
             lock.release()
 
     def write(self, engine: Engine, study_id: int, work: Callable[[Session], None]) -> None:
-        """Do ``work`` in one transaction."""
+        """Call ``work`` in one transaction."""
         with Session(engine) as session, session.begin():
             work(session)
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Turn errors of SQLite into one line."""
+    def study_errors(self) -> Iterator[None]:
+        """Raise errors of SQLite as `StudyError` with one line."""
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
             raise StudyError(
-                f"{self}: the study cannot be read or written ({cause(error)}); "
+                f"{self}: the study cannot be read or written ({database_message(error)}); "
                 "check disk space and permissions, then 'hebbevo resume'"
             ) from error
 
     def _storage(self, path: Path) -> RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # not by URL, where ?, % and {} in a path have a meaning of their own
+        # not by URL, in which ?, % and {} in a path would have a meaning
         connect: Any = partial(_connect, path)
         pool = QueuePool(connect)
         try:
             return RDBStorage("sqlite://", engine_kwargs={"pool": pool})
         except RuntimeError as error:
             pool.dispose()
-            raise of_another_optuna(self, error) from error
+            raise incompatible_optuna(self, error) from error
 
     def _check(self) -> None:
-        """Refuse, without touching it, a file that is not a study of hebbevo."""
+        """Check, without a write, that the file is a study of hebbevo.
+
+        Raises:
+            StudyError: it is not.
+        """
         path = self.path
         try:
             if not path.exists():
@@ -167,7 +171,7 @@ class StudyFile:
                 magic = file.read(len(_MAGIC))
             if magic != _MAGIC:
                 raise StudyError(f"{path}: is not a study file; write the path of one that hebbevo made")
-            # even a reader leaves journals beside a file, unless told that nobody has it open
+            # SQLite makes journals even to read, except for a file that is declared immutable
             access = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
             uri = f"{path.resolve().as_uri()}?{access}"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
@@ -187,22 +191,26 @@ class StudyFile:
             raise StudyError(f"{path}: is a database, but hebbevo did not make it; write another path")
 
     @property
-    def _lock(self) -> Path:
+    def _lock_file(self) -> Path:
         return self.path.with_name(f".{self.path.name}.lock")
 
     def _unwritable(self, error: OSError) -> StudyError:
         return StudyError(f"{self}: cannot be written ({error.strerror}); write another --study")
 
-    def _sign(self, signature: Mapping[str, Any]) -> None:
-        with suppress(OSError):  # the hold counts, not what is written on it
-            self._lock.write_text(json.dumps(signature))
+    def _write_identity(self, identity: Mapping[str, Any]) -> None:
+        """Write which process has locked the file, for the messages of others."""
+        with suppress(OSError):  # what locks is the lock on this file, not its content
+            self._lock_file.write_text(json.dumps(identity))
 
-    def _who(self) -> str:
-        """Who holds the file and is; the lock may still bear the name of one that was killed."""
+    def _locked_by(self) -> str:
+        """The process that has locked the file, in words.
+
+        The lock file may still name a process that was killed, so the process must be running.
+        """
         try:
-            told = json.loads(self._lock.read_text())
-            if told["host"] == process_identity.host() and process_identity.alive(told["pid"]):
-                return f"{told['who']} has been searching it since {told['since']}"
+            identity = json.loads(self._lock_file.read_text())
+            if identity["host"] == host_name() and is_running(identity["pid"]):
+                return f"{identity['who']} has been searching it since {identity['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return "another search is writing to it"

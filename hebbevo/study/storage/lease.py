@@ -1,7 +1,7 @@
-"""The claim by which a process holds a study in a database: a row that is renewed, and expires without it.
+"""The lease by which a process locks a study in a database: a row that it renews, and that expires otherwise.
 
-Times are the database's, since the clocks of those who write to it may differ. Whoever reads or writes the
-row has locked the study's own row first.
+All times are of the database's clock, since those of the machines may differ. The study's own row is locked
+before the lease is read or written.
 """
 
 from __future__ import annotations
@@ -21,110 +21,116 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hebbevo.errors import StudyError
-from hebbevo.study.storage import process_identity
+from hebbevo.study.storage.process_identity import this_process, utc_time
 
-KEY = "hebbevo:claim"  # of a system attribute, which no table and no dashboard shows
-BEAT_SECONDS = 10.0
+KEY = "hebbevo:claim"
+"""Key of the lease among the study's system attributes, which no table and no dashboard shows."""
+
+RENEWAL_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
 _CLOCKS = {"postgresql": func.clock_timestamp(), "mysql": func.utc_timestamp()}
 
 
-class Claim:
-    """A claim of this process to a study, whose place is named in messages."""
+class Lease:
+    """The lease of this process on a study.
+
+    Its row holds a JSON object: ``token`` (random, of the process), ``holder`` (the process in words),
+    ``since``, ``beat`` (when it was last renewed) and ``mark`` (the last transaction, see `has_committed`).
+
+    Args:
+        place: name of the study in messages.
+        study_id: id of the study.
+    """
 
     def __init__(self, place: str, study_id: int) -> None:
         self._place = place
         self._study_id = study_id
         self._token = uuid4().hex
 
-    def take(self, session: Session) -> None:
-        """Take the study, unless somebody who is alive has it.
+    def acquire(self, session: Session) -> None:
+        """Take the lease, unless another process has one that has not expired.
 
         Raises:
-            StudyError: somebody has.
+            StudyError: another process has one.
         """
         row, now = self._row(session), _now(session)
         if row:
-            claim = json.loads(row.value_json)
-            silence = now - datetime.fromisoformat(claim["beat"])
-            if silence < timedelta(seconds=EXPIRY_SECONDS):
-                heard, limit = max(0, round(silence.total_seconds())), f"{EXPIRY_SECONDS:g}"
+            lease = json.loads(row.value_json)
+            age = now - datetime.fromisoformat(lease["beat"])
+            if age < timedelta(seconds=EXPIRY_SECONDS):
+                renewed = f"renewed its lease {max(0, round(age.total_seconds()))} s ago"
                 raise StudyError(
-                    f"{self._place}: {claim['holder']} has been searching it since {claim['since']} and was "
-                    f"heard of {heard} s ago; wait for it ({limit} s of silence end its claim), "
+                    f"{self._place}: {lease['holder']} has been searching it since {lease['since']} and "
+                    f"{renewed}; wait for it (without renewal a lease expires after {EXPIRY_SECONDS:g} s), "
                     "or write another --study"
                 )
         else:
             row = models.StudySystemAttributeModel(study_id=self._study_id, key=KEY)
             session.add(row)
-        claim = {
-            "token": self._token,
-            "holder": process_identity.myself(),
-            "since": process_identity.shown(now),
-            "mark": "",
-        }
-        row.value_json = json.dumps({**claim, "beat": now.isoformat()})
+        lease = {"token": self._token, "holder": this_process(), "since": utc_time(now), "mark": ""}
+        row.value_json = json.dumps({**lease, "beat": now.isoformat()})
 
-    def marked(self, session: Session, mark: str) -> bool:
-        """Whether `renew` with this mark has been committed.
+    def has_committed(self, session: Session, mark: str) -> bool:
+        """Whether the last `renew` that was committed had this mark.
 
         Raises:
-            StudyError: the claim is lost.
+            StudyError: this process does not have the lease.
         """
-        found: str = json.loads(self._own(session).value_json)["mark"]
+        found: str = json.loads(self._own_row(session).value_json)["mark"]
         return found == mark
 
     def renew(self, session: Session, **changes: str) -> None:
-        """Show that this process is alive.
+        """Renew the lease, and change entries of its row.
 
         Raises:
-            StudyError: the claim is lost.
+            StudyError: this process does not have the lease.
         """
-        row = self._own(session)
+        row = self._own_row(session)
         changes["beat"] = _now(session).isoformat()
         row.value_json = json.dumps({**json.loads(row.value_json), **changes})
 
     @contextmanager
-    def kept(self, engine: Engine) -> Iterator[None]:
-        """Renew the claim from a thread for as long as the block lasts, then give it up."""
-        over = Event()
-        heart = Thread(target=self._beat, args=(engine, over), daemon=True)
-        heart.start()
+    def kept_renewed(self, engine: Engine) -> Iterator[None]:
+        """Renew the lease from a thread while the block runs, then end it."""
+        ended = Event()
+        thread = Thread(target=self._keep_renewing, args=(engine, ended), daemon=True)
+        thread.start()
         try:
             yield
         finally:
-            over.set()
-            heart.join()
-            # where this fails, the claim expires
+            ended.set()
+            thread.join()
+            # where this fails, the lease expires
             with suppress(SQLAlchemyError, StudyError), Session(engine) as session, session.begin():
-                session.delete(self._own(session))
+                session.delete(self._own_row(session))
 
-    def _beat(self, engine: Engine, over: Event) -> None:
-        while not over.wait(BEAT_SECONDS):
+    def _keep_renewing(self, engine: Engine, ended: Event) -> None:
+        while not ended.wait(RENEWAL_SECONDS):
             try:
                 with Session(engine) as session, session.begin():
                     self.renew(session)
             except SQLAlchemyError:
-                continue  # the next beat may find the database again
+                continue  # the database may be back the next time
             except StudyError:
-                return  # the next write says so
+                return  # the next write raises it again, where the user sees it
 
-    def _own(self, session: Session) -> Any:
+    def _own_row(self, session: Session) -> Any:
         row = self._row(session)
-        claim = json.loads(row.value_json) if row else {"token": None}
-        if claim["token"] == self._token:
+        lease = json.loads(row.value_json) if row else {"token": None}
+        if lease["token"] == self._token:
             return row
-        now = f"{claim['holder']} has held it since {claim['since']}" if row else "nobody holds it now"
+        now = f"{lease['holder']} has had it since {lease['since']}" if row else "no process has it now"
         raise StudyError(
-            f"{self._place}: this process does not hold it any more ({now}), and has written nothing since; "
-            "'hebbevo resume' goes on when nobody searches it"
+            f"{self._place}: this process has lost its lease ({now}), and has written nothing since; "
+            "'hebbevo resume' continues the study when no other process searches it"
         )
 
     def _row(self, session: Session) -> Any:
+        """Lock the study's row and find that of the lease, or ``None``."""
         try:
             study = models.StudyModel.find_or_raise_by_id(self._study_id, session, for_update=True)
         except KeyError:
-            raise StudyError(f"{self._place}: somebody has deleted it; write another --study") from None
+            raise StudyError(f"{self._place}: the study has been deleted; write another --study") from None
         return models.StudySystemAttributeModel.find_by_study_and_key(study, KEY, session)
 
 

@@ -1,4 +1,4 @@
-"""Who holds a study."""
+"""How a process that searches a study is named to others."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ import socket
 from datetime import datetime
 
 
-def host() -> str:
+def host_name() -> str:
     """The name of this machine."""
     return socket.gethostname()
 
 
-def myself() -> str:
-    """This process, as it is told to others."""
+def this_process() -> str:
+    """This process in words, as ``user@host (process 1234)``."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a user without a name, as in a container
         user = str(os.getuid())
-    return f"{user}@{host()} (process {os.getpid()})"
+    return f"{user}@{host_name()} (process {os.getpid()})"
 
 
-def shown(moment: datetime) -> str:
-    """A time in UTC, as it is told to others."""
+def utc_time(moment: datetime) -> str:
+    """A time in UTC as text, to the minute.
+
+    >>> utc_time(datetime(2026, 3, 1, 14, 5))
+    '2026-03-01 14:05 UTC'
+    """
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
-def alive(pid: int) -> bool:
-    """Whether this machine has such a process; where that cannot be asked, it has none."""
+def is_running(pid: int) -> bool:
+    """Whether this machine has a process of this number; ``False`` where it cannot be found out."""
     if os.name == "nt":
         return False  # os.kill would end it
     try:

@@ -1,46 +1,56 @@
-"""What a file and a database have in common."""
+"""What a study file and a study in a database have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.storages import RDBStorage
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
-from hebbevo.spec.schema import Spec
+from hebbevo.spec import Spec
+from hebbevo.study.facts import StudyFacts
 
 STUDIES = Path("studies")
+"""The folder of study files and reports, unless the user names another."""
 
 
 class Store(Protocol):
-    """The place of a study; as text it is what messages call it, never with a password."""
+    """The place of a study. Its text is its name in messages, never with a password."""
 
     @property
     def command(self) -> str:
-        """How a command line names it, quoted for a shell."""
+        """The place as arguments of a command line, quoted for a shell."""
 
     @property
     def report(self) -> Path:
         """The folder of its report."""
 
     def exists(self) -> bool:
-        """Whether a study is there."""
+        """Whether there is a study."""
 
-    def create(self, spec: Spec, facts: Mapping[str, Any]) -> None:
-        """Make the study, whole or not at all, unless it is there by now."""
+    def create(self, spec: Spec, facts: StudyFacts) -> None:
+        """Make the study, whole or not at all; leave it alone if another process has made it meanwhile."""
 
     def open(self) -> tuple[RDBStorage, int]:
-        """Open what hebbevo made: the storage, whose engine the caller disposes of, and the study's id."""
+        """Open a study that hebbevo made.
 
-    def held(self) -> AbstractContextManager[None]:
-        """Hold the study for writing; whoever is second is told who holds it, and since when."""
+        Returns:
+            The storage, whose engine the caller disposes of, and the study's id.
+        """
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Lock the study for this process, so that only it writes.
+
+        Raises:
+            StudyError: another process has locked it; the message names the process and the time.
+        """
 
     def write(self, engine: Engine, study_id: int, work: Callable[[Session], None]) -> None:
-        """Do ``work`` in one transaction; where it is done again, the first time has left no trace."""
+        """Call ``work`` in one transaction. It may be called again after a transaction that failed."""
 
-    def reported(self) -> AbstractContextManager[None]:
-        """Turn what goes wrong underneath into one line."""
+    def study_errors(self) -> AbstractContextManager[None]:
+        """Raise errors of the database as `StudyError` with one line."""

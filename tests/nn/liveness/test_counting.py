@@ -65,17 +65,17 @@ def test_a_residual_net_by_hand():
     net = ResNet()
     with torch.no_grad():
         net.norm.weight[3] = 0
-        net.grouped.weight[0] = 0  # channels of the depthwise one are now heard by unit 1 alone, in its group
+        net.grouped.weight[0] = 0  # of its group unit 1 alone now reads channels of the depthwise layer
         net.grouped.weight[1, 0] = 0
     table = count(net, torch.zeros(7, 3, 8, 8))
     # 4 x 4 positions behind the stride
     assert numbers(table, "stem") == [(4, 3), (108, 81), (108, 81), (1728, 1296)]
     assert numbers(table, "norm") == [(None, None), (None, None), (8, 6), (None, None)]
-    # channel 0 is unheard, channel 3 unfed
+    # channel 0 is not used, channel 3 is not reached
     assert numbers(table, "depthwise") == [(4, 2), (36, 18), (40, 20), (576, 288)]
-    # unit 1 hears channel 1, units 2 and 3 channel 2
+    # unit 1 reads channel 1, units 2 and 3 read channel 2
     assert numbers(table, "grouped") == [(4, 3), (8, 3), (12, 6), (128, 48)]
-    # 5 classes hear 4 positions of every channel
+    # 5 classes read 4 positions of every channel
     assert numbers(table, "head") == [(None, None), (80, 80), (85, 85), (80, 80)]
     assert both(table, "total", "neurons") == (12, 8)
     assert both(table, "total", "parameters")[0] == sum(parameter.numel() for parameter in net.parameters())
@@ -203,13 +203,13 @@ def test_a_row_may_be_given_instead_of_a_batch():
     assert both(count(net, torch.ones(3, 4, 4)), "total", "multiply_adds") == (108 * 4 + 32,) * 2
 
 
-def test_a_model_may_say_what_it_takes():
+def test_a_model_may_name_the_shape_of_its_inputs():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(16, 2))
     net.input_shape = (3, 4, 4)
     assert both(count(net), "total", "multiply_adds") == (108 * 4 + 32,) * 2
 
 
-def test_a_guessed_size_leaves_multiply_adds_open():
+def test_multiply_adds_are_unknown_where_the_size_of_inputs_is_a_guess():
     net = nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.Flatten(), nn.Linear(13 * 13 * 4, 2))  # of 28 x 28
     table = count(net)
     assert numbers(table, "0") == [(4, 4), (36, 36), (40, 40), (None, None)]
@@ -219,7 +219,7 @@ def test_a_guessed_size_leaves_multiply_adds_open():
     ]
 
 
-def test_where_a_model_cannot_be_followed_masks_count_alone():
+def test_where_a_model_cannot_be_followed_its_own_masks_count():
     class Choosy(nn.Module):
         def __init__(self):
             super().__init__()
@@ -261,7 +261,7 @@ def test_where_a_model_cannot_be_followed_masks_count_alone():
     ],
     ids=["wrong shape", "no layers", "does not fit", "lazy"],
 )
-def test_what_cannot_be_counted_is_said_in_one_line(net, inputs, line):
+def test_a_model_that_cannot_be_counted_is_refused_in_one_line(net, inputs, line):
     with pytest.raises(UsageError) as caught:
         count(net, inputs)
     assert str(caught.value) == f"count: {line}"

@@ -31,7 +31,7 @@ def linear(weight, bias=None, **knobs):
 
 
 def scripted(weight, **knobs):
-    """A linear layer whose permanences are moved by the test alone."""
+    """A linear layer whose permanences only the test moves."""
     return linear(weight, permanence_rate=0.0, **knobs)
 
 
@@ -131,7 +131,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("form", UPDATE_FORMS)
 @pytest.mark.parametrize("which", CONVOLUTIONS)
 @pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's own remark on its speed
-def test_a_kernel_entry_sees_the_mean_over_positions_of_the_output_and_the_input_under_it(which, form):
+def test_a_kernel_entry_moves_by_the_mean_over_positions_of_the_output_times_the_input_under_it(which, form):
     layer, shape = CONVOLUTIONS[which]
     net = HebbMask(
         copy.deepcopy(layer),
@@ -173,7 +173,7 @@ def test_a_kernel_entry_sees_the_mean_over_positions_of_the_output_and_the_input
 # knobs
 
 
-def test_a_connection_returns_only_above_the_threshold_by_more_than_the_hysteresis():
+def test_a_connection_enters_again_only_above_the_threshold_by_more_than_the_hysteresis():
     net = scripted([[1.0, 1.0, 1.0]], prune_threshold=0.25, hysteresis=0.5)
     P = net.permanences()["weight"]
     for permanence, mask in [
@@ -212,10 +212,10 @@ def test_nothing_moves_between_two_updates():
         seen.append((net.permanences()["weight"].tolist(), net.masks()["weight"].tolist()))
     before, after = ([[1.0, 1.0]], [[True, True]]), ([[1.0, -1.0]], [[True, False]])
     assert seen == [before] * 2 + [after] * 5
-    assert net.due(torch.arange(8)).tolist() == [step in (3, 6) for step in range(8)]
+    assert net.is_event(torch.arange(8)).tolist() == [step in (3, 6) for step in range(8)]
 
 
-def test_nothing_goes_out_before_the_warmup_is_over_while_permanences_move():
+def test_no_connection_is_pruned_during_the_warmup_while_permanences_move():
     net = linear([[1.0, -1.0]], [4.0], permanence_rate=0.5, warmup=4)
     masks, permanences = [], []
     for _ in range(5):
@@ -224,15 +224,15 @@ def test_nothing_goes_out_before_the_warmup_is_over_while_permanences_move():
         permanences.append(net.permanences()["weight"].tolist()[0])
     assert masks == [[True, True]] * 3 + [[True, False]] * 2
     assert permanences[0] == [1, -1]
-    assert net.due(torch.arange(6)).tolist() == [False] * 4 + [True] * 2
+    assert net.is_event(torch.arange(6)).tolist() == [False] * 4 + [True] * 2
 
 
 @pytest.mark.parametrize("batch", [2, 0])
-def test_where_nothing_finite_is_seen_permanences_stay(batch):
+def test_permanences_stay_where_no_activation_is_finite(batch):
     net = linear([[1.0, -1.0]], permanence_decay=0.5)
     net(torch.full((batch, 2), float("nan")))
     assert net.permanences()["weight"].tolist() == [[0.5, 0.5]]
-    assert net(torch.tensor([[float("nan"), 1.0]])).isnan().all()  # a net that has diverged looks like one
+    assert net(torch.tensor([[float("nan"), 1.0]])).isnan().all()  # so divergence shows in the outputs
 
 
 def test_every_knob_is_a_buffer_at_its_default():

@@ -8,7 +8,7 @@ from torch import nn
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import Dense, Stamina, attach
-from hebbevo.nn.layer_graph import find_neighbours
+from hebbevo.nn.layer_graph import find_layer_names
 from hebbevo.rules import UNITS
 
 
@@ -18,7 +18,7 @@ def _seed() -> None:
 
 
 def nets():
-    """A dense net and the plain network that it is."""
+    """A dense net and the same network with a plain ReLU."""
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Linear(5, 7), Dense(7), nn.Linear(7, 3))
     plain = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
@@ -33,7 +33,7 @@ def train(net, optimizer, x, y):
         optimizer.step()
 
 
-def test_it_trains_as_a_relu_and_no_unit_dies():
+def test_it_is_trained_as_a_relu_and_no_unit_is_pruned():
     dense, plain = nets()
     x, y = torch.randn(16, 5), torch.randint(3, (16,))
     optimizers = [torch.optim.AdamW(net.parameters(), lr=0.05) for net in (dense, plain)]
@@ -42,7 +42,7 @@ def test_it_trains_as_a_relu_and_no_unit_dies():
         train(net, optimizer, x, y)
     assert torch.equal(dense(x), plain(x))
     assert dense[1].alive.tolist() == [True] * 7
-    assert not dense[1].due(torch.arange(1, 100)).any()
+    assert not dense[1].is_event(torch.arange(1, 100)).any()
 
 
 def test_it_counts_the_steps_of_training_only():
@@ -67,7 +67,7 @@ def test_settling_brings_the_learning_rate_to_zero():
     assert moved == pytest.approx([1, 1, 1, 0.5])
 
 
-def test_the_schedule_is_that_of_stamina():
+def test_its_settling_phase_is_that_of_stamina():
     assert UNITS["dense"].knobs["settle"] == UNITS["stamina"].knobs["settle"]
 
 
@@ -85,13 +85,13 @@ def test_it_takes_an_axis_and_a_seed_as_every_rule_does():
     assert units.settle == 0.25
 
 
-def test_it_stands_between_convolutions_like_stamina():
+def test_between_convolutions_it_has_the_same_layers_around_it_as_stamina():
     net, other = (
         nn.Sequential(nn.Conv2d(1, 6, 3), units(6, dim=1), nn.MaxPool2d(2), nn.Conv2d(6, 2, 1))
         for units in (Dense, Stamina)
     )
-    assert find_neighbours(net) == find_neighbours(other)
-    assert find_neighbours(net)["1"].exclusive
+    assert find_layer_names(net) == find_layer_names(other)
+    assert find_layer_names(net)["1"].exclusive
     before = copy.deepcopy(net.state_dict())
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     attach(net, optimizer)

@@ -11,8 +11,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import InputStamina, Stamina
-from hebbevo.nn.surgery import Around, Listener, connect
-from hebbevo.nn.wiring import mark_attached
+from hebbevo.nn.layer_context import Consumer, LayerContext
+from hebbevo.nn.surgery import prepare_units
+from hebbevo.nn.wiring import set_attached
 from hebbevo.rules import UNITS
 from hebbevo.rules.units.stamina import ACTIVITIES, PENALTY_FORMS
 
@@ -77,10 +78,11 @@ def test_stamina_is_the_published_sum_over_100_batches(form, activity, prior):
         firing_prior=prior,
         stamina_decay=0.9375,
     ).double()
-    mark_attached(units)
-    connect([units.layer(Around(listeners=(Listener(torch.tensor(out_weight), None),)))])
+    set_attached(units)
+    context = LayerContext(consumers=(Consumer(torch.tensor(out_weight), None),))
+    prepare_units([units.layer_units(context)])
     units.alive.copy_(torch.tensor(alive))
-    rarity = np.linspace(-0.5, 2, 7)  # the last neuron hardly ever fires, and some samples are all silent
+    rarity = np.linspace(-0.5, 2, 7)  # the last unit rarely fires, and no unit fires on some samples
     batches = [units(torch.tensor(rng.normal(size=(5, 7)) - rarity)).tolist() for _ in range(100)]
 
     priors = np.broadcast_to(prior, 7).tolist()
@@ -156,11 +158,11 @@ X = torch.randn(20, 5, dtype=torch.float64, generator=torch.Generator().manual_s
 Y = torch.arange(20) % 3
 
 
-@pytest.mark.parametrize("killed", [[], [1, 4]], ids=["all alive", "two dead"])
+@pytest.mark.parametrize("pruned", [[], [1, 4]], ids=["all alive", "two pruned"])
 @pytest.mark.parametrize(("large", "bonus"), [(0.5, 0.0), (0.0, 0.25), (0.125, 2.0)])
-def test_the_losses_add_the_gradient_of_the_literal_formula(large, bonus, killed):
+def test_the_losses_add_the_gradient_of_the_literal_formula(large, bonus, pruned):
     net = penalised_net(large_neuron_penalty=large, entropy_bonus=bonus)
-    net[1].alive[killed] = False
+    net[1].alive[pruned] = False
     alive = net[1].alive.clone()
 
     hidden = F.relu(net[0](X)) * alive
@@ -191,7 +193,7 @@ def test_the_losses_of_a_stack_are_those_of_each_net():
     torch.testing.assert_close(list(stacked), solo, rtol=1e-9, atol=1e-12)
 
 
-def test_an_all_dead_layer_has_finite_losses():
+def test_a_layer_without_living_units_has_finite_losses():
     net = penalised_net(large_neuron_penalty=1.0, entropy_bonus=1.0)
     net[1].alive.zero_()
     assert all(grad.isfinite().all() for grad in task_grads(net, X, Y))
@@ -219,11 +221,11 @@ def test_training_with_a_loss_on_the_outputs_makes_expected_outputs_more_uniform
 # inputs, and knobs
 
 
-def test_a_constant_input_dies():
+def test_a_constant_input_is_pruned():
     units = InputStamina(5, warmup=10, prune_period=5)
     for _ in range(10):
         x = torch.randn(16, 5)
-        x[:, 3] = 0.0  # what standardising makes of a constant
+        x[:, 3] = 0.0  # as a constant feature is after standardising
         units(x)
     assert units.alive.tolist() == [True, True, True, False, True]
 

@@ -1,0 +1,133 @@
+"""The functions that start a search and continue a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Unpack, cast
+
+from hebbevo import data
+from hebbevo.errors import StudyError
+from hebbevo.execution import prestart
+from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
+from hebbevo.outer import preflight
+from hebbevo.outer.driver import continue_study
+from hebbevo.outer.progress import Watcher
+from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read
+from hebbevo.study.ledger import Ledger
+from hebbevo.study.storage import find_store
+from hebbevo.study.storage.store import STUDIES
+from hebbevo.study.view import Study
+
+
+class SearchOptions(Overrides, ExecutorOptions, total=False):
+    """What `search` takes beside the space and the study."""
+
+
+@prestart.discard_unused()
+def search(
+    space: str | Path | Spec,
+    *,
+    study: str | Path | None = None,
+    storage: str | None = None,
+    watch: Watcher = lambda _: None,
+    **options: Unpack[SearchOptions],
+) -> Study:
+    """Search a space until its study holds ``trials`` trials. A study that exists is continued.
+
+    When the time is over, trainings under way are finished, and the study is returned as far as it got.
+
+    Args:
+        space: path of a space file, bare name of a shipped one, or a `Spec`.
+        study: the study file, by default ``studies/<name>.db``; with ``storage`` the study's name there, by
+            default the space's.
+        storage: URL of a database for the study, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+        watch: called with the progress after every cohort.
+        options: settings that replace those of the space file, see `hebbevo.spec.Overrides`, and how to
+            train, see `hebbevo.execution.config.ExecutorConfig`: ``trials=100, workers=4``. Results do not
+            depend on the latter; they only decide on which device, CPU or GPU, a new study trains for good.
+            The study does not keep ``timeout``, which counts in this call alone.
+
+    Raises:
+        UsageError: the space, the data or the study cannot be used.
+        ReplayMismatch: the study cannot be continued by this installation.
+        SearchInterrupted: Ctrl-C; everything finished is recorded.
+        WorkerError: no worker can be started.
+
+    Examples:
+        A search that is far too short, in a folder that is removed afterwards:
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     study = search(
+        ...         "stamina", study=Path(folder, "s.db"), population=4, trials=4, epochs=1, workers=1
+        ...     )
+        >>> list(study.trials().state)
+        ['complete', 'complete', 'complete', 'complete']
+    """
+    overrides = cast(Overrides, {name: value for name, value in options.items() if name in OPTIONS})
+    config = ExecutorConfig(
+        **cast(ExecutorOptions, {name: value for name, value in options.items() if name not in OPTIONS})
+    )
+    config.prestart_worker()
+    timeout = overrides.pop("timeout", None)
+    spec = override(space if isinstance(space, Spec) else read(space), **overrides)
+    budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
+    if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
+        spec = override(spec, dataset=str(Path(spec.task.dataset).resolve()))
+    if study is None:
+        study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
+    store = find_store(study, storage)
+    split = None
+    if not store.exists():
+        split, facts = preflight.prepare(spec, config.device)
+        store.create(spec, facts)
+    with Ledger.open(store) as ledger:
+        if changes := difference(ledger.spec, spec):
+            raise StudyError(
+                f"{store}: was made with other settings ({'; '.join(changes)}); "
+                "change them back, or write another --study"
+            )
+    return continue_study(
+        store, split, trials=budget.trials, timeout=budget.timeout, config=config, watch=watch
+    )
+
+
+def resume(
+    study: str | Path,
+    *,
+    storage: str | None = None,
+    trials: int | None = None,
+    timeout: float | str | None = None,
+    watch: Watcher = lambda _: None,
+    allow_code: Callable[[list[str]], bool] = lambda _: False,
+    **executor_options: Unpack[ExecutorOptions],
+) -> Study:
+    """Continue a study with the settings that it holds. Only the study and its data are needed.
+
+    Args:
+        study: the study file or, with ``storage``, the study's name there.
+        storage: URL of a database, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+        trials: total number of trials to reach; ``None`` keeps that of the study.
+        timeout: longest time to search in this call, in seconds or as ``1h30m``.
+        watch: called with the progress after every cohort.
+        allow_code: called with the names of the user's own code (network, data, functions) that the study
+            imports; the code is imported only if it returns ``True``.
+        executor_options: as for `search`.
+
+    Raises:
+        UsageError: the study or its data cannot be used, or its code is not allowed.
+        ReplayMismatch: the study cannot be continued by this installation.
+        SearchInterrupted: Ctrl-C; everything finished is recorded.
+        WorkerError: no worker can be started.
+    """
+    config = ExecutorConfig(**executor_options)
+    store = find_store(study, storage)
+    with Ledger.open(store) as ledger:
+        code = ledger.spec.code
+        if code and not allow_code(code):
+            raise StudyError(
+                f"{store}: runs your own code ({', '.join(code)}); if you trust the study, add --allow-code"
+            )
+        budget = override(ledger.spec, trials=trials, timeout=timeout).search  # checks the values
+    return continue_study(store, None, trials=trials, timeout=budget.timeout, config=config, watch=watch)

@@ -1,0 +1,71 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from hebbevo.spec import OPTIONS
+
+STUDY = click.argument("study")
+STORAGE = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="HEBBEVO_STORAGE",
+    show_envvar=True,
+    help="Database that holds the study, under its name, as postgresql://USER:PASSWORD@HOST/DATABASE.",
+)
+QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
+
+_EXECUTOR = (
+    click.option(
+        "--executor",
+        metavar="auto|local|ray",
+        help="Where to train: worker processes on this machine, or Ray.  [default: auto]",
+    ),
+    click.option(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="Cohorts to train at the same time; results do not depend on it.  [default: one per core]",
+    ),
+    click.option("--ray-address", metavar="auto|HOST:PORT", help="Ray cluster to train on."),
+    click.option(
+        "--gpus-per-worker",
+        type=float,
+        metavar="X",
+        help="GPUs per Ray worker; with 0.5, two workers share one.",
+    ),
+    click.option("--trial-timeout", metavar="TIME", help="Longest time for one trial, as in 90s, 10m."),
+    click.option(
+        "--nice",
+        type=int,
+        metavar="N",
+        help="How much workers yield to other programs: 0 (none) to 19.",
+    ),
+    click.option("--memory-per-worker", metavar="SIZE", help="Most memory for a worker's data, as in 4GB."),
+)
+
+
+def executor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `hebbevo.execution.config.ExecutorConfig` takes to a command."""
+    for option in reversed(_EXECUTOR):
+        command = option(command)
+    return command
+
+
+def override_option(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that overrides one setting of a space file, as `hebbevo.spec.OPTIONS` defines it."""
+    option = OPTIONS[name]
+    if option.kind is bool:
+        both = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
+        return click.option(both, name, default=None, help=option.help)
+    return click.option(option.flag, name, type=option.kind, metavar=option.metavar, help=option.help)
+
+
+def override_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that override the settings of a space file to a command."""
+    for name in reversed(OPTIONS):
+        command = override_option(name)(command)
+    return command

@@ -1,0 +1,28 @@
+"""The settings and genes that a network is built from, for all of its layers or for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hebbevo.space.knobs import Value
+
+Settings = Mapping[str, Value]
+"""Values by name: the settings of a study, and the genes of one genome, which override them."""
+
+
+def layer_settings(settings: Settings, names: Iterable[str], layer: int) -> dict[str, Value]:
+    """Select the settings of one layer: its own value ``name.layer``, else the value of all layers.
+
+    Args:
+        settings: values by name.
+        names: the names to select.
+        layer: number of the layer, from 1; 0 is the input.
+
+    Returns:
+        The values by plain name; a name that has no value is left out.
+
+    Example:
+        >>> layer_settings({"grace": 7, "grace.2": 3, "depth": 4}, ["grace"], 2)
+        {'grace': 3}
+    """
+    return {name: settings[key] for name in names for key in (name, f"{name}.{layer}") if key in settings}

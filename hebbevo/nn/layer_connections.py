@@ -1,0 +1,146 @@
+"""The connections of a layer as the engine and the rules see them, of one network or of many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hebbevo.nn import stateless_random
+from hebbevo.nn.layer_context import Tensors
+from hebbevo.nn.plastic import TensorNamespace
+from hebbevo.rules.connections.rule import ConnectionRule
+
+
+@dataclass(frozen=True)
+class LayerConnections:
+    """The connections of a layer, of one network or of many, with all tensors that change at an event.
+
+    It is the `hebbevo.rules.connections.rule.ConnectionLayer` that rules see. Every tensor with a number for
+    each connection is (..., outputs, inputs, *kernel).
+
+    Attributes:
+        rule: its scores or thresholds, and its events.
+        knobs: knobs, steps and seed of the module, (...), by name.
+        tensors: ``connected`` and, by rule, ``frozen``, ``held``, ``gradient`` and its own buffers; they are
+            changed in place.
+        weight: of the layer.
+        size: connections of the whole layer; more than the tensors have where some units have no slot.
+        numbers: gives which connection each entry is, int64; ``None``: all connections in their order.
+        sums: the means over the last minibatch that the rule needs, by their names in `ConnectionLayer`.
+        mean_loss: (...), running mean of the training loss, or ``None``.
+    """
+
+    rule: ConnectionRule
+    knobs: Tensors
+    tensors: Tensors
+    weight: Tensor
+    size: int
+    numbers: Callable[[], Tensor] | None = None
+    sums: Tensors = field(default_factory=dict)
+    mean_loss: Tensor | None = None
+
+    @property
+    def axes(self) -> int:
+        """Axes of the weights of one network."""
+        return self.weight.dim() - self.knobs["steps"].dim()
+
+    @property
+    def k(self) -> TensorNamespace:
+        """Knobs, laid along the weights."""
+        return TensorNamespace(self.knobs, self.axes)
+
+    @property
+    def s(self) -> TensorNamespace:
+        """Buffers of the rule."""
+        return TensorNamespace(self.tensors)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which connections are in at present, bool."""
+        return self.tensors["connected"]
+
+    @property
+    def step(self) -> Tensor:
+        """Forward steps so far, laid along the weights."""
+        step: Tensor = self.k.steps
+        return step
+
+    @property
+    def total(self) -> Tensor:
+        """Forward steps of the whole training, laid along the weights."""
+        total: Tensor = self.k.total_steps
+        return total
+
+    @property
+    def coactivation(self) -> Tensor:
+        """The mean of input x output over the last minibatch."""
+        return self.sums["coactivation"]
+
+    @property
+    def input_mean(self) -> Tensor:
+        """The mean of each input over the last minibatch."""
+        return self.sums["input_mean"]
+
+    @property
+    def output_mean(self) -> Tensor:
+        """The mean of each output over the last minibatch."""
+        return self.sums["output_mean"]
+
+    @property
+    def input_square(self) -> Tensor:
+        """The mean of each input's square over the last minibatch."""
+        return self.sums["input_square"]
+
+    @property
+    def output_square(self) -> Tensor:
+        """The mean of each output's square over the last minibatch."""
+        return self.sums["output_square"]
+
+    @property
+    def gradient(self) -> Tensor:
+        """The last gradient of every weight."""
+        return self.tensors["gradient"]
+
+    @property
+    def loss(self) -> Tensor | None:
+        """Running mean of the training loss, laid along the weights, or ``None``."""
+        loss = self.mean_loss
+        return None if loss is None else loss.reshape(*loss.shape, *(1,) * self.axes)
+
+    @property
+    def connections(self) -> int:
+        """Connections of the whole layer."""
+        return self.size
+
+    def draw(self, stream: int) -> Tensor:
+        """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
+        if self.numbers is not None:
+            numbers = self.numbers()
+        else:
+            shape = self.weight.shape[-self.axes :]
+            numbers = torch.arange(math.prod(shape), device=self.weight.device).reshape(shape)
+        return stateless_random.uniform_at(self.k.seed, self.k.steps, numbers, stream)
+
+    def count(self, mask: Tensor) -> Tensor:
+        """How many connections of each network are in a mask, laid along the weights."""
+        return mask.sum(tuple(range(-self.axes, 0)), keepdim=True)
+
+    def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
+        """The ``number`` of the connections in ``among`` with the highest scores, bool; NaN is the lowest."""
+        finite = torch.finfo(score.dtype)
+        ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
+        # a stable order, so that equal scores are ranked alike in every stack
+        order = ranked.flatten(-self.axes).argsort(dim=-1, descending=True, stable=True)
+        first = torch.arange(order.shape[-1], device=order.device) < number.flatten(-self.axes)
+        found = torch.zeros_like(order, dtype=torch.bool).scatter(-1, order, first).reshape(score.shape)
+        return found & among
+
+    def undisturbed(self) -> Tensor:
+        """The weights, without the changes of an optimiser to connections that were out at the last step."""
+        if self.rule.keeps_weights:
+            return torch.where(self.tensors["frozen"], self.tensors["held"], self.weight)
+        return self.weight

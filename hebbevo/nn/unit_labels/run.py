@@ -1,0 +1,319 @@
+"""A forward pass on values that labels everything computed from layers, batch norms and plastic units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from hebbevo.nn.connections import PlasticConnections
+from hebbevo.nn.forward_pass.following import (
+    WITHOUT_VALUES,
+    Follower,
+    FunctionCall,
+    NotFollowed,
+    module_hooks,
+    tensors_in,
+)
+from hebbevo.nn.forward_pass.side_effects import tensors_held_by
+from hebbevo.nn.liveness import patterns
+from hebbevo.nn.unit_labels.codes import MIXED, ZERO, numbered, unit_of_column
+from hebbevo.nn.unit_labels.labels import (
+    Label,
+    Labels,
+    PathProperties,
+    Read,
+    Source,
+    SourceKind,
+    memory_of,
+)
+from hebbevo.nn.unit_labels.rules import LabelledCall, labels_of_results
+from hebbevo.nn.units import PlasticUnits
+
+_LAYER_FUNCTIONS: dict[str, tuple[type[nn.Module], int]] = {
+    # the class whose forward calls it, and the axis of its units
+    "linear": (nn.Linear, -1),
+    "conv1d": (nn.Conv1d, -2),
+    "conv2d": (nn.Conv2d, -3),
+    "conv3d": (nn.Conv3d, -4),
+}
+
+
+class LabelledRun(Follower):
+    """Runs a network on values and finds where the units of each source are read.
+
+    Attributes:
+        sources: in the order of their calls.
+        used: identities of all tensors that functions were given, except for the weights that a layer gives
+            to its own function.
+
+    Args:
+        net: the network.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.sources: list[Source] = []
+        self.used: set[int] = set()
+        self._net = net
+        self._modules = dict(net.named_modules())
+        self._own_weights = {
+            name: (module._parameters.get("weight"), module._parameters.get("bias"))
+            for name, module in self._modules.items()
+        }
+        self._running = [""]  # names of the modules that are running, outermost first
+        self._plastic_units_running = 0
+        self._input_of_units: Tensor | None = None
+        self._labels: dict[int, dict[Source, Label]] = {}
+        # constants, and tensors that the network holds: any other with a gradient function came unseen
+        self._known = {id(tensor): tensor for tensor in tensors_held_by(net)}
+        # sources that came into memory in place, by its address: earlier views have no label for them
+        self._written: dict[int, set[Source]] = {}
+
+    def run(self, inputs: Sequence[Tensor]) -> None:
+        """Run the network on ``inputs``, which it may change in place.
+
+        Raises:
+            NotFollowed: its path depends on values, or part of it cannot be looked into.
+        """
+        for tensor in inputs:
+            self.follow(tensor)
+        with module_hooks(self._net, self._enter, self._leave), self:
+            outputs = self._net(*inputs)
+        self._note_use([outputs], {})
+        # the network may use later what it keeps in an attribute
+        kept = (tensor for tensor in tensors_held_by(self._net) if self.is_followed(tensor))
+        for tensor in (*tensors_in(outputs), *kept):
+            self.check([tensor])
+            self._record_read(tensor)
+
+    def is_followed(self, value: object) -> bool:
+        """Whether ``value`` is a tensor that was computed from the inputs, or a view of one."""
+        if id(value) in self._followed:
+            return True
+        return bool(self._written) and isinstance(value, Tensor) and memory_of(value) in self._written
+
+    def check(self, operands: list[Tensor]) -> None:
+        """Check that no tensor was computed by functions that were not intercepted.
+
+        Raises:
+            NotFollowed: one was, as under a transform of `torch.func`.
+        """
+        for tensor in operands:
+            if id(tensor) in self._known or id(tensor) in self._followed:
+                continue
+            made_by = tensor.grad_fn
+            if made_by is not None or torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+                what = made_by.name() if made_by is not None else "a transform of torch.func"
+                where = self._running[-1] or type(self._net).__name__
+                raise NotFollowed(f"{what} in {where} cannot be looked into")
+
+    def run_constant(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], name: str
+    ) -> Any:
+        """Run a function whose result is not followed, and note the tensors that it uses."""
+        result = func(*args, **kwargs)
+        found = [*tensors_in(result)]
+        self._known |= {id(tensor): tensor for tensor in found}
+        if found and name not in WITHOUT_VALUES:
+            self._note_use(args, kwargs)
+        return result
+
+    def run_followed(
+        self,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        name: str,
+        in_place: bool,
+    ) -> Any:
+        """Run a function, and label its results."""
+        if self._plastic_units_running:
+            return self.run_constant(func, args, kwargs, name)  # they label their output by themselves
+        call = FunctionCall(self, func, args, kwargs)
+        rule = patterns.RULES.get(func) or patterns.RULES.get(name, patterns.unknown)
+        if rule is patterns.control_flow or (rule is patterns.where and len(call.values) == 1):
+            raise NotFollowed(f"its path depends on values ({name.strip('_')})")
+        # before it runs, since a function in place changes its arguments
+        layer = self._layer(call, name) if name in _LAYER_FUNCTIONS else None
+        result = func(*args, **kwargs)
+        outputs = [args[0]] if rule is patterns.assigned else [*tensors_in(result)]
+        if not outputs:
+            return result
+        if layer:
+            source, axis = layer
+            self._begin_source(outputs[0], source, axis, {})
+            return result
+        labelled_call = LabelledCall(call, name, in_place, outputs, self.labels_of)
+        of_norm = self._labels_of_norm(labelled_call) if func is F.batch_norm else None
+        if of_norm is None:
+            self._note_use(args, kwargs)
+            results = labels_of_results(rule, labelled_call)
+        else:
+            results = of_norm
+        writes = in_place or rule is patterns.assigned or "out" in kwargs
+        for number, output in enumerate(outputs):
+            labels = {}
+            for source, each in results.items():
+                label = each[min(number, len(each) - 1)]
+                labels[source] = label if label.codes.shape == output.shape else Label.mixed(output)
+            self._set_labels(output, labels, writes, labelled_call.code_left_behind)
+        return result
+
+    def labels_of(self, tensor: Tensor) -> Labels:
+        """The labels of ``tensor``."""
+        labels = self._labels.get(id(tensor), {})
+        if self._written and (lacking := self._written.get(memory_of(tensor), set()) - labels.keys()):
+            return labels | {source: Label.mixed(tensor) for source in lacking}
+        return labels
+
+    def _note_use(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        if isinstance(self._modules[self._running[-1]], PlasticConnections):
+            return  # a mask uses the weights of its own layers
+        self.used.update(map(id, tensors_in(args)), map(id, tensors_in(kwargs)))
+
+    # modules
+
+    def _enter(self, name: str, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._running.append(name)
+        if not isinstance(module, PlasticUnits):
+            return
+        self._plastic_units_running += 1
+        if self._plastic_units_running > 1:
+            return
+        with torch._C.DisableTorchFunction():  # what is done here is no part of the forward pass
+            given = [*tensors_in(args), *tensors_in(kwargs)]
+            self.check(given)
+            self._input_of_units = given[0] if given else None
+            # units work on their first argument; others are read in an unknown way
+            for tensor in given[:1]:
+                self._record_read_by_units(name, module, tensor)
+            for tensor in given[1:]:
+                self._record_read(tensor)
+
+    def _leave(self, name: str, module: nn.Module, args: object, kwargs: object, output: object) -> None:
+        self._running.pop()
+        if not isinstance(module, PlasticUnits):
+            return
+        self._plastic_units_running -= 1
+        if self._plastic_units_running or not isinstance(output, Tensor):
+            return
+        with torch._C.DisableTorchFunction():
+            before = {} if self._input_of_units is None else self.labels_of(self._input_of_units)
+            # labels of layers and norms end here; those of other units go on, through these units
+            earlier_units = {
+                source: Label(label.codes.clone(), replace(label.path, keeps_mean=False))
+                if label.codes.shape == output.shape
+                else Label.mixed(output)
+                for source, label in before.items()
+                if source.kind is SourceKind.UNITS
+            }
+            dim = module.dim % output.dim() - output.dim() if output.dim() else -1
+            size = output.shape[dim] if output.dim() else 0
+            self._begin_source(output, Source(SourceKind.UNITS, name, size), dim, earlier_units)
+
+    def _begin_source(self, output: Tensor, source: Source, axis: int, others: Labels) -> None:
+        """Label the output of a layer or of plastic units, whose units lie along ``axis``."""
+        self.sources.append(source)
+        self.follow(output)
+        self._labels[id(output)] = {**others, source: Label(numbered(output, axis), PathProperties())}
+
+    def _layer(self, call: FunctionCall, name: str) -> tuple[Source, int] | None:
+        """The source that begins here and the axis of its units, if the running module is this layer.
+
+        Labels of its input end here: each becomes a read.
+        """
+        kind, axis = _LAYER_FUNCTIONS[name]
+        layer = self._running[-1]
+        module = self._modules[layer]
+        given = call.by_name("input", "weight", "bias")
+        x, weight, bias = given["input"], given["weight"], given.get("bias")
+        if (
+            not isinstance(module, kind)
+            or call.any_followed(weight, bias)
+            or weight.shape != module.weight.shape
+        ):
+            return None
+        own_weight, own_bias = self._own_weights[layer]
+        mask = self._modules.get(layer.rpartition(".")[0]) if layer.endswith("module") else None
+        is_own = (weight is own_weight or isinstance(mask, PlasticConnections)) and bias is own_bias
+        groups = 1 if name == "linear" else int(getattr(module, "groups", 1))
+        for source, label in self.labels_of(x).items():
+            columns, unshared = unit_of_column(label.codes.movedim(axis, -1).flatten(0, -2))
+            # a label without any unit left, as after zeroing all, is no read
+            if columns is None or any(unit >= 0 for unit in columns):
+                # a copy of the path, which later functions in place may change
+                path = replace(label.path)
+                source.reads.append(
+                    Read(path, layer, columns, groups, unshared, is_own, has_bias=bias is not None)
+                )
+        if not is_own:
+            self._note_use(call.args, call.kwargs)
+        return Source(SourceKind.LAYER, layer, len(weight), is_own), axis
+
+    def _labels_of_norm(self, call: LabelledCall) -> dict[Source, list[Label]] | None:
+        """Labels behind a batch norm that a module calls; the norm is a source itself."""
+        name = self._running[-1]
+        given = call.call.by_name("input", "running_mean", "running_var", "weight", "bias")
+        weights = given.get("weight"), given.get("bias")
+        if not isinstance(self._modules[name], _BatchNorm) or call.call.any_followed(*weights):
+            return None
+        is_own = all(one is own for one, own in zip(weights, self._own_weights[name], strict=True))
+        if not is_own:
+            self._note_use(call.call.args, call.call.kwargs)
+        (output,) = call.outputs
+        norm = Source(SourceKind.NORM, name, output.shape[1], is_own)
+        self.sources.append(norm)
+        labels = {}
+        for source in call.sources:
+            label = call.merged(source)
+            label.path.keeps_mean = label.path.keeps_zero = False
+            label.path.norms |= {norm}
+            labels[source] = [label]
+        return labels | {norm: [Label(numbered(output, 1), PathProperties())]}
+
+    # labels and reads
+
+    def _set_labels(self, tensor: Tensor, labels: Labels, writes: bool, code_left_behind: int) -> None:
+        """Label a result; where it is an argument that was changed in place, its views must follow."""
+        before = self._labels.get(id(tensor))
+        self.follow(tensor)
+        if before is None:
+            self._labels[id(tensor)] = dict(labels)
+            new = set(labels)
+        else:
+            new = labels.keys() - before.keys()
+            for source, label in before.items():
+                now = labels.get(source)
+                if now is None:  # overwritten with something else
+                    label.codes.fill_(code_left_behind)
+                elif now is not label:
+                    # in the memory of the codes, which views share
+                    if now.codes.shape != label.codes.shape:
+                        label.codes = now.codes
+                    elif now.codes is not label.codes:
+                        label.codes.copy_(now.codes)
+                    label.path.merge(now.path)
+            before |= {source: labels[source] for source in new}
+        if new and writes:
+            self._written.setdefault(memory_of(tensor), set()).update(new)
+
+    def _record_read(self, tensor: Tensor) -> None:
+        """Units in ``tensor`` are read by something else than a layer."""
+        for source, label in self.labels_of(tensor).items():
+            if bool(((label.codes > ZERO) | (label.codes == MIXED)).any()):
+                source.reads.append(Read(replace(label.path)))
+
+    def _record_read_by_units(self, name: str, units: PlasticUnits, tensor: Tensor) -> None:
+        """Units of layers and norms in ``tensor`` become plastic units."""
+        for source, label in self.labels_of(tensor).items():
+            if source.kind is not SourceKind.UNITS:
+                same = source.size == units.num_neurons and torch.equal(
+                    label.codes, numbered(tensor, units.dim)
+                )
+                source.reads.append(Read(replace(label.path), units=name if same else ""))

@@ -1,0 +1,38 @@
+"""What the user should know before a study is continued."""
+
+from __future__ import annotations
+
+import platform
+
+from hebbevo import user_code
+from hebbevo.study.ledger import Ledger
+
+
+def notices(ledger: Ledger) -> list[str]:
+    """Lines about the study that explain slow, meaningless or incomparable results, if there are any."""
+    found = []
+    digests = ledger.facts.code.items()
+    if changed := [name for name, digest in digests if user_code.source_digest(name) != digest]:
+        names = ", ".join(changed)
+        found.append(f"the code of {names} has changed since the study began; results may not compare")
+    if ledger.facts.alone:
+        found.append(f"the networks train one by one: {ledger.facts.alone}")
+    if ledger.facts.short:
+        task, rows = ledger.spec.task, ledger.facts.rows["train"]
+        found.append(
+            f"no neuron can die: {task.epochs} x {rows} rows end before the warm-up; "
+            "raise task.epochs, or lower task.batch_size or network.settings.warmup"
+        )
+    if ledger.facts.device == "cpu" and ledger.spec.task.precision == "bfloat16" and not has_bfloat16():
+        found.append(
+            "this CPU has no instructions for bfloat16, which is then several times slower than float32; "
+            "leave --precision out in a new study"
+        )
+    return found
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16; processors other than x86 count as having them."""
+    import torch
+
+    return platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()

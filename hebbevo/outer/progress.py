@@ -1,0 +1,76 @@
+"""Where a search stands, as it reports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hebbevo.objectives import pareto
+from hebbevo.study.epoch_results import epoch_results
+from hebbevo.study.ledger import Ledger, Result
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands. It is reported after every cohort.
+
+    Attributes:
+        trials: number of finished trials, including failed ones and copies.
+        copies: number of trials that took the result of an earlier trial with the same genome.
+        stopped: number of trials that were stopped early.
+        total: number of trials to reach.
+        generation: number of the present generation; 0 is the first.
+        front: number of points on the front.
+        hypervolume: see `Study.hypervolume`.
+        fresh: number of trials finished since this process started.
+        seconds_left: seconds until the timeout; infinite without one.
+        notice: a line for the user, or empty.
+    """
+
+    trials: int
+    copies: int
+    stopped: int
+    total: int
+    generation: int
+    front: int
+    hypervolume: float
+    fresh: int
+    seconds_left: float
+    notice: str = ""
+
+
+Watcher = Callable[[Progress], None]
+"""Receives the progress of a search."""
+
+
+class Tally:
+    """The counts and the front of a study. Adding results costs the same however long the study is.
+
+    Attributes:
+        trials, copies, stopped: as in `Progress`.
+        front: accuracy and survivors of every point on the front, (n, 2).
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.trials = self.copies = self.stopped = 0
+        self.front = np.empty((0, 2))
+        self._epochs = ledger.spec.task.epochs
+        self._goal = ledger.spec.goal
+        self._facts = ledger.facts
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Count results that have not been counted before."""
+        self.trials += len(results)
+        self.copies += sum(result.details.copy_of is not None for result in results)
+        self.stopped += sum(result.details.stopped is not None for result in results)
+        reached = [point.values for result in results for point in epoch_results(result, self._epochs)]
+        feasible = [values for values in reached if self._goal.violation(values) <= 0]
+        candidates = np.vstack([self.front, *feasible])
+        self.front = candidates[pareto.front(candidates)]
+
+    @property
+    def hypervolume(self) -> float:
+        """The hypervolume of the front; see `Study.hypervolume`."""
+        return pareto.hypervolume(self.front, self._facts.chance, self._facts.neurons)

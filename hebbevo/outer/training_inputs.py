@@ -1,0 +1,96 @@
+"""What the trainings of a study get beside their genomes: the recipe, the data and the early stopper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hebbevo import data
+from hebbevo.data import Split
+from hebbevo.errors import StudyError
+from hebbevo.spec import Spec
+from hebbevo.study.ledger import Ledger, Record
+
+if TYPE_CHECKING:
+    from hebbevo.networks import Blueprint
+    from hebbevo.training import EarlyStopper, Recipe
+
+
+def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe:
+    """What all trainings of a search share.
+
+    Args:
+        spec: the search.
+        shape: shape of a row of the data.
+        classes: number of classes.
+        alone: why networks train one by one; empty to stack them.
+    """
+    from hebbevo.training import Recipe
+
+    return Recipe(
+        network=_blueprint(spec, tuple(shape), classes),
+        settings=dict(spec.network.settings),
+        epochs=spec.task.epochs,
+        batch_size=spec.task.batch_size,
+        seed=spec.search.seed,
+        stacked=not alone,
+        count=spec.network.count,
+        loss=spec.task.loss,
+        score=spec.task.score,
+        precision=spec.task.precision,
+    )
+
+
+def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
+    from hebbevo.networks import UserNetwork
+
+    network = spec.network
+    if network.module:
+        return UserNetwork(network.module, shape, classes)
+    return network.architecture(shape, classes)
+
+
+def recipe_of(ledger: Ledger) -> Recipe:
+    """What all trainings of a recorded study share."""
+    facts = ledger.facts
+    return recipe(ledger.spec, facts.shape, len(facts.classes), facts.alone)
+
+
+def split_of(ledger: Ledger) -> Split:
+    """Load the data of a recorded study again.
+
+    Raises:
+        UsageError: the data cannot be read, or have changed.
+    """
+    task = ledger.spec.task
+    dataset = data.load(task.dataset, target=task.target)
+    shape = data.input_shape(dataset.shape)
+    if (dataset.fingerprint, shape) != (ledger.facts.fingerprint, ledger.facts.shape):
+        raise StudyError(
+            f"{ledger.store}: the data set {task.dataset} has changed since the study began; "
+            "put the old data back (a function must give the same every time), or start another study"
+        )
+    return data.split(dataset, ledger.spec.search.seed, task.batch_size)
+
+
+def early_stopper_of(ledger: Ledger, earlier: Iterable[Record]) -> EarlyStopper | None:
+    """The early stopper of a generation, or ``None`` where the study stops no training early.
+
+    Args:
+        ledger: the study.
+        earlier: the trials of all earlier generations, from which it learns.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from hebbevo.training import EarlyStopper, Trajectory
+
+    spec, facts = ledger.spec, ledger.facts
+    if not spec.search.halving:
+        return None
+    history = [
+        Trajectory(tuple(details.accuracy_per_epoch), tuple(details.survivors_per_epoch))
+        for details in (record.result.details for record in earlier if record.result)
+        if details.accuracy_per_epoch and details.copy_of is None
+    ]
+    with threadpool_limits(1, "blas"):  # the same result on any number of cores
+        return EarlyStopper.of(history, spec.task.epochs, facts.neurons, facts.chance, spec.goal)

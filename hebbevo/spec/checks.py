@@ -1,0 +1,163 @@
+"""Whether what is installed, and the user's code, can do what a space file says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from hebbevo import user_code
+from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES
+from hebbevo.errors import UsageError
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED
+from hebbevo.rules import AXES, known_knobs
+from hebbevo.samplers import SAMPLERS
+from hebbevo.space.knobs import Knob
+from hebbevo.spec.field_types import CODE, is_scalar
+from hebbevo.spec.fit import fit_problems, possible_rules
+from hebbevo.spec.messages import KeyPath, Problem, not_known
+from hebbevo.spec.raw_data import mapping_at, valid_genes
+from hebbevo.spec.schema import COUNTS, Network, Search, Spec
+from hebbevo.spec.structure import structure_problems
+from hebbevo.training import KNOBS
+
+_Known = Mapping[str, Sequence[Knob]]
+"""For each name that can be set, the knobs that its value must suit; none where every value will do."""
+
+
+def problems(raw: object) -> list[Problem]:
+    """Find everything that is wrong with the data of a space file, in no particular order."""
+    found = [*structure_problems(raw), *_name_problems(raw)]
+    if found:
+        return found
+    spec = Spec.model_validate(raw)
+    return [] if spec.network.module else fit_problems(spec)
+
+
+def _name_problems(raw: object) -> Iterator[Problem]:
+    """Find names that nothing has, and values that their knobs refuse, in every part that is sound."""
+    sampler = mapping_at(raw, "search").get("sampler", Search().sampler)
+    if isinstance(sampler, str) and sampler not in SAMPLERS:
+        yield Problem(("search", "sampler"), not_known(sampler, "a sampler", SAMPLERS))
+    elif isinstance(sampler, str):
+        known = _by_name(SAMPLERS[sampler].knobs)
+        yield from _setting_problems(raw, "search", f"a setting of {sampler}", known)
+    task = mapping_at(raw, "task")
+    yield from _data_problems(task)
+    for key in ("loss", "score"):
+        yield from _code_problems(("task", key), task.get(key))
+    count = mapping_at(raw, "network").get("count")
+    if isinstance(count, str) and count not in COUNTS:
+        yield Problem(("network", "count"), not_known(count, "what can be counted", COUNTS))
+    module = mapping_at(raw, "network").get("module")
+    yield from _family_problems(raw) if module is None else _module_problems(raw, module)
+
+
+def _family_problems(raw: object) -> Iterator[Problem]:
+    """Find what no network of a built-in family can have."""
+    network, genes = mapping_at(raw, "network"), valid_genes(raw)
+    family = network.get("family", Network().family)
+    fixed = {axis: network.get(axis, DEFAULT_RULES[axis]) for axis in AXES}
+    if isinstance(family, str) and family not in FAMILIES:
+        yield Problem(("network", "family"), not_known(family, "a family", FAMILIES))
+    for axis, name in fixed.items():
+        if isinstance(name, str) and name not in AXES[axis]:
+            yield Problem(("network", axis), not_known(name, f"a rule for {axis}", AXES[axis]))
+    rules = {
+        axis: [
+            known[name]
+            for name in possible_rules(axis, fixed[axis], genes)
+            if isinstance(name, str) and name in known
+        ]
+        for axis, known in AXES.items()
+    }
+    if all(rules.values()) and isinstance(family, str) and family in FAMILIES:
+        with_knobs = [rule for on_axis in rules.values() for rule in on_axis if rule.knobs]
+        noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in with_knobs))}"
+        settable = _by_name(*(rule.knobs for rule in with_knobs), KNOBS)
+        yield from _setting_problems(raw, "network", noun, settable)
+        yield from _gene_problems(raw, noun, {**settable, **_by_name(FAMILIES[family].knobs)}, LAYERED)
+
+
+def _module_problems(raw: object, module: object) -> Iterator[Problem]:
+    """Find what a network of the user's cannot have; its modules are known only once it is built."""
+    from hebbevo.networks import arguments  # imports PyTorch
+
+    for key, field in Network.model_fields.items():
+        given = mapping_at(raw, "network").get(key)
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        if key not in ("module", "count", "settings") and given is not None and given != default:
+            yield Problem(("network", key), "is for hebbevo's own families; drop it, or drop module")
+    if not isinstance(module, str) or not user_code.is_reference(module):
+        return
+    try:
+        accepted = arguments(module)
+    except UsageError as error:
+        yield Problem(("network", "module"), str(error))
+        return
+    of_modules = _by_name(known_knobs())
+    names = [*mapping_at(raw, "genome"), *mapping_at(raw, "network", "settings")]
+    of_layers = {name: of_modules[knob] for name in names if (knob := name.rpartition(".")[2]) in of_modules}
+    of_function: _Known = dict.fromkeys(accepted, ())
+    # the function's arguments come first in the list and also replace knobs of the same name
+    known: _Known = {**of_function, **of_modules, **_by_name(KNOBS), **of_layers, **of_function}
+    noun = f"an argument of {module} or a knob"
+    yield from _setting_problems(raw, "network", noun, known)
+    yield from _gene_problems(raw, noun, known, ())
+
+
+def _code_problems(path: KeyPath, name: object) -> Iterator[Problem]:
+    """Find why the code that is named cannot be imported: a space file is read in order to run it."""
+    if isinstance(name, str) and user_code.is_reference(name):
+        try:
+            user_code.resolve(name)
+        except UsageError as error:
+            yield Problem(path, str(error))
+
+
+def _data_problems(task: Mapping[str, Any]) -> Iterator[Problem]:
+    dataset = task.get("dataset")
+    if not isinstance(dataset, str) or dataset in BUILT_IN:
+        return
+    if user_code.is_reference(dataset):
+        yield from _code_problems(("task", "dataset"), dataset)
+    elif not dataset.lower().endswith(FILE_SUFFIXES):
+        known = [*BUILT_IN, "a path that ends in .npz, .csv or .parquet", f"{CODE} of a function"]
+        yield Problem(("task", "dataset"), not_known(dataset, "a data set", known))
+    elif dataset.lower().endswith(TABLE_SUFFIXES) and task.get("target") is None:
+        yield Problem(("task", "target"), "missing; write the name of the column to predict")
+
+
+def _setting_problems(raw: object, part: str, noun: str, known: _Known) -> Iterator[Problem]:
+    """Find settings that are not known, or that a knob of the name refuses."""
+    for name, value in mapping_at(raw, part, "settings").items():
+        if name not in known:
+            yield Problem((part, "settings", name), not_known(name, noun, known))
+        elif is_scalar(value):
+            found = [what for knob in known[name] if (what := knob.problem(value))]
+            yield from (Problem((part, "settings", name), what) for what in found)
+
+
+def _gene_problems(raw: object, noun: str, known: _Known, layered: Collection[str]) -> Iterator[Problem]:
+    """Find genes that are unknown, that a knob refuses, that cannot be repeated, or that are settings too."""
+    genome = mapping_at(raw, "genome")
+    for name in genome:
+        if name not in known:
+            yield Problem(("genome", name), not_known(name, noun, known))
+    for name, gene in valid_genes(raw).items():
+        if name in known:
+            for knob in known[name]:
+                yield from (Problem(("genome", name, *path), what) for path, what in gene.problems_with(knob))
+            if gene.repeat is not None and name not in layered:
+                yield Problem(("genome", name, "repeat"), f"{name} is not set per layer; drop repeat")
+    for name in mapping_at(raw, "network", "settings"):
+        if name in genome:
+            yield Problem(("network", "settings", name), "is a gene too; drop it here or in the genome")
+
+
+def _by_name(*tables: Mapping[str, Knob]) -> dict[str, list[Knob]]:
+    """The knobs of all tables. Knobs of one name are set together, so a value must suit each of them."""
+    found: dict[str, list[Knob]] = {}
+    for knobs in tables:
+        for name, knob in knobs.items():
+            found.setdefault(name, []).append(knob)
+    return found

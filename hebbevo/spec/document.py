@@ -1,0 +1,141 @@
+"""A space file as plain data, with the line of every key: a small, strict part of YAML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from hebbevo.spec.field_types import is_scalar
+from hebbevo.spec.messages import KeyPath, Problem, error_in_file, shown
+
+_DEEPEST = 20  # Python's recursion limit is near at a depth of some hundreds
+
+
+@dataclass
+class Document:
+    """A file as plain data, the line of every key and list item, and what is wrong with its YAML."""
+
+    data: object = None
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line(self, problem: Problem) -> int:
+        """The line of a problem; where its key is missing, that of the innermost mapping around it."""
+        if problem.line is not None:
+            return problem.line
+        path = problem.path
+        return next(self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines)
+
+
+def load_document(path: Path) -> Document:
+    """Read a YAML file whose values are plain; values that cannot be read become problems of the document.
+
+    Raises:
+        SpaceError: the file cannot be read, is not UTF-8, is not YAML, or holds no mapping.
+    """
+    text = _read_text(path)
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = f"the character {chr(error.character)!r} cannot stand in YAML; remove it"
+        raise error_in_file(path, line, "yaml", what) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = f"this is not YAML ({error.problem or error.context}); write key: value lines, evenly indented"
+        raise error_in_file(path, mark.line + 1 if mark else 1, "yaml", what) from error
+    if node is None:
+        raise error_in_file(path, 1, "file", "this is empty; write version, name, task and genome")
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        what = "this is not a mapping; write version, name, task and genome"
+        raise error_in_file(path, line, "file", what)
+    document = Document()
+    document.data = _plain_data(loader, node, (), line, document)
+    return document
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without dates and aliases, and with 1e-5 as a number, which PyYAML takes for text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [
+            (tag, form) for tag, form in forms if tag.rpartition(":")[2] in ("bool", "int", "float", "null")
+        ]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="no aliases here", problem_mark=mark)
+        if self._depth == _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except IsADirectoryError as error:
+        what = "this is a directory; write the path of a file in it"
+        raise error_in_file(path, 1, "file", what) from error
+    except OSError as error:
+        what = f"cannot be read ({error.strerror}); write another path"
+        raise error_in_file(path, 1, "file", what) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        what = "this is not UTF-8 text; save the file as UTF-8"
+        raise error_in_file(path, line, "file", what) from error
+
+
+def _plain_data(loader: _Loader, node: yaml.Node, path: KeyPath, line: int, document: Document) -> object:
+    """Turn a node into plain data, and note the lines and the problems of everything under it."""
+    document.lines[path] = line
+    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+        data: dict[str, object] = {}
+        for key, value in node.value:
+            at = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
+            key_line = key.start_mark.line + 1
+            if key.tag != "tag:yaml.org,2002:str":
+                what = "a key is text; write a name, in quotes if need be"
+                document.problems.append(Problem(at, what, key_line))
+            elif key.value in data:
+                what = f"stands here twice, first on line {document.lines[at]}; drop one"
+                document.problems.append(Problem(at, what, key_line))
+            else:
+                data[key.value] = _plain_data(loader, value, at, key_line, document)
+        return data
+    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+        return [
+            _plain_data(loader, item, (*path, i), item.start_mark.line + 1, document)
+            for i, item in enumerate(node.value)
+        ]
+    if isinstance(node, yaml.ScalarNode) and node.tag in loader.yaml_constructors:
+        try:
+            value = loader.construct_object(node)
+            if isinstance(value, int) and not is_scalar(value):
+                raise ValueError(value)
+            return value
+        except (yaml.MarkedYAMLError, ValueError, KeyError):
+            document.problems.append(Problem(path, f"{shown(node.value)} cannot be read; write it plainly"))
+            return node.value
+    document.problems.append(Problem(path, f"the tag {node.tag} has no use here; drop it"))
+    return None

@@ -1,0 +1,103 @@
+"""Whether data are a spec, whatever rules and samplers are installed: keys, types, ranges, conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from hebbevo.errors import SpaceError
+from hebbevo.messages import closest
+from hebbevo.space import problems as problems_between
+from hebbevo.spec import single_rule
+from hebbevo.spec.messages import Problem, key, not_known, one_line, shown
+from hebbevo.spec.raw_data import mapping_at, valid_genes
+from hebbevo.spec.schema import GENES, PARTS, Model, Spec, genes_of
+
+_COMPLAINTS = {
+    "missing": "missing",
+    "int_type": "is not a whole number",
+    "bool_type": "is not true or false",
+    "string_type": "is not text",
+    "string_pattern_mismatch": "cannot name a file",
+    "tuple_type": "is not a list",
+    "dict_type": "is not a mapping",
+    "model_type": "is not a mapping",
+    "union_tag_not_found": "is not a gene",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+    "literal_error": "is not known",
+    "too_short": "is empty",
+    "number": "is not a finite number",
+    "duration": "is not a length of time",
+    "scalar": "is not a number, text, true or false",
+    "code": "does not name code",
+    "count": "does not count layers",
+}
+"""What to say of a value, by the type of pydantic's error."""
+
+
+def spec_from_json(data: object) -> Spec:
+    """Build the spec that `Spec.to_json` gave, even if its rules or its sampler are no longer installed.
+
+    Raises:
+        SpaceError: ``data`` is not a spec; the message names the first key that is wrong.
+    """
+    for problem in structure_problems(data):
+        raise SpaceError(one_line(f"{key(problem.path)}: {problem.what}"))
+    return Spec.model_validate(data)
+
+
+def structure_problems(raw: object) -> list[Problem]:
+    """Find what is wrong without looking at what is installed."""
+    if not isinstance(raw, Mapping):
+        return [Problem(("file",), f"{shown(raw)} is not a mapping; write version, name, task and genome")]
+    try:
+        Spec.model_validate(raw)
+        found = []
+    except ValidationError as error:
+        found = [_problem(details) for details in _relevant(error.errors())]
+    models = valid_genes(raw)
+    genes, repeats = genes_of(models)
+    invalid = mapping_at(raw, "genome").keys() - models.keys()
+    for problem in problems_between(genes, repeats):
+        # a gene that is reported already is no reason to call a condition on it wrong
+        if invalid.isdisjoint({repeats.get(problem.gene), *problem.path}):
+            found.append(Problem(("genome", problem.gene, *problem.path), problem.what))
+    return found
+
+
+def _relevant(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Drop the absence of a key that is there misspelt, and an emptiness that follows from another error."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    for error in errors:
+        misspelt = error["type"] == "missing" and any(
+            loc[:-1] == error["loc"][:-1] and closest(loc[-1], [error["loc"][-1]]) for loc in unknown
+        )
+        if not misspelt and not (error["type"] == "too_short" and error["input"]):
+            yield error
+
+
+def _problem(error: ErrorDetails) -> Problem:
+    """Put one of pydantic's errors in the words of a space file."""
+    loc, kind = error["loc"], error["type"]
+    path, inside = loc, loc
+    model: type[Model] = Spec
+    if parts := [part for part in PARTS if part == loc[: len(part)] and part != loc]:
+        model, inside = PARTS[parts[-1]], loc[len(parts[-1]) :]
+    elif loc[0] == "genome" and len(loc) > 2:  # pydantic puts the kind of the gene after its name
+        model, inside, path = GENES[str(loc[2])], loc[3:], loc[:2] + loc[3:]
+    if kind == "conflict":
+        return Problem(path + error["ctx"]["path"], error["ctx"]["what"])
+    if path == ("network", "rule"):
+        return Problem(path, single_rule.network_advice(error["input"]))
+    if kind == "extra_forbidden":
+        return Problem(path, not_known(path[-1], "a key here", model.model_fields))
+    if kind == "missing":
+        what = "missing"
+    elif error["input"] is None:
+        what = "has no value"
+    else:
+        what = f"{shown(error['input'])} {_COMPLAINTS.get(kind, 'cannot be used')}"
+    return Problem(path, f"{what}; write {model.model_fields[str(inside[0])].description}")

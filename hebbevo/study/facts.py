@@ -1,0 +1,77 @@
+"""What the results of a study depend on beside its settings: found before the first training, then fixed."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from typing import Any, Self
+
+from hebbevo.data.dataset import Label
+
+ENGINE = 3
+"""Version of the training engine. Its trainings differ from those of another, which it cannot continue."""
+
+_LIBRARIES = ("hebbevo", "torch", "numpy", "optuna", "deap", "scikit-learn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyFacts:
+    """What the results of a study depend on beside its settings.
+
+    Studies of earlier engines lack some of these; only versions, neurons and chance are always recorded.
+
+    Attributes:
+        versions: versions of Python and the libraries that began the study.
+        engine: version of the training engine; ``None`` if it was not recorded.
+        rows: number of rows for ``train``, ``validation`` and ``test``.
+        features: number of features of a row.
+        shape: shape in which a network gets a row.
+        classes: the labels, in order.
+        mean: mean of each feature, with which rows are standardised.
+        scale: standard deviation of each feature, likewise.
+        fingerprint: hash of the data.
+        code: hash of the source file of each of the user's functions, by name.
+        device: ``cpu`` or ``cuda``, where the whole study is trained.
+        threads: PyTorch threads of a cohort.
+        neurons: number of hidden neurons, or connections, of the largest network of the space.
+        chance: score of always answering the most frequent class of the validation rows.
+        alone: why networks train one by one; empty where they are stacked.
+        cohort_width: most networks in a cohort.
+        short: whether trainings end before anything can be pruned.
+    """
+
+    versions: Mapping[str, str]
+    engine: int | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    features: int = 0
+    shape: tuple[int, ...] = ()
+    classes: tuple[Label, ...] = ()
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    fingerprint: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+    neurons: int
+    chance: float
+    alone: str = ""
+    cohort_width: int = 1
+    short: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Give them as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """Make them from plain data. Unknown entries, which other programs may have added, are ignored."""
+        known = {each.name: plain[each.name] for each in fields(cls) if each.name in plain}
+        lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known | lists)
+
+
+def library_versions() -> dict[str, str]:
+    """The installed versions of Python and of the libraries that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}

@@ -1,0 +1,47 @@
+"""A study in Optuna's own tables."""
+
+from __future__ import annotations
+
+import json
+
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from sqlalchemy import inspect, text
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+from hebbevo.spec import Spec
+from hebbevo.study.facts import StudyFacts
+
+SPEC, FACTS = "hebbevo:spec", "hebbevo:facts"
+"""Keys of the study's user attributes that hold its settings and its facts."""
+
+
+def add_study(session: Session, name: str, spec: Spec, facts: StudyFacts) -> None:
+    """Add a study as Optuna's public interface would, in the transaction of the session."""
+    metrics = json.dumps(["accuracy", "survivors"])
+    study = models.StudyModel(
+        study_name=name,
+        directions=[
+            models.StudyDirectionModel(objective=0, direction=StudyDirection.MAXIMIZE),
+            models.StudyDirectionModel(objective=1, direction=StudyDirection.MINIMIZE),
+        ],
+        system_attributes=[models.StudySystemAttributeModel(key="study:metric_names", value_json=metrics)],
+        user_attributes=[
+            models.StudyUserAttributeModel(key=key, value_json=json.dumps(value))
+            for key, value in ((SPEC, spec.to_json()), (FACTS, facts.to_json()))
+        ],
+    )
+    session.add(study)
+
+
+def widen_attributes(engine: Engine) -> None:
+    """Make room for long attributes: MySQL's TEXT ends at 64 KB, which the means of CIFAR-10 exceed."""
+    if engine.name != "mysql":
+        return
+    for table in ("study_user_attributes", "trial_user_attributes"):
+        types = {column["name"]: column["type"] for column in inspect(engine).get_columns(table)}
+        if not isinstance(types["value_json"], MEDIUMTEXT):
+            with engine.begin() as connection:
+                connection.execute(text(f"ALTER TABLE {table} MODIFY value_json MEDIUMTEXT"))

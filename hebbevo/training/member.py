@@ -1,0 +1,95 @@
+"""The members of a cohort: each candidate with its net, before the nets are trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from hebbevo.messages import describe
+from hebbevo.space import canonical
+from hebbevo.space.knobs import Value
+from hebbevo.training.cohort import CohortTraining, Rows
+from hebbevo.training.out_of_memory import raise_if_out_of_memory
+from hebbevo.training.recipe import Candidate, Measurement, Recipe
+from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
+from hebbevo.training.structure import structure
+
+
+@dataclass(frozen=True)
+class Member:
+    """A candidate with its net.
+
+    Attributes:
+        build: builds the net.
+        net: the net.
+        knobs: values of the training's knobs.
+        seed: seed of the net.
+        kind: members of equal kind may be stacked: they have one structure and one optimiser.
+        genome: the canonical text of its genome.
+        replicates: how many candidates of the cohort have this genome.
+    """
+
+    build: Callable[[], nn.Module]
+    net: nn.Module
+    knobs: Mapping[str, Value]
+    seed: int
+    kind: object
+    genome: str
+    replicates: int
+
+    def built_anew(self) -> Member:
+        """The same member with a new net: a forward pass may have changed attributes of the old one."""
+        return replace(self, net=self.build())
+
+
+def build_members(
+    recipe: Recipe, candidates: Sequence[Candidate]
+) -> tuple[dict[int, Member], dict[int, Measurement]]:
+    """Build the nets of a cohort.
+
+    Returns:
+        Members by the number of their candidate, and a failed measurement for each that cannot be built.
+
+    Raises:
+        MemoryError: or another error that says that memory ran out (`ran_out_of_memory`).
+    """
+    members: dict[int, Member] = {}
+    failed: dict[int, Measurement] = {}
+    replicates = Counter(canonical(candidate.genome) for candidate in candidates)
+    for row, candidate in enumerate(candidates):
+        try:
+            seed, knobs = candidate.seed(recipe.seed), recipe.training_knobs(candidate.genome)
+            build = partial(recipe.network.build, recipe.settings_for(candidate.genome), seed)
+            net = build()
+            kind, genome = (knobs["optimizer"], structure(net)), canonical(candidate.genome)
+            members[row] = Member(build, net, knobs, seed, kind, genome, replicates[genome])
+        except (Exception, SystemExit) as error:  # a failed training is a recorded value
+            raise_if_out_of_memory(error)
+            failed[row] = Measurement.failed(describe(error))
+    return members, failed
+
+
+def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTraining:
+    """Make the training of these members, as a stack if there are several."""
+    nets, device = [each.net for each in members], rows.x.device
+    stack: ModuleStack = VmapStack(nets, device) if len(nets) > 1 else SingleNet(nets[0], device)
+    return CohortTraining(recipe, stack, [each.knobs for each in members], members[0].build(), rows)
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Let PyTorch's generators draw from the seed of a net, and restore their states afterwards.
+
+    Only code of the user draws from them; built-in rules draw stateless random numbers.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed + 1)  # the weights were drawn from the seed itself
+        if device.type == "cuda":
+            torch.cuda.manual_seed(seed + 1)
+        yield

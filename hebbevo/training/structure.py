@@ -1,0 +1,81 @@
+"""Which nets may be stacked: those that differ in the values of their tensors alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hebbevo.nn import Plastic
+
+_ATTRIBUTES_OF_EVERY_MODULE = vars(nn.Module()).keys()
+
+
+def structure(net: nn.Module) -> tuple[tuple[str, object], ...]:
+    """Describe everything that stacking takes from the first net. Nets of equal structure may be stacked.
+
+    These are classes, plain attributes (of plastic modules the public ones), hooks and shapes; which names
+    stand for one tensor or module; and which parameters are trained.
+
+    Returns:
+        Pairs of a dotted name and a hashable description.
+    """
+    modules, buffers = aliases(net.named_modules), aliases(net.named_buffers)
+    parameters = aliases(net.named_parameters)
+    return (
+        *chain.from_iterable(_attributes(name, net.get_submodule(name), modules[name]) for name in modules),
+        *(
+            (name, (each.shape, each.dtype, each.requires_grad, *parameters[name]))
+            for name, each in net.named_parameters()
+        ),
+        *((name, (each.shape, each.dtype, *buffers[name])) for name, each in net.named_buffers()),
+    )
+
+
+def difference(one: nn.Module, other: nn.Module) -> str:
+    """Name the first place where the structures of two nets differ, as ``drop.p``; empty if nowhere."""
+    first, second = dict(structure(one)), dict(structure(other))
+    return next((name for name in first | second if first.get(name) != second.get(name)), "")
+
+
+def aliases(named: Callable[..., Iterable[tuple[str, object]]]) -> dict[str, list[str]]:
+    """Find all names of every tensor or module, by its first name; tied weights have several.
+
+    Args:
+        named: such as ``net.named_parameters``.
+    """
+    first: dict[object, str] = {}
+    names: dict[str, list[str]] = {}
+    for name, tensor in named(remove_duplicate=False):
+        names.setdefault(first.setdefault(tensor, name), []).append(name)
+    return names
+
+
+def _attributes(name: str, module: nn.Module, names: Iterable[str]) -> Iterator[tuple[str, object]]:
+    """The class, the plain attributes and the hooks of one module."""
+    yield name or type(module).__name__, (type(module), *names)
+    for key, value in sorted(vars(module).items()):
+        if key not in _ATTRIBUTES_OF_EVERY_MODULE and not (
+            isinstance(module, Plastic) and key.startswith("_")
+        ):
+            yield f"{name}.{key}".removeprefix("."), _fingerprint(value)
+    for key in ("_forward_pre_hooks", "_forward_hooks"):
+        yield f"{name}.{key}".removeprefix("."), _fingerprint(list(vars(module)[key].values()))
+
+
+def _fingerprint(value: object) -> object:
+    """Something hashable that is equal only for equal values; the text of an array leaves out its middle."""
+    if isinstance(value, Tensor):
+        dense = value.detach().to_dense().cpu().resolve_conj().contiguous()
+        return value.dtype, value.layout, value.shape, _fingerprint(dense.flatten().view(torch.uint8).numpy())
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), hashlib.sha256(np.ascontiguousarray(value).data).hexdigest()
+    if isinstance(value, Mapping):
+        return tuple((repr(key), _fingerprint(each)) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return type(value), tuple(map(_fingerprint, value))
+    return repr(value)

@@ -1,0 +1,119 @@
+"""What is recorded of a trial beside its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Why a trial was stopped early.
+
+    Attributes:
+        epoch: number of epochs after which it was stopped.
+        predicted_final: (accuracy, survivors) predicted for its last epoch, as means over the replicates that
+            were stopped; ``None`` if there was no useful prediction.
+        reason: for the user.
+    """
+
+    epoch: int
+    predicted_final: tuple[float, float] | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        predicted = self.predicted_final
+        return {
+            "epoch": self.epoch,
+            "heading": None if predicted is None else [*predicted],
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """Make it from plain data."""
+        predicted = plain.get("heading")
+        return cls(
+            plain["epoch"], None if predicted is None else (predicted[0], predicted[1]), plain["reason"]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialDetails:
+    """What is recorded of a trial that has ended, beside its accuracy and survivors.
+
+    Of a trial whose training failed, only ``failure``, ``neurons`` and ``seconds`` are recorded.
+
+    Attributes:
+        failure: why the training failed, or ``None``.
+        accuracy_sd: standard deviation over replicates after the last epoch; ``None`` for one replicate.
+        survivors_sd: likewise.
+        neurons: number of hidden neurons, or connections, before any was pruned; 0 if not known.
+        survivors_per_layer: survivors of each layer, as means over replicates.
+        inputs: number of inputs on a live path, as a mean over replicates.
+        collapsed: whether a replicate has no path left from the inputs to the outputs.
+        accuracy_per_epoch: accuracy after each epoch, as means over replicates.
+        survivors_per_epoch: survivors after each epoch, likewise.
+        replicates: accuracy and survivors of each replicate.
+        notes: what could not be counted exactly, or not be stacked, and why.
+        epochs: number of epochs that were trained.
+        seconds: wall time of the training, summed over replicates; 0 for a copy.
+        stopped: why it was stopped early, or ``None``.
+        copy_of: number of the earlier trial with the same genome, whose result it took, or ``None``.
+    """
+
+    failure: str | None = None
+    accuracy_sd: float | None = None
+    survivors_sd: float | None = None
+    neurons: int = 0
+    survivors_per_layer: Sequence[float] = ()
+    inputs: float = 0.0
+    collapsed: bool = False
+    accuracy_per_epoch: Sequence[float] = ()
+    survivors_per_epoch: Sequence[float] = ()
+    replicates: Sequence[Mapping[str, float]] = ()
+    notes: Sequence[str] = ()
+    epochs: int = 0
+    seconds: float = 0.0
+    stopped: EarlyStop | None = None
+    copy_of: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain data, which is what the study file holds."""
+        if self.failure is None:
+            plain = {name: getattr(self, name) for name in _OF_TRAINED}
+        else:
+            plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
+        plain["seconds"] = self.seconds
+        if self.notes:
+            plain["notes"] = self.notes
+        if self.stopped:
+            plain["stopped"] = self.stopped.to_json()
+        if self.copy_of is not None:
+            plain["copy_of"] = self.copy_of
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """Make it from plain data. Unknown entries, which other programs may have added, are ignored."""
+        known = {name: value for name, value in plain.items() if name in _NAMES}
+        if "stopped" in known:
+            known["stopped"] = EarlyStop.from_json(known["stopped"])
+        return cls(**known)
+
+
+_NAMES = frozenset(field.name for field in fields(TrialDetails))
+_OF_TRAINED = (
+    "accuracy_sd",
+    "survivors_sd",
+    "neurons",
+    "survivors_per_layer",
+    "inputs",
+    "collapsed",
+    "accuracy_per_epoch",
+    "survivors_per_epoch",
+    "replicates",
+    "epochs",
+)

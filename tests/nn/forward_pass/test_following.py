@@ -1,0 +1,97 @@
+"""What a forward pass may do and still be followed."""
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from hebbevo.nn import Stamina
+from hebbevo.nn.layer_graph import find_layer_names
+from hebbevo.nn.liveness.paths import survivors
+from tests.nn.unit_labels.conftest import UnitNet, found_in_unit_net, layer_names
+
+
+@pytest.mark.parametrize(
+    ("forward", "what"),
+    [
+        (lambda net, x: net.consumer(net.units(net.producer(x))) if x.sum() > 0 else x, "bool"),
+        (lambda net, x: net.consumer(net.units(net.producer(x))) * x.sum().item(), "item"),
+        (lambda net, x: net.consumer(net.units(net.producer(x)))[: int(x.argmax())], "int"),
+        (lambda net, x: net.consumer(net.units(net.producer(x[x.abs().sum(1).nonzero()[:, 0]]))), "nonzero"),
+        (lambda net, x: net.consumer(net.units(net.producer(x[torch.where(x[:, 0] > 0)]))), "where"),
+    ],
+    ids=["if", "item", "int", "nonzero", "where"],
+)
+def test_control_flow_that_depends_on_values_is_refused(forward, what, complaint):
+    assert complaint(find_layer_names, UnitNet(forward)) == (
+        f"UnitNet: its forward cannot be followed (its path depends on values ({what})); "
+        "keep data-dependent control flow out of forward"
+    )
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda net, x: net.consumer(net.units(net.producer(x))) + torch.zeros(x.shape[0], 2),
+        lambda net, x: net.consumer(net.units(net.producer(x))) * len(x),
+        lambda net, x: net.consumer(net.units(net.producer(x if x.dim() == 2 else x.flatten(1)))),
+        lambda net, x: net.consumer(net.units(net.producer(x)).view(*x.shape[:-1], 3)),
+        lambda net, x: [b := x.size()[0], net.consumer(net.units(net.producer(x)).reshape(b, 3))][1],
+    ],
+    ids=["size", "len", "dim", "shape", "reshape"],
+)
+def test_control_flow_may_depend_on_shapes(forward):
+    def asserting(net, x):
+        assert x.shape[1] == 4 and len(x) > 0
+        if x.dim() == 3:
+            raise AssertionError
+        return forward(net, x)
+
+    assert found_in_unit_net(asserting) == {"units": layer_names("producer", "consumer")}
+
+
+class Sign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+def test_an_autograd_function_of_the_model_is_followed_inside():
+    assert found_in_unit_net(lambda net, x: net.consumer(Sign.apply(net.units(net.producer(x))))) == {
+        "units": layer_names("producer", "consumer", foldable="")
+    }
+
+
+def test_compiled_modules_are_followed_as_they_are_written():
+    net = nn.Sequential(nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2))
+    net.compile(backend="eager")
+    compiled = net._compiled_call_impl
+    assert find_layer_names(net) == {"1": layer_names("0", "2")}
+    assert net._compiled_call_impl is compiled is not None
+    net = nn.Sequential(torch.compile(nn.Linear(4, 3), backend="eager"), Stamina(3), nn.Linear(3, 2))
+    assert find_layer_names(net) == {"1": layer_names("0._orig_mod", "2")}
+
+
+def test_torchscript_is_refused(complaint):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
+        script = torch.jit.script(nn.Linear(3, 3))
+    net = nn.Sequential(nn.Linear(4, 3), Stamina(3), script)
+    assert complaint(find_layer_names, net) == (
+        "Sequential: its forward cannot be followed (the TorchScript in 2 cannot be looked into); "
+        "write it in functions of PyTorch"
+    )
+    assert survivors(net, torch.ones(1, 4)).alive.tolist() == [[3]]
+
+
+def test_transforms_of_torch_func_are_refused(complaint):
+    line = complaint(
+        find_layer_names, UnitNet(lambda net, x: torch.vmap(net.consumer)(net.units(net.producer(x))))
+    )
+    assert line.startswith("UnitNet: its forward cannot be followed (")
+    assert line.endswith(" cannot be looked into); write it in functions of PyTorch")

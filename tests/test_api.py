@@ -1,0 +1,178 @@
+"""`hebbevo.search` and `hebbevo.resume`: what a study holds, what it depends on, and what is refused."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+
+import hebbevo
+from hebbevo.errors import StudyError, UsageError
+from hebbevo.outer import preflight
+from tests.outer.conftest import assert_same_study, table
+
+
+def test_a_search_reaches_its_trials_and_scores_both_objectives(uninterrupted: Path) -> None:
+    study = hebbevo.open_study(uninterrupted)
+    trials = study.trials()
+    assert trials.trial.tolist() == list(range(24))
+    assert set(trials.state) == {"complete"}
+    assert trials.generation.tolist() == [number // 8 for number in range(24)]
+    assert trials.accuracy.between(0, 1).all()
+    assert trials.survivors.between(0, 20).all()
+    assert trials.accuracy_sd.notna().all()
+    assert trials.accuracy.max() > 0.8 > study.chance
+
+
+def test_the_same_search_gives_the_same_study(space: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    torch.manual_seed(99)
+    random.seed(99)
+    again = hebbevo.search(space, study=tmp_path / "again.db").path
+    assert_same_study(again, uninterrupted)
+
+
+def test_the_study_does_not_depend_on_the_number_of_workers(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "WIDEST_COHORT", {"cpu": 5})  # four cohorts a generation
+    one, *others = (
+        hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path for workers in (1, 2, 3)
+    )
+    for other in others:
+        assert_same_study(other, one)
+
+
+def test_another_seed_gives_another_study(space: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    other = hebbevo.search(space, study=tmp_path / "other.db", seed=4).path
+    assert not table(other).equals(table(uninterrupted))
+
+
+def test_trials_is_the_total_and_more_of_them_continue_the_study(space: Path, tmp_path: Path) -> None:
+    path = tmp_path / "grown.db"
+    hebbevo.search(space, study=path, trials=12)
+    short = table(path)
+    assert len(short) == 12
+    hebbevo.search(space, study=path, trials=24)
+    grown = table(path)
+    assert len(grown) == 24
+    pd.testing.assert_frame_equal(grown[:12], short, check_exact=True)
+    assert grown.generation.tolist() == [0] * 8 + [1] * 4 + [2] * 8 + [3] * 4
+    hebbevo.resume(path)
+    assert len(table(path)) == 24
+    hebbevo.resume(path, trials=30)
+    assert len(table(path)) == 30
+
+
+def test_a_failed_training_is_recorded_with_its_reason_and_the_search_continues(
+    space: Path, tmp_path: Path
+) -> None:
+    text = space.read_text().replace("low: 3e-3, high: 3e-2", "low: 1e-2, high: 1e30")
+    space.write_text(text)
+    study = hebbevo.search(space, study=tmp_path / "s.db", trials=16)
+    trials = study.trials()
+    failed = trials[trials.state == "failed"]
+    assert 0 < len(failed) < 16
+    assert failed.failure.str.contains(r"the loss became NaN or infinite at step \d+").all()
+    assert failed.accuracy.isna().all()
+    assert study.front().accuracy.notna().all()
+
+
+def test_collapsed_nets_keep_chance_accuracy_and_are_marked(space: Path, tmp_path: Path) -> None:
+    text = space.read_text().replace("warmup: 4", "min_neurons: 0, max_deaths: 1.0, warmup: 4")
+    space.write_text(text.replace("low: 1e-2, high: 100, log: true", "low: 1e3, high: 1e4, log: true"))
+    study = hebbevo.search(space, study=tmp_path / "s.db", trials=8, replicates=1)
+    trials = study.trials()
+    assert trials.collapsed.any()
+    assert (trials.survivors[trials.collapsed] == 0).all()
+    assert (trials.survivors[~trials.collapsed] > 0).all()
+    assert (trials.accuracy[trials.collapsed] == study.chance).all()  # three classes of equal size
+
+
+def test_the_test_set_has_no_influence_on_a_search(space: Path, tmp_path: Path, blobs: Path) -> None:
+    with np.load(blobs) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    tables = []
+    for name, noise in (("a", 0.0), ("b", 100.0)):
+        file = tmp_path / f"{name}.npz"
+        np.savez(file, x=x, y=y, x_test=x[:30] + noise, y_test=y[:30])
+        tables.append(
+            table(hebbevo.search(space, study=tmp_path / f"{name}.db", trials=8, dataset=str(file)).path)
+        )
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_trial_that_another_program_added_does_not_disturb_the_search(space: Path, tmp_path: Path) -> None:
+    path = hebbevo.search(space, study=tmp_path / "s.db", trials=8, halving=True).path
+    storage = f"sqlite:///{path}"
+    [name] = optuna.get_all_study_names(storage)
+    optuna.load_study(study_name=name, storage=storage).add_trial(
+        optuna.trial.create_trial(values=[0.5, 3.0])
+    )
+    assert len(hebbevo.resume(path, trials=24).trials()) == 24
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("override", "difference"),
+    [
+        ({"seed": 7}, "search.seed: 3 in the study, 7 here"),
+        ({"population": 12}, "search.population: 8 in the study, 12 here"),
+        ({"replicates": 1}, "search.replicates: 2 in the study, 1 here"),
+        ({"epochs": 4}, "task.epochs: 3 in the study, 4 here"),
+        ({"dataset": "digits"}, "task.dataset"),
+    ],
+)
+def test_a_rerun_with_other_settings_is_refused_with_the_difference(
+    space: Path, uninterrupted: Path, override: dict, difference: str
+) -> None:
+    with pytest.raises(StudyError, match="made with other settings") as caught:
+        hebbevo.search(space, study=uninterrupted, **override)
+    assert difference in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_space_is_refused_with_the_difference(space: Path, uninterrupted: Path) -> None:
+    space.write_text(space.read_text().replace("high: 100", "high: 50"))
+    with pytest.raises(
+        StudyError, match=r"genome\.unactivation_penalty\.high: 100.* in the study, 50.* here"
+    ):
+        hebbevo.search(space, study=uninterrupted)
+
+
+def test_resume_refuses_changed_data(space: Path, tmp_path: Path, blobs: Path) -> None:
+    own = tmp_path / "own.npz"
+    with np.load(blobs) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    np.savez(own, x=x, y=y)
+    path = hebbevo.search(space, study=tmp_path / "s.db", trials=8, dataset=str(own)).path
+    np.savez(own, x=x + 1, y=y)
+    with pytest.raises(StudyError, match=r"own\.npz has changed"):
+        hebbevo.resume(path, trials=16)
+
+
+def test_a_second_search_on_the_same_study_is_refused(space: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    refusals = []
+
+    def second(progress: hebbevo.Progress) -> None:
+        with pytest.raises(StudyError, match="has been searching it since 20") as caught:
+            hebbevo.resume(path)
+        refusals.append(caught.value)
+
+    hebbevo.search(space, study=path, trials=8, watch=second)
+    assert refusals
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), float("inf"), "ten", "", True])
+def test_a_timeout_that_is_no_length_of_time_is_refused_before_a_study_is_made(
+    space: Path, tmp_path: Path, timeout: object
+) -> None:
+    path = tmp_path / "s.db"
+    with pytest.raises(UsageError, match=r"^--timeout: .* is not a length of time; write seconds"):
+        hebbevo.search(space, study=path, timeout=timeout)
+    assert not path.exists()
