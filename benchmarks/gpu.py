@@ -36,11 +36,11 @@ from hebbevo.training import Candidate, cohort, train
 SIZE, SECONDS = 4096, 0.5
 
 
-class Launched(cohort.Graphs):
+class Launched(cohort.CudaGraphs):
     """In place of CUDA graphs: every operation is launched by itself."""
 
-    def run(self, function, rows, due):
-        return function(rows, due)
+    def run(self, function, rows, event):
+        return function(rows, event)
 
 
 def rate(work: float, function: Callable[[], object], wait: Callable[[], None]) -> float:
@@ -90,8 +90,8 @@ def main() -> None:
             plain_net.train(genome, job)
         return options.plain
 
-    def ours(width: int, way: type[cohort.Graphs]) -> int:
-        with torch.device("cpu"), patch.object(cohort, "Graphs", way):
+    def ours(width: int, way: type[cohort.CudaGraphs]) -> int:
+        with torch.device("cpu"), patch.object(cohort, "CudaGraphs", way):
             train(recipe, [Candidate(genome) for genome in genomes[:width]], split, device)
         return width
 
@@ -99,7 +99,7 @@ def main() -> None:
     for width in widths:
         ways[f"hebbevo, {width} nets, launched"] = partial(ours, width, Launched)
         if on_gpu:
-            ways[f"hebbevo, {width} nets, recorded"] = partial(ours, width, cohort.Graphs)
+            ways[f"hebbevo, {width} nets, recorded"] = partial(ours, width, cohort.CudaGraphs)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(options.repeats + 1):
         for name, way in ways.items():

@@ -1,4 +1,4 @@
-"""Code that a space file names, found, called, and told of in one line where it fails."""
+"""Code that a space file names, found and called; a failure is one line."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from hebbevo.user_code import is_reference, resolve, source_digest
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Write modules of the user's to the working directory; afterwards nobody has imported them."""
+    """Write modules of the user's to the working directory; afterwards they are not imported any more."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file may change within the second

@@ -157,6 +157,7 @@ class CompactStack(NetStack):
         self._windows = {index: self._statistics_window(index) for index in self._prunable}
         self._alive = {index: self._alive_mask(index) for index in self._prunable}
         self._parameters = self._by_layer(weights)
+        # written in place at every step: a CUDA graph and the optimiser see the same memory
         self._gradient = torch.empty_like(weights)
         self._gradients = self._by_layer(self._gradient)
 
@@ -337,7 +338,7 @@ class CompactStack(NetStack):
             if training:
                 h = h.to(weight.dtype)
                 self._layer_inputs.append(h)
-            if index == len(weights) - 1:
+            if index == len(weights) - 1:  # z^T = W^T h^T, so that the classes are not the last axis
                 h, weight = weight.mT, h.mT
                 bias = None if bias is None else bias.mT
             h = torch.bmm(h, weight) if bias is None else torch.baddbmm(bias, h, weight)
@@ -399,6 +400,7 @@ class CompactStack(NetStack):
         """Compute all gradients from that of the logits, (size, classes, rows), into ``_gradient``."""
         gradient = gradient.mT
         for index in reversed(range(len(self._parameters))):
+            # z = h W + b: dL/dW = h^T dL/dz, dL/db = sum over rows of dL/dz, dL/dh = dL/dz W^T
             h, weight = self._layer_inputs[index], self._weights[index]
             of_weight, of_bias = self._gradients[index]
             if of_bias is not None:
@@ -415,7 +417,7 @@ class CompactStack(NetStack):
                 of_weight.masked_fill_(~tensors["connected"], 0)
             if index:
                 gradient = torch.bmm(gradient, weight.mT)
-                if index - 1 in self._units:  # all are rectifiers
+                if index - 1 in self._units:  # rectifiers: the gradient passes where the output is above 0
                     gradient = torch.ops.aten.threshold_backward(gradient, h, 0)
                 gradient = gradient.to(of_weight.dtype)
 
@@ -511,6 +513,7 @@ class CompactStack(NetStack):
             return
         taken = units.tensors["alive"] | regrown.gather(1, slot_units)
         free = taken.long().argsort(dim=1, stable=True)[:, :most]
+        # units without a slot first; a net with fewer of them than `most` has others behind
         waiting = (~without_slot).long().argsort(dim=1, stable=True)[:, :most]
         # nets that need fewer slots than `most` keep the units of the rest
         new = torch.where(without_slot.gather(1, waiting), waiting, slot_units.gather(1, free))
@@ -554,6 +557,7 @@ class CompactStack(NetStack):
         Returns:
             The stack of the k nets, and their moments, (k, p) each.
         """
+        # shallow copies: `_select` and `_resize` replace the tensors in the tables, never write into them
         other = copy.copy(self)
         other._slot_units, other._regrown = dict(self._slot_units), dict(self._regrown)
         other._mean_loss = dict(self._mean_loss)

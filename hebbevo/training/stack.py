@@ -195,6 +195,7 @@ class VmapStack(ModuleStack):
         }
         self._fixed = {name: parameters[name].detach().to(device) for name in fixed}
         self._buffers = {name: value.to(device) for name, value in buffers.items()}
+        # the module has no memory of its own: `call` puts the stacked tensors in
         self.module = copy.deepcopy(nets[0]).to("meta")
         self._aliases = aliases(nets[0].named_parameters) | aliases(nets[0].named_buffers)
         # The dictionary and key under which the module holds each tensor. `torch.func.functional_call` would

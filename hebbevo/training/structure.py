@@ -70,6 +70,7 @@ def _attributes(name: str, module: nn.Module, names: Iterable[str]) -> Iterator[
 def _fingerprint(value: object) -> object:
     """Something hashable that is equal only for equal values; the text of an array leaves out its middle."""
     if isinstance(value, Tensor):
+        # as bytes, since a dtype such as bfloat16 has no counterpart in numpy
         dense = value.detach().to_dense().cpu().resolve_conj().contiguous()
         return value.dtype, value.layout, value.shape, _fingerprint(dense.flatten().view(torch.uint8).numpy())
     if isinstance(value, np.ndarray):

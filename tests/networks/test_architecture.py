@@ -1,3 +1,5 @@
+"""Built-in networks: what settings and genes make of an architecture."""
+
 import numpy as np
 import pytest
 import torch
@@ -39,7 +41,7 @@ def test_building_leaves_pytorchs_generator_as_it_was():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_knobs_of_the_optimiser_are_not_the_rules_business():
+def test_knobs_of_the_optimiser_are_ignored_by_the_rules():
     net = architecture().build({"learning_rate": 0.1, "momentum": 0.5, "grace": 7}, 1)
     assert [unit.grace.item() for unit in net.units] == [7, 7]
 
@@ -78,13 +80,13 @@ def test_the_forward_pass_is_that_of_a_masked_relu_network():
     torch.testing.assert_close(net(x), net.head(hidden))
 
 
-def test_every_rule_declares_knobs_with_admissible_defaults():
+def test_every_rule_declares_knobs_with_defaults_in_their_range():
     for rule in (rule for rules in AXES.values() for rule in rules.values()):
         assert all(knob.problem(knob.default) is None for knob in rule.knobs.values())
         assert all(name == knob.name for name, knob in rule.knobs.items())
 
 
-def test_the_network_itself_has_knobs_with_admissible_defaults():
+def test_every_family_has_knobs_with_defaults_in_their_range():
     for name, family in FAMILIES.items():
         assert all(knob.problem(knob.default) is None for knob in family.knobs.values())
         assert all(key == knob.name for key, knob in family.knobs.items())
@@ -141,7 +143,7 @@ def test_units_and_connections_follow_rules_of_their_own_in_one_network():
     assert all(isinstance(unit, Stamina) for unit in units)
     assert [mask.permanence_rate.item() for mask in masks] == [0.5, 0.5, 0.5]
     assert [unit.grace.item() for unit in units] == [3, 3]
-    # a knob that both have goes to both
+    # a knob that both rules have is set for both
     assert [part.settle.item() for part in (*masks, *units)] == [0.25] * 5
     assert [part.warmup.item() for part in (*masks, *units)] == [0, 9, 9, 40, 9]
     alone = architecture().build({}, 7)
@@ -149,7 +151,7 @@ def test_units_and_connections_follow_rules_of_their_own_in_one_network():
     torch.testing.assert_close(net.eval()(x), alone.eval()(x))
 
 
-def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
+def test_a_layer_uses_its_own_knobs_before_those_of_all_layers():
     values = {"grace": 7, "grace.1": 3, "handover.2": True, "unactivation_penalty": 2.0}
     net = architecture(hidden=(4, 3, 2), inputs=True).build(values, 1)
     assert [unit.grace.item() for unit in (net.inputs, *net.units)] == [7, 3, 7, 7]
@@ -157,15 +159,15 @@ def test_a_layer_has_the_knobs_of_its_own_before_those_of_every_layer():
     assert {unit.unactivation_penalty.item() for unit in net.units} == {2.0}
 
 
-def test_a_dense_network_is_the_same_one_without_mortality():
+def test_a_dense_network_is_the_same_network_without_pruning():
     values = {"units": "dense", "settle": 0.25, "grace": 7}
     net = architecture(inputs=True).build(values, 3)
     assert not any(isinstance(unit, Stamina) for unit in net.units)
     assert [unit.settle.item() for unit in net.units] == [0.25, 0.25]
-    mortal = architecture(inputs=True).build({}, 3)
-    assert all(torch.equal(*pair) for pair in zip(net.parameters(), mortal.parameters(), strict=True))
+    pruned = architecture(inputs=True).build({}, 3)
+    assert all(torch.equal(*pair) for pair in zip(net.parameters(), pruned.parameters(), strict=True))
     x = torch.randn(6, 3)
-    torch.testing.assert_close(net(x), mortal.eval()(x))
+    torch.testing.assert_close(net(x), pruned.eval()(x))
 
 
 def test_a_hebb_mask_network_masks_every_layer_and_starts_as_the_dense_one():
@@ -175,7 +177,7 @@ def test_a_hebb_mask_network_masks_every_layer_and_starts_as_the_dense_one():
     masks = [*net.layers, net.head]
     assert all(isinstance(mask, HebbMask) and mask.names == ("weight",) for mask in masks)
     rates = [mask.permanence_rate.item() for mask in masks]
-    assert rates == pytest.approx([0.3, 0.5, 0.5])  # the outputs are masked as their layer's listeners
+    assert rates == pytest.approx([0.3, 0.5, 0.5])  # the output layer has the knobs of the last hidden layer
     x = torch.randn(6, 3)
     torch.testing.assert_close(net.eval()(x), dense.eval()(x))
 
@@ -208,13 +210,13 @@ OPTIMIZER = ChoiceGene("optimizer", ("adamw", "sgd"))
         ([ChoiceGene("depth", (4, 1)), IntGene("hidden", 2, 9, log=True)], {}, (9, 9, 9, 9)),
         ([IntGene("depth", 1, 4), IntGene("hidden", 1, 3)], {"hidden": "depth"}, (3, 3, 3, 3)),
         ([IntGene("hidden", 1, 3)], {"hidden": 3}, (3, 3, 3)),
-        # where the gene is not there, the architecture stands in
+        # without the gene, the architecture gives the width
         ([IntGene("hidden", 2, 9, when=ADAMW), OPTIMIZER], {}, (9, 9, 9)),
         ([IntGene("hidden", 2, 3, when=ADAMW), OPTIMIZER], {}, (6, 5, 4)),
         ([DEPTH, IntGene("hidden", 2, 3, when=DEEP)], {}, (3, 3, 3)),
         ([DEPTH, IntGene("hidden", 2, 9, when=(("depth", (1,)),))], {}, (6, 5, 4)),
         ([DEPTH, IntGene("hidden", 1, 3, when=ADAMW), OPTIMIZER], {"hidden": "depth"}, (6, 5, 4)),
-        # as deep as the architecture, whose widths the genes of layers do not replace
+        # as deep as the architecture, whose widths the genes for other layers do not replace
         (
             [IntGene("depth", 1, 2, when=ADAMW), IntGene("hidden", 1, 7), OPTIMIZER],
             {"hidden": "depth"},

@@ -53,7 +53,7 @@ def test_widths_come_from_the_values_else_from_the_architecture(values, channels
     assert [unit.num_neurons for unit in ours.modules() if isinstance(unit, Stamina)] == [*channels, *hidden]
 
 
-def test_layers_are_numbered_through_convolutions_first():
+def test_layers_are_numbered_consecutively_convolutions_first():
     values = {"grace": 7, "grace.1": 3, "grace.3": 5}
     units = [each for each in architecture().build(values, 40).modules() if isinstance(each, Stamina)]
     assert [each.grace.item() for each in units] == [3, 7, 5]
@@ -65,7 +65,7 @@ def test_layers_are_numbered_through_convolutions_first():
     assert [each.permanence_rate.item() for each in masks] == [0.25, 0.5, 1.0, 1.0]
 
 
-def test_a_rule_is_in_every_layer():
+def test_every_layer_follows_the_rules():
     for rules, number in (({}, (3, 0)), ({"connections": "hebb_mask"}, (3, 4)), ({"units": "dense"}, (0, 0))):
         modules = list(architecture().build(rules, 1).modules())
         kinds = tuple(sum(isinstance(each, kind) for each in modules) for kind in (Stamina, HebbMask))
@@ -93,7 +93,7 @@ def test_every_rule_starts_from_the_same_weights():
         ((2, 1, 1), (4,), [(1, 1)]),
     ],
 )
-def test_maxima_are_taken_as_long_as_every_side_has_four(shape, channels, sizes):
+def test_images_are_pooled_as_long_as_every_side_has_four_pixels(shape, channels, sizes):
     net = architecture(channels, shape=shape).build({}, 1).eval()
     x = torch.randn(2, *shape)
     seen = []
@@ -104,7 +104,7 @@ def test_maxima_are_taken_as_long_as_every_side_has_four(shape, channels, sizes)
     assert net(torch.randn(2, *shape)).shape == (2, 10)
 
 
-def test_without_hidden_layers_the_maps_are_heard_by_the_outputs():
+def test_without_hidden_layers_the_output_layer_reads_the_feature_maps():
     net = architecture(hidden=()).build({}, 1)
     assert net.head.weight.shape == (10, 8 * 2 * 2)
     assert net(torch.randn(2, *DIGITS)).shape == (2, 10)
@@ -151,7 +151,7 @@ def test_digits_are_learned(units, connections):
     assert len(measured.layers) == 3
 
 
-def test_a_layer_hears_as_many_channels_as_the_layer_before_has():
+def test_a_convolution_reads_as_many_channels_as_the_one_before_has():
     net = architecture((5, 7, 9)).build({}, 1)
     shapes = [each.weight.shape for each in net.modules() if isinstance(each, nn.Conv2d)]
     assert [shape[:2] for shape in shapes] == [(after, before) for before, after in pairwise((1, 5, 7, 9))]

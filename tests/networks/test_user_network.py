@@ -1,4 +1,4 @@
-"""The user's own network: what of genes and settings reaches a function, and what its modules take."""
+"""Networks of the user: which genes and settings are arguments of a function, and which are knobs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hebbevo.nn import HebbMask, Stamina
 
 
 class Net(nn.Module):
-    """Plastic modules in two places, and everything that it was given."""
+    """Plastic modules in two places, and the arguments that it received."""
 
     def __init__(self, width=4, *, slope=0.1, grace=3, input_shape=(6,), num_classes=2):
         super().__init__()
@@ -75,7 +75,7 @@ def test_genes_are_arguments_of_the_function_beside_the_shape_and_the_classes():
     assert (linear.in_features, linear.out_features) == (6, 9)
 
 
-def test_knobs_reach_every_module_that_has_them_and_one_by_its_name():
+def test_a_knob_is_set_in_every_module_that_has_it_or_in_one_by_its_name():
     given = {"warmup": 7, "deep.1.warmup": 9, "head.permanence_rate": 0.5, "permanence_decay": 0.25}
     net = own().build(given, 1)
     assert [each.warmup.item() for each in (net.units, net.deep[1], net.head)] == [7, 9, 7]
@@ -84,9 +84,9 @@ def test_knobs_reach_every_module_that_has_them_and_one_by_its_name():
     assert net.units.prune_period.item() == Stamina.knobs["prune_period"].default
 
 
-def test_an_argument_of_the_function_is_no_knob_but_its_name_with_a_layers_is():
+def test_an_argument_of_the_function_is_no_knob_but_with_the_name_of_a_module_it_is():
     net = own().build({"grace": 20}, 1)
-    assert (net.given["grace"], net.units.grace.item()) == (20, 20)  # which the function has set itself
+    assert (net.given["grace"], net.units.grace.item()) == (20, 20)  # the function has set it
     assert net.deep[1].grace.item() == Stamina.knobs["grace"].default
     net = own().build({"grace": 20, "deep.1.grace": 30}, 1)
     assert [each.grace.item() for each in (net.units, net.deep[1])] == [20, 30]
@@ -96,7 +96,7 @@ def test_an_argument_of_the_function_is_no_knob_but_its_name_with_a_layers_is():
     assert net.units.warmup.item() == 5
 
 
-def test_what_the_network_claims_are_the_arguments_of_the_function():
+def test_the_arguments_of_the_network_are_those_of_the_function():
     assert [own().has_argument(name) for name in ("width", "grace", "warmup", "deep.1.grace")] == [1, 1, 0, 0]
     assert not own("penalised").has_argument("others")
     assert own().has_user_code
@@ -112,20 +112,20 @@ def test_the_knobs_of_a_net_have_names_with_and_without_their_layer():
 
 
 def test_a_missing_argument_is_named_with_what_to_do():
-    told = "wants width, which no gene or setting gives; write it into genome or network.settings$"
-    with pytest.raises(UsageError, match=rf"^{__name__}:of_width: {told}"):
+    message = "wants width, which no gene or setting gives; write it into genome or network.settings$"
+    with pytest.raises(UsageError, match=rf"^{__name__}:of_width: {message}"):
         own("of_width").build({"widht": 3}, 1)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("nothing", "str"), ("its_class", "type")])
-def test_what_is_no_module_is_refused(name, kind):
+def test_a_function_that_returns_no_module_is_refused(name, kind):
     with pytest.raises(UsageError, match=rf"^{__name__}:{name}: gave {kind}; return an nn.Module$"):
         own(name).build({}, 1)
 
 
-def test_what_the_function_raises_is_told_in_one_line_with_the_place():
-    told = rf"^{__name__}:broken: raised ValueError: no net of 3 \(.*{__name__}\.py:\d+\)$"
-    with pytest.raises(UsageError, match=told):
+def test_what_the_function_raises_is_reported_in_one_line_with_the_place():
+    message = rf"^{__name__}:broken: raised ValueError: no net of 3 \(.*{__name__}\.py:\d+\)$"
+    with pytest.raises(UsageError, match=message):
         own("broken").build({"width": 3}, 1)
     with pytest.raises(KeyboardInterrupt):
         own("interrupted").build({}, 1)

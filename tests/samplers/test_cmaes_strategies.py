@@ -233,6 +233,20 @@ def test_distributions_keep_the_margin_of_ints(objectives):
                 assert (deviations >= least(np.array(parent)) * (1 - 1e-9)).all()
 
 
+def test_a_distribution_that_is_too_narrow_along_an_int_only_is_widened():
+    space = Space((*cube(2).genes, IntGene("n", 0, 9)))
+    sampler = CmaEs(space, 0, {"sigma": 1.0})
+    run_generation(sampler, lambda g: (g["x0"], 1 - g["x0"]), 8)
+    deap = sampler.strategy.deap
+    deap.A = [np.diag([1.0, 1.0, 0.01]) for _ in deap.parents]
+    deap.invCholesky = [np.linalg.inv(A) for A in deap.A]
+    run_generation(sampler, lambda _: None, 8)
+    for parent, A, inverse in zip(deap.parents, deap.A, deap.invCholesky, strict=True):
+        least = sampler.axes.least_deviations(np.array(parent))
+        np.testing.assert_allclose(A, np.diag([1.0, 1.0, least[2]]))
+        np.testing.assert_allclose(inverse @ A, np.eye(3))
+
+
 @pytest.mark.parametrize("axes", [7, 8])
 def test_a_child_moves_along_one_to_just_over_half_of_the_axes(axes):
     sampler = CmaEs(cube(axes), 0, {"sigma": 0.01})

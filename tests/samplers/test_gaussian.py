@@ -102,11 +102,14 @@ def test_parameters_with_an_indefinite_covariance_are_the_worst_and_have_no_slop
     assert gradient.tolist() == [0.0] * 6
 
 
-def test_the_noise_keeps_to_its_range_where_there_is_none():
-    x = np.random.default_rng(0).random((100, 3))
+def test_the_noise_keeps_to_its_range_where_there_is_none_and_where_there_is_nothing_else():
+    rng = np.random.default_rng(0)
+    x = rng.random((200, 3))
     process = GaussianProcess(np.arange(3))
     process.fit(x, (x**2).sum(axis=1))
     assert process.parameters[-1] == pytest.approx(-14.0)
+    process.fit(x, rng.normal(size=200))
+    assert process.parameters[-1] == pytest.approx(1.0)
 
 
 def test_a_gene_without_influence_gets_the_longest_scale(data):

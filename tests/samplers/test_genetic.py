@@ -148,6 +148,25 @@ def test_the_random_numbers_of_children_depend_on_the_seed_and_on_the_generation
     assert children(0, 0) != children(0, 1)
 
 
+def test_the_random_numbers_of_niches_depend_on_the_seed_and_on_the_generation():
+    rng = np.random.default_rng(0)
+    points = rng.random((40, 2))
+    parents = [Individual(p, Outcome(PLANE.from_unit(p), (p[0], 1.0 - p[0]))) for p in points]
+
+    def chosen(seed, generations):
+        sampler = Genetic(PLANE, seed, {"selection": "nsga3"})
+        for _ in range(generations + 1):
+            sampler.parents = parents
+            set_fitness(parents)
+            sampler.ask(12)
+            sampler.tell([])
+        return {canonical(parent.genome) for parent in sampler.parents}
+
+    assert chosen(0, 0) == chosen(0, 0)
+    assert chosen(0, 0) != chosen(1, 0)
+    assert chosen(0, 0) != chosen(0, 1)
+
+
 @pytest.mark.parametrize(("objectives", "population", "parts"), [(2, 2, 1), (2, 4, 2), (2, 6, 3), (3, 10, 3)])
 def test_niches_divide_an_axis_until_there_would_be_more_than_parents(
     objectives, population, parts, monkeypatch

@@ -50,12 +50,18 @@ def test_a_genome_that_was_cut_off_may_be_proposed_again_and_one_that_was_traine
     assert sampler.ask(1) != genomes
 
 
-def test_where_all_genomes_are_known_one_is_drawn_again_after_20_draws_anywhere():
+def test_where_all_genomes_are_known_one_is_drawn_again_after_20_draws_anywhere(monkeypatch):
     space = Space((IntGene("n", 1, 3),))
     sampler = Constant(space, 0, {})
     found = [genome["n"] for genome in sampler.ask(30)]
     assert set(found) == {1, 2, 3}
     assert set(found[3:]) == {1, 2, 3}  # drawn anywhere, not the constant
+    sampler.tell([Outcome({"n": n}, (0.0, 0.0)) for n in found])
+    draws = []
+    from_unit = Space.from_unit
+    monkeypatch.setattr(Space, "from_unit", lambda self, u: draws.append(u) or from_unit(self, u))
+    sampler.ask(1)
+    assert len(draws) == 20 + 20 + 1  # the last one makes the genome of the point
 
 
 def test_a_point_that_meets_the_constraints_dominates_and_the_smaller_violation_does_among_others():

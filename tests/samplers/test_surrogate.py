@@ -84,19 +84,23 @@ def test_the_model_is_used_from_ten_outcomes(outcomes, modelled, monkeypatch):
     assert bool(calls) == modelled
 
 
-def test_choices_are_never_blended(monkeypatch):
+def test_the_children_of_the_50_best_outcomes_and_those_on_the_model_have_no_blended_choices(monkeypatch):
     space = Space((*CUBE.genes[:2], ChoiceGene("kind", ("a", "b", "c"))))
     seen = []
 
     def vary(parents, n, is_choice, rng):
-        seen.append(is_choice.tolist())
+        seen.append((is_choice.tolist(), len(parents), n))
         return nsga2.vary(parents, n, is_choice, rng)
 
     monkeypatch.setattr(surrogate, "vary", vary)
     sampler = Surrogate(space, 0, {"model_generations": 2})
-    found(sampler, 2, lambda genome: (genome["x0"], genome["x1"]))
-    assert len(seen) > 4  # in the search on the model, and for the children of the best outcomes
-    assert all(is_choice == [False, False, True] for is_choice in seen)
+    found(sampler, 4, lambda genome: (genome["x0"], genome["x1"]))
+    assert all(is_choice == [False, False, True] for is_choice, _, _ in seen)
+    assert {n for _, _, n in seen} == {
+        1,
+        100,
+    }  # of the best outcomes, and on the model
+    assert seen[-1][1:] == (50, 1)
 
 
 def test_a_tenth_of_a_generation_does_not_come_from_the_model(monkeypatch):

@@ -26,7 +26,7 @@ from tests.training.conftest import (
     without_seconds,
 )
 
-# penalties on units need autograd, and another optimiser is another cohort
+# a penalty on units needs autograd, and nets with another optimiser train in another stack
 NOT_COMPACT = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
 COMPACT = [genome for genome in FOUR_KINDS if not NOT_COMPACT & {*genome}]
 

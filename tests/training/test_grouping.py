@@ -5,6 +5,7 @@ what an ordinary PyTorch loop reaches. A note says which net trained alone, and 
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -233,7 +234,7 @@ class Numbers(TwoLayers):
         return torch.where(self.inverted, x, -x) * self.exact.float() / self.steps
 
 
-class Counter(TwoLayers):
+class CallCounter(TwoLayers):
     """Counts its calls, in any mode, in an attribute."""
 
     def __init__(self):
@@ -393,7 +394,7 @@ TRAPS = [
     (Frozen, FLAT, RATES, ""),
     (Unused, FLAT, RATES, ""),
     (Numbers, FLAT, genes("power", 2, 3, 4), ""),
-    (Counter, FLAT, RATES, ""),
+    (CallCounter, FLAT, RATES, ""),
     (Memory, FLAT, RATES, ""),
     (PlasticMemory, FLAT, RATES, ""),
     (Twice, FLAT, RATES, ""),
@@ -583,7 +584,7 @@ def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_orde
     assert {len(kind) for kind in stacked} == {2}
 
 
-def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
+def test_nets_of_other_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
     stacked = []
 
     class Recording(CohortTraining):
@@ -593,11 +594,15 @@ def test_depth_widths_rules_and_optimisers_are_stacked_apart(monkeypatch):
 
     monkeypatch.setattr(member, "CohortTraining", Recording)
     measured = train(recipe(), candidates(MANY_STRUCTURES), problem(), CPU)
-    assert stacked == [2, 2, 2, 1, 1, 2, 1, 1]
-    assert [len(m.layers) for m in measured] == [1, 1, 3, 3, 2, 2, 2, 2, 2, 2, 1, 2]
-    assert [m.neurons for m in measured] == [37, 37, 27, 27, 28, 28, 28, 16, 90, 90, 16, 90]
+    kinds = Counter()
     for genome, m in zip(MANY_STRUCTURES, measured, strict=True):
+        layers = range(1, genome.get("depth", 2) + 1)
+        widths = [genome.get(f"hidden.{n}", genome.get("hidden", {1: 37, 2: 53}.get(n))) for n in layers]
+        assert (len(m.layers), m.neurons) == (len(widths), sum(widths)), genome
         assert (m.survivors[-1] == m.neurons) is ("dense" in genome.values()), genome
+        kinds[(*widths, genome.get("units"), genome.get("optimizer"))] += 1
+    assert sorted(stacked) == sorted(kinds.values())
+    assert {*stacked} == {1, 2}
 
 
 def test_only_a_regulariser_and_the_optimiser_keep_nets_of_one_rule_apart():

@@ -31,7 +31,7 @@ from tests.training.conftest import (
 )
 
 
-def test_a_stack_that_raises_fails_with_the_reason_and_the_others_go_on(monkeypatch):
+def test_a_stack_that_raises_fails_with_the_reason_and_the_others_train_on(monkeypatch):
     def broken(*_):
         raise RuntimeError("no memory left\nand a long story")
 
