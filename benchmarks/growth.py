@@ -85,6 +85,7 @@ def of_survivors(part: float, seed: int) -> dict[str, float]:
 
 def of_trials(trials: int, seed: int) -> dict[str, float]:
     import simulated_cluster
+
     from hebbevo.spec import override
 
     with tempfile.TemporaryDirectory() as folder:

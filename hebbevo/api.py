@@ -55,13 +55,10 @@ def search(
         WorkerError: no worker can be started.
 
     Examples:
-        A search that is far too short, in a folder that is removed afterwards:
+        A search that is far too short:
 
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     study = search(
-        ...         "stamina", study=Path(folder, "s.db"), population=4, trials=4, epochs=1, workers=1
-        ...     )
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="short.db", population=4, trials=4, epochs=1, workers=1)
         >>> list(study.trials().state)
         ['complete', 'complete', 'complete', 'complete']
     """
@@ -120,6 +117,12 @@ def resume(
         ReplayMismatch: the study cannot be continued by this installation.
         SearchInterrupted: Ctrl-C; everything finished is recorded.
         WorkerError: no worker can be started.
+
+    Examples:
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="longer.db", population=4, trials=4, epochs=1, workers=1)
+        >>> len(hebbevo.resume("longer.db", trials=8, workers=1).trials())
+        8
     """
     config = ExecutorConfig(**executor_options)
     store = find_store(study, storage)

@@ -61,7 +61,7 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     >>> from hebbevo.data import load, split
     >>> parts = split(load("digits"), seed=0, batch_size=64)
     >>> len(parts.x_train), len(parts.x_val), len(parts.x_test)
-    (1257, 270, 270)
+    (1259, 269, 269)
 
     Args:
         dataset: what to split.

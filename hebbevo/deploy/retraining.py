@@ -45,6 +45,13 @@ def network(
         UsageError: there is no such trial, epoch or replicate, or the data cannot be read.
         StudyError: the code is not allowed, the data have changed, or accuracy and survivors are not exactly
             those recorded, as on another kind of machine or with other library versions.
+
+    Examples:
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="digits.db", population=4, trials=4, epochs=1, workers=1)
+        >>> net = hebbevo.network(study, trial=3)
+        >>> len(list(net.modules())) > 3
+        True
     """
     with Ledger.open(study.store) as ledger:
         generations = [generation.records for generation in ledger.generations()]

@@ -224,7 +224,7 @@ class HebbevoSearch(Searcher):
         self._sampler, self._history = sampler, history
 
     def _past(self, history: Sequence[_Generation]) -> Iterator[PastGeneration]:
-        """The generations as the sampler saw them: it gets the outcomes of the last one before the next `ask`."""
+        """The generations as the sampler saw them; the last one has its outcomes only at the next ask."""
         for generation in history:
             outcomes = None if generation is history[-1] else self._outcomes(generation)
             yield PastGeneration(generation.progress, [trial.genome for trial in generation.trials], outcomes)

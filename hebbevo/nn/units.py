@@ -27,10 +27,9 @@ class PlasticUnits(Plastic):
     """ReLU units, or input units, that a rule prunes at its events.
 
     Takes and gives tensors with the units along ``dim``: (..., num_neurons), or with ``dim=1`` feature maps
-    (batch, num_neurons, ...), whose channels are units and whose positions are samples. In any PyTorch
-    training it
-    works alone as far as the rule needs nothing of the layers around it: it gathers statistics, masks units,
-        and regrows them with their old weights. The rest needs `hebbevo.nn.attach`.
+    (batch, num_neurons, ...), whose channels are units and whose positions are samples. The module works
+    alone in any PyTorch training as far as the rule needs nothing of the layers around it: it gathers
+    statistics, masks units, and regrows them with their old weights. The rest needs `hebbevo.nn.attach`.
 
     Attributes:
         num_neurons: units of the layer, or channels.

@@ -40,7 +40,7 @@ class Scale:
         )
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels of a log axis: 1, 2 and 5 of each decade, or the decades alone if there are many."""
+        """Places and labels of a log axis: 1, 2 and 5 of each decade, or decades alone if there are many."""
         steps = (1, 2, 5) if self.high / self.low < 1e4 else (1,)
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         values = [float(f"{step}e{decade}") for decade in decades for step in steps]

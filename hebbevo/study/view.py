@@ -283,6 +283,12 @@ def open_study(study: str | Path, storage: str | None = None) -> Study:
 
     Raises:
         StudyError: there is no such study, or it is not one of hebbevo.
+
+    Examples:
+        >>> import hebbevo
+        >>> _ = hebbevo.search("stamina", study="digits.db", population=4, trials=4, epochs=1, workers=1)
+        >>> hebbevo.open_study("digits.db").front().columns[:4].to_list()
+        ['trial', 'epoch', 'accuracy', 'accuracy_sd']
     """
     with Ledger.open(find_store(study, storage)) as ledger:
         return Study(ledger)

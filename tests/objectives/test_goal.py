@@ -64,7 +64,9 @@ def test_the_losses_are_what_is_to_be_minimised(goal: Goal, losses: tuple[float,
         ({"accuracy": (0.1, 0.5)}, {"accuracy": 0.25}),
     ],
 )
-def test_a_violation_is_the_distance_beyond_the_bound_relative_to_it(constraints: dict, violations: dict) -> None:
+def test_a_violation_is_the_distance_beyond_the_bound_relative_to_it(
+    constraints: dict, violations: dict
+) -> None:
     goal = Goal(constraints=constraints)
     assert goal.violations((0.75, 12.0)) == pytest.approx(violations)
     assert goal.violation((0.75, 12.0)) == pytest.approx(max(violations.values(), default=0.0))
