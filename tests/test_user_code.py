@@ -66,7 +66,7 @@ def test_no_path_or_other_text_is_a_reference(text):
     assert not is_reference(text)
 
 
-def test_what_is_in_the_working_directory_is_found_as_by_python_m(write, tmp_path):
+def test_modules_in_the_working_directory_are_found_as_by_python_m(write, tmp_path):
     write("mine/__init__.py", "")
     write("mine/data.py", "class Data:\n    def load(): return 7\ndef load(): return 8\n")
     assert str(tmp_path) not in sys.path
@@ -76,7 +76,7 @@ def test_what_is_in_the_working_directory_is_found_as_by_python_m(write, tmp_pat
     assert sys.path[0] == str(tmp_path)
 
 
-def test_a_missing_module_is_sought_elsewhere_and_found_once_it_is_there(write, tmp_path):
+def test_a_missing_module_is_found_once_it_exists(write, tmp_path):
     looked = tmp_path.stat()
     for _ in range(2):
         assert complaint("mine:load") == "no module named mine; run hebbevo in the folder that holds it"
@@ -86,7 +86,7 @@ def test_a_missing_module_is_sought_elsewhere_and_found_once_it_is_there(write, 
     assert resolve("mine:load")() == 7
 
 
-def test_a_module_missing_from_its_package_is_told_with_the_place_of_the_package(write, tmp_path):
+def test_a_module_missing_from_its_package_is_reported_with_the_place_of_the_package(write, tmp_path):
     write("mine/__init__.py", "")
     expected = f"no module named mine.data; the package mine is {tmp_path / 'mine'}"
     assert complaint("mine.data:load") == expected
@@ -95,7 +95,7 @@ def test_a_module_missing_from_its_package_is_told_with_the_place_of_the_package
     assert complaint("sys.x:f") == "no module named sys.x; the package sys is Python itself"
 
 
-def test_a_module_that_the_users_module_misses_is_told_with_the_line_that_wants_it(write):
+def test_a_module_that_the_users_module_misses_is_reported_with_the_line_that_imports_it(write):
     path = write("mine.py", "import math\nimport absent\n")
     expected = f"importing mine raised ModuleNotFoundError: No module named 'absent' ({path}:2)"
     assert complaint("mine:load") == expected
@@ -107,7 +107,7 @@ def test_a_module_that_the_users_module_misses_is_told_with_the_line_that_wants_
 
 
 @pytest.mark.parametrize(
-    ("code", "told", "line"),
+    ("code", "reported", "line"),
     [
         ("\nraise ValueError('too\\nlong')", "ValueError: too", 2),
         ("\n\nraise RuntimeError", "RuntimeError", 3),
@@ -119,16 +119,16 @@ def test_a_module_that_the_users_module_misses_is_told_with_the_line_that_wants_
         ("from math import nothing", "ImportError: cannot import name 'nothing' from 'math'", 1),
     ],
 )
-def test_a_module_that_fails_is_told_with_the_users_own_line_each_time(write, code, told, line):
+def test_a_module_that_fails_is_reported_with_the_users_own_line_each_time(write, code, reported, line):
     path = write("mine.py", code)
     first = complaint("mine:load")
-    assert first.startswith(f"importing mine raised {told}")
+    assert first.startswith(f"importing mine raised {reported}")
     assert first.endswith(f" ({path}:{line})")
     assert complaint("mine:load") == first
     assert "mine" not in sys.modules
 
 
-def test_a_failure_in_a_module_that_the_users_module_imports_is_told_with_that_file(write):
+def test_a_failure_in_a_module_that_the_users_module_imports_is_reported_with_that_file(write):
     helper = write("helper.py", "\n1 / 0\n")
     write("mine.py", "import helper\n")
     expected = f"importing mine raised ZeroDivisionError: division by zero ({helper}:2)"
@@ -143,19 +143,19 @@ def test_a_package_that_fails_half_way_fails_in_the_same_way_again(write):
     assert not [name for name in sys.modules if name.startswith("mine")]
 
 
-def test_a_name_that_is_not_there_is_answered_with_a_close_one_that_is_public(write):
+def test_for_a_name_that_does_not_exist_the_closest_public_one_is_suggested(write):
     path = write("mine.py", "def load(): pass\ndef _lod(): pass\nclass Data:\n    def images(): pass\n")
     assert complaint("mine:lod") == f"there is no lod in {path}; did you mean load?"
     assert complaint("mine:Data.image") == f"there is no Data.image in {path}; did you mean images?"
     assert complaint("mine:xyz") == f"there is no xyz in {path}; define it, or name another"
 
 
-def test_a_module_that_fails_to_look_a_name_up_is_told_of(write):
+def test_a_module_that_fails_to_look_a_name_up_is_reported(write):
     path = write("mine.py", "def __getattr__(name):\n    raise ImportError(name)\n")
     assert complaint("mine:load") == f"raised ImportError: load ({path}:2)"
 
 
-def test_what_cannot_be_called_is_refused_with_its_type(write):
+def test_a_value_that_cannot_be_called_is_refused_with_its_type(write):
     write("mine.py", "load = 3\nnothing = None\n")
     assert complaint("mine:load") == "cannot be called, it is of type int; name a function or a class"
     assert complaint("mine:nothing").startswith("cannot be called, it is of type NoneType;")
@@ -230,7 +230,7 @@ def greedy(x):
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "file", "line"),
+    ("name", "reported", "file", "line"),
     [
         ("plain", "raised ValueError: bad", "mine.py", 7),
         ("silent", "raised AssertionError", "mine.py", 10),
@@ -242,17 +242,17 @@ def greedy(x):
         ("stops", "raised StopIteration", "mine.py", 31),
     ],
 )
-def test_an_exception_is_told_with_the_innermost_line_of_the_users_own(
-    write, tmp_path, name, told, file, line
+def test_an_exception_is_reported_with_the_innermost_line_of_the_users_code(
+    write, tmp_path, name, reported, file, line
 ):
     write("helper.py", "\ndef parse():\n    {}['k']\n")
     write("mine.py", CALLED)
     message = failure(f"mine:{name}")
-    assert message.startswith(told)
+    assert message.startswith(reported)
     assert message.endswith(f" ({tmp_path / file}:{line})")
 
 
-def test_an_installed_package_of_the_users_has_lines_as_well(write):
+def test_a_failure_in_an_installed_package_of_the_users_has_a_place_too(write):
     path = write("site-packages/mine.py", "def load():\n    1 / 0\n")
     other = write("other.py", "import mine\ndef load():\n    mine.load()\n")
     sys.path.insert(0, str(path.parent))
@@ -260,12 +260,12 @@ def test_an_installed_package_of_the_users_has_lines_as_well(write):
     assert failure("other:load").endswith(f"({other}:3)")
 
 
-def test_an_error_of_hebbevo_keeps_its_words_behind_the_reference():
+def test_an_error_of_hebbevo_keeps_its_message_after_the_reference():
     with pytest.raises(UsageError, match=r"^mine:load: mnist: is missing$"), user_code.calling("mine:load"):
         raise DataError("mnist: is missing")
 
 
 @pytest.mark.parametrize("error", [SearchInterrupted, KeyboardInterrupt])
-def test_an_interruption_is_no_error_of_the_function(error):
+def test_an_interruption_is_not_reported_as_an_error_of_the_function(error):
     with pytest.raises(error, match=r"^stopped$"), user_code.calling("mine:load"):
         raise error("stopped")

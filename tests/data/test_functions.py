@@ -46,7 +46,7 @@ def test_four_arrays_are_a_dataset_with_a_test_set(returning):
     assert dataset.y_test.tolist() == [0]
 
 
-def test_tensors_are_as_good_as_arrays(returning):
+def test_tensors_are_accepted_as_arrays_are(returning):
     expression = "[__import__('torch').tensor(each) for each in (X, [0, 1, 0, 1], X[:2], [1, 0])]"
     dataset = load(returning(expression))
     assert dataset.x.tolist() == np.arange(16).reshape(4, 4).tolist()
@@ -55,7 +55,7 @@ def test_tensors_are_as_good_as_arrays(returning):
 
 @pytest.mark.parametrize("labels", [["b", "a", "b"], [0.5, 2.0, 0.5], [7, 3, 7], [True, False, True]])
 @pytest.mark.parametrize("tested", [False, True])
-def test_a_dataset_comes_back_as_it_was_but_for_the_name(returning, labels, tested):
+def test_a_dataset_is_unchanged_except_for_its_name(returning, labels, tested):
     x, y = np.arange(12.0).reshape(3, 1, 2, 2), np.array(labels)
     original = from_arrays("d", x, y, x[:2] if tested else None, y[:2] if tested else None)
     tests = f"X[:2], np.array({labels[:2]})" if tested else "None, None"
@@ -114,7 +114,7 @@ def test_an_exception_of_the_function_is_one_line_with_its_place(returning, tmp_
     )
 
 
-def test_a_function_that_wants_arguments_or_is_not_there_is_told_of(returning):
+def test_a_function_that_needs_arguments_or_does_not_exist_is_one_line(returning):
     returning("lambda folder: None")
     with pytest.raises(
         UsageError, match=r"^mydata:lod: there is no lod in .*mydata\.py; did you mean load\?$"

@@ -1,7 +1,7 @@
 import pytest
 
 from hebbevo.errors import SpaceError
-from hebbevo.spec import override, read
+from hebbevo.spec import override, read, spec_from_json
 from tests.spec.conftest import MINIMAL
 
 
@@ -40,3 +40,16 @@ def test_a_bad_option_is_one_line_that_names_it(good, options, text):
         override(good, **options)
     assert str(caught.value).startswith(text)
     assert str(caught.value).isprintable()
+
+
+def test_a_setting_that_does_not_exist_is_refused(good):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
+        override(good, trails=7)
+
+
+def test_a_data_set_that_the_file_names_is_not_blamed_on_the_option(good):
+    data = good.to_json()
+    data["task"]["dataset"] = "gone"
+    recorded = spec_from_json(data)
+    with pytest.raises(SpaceError, match=r"^task\.dataset: 'gone' is not a data set; "):
+        override(recorded, trials=7)
