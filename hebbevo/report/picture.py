@@ -45,7 +45,7 @@ def _draw(axes: Axes, study: Study) -> None:
     trials, front = complete_trials(study), study.front()
     x = survivors_axis(study)
     before_end = is_before_end(study, front)
-    others = trials[~is_on_front(study, trials)]
+    others = trials[~is_on_front(trials, front)]
     if not front.empty:
         _draw_line(axes, front, x)
     if before_end.any():

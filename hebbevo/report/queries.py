@@ -17,9 +17,9 @@ def complete_trials(study: Study) -> pd.DataFrame:
     return trials[trials["state"] == "complete"].assign(epoch=study.settings["task"]["epochs"])
 
 
-def is_on_front(study: Study, points: pd.DataFrame) -> NDArray[np.bool_]:
-    """For each point, given by its ``trial`` and ``epoch``: whether it is on the front."""
-    keys, on_front = (pd.MultiIndex.from_frame(each[["trial", "epoch"]]) for each in (points, study.front()))
+def is_on_front(points: pd.DataFrame, front: pd.DataFrame) -> NDArray[np.bool_]:
+    """For each point, given by its ``trial`` and ``epoch``: whether it is one of the points of the front."""
+    keys, on_front = (pd.MultiIndex.from_frame(each[["trial", "epoch"]]) for each in (points, front))
     found: NDArray[np.bool_] = keys.isin(on_front)
     return found
 

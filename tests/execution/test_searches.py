@@ -136,6 +136,8 @@ class Command:
     def __init__(self, folder: Path, *words: object) -> None:
         self.folder = folder
         self.deadline = time.monotonic() + 120
+        # a shell lets its background jobs ignore this signal, and their child processes inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hebbevo", *map(str, words)],
             cwd=folder,

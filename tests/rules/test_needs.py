@@ -10,6 +10,7 @@ from hebbevo.nn import PlasticConnections, PlasticUnits, attach
 from hebbevo.rules import UNITS
 from hebbevo.rules.connections.rule import ByCount, ConnectionRule
 from hebbevo.rules.rule import Buffer, Need
+from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units.rule import UnitRule, unit_knobs
 from hebbevo.space.knobs import Knob, table
 from hebbevo.training import Rows
@@ -152,7 +153,7 @@ class RecordingSums(ConnectionRule):
             Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE,
         )
     }  # fmt: skip
-    knobs = table(Knob("settle", float, 0.0, "not used"))
+    knobs = table(SETTLE)
     seen: list[dict[str, torch.Tensor]] = []  # noqa: RUF012
 
     def observe(self, k, s, layer):

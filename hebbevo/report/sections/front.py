@@ -24,7 +24,7 @@ def front(study: Study) -> Section | None:
     trials, points = complete_trials(study), study.front()
     before_end = is_before_end(study, points)
     x = survivors_axis(study)
-    others = trials[~is_on_front(study, trials)]
+    others = trials[~is_on_front(trials, points)]
     figure = go.Figure(
         [
             _others(study, others, x),
@@ -154,7 +154,8 @@ def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
 
 
 def _table(study: Study, points: pd.DataFrame) -> str:
-    header = ("trial", "epoch", "accuracy", "survivors", f"of its {study.count}", *genes(study))
+    names = genes(study)
+    header = ("trial", "epoch", "accuracy", "survivors", f"of its {study.count}", *names)
     return table(
         header,
         (
@@ -164,7 +165,7 @@ def _table(study: Study, points: pd.DataFrame) -> str:
                 accuracy(row),
                 survivors(row),
                 percent(row["survivors"] / row["neurons"]),
-                *(gene_value(row["genome." + gene]) for gene in genes(study)),
+                *(gene_value(row["genome." + gene]) for gene in names),
             )
             for row in rows(points)
         ),

@@ -27,13 +27,13 @@ def summary(study: Study) -> Section:
 
 
 def _answer(study: Study) -> str:
-    best, nearest = study.best(), study.nearest()
+    best, nearest, front = study.best(), study.nearest(), study.front()
     if nearest is not None:
         text = (
             f"No trial meets the constraints ({escape(study.goal.limits)}); the nearest reaches "
             f"{_score(study, nearest)}."
         )
-    elif study.front().empty:
+    elif front.empty:
         failed = (study.trials()["state"] == "failed").any()
         text = (
             "Every finished trial failed; the reasons are below." if failed else "No trial has finished yet."
@@ -44,15 +44,15 @@ def _answer(study: Study) -> str:
             f"The best network{_within(study)}, by {escape(study.goal.aim)}, reaches {_score(study, best)}."
         )
     else:
-        text = _trade_off(study)
+        text = _trade_off(study, front)
     score = study.settings["task"].get("score")
     measure = f"Accuracy here means the score by {escape(score)}" if score else "Accuracy is measured"
     note = f"{measure} on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
 
 
-def _trade_off(study: Study) -> str:
-    best, small = _best_and_small(study.front())
+def _trade_off(study: Study, front: pd.DataFrame) -> str:
+    best, small = _best_and_small(front)
     text = f"The best network{_within(study)} reaches {_score(study, best)}"
     if small is best:
         return f"{text}; no smaller one is within one percentage point of it."

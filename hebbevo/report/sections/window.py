@@ -46,30 +46,32 @@ def window(study: Study) -> Section | None:
             f"There is no gene {PENALTY} to show; of the numeric genes, {label(gene)} correlates most with "
             f"the survivors (rank correlation {correlations[gene]:+.2f})."
         )
-    span = _span(study, gene)
+    points = study.front()
+    span = _span(study, points, gene)
     if span:
         low, high = (f"<strong>{number(end)}</strong>" for end in span)
         sentences.append(
             f"On the front, networks that lost {study.count} and still beat chance have {label(gene)} "
             f"from {low} to {high} (shaded): its usable window in this study."
         )
-    points = study.front()
     before_end = points[is_before_end(study, points)]
     diamonds = "" if before_end.empty else "; open diamonds are networks at an earlier epoch"
     sentences.append(f"The points of the front are drawn larger{diamonds}.")
     shown = pd.concat([trials[points.columns], before_end])
-    figure = _figure(study, shown[_values(shown, gene).notna()], gene, span)
+    figure = _figure(study, shown[_values(shown, gene).notna()], points, gene, span)
     return Section(f"The window of {gene}", f"<p>{' '.join(sentences)}</p>\n{chart(figure, 'window', 660)}")
 
 
-def _figure(study: Study, trials: pd.DataFrame, gene: str, span: tuple[float, float] | None) -> go.Figure:
+def _figure(
+    study: Study, trials: pd.DataFrame, front: pd.DataFrame, gene: str, span: tuple[float, float] | None
+) -> go.Figure:
     x, y = scale(_values(trials, gene)), scale([*trials["survivors"], study.neurons])
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.05)
     for (form, group), colour in zip(_groups(study, trials), cycle(PALETTE)):
         look: dict[str, Any] = {
             "x": x.place(_values(group, gene)).tolist(),
             "mode": "markers",
-            "marker": _marker(is_on_front(study, group), is_before_end(study, group), colour),
+            "marker": _marker(is_on_front(group, front), is_before_end(study, group), colour),
             "hovertext": [hover(study, row) for row in rows(group)],
             "hoverinfo": "text",
             "legendgroup": label(form),
@@ -116,9 +118,8 @@ def _legend_entry(form: str, colour: str) -> go.Scatter:
     )
 
 
-def _span(study: Study, gene: str) -> tuple[float, float] | None:
+def _span(study: Study, points: pd.DataFrame, gene: str) -> tuple[float, float] | None:
     """The lowest and highest value of the gene on the front, among pruned networks that beat chance."""
-    points = study.front()
     usable = (points["accuracy"] > study.chance) & (points["survivors"] < points["neurons"])
     values = _values(points[usable], gene).dropna()
     return None if values.empty else (float(values.min()), float(values.max()))
