@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Search the constants of networks whose unused neurons are pruned.\n\n\b\n"
+    "hebbevo search --space stamina.yaml --trials 500\n"
+    "hebbevo front studies/stamina.db\n"
+    "hebbevo report studies/stamina.db\n",
+)
 @click.version_option(package_name="hebbevo")
 def cli() -> None:
-    r"""Search the constants of networks whose unused neurons are pruned.
-
-    \b
-    hebbevo search --space stamina.yaml --trials 500
-    hebbevo front studies/stamina.db
-    hebbevo report studies/stamina.db
-    """
+    """Search the constants of networks whose unused neurons are pruned."""
 
 
 @cli.command()

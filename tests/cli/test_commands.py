@@ -107,6 +107,13 @@ def test_a_rule_is_named_alone_or_after_its_axis(run) -> None:
     assert "density = 0.1\n" in connections and "max_deaths = 0.2\n" not in connections
 
 
+def test_the_help_shows_the_main_commands_one_per_line(run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for command in ("search --space stamina.yaml --trials 500", "front studies/stamina.db"):
+        assert f"\n  hebbevo {command}\n" in out
+
+
 def test_the_help_of_knobs_names_every_rule(run) -> None:
     code, out, _ = run("knobs", "--help")
     assert code == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.data import load
+from hebbevo.data import BUILT_IN, load
 from hebbevo.errors import DataError
 
 X = np.arange(8.0).reshape(4, 2)
@@ -173,6 +173,6 @@ def test_an_unknown_name_is_answered_with_all_known_ones():
     with pytest.raises(DataError) as caught:
         load("minst")
     assert str(caught.value) == (
-        "minst: is no known data set; write one of digits, mnist, fashion_mnist, cifar10, the path of"
+        f"minst: is no known data set; write one of {', '.join(BUILT_IN)}, the path of"
         " a file that ends in .npz, .csv, .parquet, or package.module:function"
     )

@@ -73,7 +73,7 @@ def test_an_idle_worker_that_died_unseen_is_replaced(user_setup, tmp_path):
         f"if not os.path.exists('{tmp_path}/killed'):\n"
         f"    open('{tmp_path}/killed', 'w')\n"
         f"    for path in glob.glob('{tmp_path}/pid*'):\n"
-        "        if not path.endswith(f'pid{os.getpid()}'): os.kill(int(path.rpartition('pid')[2]), 9)\n"
+        "        if not path.endswith(f'pid{os.getpid()}'): kill(int(path.rpartition('pid')[2]))\n"
         "    os._exit(1)"
     )
     failures = FailedAttempts()
