@@ -45,9 +45,15 @@ from torch import nn
 
 def kill(pid):
     os.kill(pid, signal.SIGKILL)
-    with contextlib.suppress(OSError):  # the process is gone altogether
-        while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z":
+    with contextlib.suppress(OSError):  # the system has forgotten the process
+        # the end is reported once the last thread has ended, too
+        while not (has_ended(pid) and len(os.listdir(f"/proc/{pid}/task")) == 1):
             time.sleep(0.01)
+
+
+def has_ended(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "Z"
 
 
 class Net(nn.Module):

@@ -264,6 +264,27 @@ def test_a_copy_has_no_attempts_and_is_as_repeatable_as_its_original(path):
     assert trials.repeatable.tolist() == [False, True, False, True]
 
 
+def test_a_last_attempt_that_failed_is_counted_once_and_need_not_repeat(path):
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH])
+        ledger.add_attempt([0], CRASHED)
+        ledger.add_attempt([0], replace(CRASHED, recovery=Recovery.FAILED))
+        ledger.add_attempt([1], replace(CRASHED, recovery=Recovery.IN_HALVES))
+        ledger.close_cohort([result(0, None, failure="killed"), result(1, (0.5, 30.0))])
+    trials = open_study(path).trials()
+    assert trials.attempts.tolist() == [2, 2]
+    assert trials.repeatable.tolist() == [False, False]
+
+
+def test_a_trial_with_a_smaller_network_has_its_own_number_of_neurons(path):
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, 6, 0.0, [PLAIN, RICH])
+        ledger.close_cohort([result(0, (0.5, 9.0), neurons=12), result(1, (0.75, 30.0))])
+    study = open_study(path)
+    assert study.trials().neurons.tolist() == [12, 40]
+    assert study.front().neurons.tolist() == [12, 40]
+
+
 # --- epoch results ---
 
 EPOCHS = SPEC.task.epochs
