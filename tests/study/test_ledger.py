@@ -68,6 +68,18 @@ def test_generations_come_back_as_they_were_written_bit_for_bit(ledger, path):
     assert results == {1: Result(1, (0.1 + 0.2, 1 / 3), DETAILS), 2: FAILED}
 
 
+def test_a_ledger_records_the_results_of_trials_that_an_earlier_one_has_opened(ledger, path):
+    ledger.open_generation(0, 500, 0.0, GENOMES)
+    done = [Result(4, (0.1 + 0.2, 1 / 3), DETAILS), FAILED]
+    with Ledger.open(path) as resumed:
+        resumed.add_attempt([4, 1], CRASHED)
+        resumed.close_cohort(done)
+        assert resumed.generations() == reread(path)
+    found = records(reread(path))
+    assert [record.result for record in found] == [None, None, FAILED, None, done[0], None, None]
+    assert [record.attempts for record in found] == [(), (CRASHED,), (), (), (CRASHED,), (), ()]
+
+
 def test_what_open_generation_returns_is_what_the_file_holds(ledger, path):
     opened = ledger.open_generation(0, 500, 0.0, GENOMES)
     assert reread(path) == [Generation(0, 500, 0.0, tuple(opened))]

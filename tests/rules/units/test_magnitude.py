@@ -21,3 +21,7 @@ def test_the_score_is_the_norm_in_units_of_the_mean_norm_of_living_units():
 
 def test_a_layer_without_living_units_or_without_weights_has_scores_of_zero():
     assert scores([[3.0, 1.0], [0.0, 0.0]], [[False, False], [True, True]]) == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_only_living_unit_has_the_mean_norm():
+    assert scores([[3.0, 8.0]], [[True, False]]) == [[1.0, 0.0]]

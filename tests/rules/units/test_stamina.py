@@ -91,6 +91,16 @@ def test_stamina_is_the_published_sum_over_100_batches(form, activity, prior):
     np.testing.assert_allclose(units.stamina.numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("form", PENALTY_FORMS)
+def test_the_stamina_of_the_only_living_unit_is_in_units_of_its_own_activity(form):
+    alive = [False, True, False]
+    units = Stamina(3, penalty_form=form, hebbian_threshold=NEVER).double()
+    units.alive.copy_(torch.tensor(alive))
+    batches = [units(torch.randn(5, 3, dtype=torch.float64)).tolist() for _ in range(8)]
+    expected = transcription(batches, alive, 1.0, form, "activation", [0.5] * 3, 0.98, [1.0] * 3)
+    np.testing.assert_allclose(units.stamina.numpy(), expected, rtol=1e-6)
+
+
 BALANCE = {
     "mean": lambda p, activity: 1 / (1 - p),
     "ratio": lambda p, activity: p / (1 - p) ** 2,

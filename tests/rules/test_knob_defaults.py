@@ -1,0 +1,92 @@
+"""Defaults, limits and scales of the knobs of every rule, on which the meaning of a space file depends."""
+
+from math import inf
+
+import pytest
+
+from hebbevo.rules import AXES
+from hebbevo.rules.rule import Need
+from hebbevo.rules.units.rule import unit_knobs
+
+SETTLE = {"settle": (0.0, 0.0, 0.95, False)}
+# name: default, lowest, highest, whether its suggested range is logarithmic
+PRUNING = SETTLE | {
+    "warmup": (40, 0, inf, False),
+    "prune_period": (10, 1, inf, True),
+    "max_deaths": (0.2, 0.0, 1.0, False),
+    "target": (16, 1, 100_000, True),
+    "target_share": (0.0, 0.0, 1.0, False),
+    "events": (20, 1, inf, True),
+    "min_neurons": (2, 0, inf, False),
+    "regrowth_rate": (0.0, 0.0, 1.0, False),
+    "rebirth": ("auto", -inf, inf, False),
+    "grace": (50, 0, inf, False),
+    "handover": (False, -inf, inf, False),
+    "initial_neurons": (1.0, 0.0, 1.0, False),
+    "growth_rate": (0.0, 0.0, 1.0, False),
+    "patience": (3, 1, inf, False),
+}
+TO_A_TARGET = PRUNING | {
+    "schedule": ("target", -inf, inf, False),
+    "threshold": (0.0, -inf, inf, False),
+}
+STAMINA = PRUNING | {
+    "schedule": ("threshold", -inf, inf, False),
+    "hebbian_threshold": (0.0, -inf, inf, False),
+    "unactivation_penalty": (1.0, 0.0, inf, True),
+    "penalty_form": ("mean", -inf, inf, False),
+    "activity": ("activation", -inf, inf, False),
+    "firing_prior": (0.5, 0.0, 1.0, False),
+    "stamina_decay": (0.98, 0.0, 1.0, False),
+    "large_neuron_penalty": (0.0, 0.0, inf, True),
+    "entropy_bonus": (0.0, 0.0, inf, True),
+}
+HEBB_MASK = SETTLE | {
+    "update_form": ("weighted", -inf, inf, False),
+    "permanence_rate": (0.1, 0.0, inf, True),
+    "permanence_decay": (0.0, 0.0, 1.0, False),
+    "permanence_bound": (1.0, 0.0, inf, False),
+    "initial_permanence": (1.0, -inf, inf, False),
+    "prune_threshold": (0.0, -inf, inf, False),
+    "hysteresis": (0.0, 0.0, inf, False),
+    "update_interval": (1, 1, inf, True),
+    "warmup": (0, 0, inf, False),
+}
+CONNECTION_MAGNITUDE = SETTLE | {
+    "density": (0.1, 0.0, 1.0, True),
+    "warmup": (40, 0, inf, False),
+    "prune_period": (10, 1, inf, True),
+}
+KNOBS = {
+    ("units", "stamina"): STAMINA,
+    ("units", "magnitude"): TO_A_TARGET,
+    ("units", "random"): TO_A_TARGET,
+    ("units", "dense"): SETTLE,
+    ("connections", "full"): {},
+    ("connections", "hebb_mask"): HEBB_MASK,
+    ("connections", "magnitude"): CONNECTION_MAGNITUDE,
+    ("credit", "backprop"): {},
+}
+
+
+@pytest.mark.parametrize(("axis", "rule"), KNOBS, ids="-".join)
+def test_a_rule_has_these_knobs_with_these_defaults_limits_and_scales(axis, rule):
+    knobs = AXES[axis][rule].knobs
+    assert {name: (knob.default, knob.low, knob.high, knob.log) for name, knob in knobs.items()} == (
+        KNOBS[axis, rule]
+    )
+    assert {name for name, knob in knobs.items() if knob.per_unit} == ({"firing_prior"} & knobs.keys())
+
+
+def test_every_rule_of_the_registries_is_in_the_table():
+    assert {(axis, rule) for axis, rules in AXES.items() for rule in rules} == KNOBS.keys()
+
+
+@pytest.mark.parametrize("need", Need)
+def test_a_rule_has_a_knob_for_the_memory_of_running_statistics_if_it_needs_them(need):
+    running = {Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION}
+    knobs = unit_knobs(scheduled="target", needs={Need.OUTGOING: (), need: ()})
+    assert ("memory" in knobs) == (need in running)
+    if need in running:
+        memory = knobs["memory"]
+        assert (memory.default, memory.low, memory.high) == (0.98, 0.0, 1.0)

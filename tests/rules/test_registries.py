@@ -1,0 +1,37 @@
+"""What the rules of the registries do and do not do."""
+
+from hebbevo.rules import AXES, CONNECTIONS, CREDIT, UNITS
+from hebbevo.rules.connections.rule import ByCount
+
+
+def test_every_rule_is_registered_under_its_own_name():
+    assert list(UNITS) == ["stamina", "magnitude", "random", "dense"]
+    assert list(CONNECTIONS) == ["full", "hebb_mask", "magnitude"]
+    assert list(CREDIT) == ["backprop"]
+    assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
+
+
+def test_only_the_controls_never_prune():
+    assert [name for name, rule in UNITS.items() if not rule.prunes] == ["dense"]
+    assert [name for name, rule in CONNECTIONS.items() if not rule.prunes] == ["full"]
+
+
+def test_only_hebb_mask_keeps_the_weights_of_pruned_connections():
+    assert [name for name, rule in CONNECTIONS.items() if rule.keeps_weights] == ["hebb_mask"]
+
+
+def test_backprop_leaves_the_weights_and_the_loss_to_the_task():
+    assert not CREDIT["backprop"].updates
+    assert not CREDIT["backprop"].local
+
+
+def test_only_rules_with_scores_for_growing_rank_the_connections_that_enter():
+    assert not any(rule.grows for rule in CONNECTIONS.values())
+
+    class Growing(type(CONNECTIONS["magnitude"])):
+        name = "growing"
+
+        def grow(self, k, s, layer):
+            return layer.draw(0)
+
+    assert issubclass(Growing, ByCount) and Growing().grows
