@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,17 @@ genome:
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, so that no worker has to start; tests of executors ask for workers."""
     monkeypatch.setattr("hebbevo.execution.config.available_cores", lambda: 1)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of PyTorch: small nets are slower with more."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,8 +127,7 @@ class Study:
         columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations are
         recorded after the last epoch only, and otherwise NaN.
         """
-        candidates = self._candidates(self._points.feasible)
-        return self._shown(candidates.iloc[pareto.front(_values(candidates))])
+        return self._front.copy()
 
     def best(self) -> pd.Series[Any] | None:
         """Give the feasible trial with the least loss after its last epoch, with the columns of `front`.
@@ -159,6 +159,12 @@ class Study:
         front dominates.
         """
         return pareto.hypervolume(_values(self._candidates(self._points.feasible)), self.chance, self.neurons)
+
+    @cached_property
+    def _front(self) -> pd.DataFrame:
+        """The table that `front` gives; a report asks for it many times."""
+        candidates = self._candidates(self._points.feasible)
+        return self._shown(candidates.iloc[pareto.front(_values(candidates))])
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Select points, those after a last epoch first: of equal points the first one is taken."""

@@ -235,10 +235,12 @@ class CompactStack(NetStack):
     def _connection_numbers(self, index: int) -> Tensor:
         """The number of the connection at each entry of a layer's weights, (size, outputs, inputs)."""
         inputs = self._layout.widths[index]
-        return self._unit_numbers(index).unsqueeze(-1) * inputs + self._unit_numbers(index - 1).unsqueeze(-2)
+        return self.units_in_slots(index).unsqueeze(-1) * inputs + self.units_in_slots(index - 1).unsqueeze(
+            -2
+        )
 
-    def _unit_numbers(self, index: int) -> Tensor:
-        """The number of the unit in each slot, (size, slots)."""
+    def units_in_slots(self, index: int) -> Tensor:
+        """The number of the unit in each slot behind layer ``index``, (size, slots) int64; 0 is the first."""
         in_order = torch.arange(self._layout.widths[index + 1], device=self._gradient.device)
         return self._slot_units.get(index, in_order.expand(self.size, -1))
 
@@ -278,7 +280,7 @@ class CompactStack(NetStack):
                     mask_buffer(index, "connected"),
                     mask_buffer(index, "held"),
                     self._layout.widths[index],
-                    self._unit_numbers(index - 1),
+                    self.units_in_slots(index - 1),
                     self._inputs_alive(index),
                 )
             )
@@ -650,10 +652,6 @@ class CompactStack(NetStack):
     def level(self) -> int:
         """Index of the level: 0 has a slot for every unit, higher ones have fewer."""
         return self._level
-
-    def units_in_slots(self, layer: int) -> Tensor:
-        """The number of the unit in each slot of a hidden layer, (size, slots) int64; layers count from 0."""
-        return self._unit_numbers(layer)
 
     def survivors(self, count: str) -> Survivors:
         """See `NetStack.survivors`.

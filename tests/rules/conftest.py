@@ -22,12 +22,8 @@ LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def _one_thread(one_thread: None) -> None:
     """These nets are too small for more threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def rows_of(shape=(FEATURES,)):

@@ -76,12 +76,8 @@ DIVERGING = {"learning_rate": 1e6}
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Nets this small are trained fastest by one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread: None) -> None:
+    """These nets are too small for more threads."""
 
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])

@@ -11,7 +11,9 @@ rule is a function below; the names in its decorator are the functions of that k
 
 To let networks call one more function, add its name to the decorator of the rule for its kind. The name is
 that in ``torch``, ``torch.nn.functional`` or ``torch.Tensor``, without the underscores of operators and
-in-place forms. So ``add`` stands for ``torch.add``, ``x.add_`` and ``x + y``. That one entry serves the count
+in-place forms. So ``add`` stands for ``torch.add``, ``x.add_`` and ``x + y``. A function of
+each element by itself belongs to ``gate`` if its value at 0 is finite and not 0, and to ``pointwise``
+otherwise. That one entry serves the count
 and the layer graph, since `hebbevo.nn.unit_labels` looks up the same rule.
 
 A function that is in no decorator is `unknown`. The count is then an upper bound: if anything that enters

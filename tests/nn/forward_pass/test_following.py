@@ -9,6 +9,7 @@ from torch import nn
 from hebbevo.nn import Stamina
 from hebbevo.nn.layer_graph import find_layer_names
 from hebbevo.nn.liveness.paths import survivors
+from tests.nn.conftest import Sign
 from tests.nn.unit_labels.conftest import UnitNet, found_in_unit_net, layer_names
 
 
@@ -49,16 +50,6 @@ def test_control_flow_may_depend_on_shapes(forward):
         return forward(net, x)
 
     assert found_in_unit_net(asserting) == {"units": layer_names("producer", "consumer")}
-
-
-class Sign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.sign()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
 
 
 def test_an_autograd_function_of_the_model_is_followed_inside():

@@ -7,17 +7,8 @@ from torch import nn
 from hebbevo.nn import HebbMask, Stamina
 from hebbevo.nn.forward_pass.following import NotFollowed
 from hebbevo.nn.liveness.paths import COUNTS, LivenessPlan, survivors
+from tests.nn.conftest import Sign
 from tests.nn.liveness.conftest import Net, clear_rows, found
-
-
-class Sign(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.sign()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad
 
 
 @pytest.mark.parametrize(
