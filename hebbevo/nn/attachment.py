@@ -36,6 +36,7 @@ class Attachment:
         if not self._modules:
             raise UsageError("attach: the model has no plastic module; put a Stamina or a HebbMask into it")
         self._wiring = Wiring(model, example)
+        self._wiring.refuse_unmet(model)
         if self._wiring.note:
             warnings.warn(f"attach: {self._wiring.note}; until then its units work alone", stacklevel=3)
         self._names: dict[Tensor, list[str]] = {}

@@ -36,9 +36,6 @@ class Wiring:
     Args:
         model: one network.
         example: an input, or a tuple of inputs; by default one that the first layer suggests.
-
-    Raises:
-        UsageError: a knob needs layers around the units that are not found.
     """
 
     def __init__(self, model: nn.Module, example: Example | None = None) -> None:
@@ -59,7 +56,17 @@ class Wiring:
                 "put it outside" if inside else "give each layer its own module"
             )
         self._layer_names: Mapping[str, LayerNames] = dict.fromkeys(self._units, LayerNames()) | found
-        for name, module in self._units.items():
+
+    def refuse_unmet(self, model: nn.Module) -> None:
+        """Check that the layers around its units meet what the knobs of a network need.
+
+        Args:
+            model: the network itself, or another one of its structure, whose knobs may differ.
+
+        Raises:
+            UsageError: a knob needs layers around the units that are not found.
+        """
+        for name, module in plastic_units(model).items():
             if problem := module.unmet(_met_needs(self._layer_names[name])):
                 side = "before" if Need.INCOMING.value in problem else "behind"
                 remedy = self.note or f"put an nn.Linear or a convolution of its own {side} it"

@@ -11,9 +11,10 @@ import numpy as np
 from hebbevo import data, user_code
 from hebbevo.data import Split
 from hebbevo.errors import UsageError
-from hebbevo.messages import describe, unknown
+from hebbevo.messages import describe, listed, unknown
 from hebbevo.outer.training_inputs import recipe
-from hebbevo.space import Genome, Space
+from hebbevo.space import ChoiceGene, Genome, Space
+from hebbevo.space.genome import same
 from hebbevo.spec import Spec
 from hebbevo.study.facts import ENGINE, StudyFacts, library_versions
 
@@ -57,6 +58,7 @@ def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
     else:
         largest = _largest(spec, plan).build({}, seed=0)
         nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
+    _refuse_unmet(spec, genomes, nets[-len(genomes) :], split, shape)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
@@ -190,6 +192,47 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
     except (Exception, SystemExit) as error:  # of the user's code, or because of it
         what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
         raise UsageError(f"{spec.network.module}: {what}: {describe(error)}") from error
+
+
+def _refuse_unmet(
+    spec: Spec, genomes: Sequence[Genome], nets: Sequence[nn.Module], split: Split, shape: tuple[int, ...]
+) -> None:
+    """Check that no setting and no choice asks every network for layers around its units that it has not.
+
+    A genome that asks for them only together with other genes is recorded as failed when its turn comes.
+
+    Raises:
+        UsageError: no sampled network meets its needs, or exactly those with one choice do not.
+    """
+    problems = [_unmet(net, split, shape) for net in nets]
+    for problem in dict.fromkeys(filter(None, problems)):
+        having = [each == problem for each in problems]
+        if all(having):
+            raise UsageError(f"network: {problem}; or leave out what asks for it")
+        for gene in spec.space.genes:
+            for choice in gene.choices if isinstance(gene, ChoiceGene) else ():
+                chosen = [gene.name in each and same(each[gene.name], choice) for each in genomes]
+                if chosen == having and sum(chosen) > 1:  # of one genome it could be chance
+                    what = f"{listed([choice])} is never possible: {problem}"
+                    raise UsageError(f"genome.{gene.name}: {what}; or leave this choice out")
+
+
+def _unmet(net: nn.Module, split: Split, shape: tuple[int, ...]) -> str:
+    """Why layers around the units of a network do not meet the needs of its knobs; empty if they do."""
+    import torch
+
+    from hebbevo.networks import seeded
+    from hebbevo.nn import plastic_modules
+    from hebbevo.nn.wiring import Wiring
+
+    if not any(module.unmet(()) for module in plastic_modules(net).values()):
+        return ""
+    try:
+        with seeded(0):
+            Wiring(net, torch.from_numpy(split.x_train[:2].copy()).reshape(-1, *shape)).refuse_unmet(net)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _neurons(net: nn.Module, shape: Sequence[int], count: str) -> int:

@@ -81,8 +81,7 @@ class CohortTraining:
         rows: the data, on the device of the nets.
 
     Raises:
-        UsageError: a knob needs layers before or behind its units which are not found, or a function of the
-            user cannot be imported.
+        UsageError: a function of the user cannot be imported.
         ValueError: the nets have no trained parameter.
     """
 

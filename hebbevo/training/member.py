@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from hebbevo.messages import describe
+from hebbevo.nn import plastic_modules
+from hebbevo.nn.wiring import Wiring
 from hebbevo.space import canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
@@ -49,12 +51,13 @@ class Member:
 
 
 def build_members(
-    recipe: Recipe, candidates: Sequence[Candidate]
+    recipe: Recipe, candidates: Sequence[Candidate], rows: Rows
 ) -> tuple[dict[int, Member], dict[int, Measurement]]:
     """Build the nets of a cohort.
 
     Returns:
-        Members by the number of their candidate, and a failed measurement for each that cannot be built.
+        Members by the number of their candidate, and a failed measurement for each that cannot be built or
+        whose knobs need layers that its net has not.
 
     Raises:
         MemoryError: or another error that says that memory ran out (`ran_out_of_memory`).
@@ -72,7 +75,29 @@ def build_members(
         except (Exception, SystemExit) as error:  # a failed training is a recorded value
             raise_if_out_of_memory(error)
             failed[row] = Measurement.failed(describe(error))
-    return members, failed
+    refused = {row: Measurement.failed(why) for row, why in _unmet(members, rows).items()}
+    return {row: member for row, member in members.items() if row not in refused}, failed | refused
+
+
+def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
+    """Why members are refused whose knobs need layers that their nets have not, by number.
+
+    Each is judged by its own knobs, whatever trains beside it. The layers are found once for each structure.
+    """
+    found: dict[object, Wiring] = {}
+    refused: dict[int, str] = {}
+    for row, member in members.items():
+        if not any(module.unmet(()) for module in plastic_modules(member.net).values()):
+            continue
+        try:
+            if member.kind not in found:
+                with drawing_from(member.seed, rows.x.device):
+                    found[member.kind] = Wiring(member.build(), rows.x[:2].clone())
+            found[member.kind].refuse_unmet(member.net)
+        except (Exception, SystemExit) as error:
+            raise_if_out_of_memory(error)
+            refused[row] = describe(error)
+    return refused
 
 
 def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTraining:

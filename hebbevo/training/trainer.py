@@ -55,8 +55,8 @@ def train(
         >>> [each.neurons for each in measured]
         [8, 16]
     """
-    members, measured = build_members(recipe, candidates)
     rows = Rows.of(split, recipe.network.shape, device)
+    members, measured = build_members(recipe, candidates, rows)
     groups = [*groups_of(recipe, members, rows)]  # all are checked before any net is trained
     while groups:
         group = groups.pop(0)
@@ -109,8 +109,8 @@ def networks_of(
         MemoryError: or another error that says that memory ran out (`ran_out_of_memory`).
         KeyError: a wanted network cannot be built.
     """
-    members, _ = build_members(recipe, candidates)
     rows = Rows.of(split, recipe.network.shape, device)
+    members, _ = build_members(recipe, candidates, rows)
     found: dict[int, tuple[nn.Module, Measurement]] = {}
     for group in [*groups_of(recipe, members, rows)]:
         wanted_here = [row for row in group.rows if row in wanted]
