@@ -1,4 +1,4 @@
-"""Parts of the one-line messages that users read: lists of names, suggestions, and the gist of an error."""
+"""Texts that users read: lists of names, suggestions, the gist of an error, and texts that are only shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 _MOST_QUOTED = 12
+
+
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"  # part of words in several scripts
+
+
+def printable(text: object) -> str:
+    r"""Give a text in which control characters and other invisible ones are written as Python escapes.
+
+    A terminal or a browser then shows such characters, which may come from names, labels, paths or error
+    messages, and does not obey them. Line breaks count as control characters.
+
+    >>> printable("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in _JOINERS else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def listed(values: Iterable[object]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hebbevo.cli.echo import echo
 from hebbevo.cli.options import QUIET, STORAGE, STUDY, executor_options, override_option, override_options
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
-from hebbevo.messages import listed
+from hebbevo.messages import listed, printable
 from hebbevo.rules import AXES, Rule
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **bud
     from hebbevo.api import resume as resume_study
 
     def is_allowed(code: list[str]) -> bool:
-        question = f"{study} runs your own code: {', '.join(code)}. Import it?"
+        question = printable(f"{study} runs your own code: {', '.join(code)}. Import it?")
         return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
 
     database = _database(study, storage)
@@ -93,7 +95,7 @@ def front(study: str, storage: str | None, form: str) -> None:
     opened = open_study(study, _database(study, storage))
     FORMATS[form](opened, output())
     if line := nearest_line(opened):
-        click.echo(line, err=True)
+        echo(line, err=True)
 
 
 @cli.command()
@@ -107,7 +109,7 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
 
     opened = open_study(study, _database(study, storage))
     for path in write(opened, output or opened.store.report):
-        click.echo(path)
+        echo(path)
 
 
 @cli.command()
@@ -117,9 +119,7 @@ def check(space: str) -> None:
     from hebbevo.spec import read
 
     spec = read(space)
-    click.echo(
-        f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}"
-    )
+    echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
 
 
 @cli.command()
@@ -128,7 +128,7 @@ def spaces() -> None:
     from hebbevo.spec import shipped
 
     for name, path in shipped().items():
-        click.echo(f"{name}  {path}")
+        echo(f"{name}  {path}")
 
 
 _RULES = "\n".join(f"{axis}: {listed(list(rules))}" for axis, rules in AXES.items())
@@ -173,7 +173,7 @@ def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
     from hebbevo.cli.results import print_summary
     from hebbevo.report import write
 
-    with progress.shown_on(Console(stderr=True, quiet=quiet)) as watch:
+    with progress.shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
         study = search(watch)
     folder = study.store.report
     write(study, folder)
@@ -198,6 +198,11 @@ def main() -> None:
 
     The exit code is 0, 1 (failure), 2 (usage error) or 130 (interrupted).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a character that the terminal lacks is written as an escape
+            stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # else Python searches all imported objects for garbage when it exits
     try:
         sys.exit(cli.main(standalone_mode=False))
@@ -216,5 +221,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(" ".join(message.split("\n")), err=True)
+    echo(" ".join(message.split("\n")), err=True)
     sys.exit(code)

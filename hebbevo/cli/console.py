@@ -10,9 +10,12 @@ from hebbevo.space.knobs import Knob
 
 
 def output() -> Console:
-    """Make the console for results; in a file or a pipe no line is cut to the width of a terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=10_000)
+    """Make the console for results. It takes no text as markup.
+
+    In a file or a pipe no line is cut to the width of a terminal.
+    """
+    width = None if Console().is_terminal else 10_000
+    return Console(width=width, markup=False, emoji=False)
 
 
 def print_knobs(knobs: Mapping[str, Knob], console: Console) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from hebbevo.messages import printable
 from hebbevo.outer.progress import Progress, Watcher
 
 _MAX_LINES = 40  # of progress in a file or a pipe
@@ -19,7 +20,7 @@ _MAX_LINES = 40  # of progress in a file or a pipe
 
 @contextmanager
 def shown_on(console: Console) -> Iterator[Watcher]:
-    """Give a function that shows each `hebbevo.Progress` on ``console``."""
+    """Give a function that shows each `hebbevo.Progress` on ``console``, which takes no text as markup."""
     started = time.monotonic()
     if not console.is_terminal:
         shown = -math.inf  # number of trials in the last line
@@ -27,21 +28,25 @@ def shown_on(console: Console) -> Iterator[Watcher]:
         def print_line(progress: Progress) -> None:
             nonlocal shown
             if progress.notice:
-                console.print(progress.notice, markup=False, soft_wrap=True)
+                console.print(printable(progress.notice), soft_wrap=True)
             elif progress.trials - shown >= progress.total / _MAX_LINES or progress.trials == progress.total:
                 shown = progress.trials
                 line = f"{progress.trials}/{progress.total} trials  {_details(progress, started)}"
-                console.print(line, markup=False, soft_wrap=True)
+                console.print(line, soft_wrap=True)
 
         yield print_line
         return
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("trials  {task.description}"))
+    columns = (
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("trials  {task.description}", markup=False),
+    )
     with Bar(*columns, console=console, expand=True) as bar:
         task = bar.add_task("starting", total=None)
 
         def update_bar(progress: Progress) -> None:
             if progress.notice:
-                bar.console.print(progress.notice, markup=False, soft_wrap=True)
+                bar.console.print(printable(progress.notice), soft_wrap=True)
             details = _details(progress, started)
             bar.update(task, completed=progress.trials, total=progress.total, description=details)
 

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hebbevo.cli.echo import echo
+from hebbevo.messages import printable
+from hebbevo.report.formatting import count
 from hebbevo.report.queries import genes
+from hebbevo.report.tables import csv
 from hebbevo.study.view import Study
 
 
@@ -28,30 +31,30 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
     print_table(study, console)
     for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
         if remark:
-            click.echo(remark, err=True)
+            echo(remark, err=True)
     if line := stopped_line(study):
-        click.echo(line)
-    click.echo(f"study   {study.store}")
-    click.echo(f"report  {report / 'report.html'}")
-    click.echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
+        echo(line)
+    echo(f"study   {study.store}")
+    echo(f"report  {report / 'report.html'}")
+    echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
 
 
 def print_table(study: Study, console: Console) -> None:
     """Print the front as a table, without the genomes if the console is too narrow for them."""
-    table = _front_table(study, genes(study))
+    table = _front_table(study, genes(study), console)
     if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
         console.print(table)
     else:
-        console.print(_front_table(study, []))
-        console.print(f"genomes  hebbevo front {study.store.command} --format csv", soft_wrap=True)
+        console.print(_front_table(study, [], console))
+        console.print(printable(f"genomes  hebbevo front {study.store.command} --format csv"), soft_wrap=True)
     best = study.best()
     if best is not None:
-        console.print(f"best    {_trial(best)} ({study.goal.aim})", soft_wrap=True)
+        console.print(printable(f"best    {_trial(best)} ({study.goal.aim})"), soft_wrap=True)
 
 
 def print_csv(study: Study, console: Console) -> None:
     """Print the front as comma-separated values."""
-    console.file.write(study.front().to_csv(index=False))
+    console.file.write(csv(study.front()))
 
 
 def print_json(study: Study, console: Console) -> None:
@@ -135,31 +138,38 @@ def _more_trials(study: Study) -> str:
 
 def _trial(row: pd.Series[Any]) -> str:
     where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
-    return f"{where}, accuracy {row.accuracy:.4f}, survivors {row.survivors:.4g}"
+    return f"{where}, accuracy {row.accuracy:.4f}, survivors {count(row.survivors)}"
 
 
-def _front_table(study: Study, shown: list[str]) -> Table:
+def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     """The front with a column for each of the genes that are ``shown``."""
     table = Table(box=None, pad_edge=False)
+    between = _plus_minus(console)
     for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(printable(title), justify="right", no_wrap=True)
     for _, row in study.front().iterrows():
         table.add_row(
             str(int(row.trial)),
             str(int(row.epoch)),
-            _with_sd(f"{row.accuracy:.4f}", row.accuracy_sd, ".4f"),
-            _with_sd(f"{row.survivors:.4g}", row.survivors_sd, ".2g"),
+            between.join(f"{each:.4f}" for each in (row.accuracy, row.accuracy_sd) if pd.notna(each)),
+            between.join(count(each) for each in (row.survivors, row.survivors_sd) if pd.notna(each)),
             f"{row.survivors / row.neurons:.1%}",
             *(_cell(row[f"genome.{gene}"]) for gene in shown),
         )
     return table
 
 
-def _with_sd(mean: str, sd: float, form: str) -> str:
-    return mean if pd.isna(sd) else f"{mean} ± {sd:{form}}"
+def _plus_minus(console: Console) -> str:
+    """The sign between a mean and its standard deviation, as far as the console's characters allow."""
+    sign = " \N{PLUS-MINUS SIGN} "
+    try:
+        sign.encode(console.encoding)
+    except UnicodeEncodeError:
+        return " +- "
+    return sign
 
 
 def _cell(value: Any) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else printable(value)

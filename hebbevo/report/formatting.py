@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from hebbevo.messages import printable
 from hebbevo.study.view import Study
 
 NONE = "\N{EN DASH}"
@@ -17,11 +18,11 @@ BEFORE_END = "front, at an earlier epoch"
 
 
 def number(value: Any) -> str:
-    """A number with four significant digits; whole ones below a million in full; a dash for no value."""
+    """A number with four significant digits, below a million without a power of ten; a dash for no value."""
     if value is None or value != value:
         return NONE
     value = float(value)
-    if value.is_integer() and abs(value) < 1e6:
+    if abs(value) < 1e6 and (value.is_integer() or abs(value) >= 1e3):
         return f"{value:.0f}"
     return f"{value:.4g}"
 
@@ -60,7 +61,7 @@ def gene_value(value: Any) -> str:
     if pd.isna(value):
         return NONE
     if isinstance(value, str):
-        return value
+        return printable(value)
     if type(value).__name__ in ("bool", "bool_"):  # also NumPy's own type
         return str(bool(value)).lower()
     return number(value)
@@ -83,6 +84,11 @@ def hover(study: Study, row: dict[str, Any]) -> str:
     return "<br>".join([f"<b>{trial_name(study, row)}</b>", *lines])
 
 
+def html(text: str) -> str:
+    """Escape a text for the page; control characters are shown as escapes."""
+    return escape(printable(text))
+
+
 def label(text: str) -> str:
     """Escape a text for a chart. Plotly reads some HTML, but not the entities for quotes."""
-    return escape(text, quote=False)
+    return escape(printable(text), quote=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from importlib.resources import files
 
 from plotly.offline import get_plotlyjs
 
+from hebbevo.report.formatting import html
 from hebbevo.report.section import Section
 from hebbevo.report.sections import SECTIONS
 from hebbevo.study.view import Study
@@ -16,7 +16,7 @@ def page(study: Study) -> str:
     """The report as one HTML document that loads nothing from outside."""
     written = [section for make in SECTIONS if (section := make(study)) is not None]
     style = files("hebbevo.report").joinpath("page.css").read_text(encoding="utf-8")
-    name = escape(study.name)
+    name = html(study.name)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -34,7 +34,7 @@ def page(study: Study) -> str:
 </header>
 <main>
 {"".join(map(_framed, written))}</main>
-<footer>Made by hebbevo from {escape(str(study.store))}.
+<footer>Made by hebbevo from {html(str(study.store))}.
 Beside this page: front.csv, trials.csv, front.png.</footer>
 </body>
 </html>
@@ -42,4 +42,4 @@ Beside this page: front.csv, trials.csv, front.png.</footer>
 
 
 def _framed(section: Section) -> str:
-    return f"<section>\n<h2>{escape(section.title)}</h2>\n{section.body}\n</section>\n"
+    return f"<section>\n<h2>{html(section.title)}</h2>\n{section.body}\n</section>\n"

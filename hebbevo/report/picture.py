@@ -14,6 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from hebbevo.messages import printable
 from hebbevo.report.constraints import ACCURACY, LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, sizes_differ
@@ -69,7 +70,7 @@ def _draw(axes: Axes, study: Study) -> None:
     axes.spines[["right"]].set_visible(False)
     axes.tick_params(which="both", length=3, colors=INK)
     counts = f"{len(trials)} trials, {len(front)} points on the front"
-    name = " ".join(str(study.settings["task"]["dataset"]).split())
+    name = printable(" ".join(str(study.settings["task"]["dataset"]).split()))
     if len(name) > MAX_NAME_LENGTH:  # the end of a path is its file name
         name = "..." + name[-MAX_NAME_LENGTH:]
     axes.set_title(f"{name}: {counts}", loc="left", weight="bold", color=INK, pad=12, parse_math=False)

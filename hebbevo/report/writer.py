@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from hebbevo.report.files import save
+from hebbevo.report.tables import csv
 from hebbevo.study.view import Study
 
 
@@ -32,13 +31,13 @@ def write(study: Study, folder: Path) -> list[Path]:
     return save(
         Path(folder),
         {
-            "report.html": page(study).encode("utf-8", "backslashreplace"),
-            "front.csv": _csv(study.front()),
-            "trials.csv": _csv(study.trials()),
+            "report.html": _encoded(page(study)),
+            "front.csv": _encoded(csv(study.front())),
+            "trials.csv": _encoded(csv(study.trials())),
             "front.png": picture(study),
         },
     )
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")

@@ -337,3 +337,12 @@ def test_public_names_are_sorted_and_there() -> None:
     assert hebbevo.__all__ == sorted(hebbevo.__all__)
     for name in hebbevo.__all__:
         assert getattr(hebbevo, name) is not None
+
+
+@pytest.mark.parametrize(("given", "shown"), [("\x1b[2J", r"\x1b[2J"), ("Größe", r"Gr\xf6\xdfe")])
+def test_what_a_terminal_cannot_show_or_would_obey_is_written_as_an_escape(given: str, shown: str) -> None:
+    command = [sys.executable, "-m", "hebbevo", "front", f"{given}.db"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode("ascii").startswith(f"{shown}.db: ")

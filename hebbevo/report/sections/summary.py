@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
 import pandas as pd
 
 from hebbevo.objectives.pareto import hypervolume
-from hebbevo.report.formatting import count, percent, trial_name
+from hebbevo.report.formatting import count, html, percent, trial_name
 from hebbevo.report.queries import complete_trials, is_before_end, rows, sizes_differ
 from hebbevo.report.section import Section
 from hebbevo.rules import AXES
@@ -30,7 +29,7 @@ def _answer(study: Study) -> str:
     best, nearest, front = study.best(), study.nearest(), study.front()
     if nearest is not None:
         text = (
-            f"No trial meets the constraints ({escape(study.goal.limits)}); the nearest reaches "
+            f"No trial meets the constraints ({html(study.goal.limits)}); the nearest reaches "
             f"{_score(study, nearest)}."
         )
     elif front.empty:
@@ -40,13 +39,11 @@ def _answer(study: Study) -> str:
         )
         return f'<p class="answer">{text}</p>'
     elif best is not None:
-        text = (
-            f"The best network{_within(study)}, by {escape(study.goal.aim)}, reaches {_score(study, best)}."
-        )
+        text = f"The best network{_within(study)}, by {html(study.goal.aim)}, reaches {_score(study, best)}."
     else:
         text = _trade_off(study, front)
     score = study.settings["task"].get("score")
-    measure = f"Accuracy here means the score by {escape(score)}" if score else "Accuracy is measured"
+    measure = f"Accuracy here means the score by {html(score)}" if score else "Accuracy is measured"
     note = f"{measure} on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
 
@@ -163,6 +160,6 @@ def _duration(seconds: float) -> str:
 
 def _definitions(kind: str, pairs: dict[str, str]) -> str:
     items = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items()
+        f"<div><dt>{html(name)}</dt><dd>{html(value)}</dd></div>" for name, value in pairs.items()
     )
     return f'<dl class="{kind}">{items}</dl>'
