@@ -169,7 +169,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
     torch.set_num_threads(1)
     spec = override(read(space_name), seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        split, facts = prepare(spec, "cpu")
+        split, facts = prepare(spec, "cpu", workers=2)
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
             recipe, split = recipe_of(book), split_of(book)
 

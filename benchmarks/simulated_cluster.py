@@ -220,7 +220,7 @@ def study(sampler: str, population: int, width: int, trials: int) -> Spec:
 def search(path: Path, spec: Spec, cluster: Cluster, limit: float | None = None) -> Study:
     """Search on a simulated cluster, as `hebbevo.search` does on real workers."""
     store = find_store(path)
-    split, facts = preflight.prepare(spec, "cpu")
+    split, facts = preflight.prepare(spec, "cpu", workers=2)
     store.create(spec, facts)
     return continue_study(store, split, trials=None, timeout=limit, config=cluster, watch=lambda _: None)
 

@@ -458,7 +458,7 @@ def train_again(job: Job, genomes: list[str]) -> list[list[tuple[float, float] |
 
     torch.set_num_threads(1)
     spec = spec_of(job)
-    split, facts = preflight.prepare(spec, "cpu")
+    split, facts = preflight.prepare(spec, "cpu", workers=2)
     recipe = training_inputs.recipe(spec, facts.shape, len(facts.classes), facts.alone)
     candidates = [Candidate(json.loads(genome)) for genome in genomes]
     by_seed = [

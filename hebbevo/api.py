@@ -77,7 +77,8 @@ def search(
     store = find_store(study, storage)
     split = None
     if not store.exists():
-        split, facts = preflight.prepare(spec, config.device)
+        device = config.device
+        split, facts = preflight.prepare(spec, device, config.workers_at_hand(device, spec.search.threads))
         store.create(spec, facts)
     with Ledger.open(store) as ledger:
         if changes := difference(ledger.spec, spec):

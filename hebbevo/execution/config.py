@@ -18,7 +18,7 @@ from hebbevo.spec import duration
 
 if TYPE_CHECKING:
     from hebbevo.data import Split
-    from hebbevo.execution import Executor, WorkerSetup
+    from hebbevo.execution import Executor
     from hebbevo.training import Recipe
 
 EXECUTORS = ("auto", "local", "ray")
@@ -136,6 +136,25 @@ class ExecutorConfig:
 
         return "cuda" if torch.cuda.is_available() or self.gpus_per_worker is not None else "cpu"
 
+    def workers_at_hand(self, device: str, threads: int) -> int:
+        """How many cohorts can be trained at the same time with what this machine has, or as many as given.
+
+        Args:
+            device: ``cpu`` or ``cuda``.
+            threads: PyTorch threads for a cohort.
+        """
+        if self.workers is not None:
+            return self.workers
+        if device == "cpu":
+            return max(1, available_cores() // threads)
+        import torch
+
+        return max(1, int(torch.cuda.device_count() / (self.gpus_per_worker or 1)))
+
+    def spare_cores(self, threads: int, cohorts: int) -> int:
+        """How many CPU cores of this machine stay without work, where a generation has this many cohorts."""
+        return 0 if self._requests_ray or self.workers else available_cores() - threads * cohorts
+
     @prestart.discard_unused()
     def start(
         self,
@@ -186,15 +205,11 @@ class ExecutorConfig:
                 cores=available_cores(),
                 notify=notify,
             )
-        workers = min(self._local_workers(setup), max_workers)
+        at_hand = self.workers_at_hand(device, threads) if device == "cpu" else self.workers or 1
+        workers = min(at_hand, max_workers)
         if workers == 1 and not self._needs_process:
             return SerialExecutor(setup)
         return ProcessExecutor(setup, workers=workers, notify=notify)
-
-    def _local_workers(self, setup: WorkerSetup) -> int:
-        if self.workers is not None:
-            return self.workers
-        return 1 if setup.device == "cuda" else max(1, available_cores() // setup.threads)
 
 
 def _seconds(timeout: float | str | None) -> float:

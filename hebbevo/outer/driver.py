@@ -17,7 +17,7 @@ from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
 from hebbevo.outer.notices import notices
-from hebbevo.outer.packing import genomes_per_cohort, pack
+from hebbevo.outer.packing import cohorts_per_generation, pack
 from hebbevo.outer.progress import Progress, Tally, Watcher
 from hebbevo.outer.training_inputs import early_stopper_of, recipe_of, split_of
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
@@ -83,7 +83,7 @@ def continue_study(
                 _on_interrupt(driver.interrupt),
                 closing(_start(config, ledger, split, driver.notify)) as executor,
             ):
-                driver.run(executor, notices(ledger))
+                driver.run(executor, notices(ledger, config))
         return Study(ledger)
 
 
@@ -392,6 +392,6 @@ def _start(
         split or split_of(ledger),
         device=facts.device,
         threads=facts.threads,
-        max_workers=-(-search.population // genomes_per_cohort(search.replicates, facts.cohort_width)),
+        max_workers=cohorts_per_generation(search.population, search.replicates, facts.cohort_width),
         notify=notify,
     )

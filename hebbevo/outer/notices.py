@@ -5,16 +5,32 @@ from __future__ import annotations
 import platform
 
 from hebbevo import user_code
+from hebbevo.execution.config import ExecutorConfig
+from hebbevo.outer.packing import cohorts_per_generation
 from hebbevo.study.ledger import Ledger
 
 
-def notices(ledger: Ledger) -> list[str]:
-    """Lines about the study that explain slow, meaningless or incomparable results, if there are any."""
+def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
+    """Lines about the study that explain slow, meaningless or incomparable results, if there are any.
+
+    Args:
+        ledger: the study.
+        config: where it is about to be trained.
+    """
     found = []
     digests = ledger.facts.code.items()
     if changed := [name for name, digest in digests if user_code.source_digest(name) != digest]:
         names = ", ".join(changed)
         found.append(f"the code of {names} has changed since the study began; results may not compare")
+    search, facts = ledger.spec.search, ledger.facts
+    cohorts = cohorts_per_generation(search.population, search.replicates, facts.cohort_width)
+    if facts.device == "cpu" and (spare := config.spare_cores(facts.threads, cohorts)) > 0:
+        used = facts.threads * cohorts
+        noun = "cohort" if cohorts == 1 else "cohorts"
+        found.append(
+            f"uses {used} of {used + spare} cores: a generation is {cohorts} {noun} of up to "
+            f"{facts.cohort_width} networks; a new study with a larger population uses more"
+        )
     if ledger.facts.alone:
         found.append(f"the networks train one by one: {ledger.facts.alone}")
     if ledger.facts.short:

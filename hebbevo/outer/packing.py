@@ -12,6 +12,32 @@ if TYPE_CHECKING:
     from hebbevo.training import EarlyStopper
 
 
+NARROWEST = 4
+"""Cohorts are not made narrower than this for the sake of more workers: a net alone costs twice as much."""
+
+
+def default_width(population: int, replicates: int, widest: int, workers: int) -> int:
+    """Width of the cohorts of a new study: of equal size, and as many as keep the workers busy.
+
+    The study records it and keeps it, on a machine with another number of cores too.
+
+    >>> default_width(population=50, replicates=1, widest=32, workers=2)
+    25
+    >>> default_width(population=50, replicates=1, widest=32, workers=8)
+    7
+
+    Args:
+        population: genomes of a generation.
+        replicates: trainings per genome.
+        widest: most nets in a cohort that is still fast.
+        workers: cohorts that can be trained at the same time.
+    """
+    fewest = -(-population // genomes_per_cohort(replicates, widest))
+    even = -(-fewest // workers) * workers  # so that no worker waits while another one trains the last cohort
+    most = max(fewest, population * replicates // NARROWEST)
+    return -(-population // min(even, most)) * replicates
+
+
 def pack(
     records: Sequence[Record],
     replicates: int,
@@ -53,3 +79,12 @@ def genomes_per_cohort(replicates: int, cohort_width: int) -> int:
     10
     """
     return max(1, cohort_width // replicates)
+
+
+def cohorts_per_generation(population: int, replicates: int, cohort_width: int) -> int:
+    """Number of cohorts of a whole generation, which is the most workers that it keeps busy.
+
+    >>> cohorts_per_generation(population=50, replicates=1, cohort_width=25)
+    2
+    """
+    return -(-population // genomes_per_cohort(replicates, cohort_width))

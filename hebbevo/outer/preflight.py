@@ -12,6 +12,7 @@ from hebbevo import data, user_code
 from hebbevo.data import Split
 from hebbevo.errors import UsageError
 from hebbevo.messages import describe, listed, unknown
+from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import recipe
 from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
@@ -34,7 +35,7 @@ _SAMPLE = 16
 _SMALL_MAP = 100  # pixels up to which stacked convolutions are faster on a CPU
 
 
-def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
+def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     """Load the data of a new study, check them with its networks, and find out what its results depend on.
 
     Networks of the space are built, and one of the user's own is trained for a step.
@@ -42,6 +43,7 @@ def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
     Args:
         spec: the search.
         device: ``cpu`` or ``cuda``, where the whole study will be trained.
+        workers: cohorts that can be trained at the same time here; the default cohort width depends on it.
 
     Raises:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
@@ -65,8 +67,7 @@ def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
         what = f"has no {plan.count} to count: no linear layer or convolution{used}"
         raise UsageError(f"{spec.network.module}: {what}")
     alone = _why_alone(nets, shape, device)
-    trainings = spec.search.population * spec.search.replicates
-    cohorts = -(-trainings // (1 if alone else _widest(nets, device)))
+    search, widest = spec.search, 1 if alone else _widest(nets, device)
     return (
         split,
         StudyFacts(
@@ -85,7 +86,8 @@ def prepare(spec: Spec, device: str) -> tuple[Split, StudyFacts]:
             neurons=neurons,
             chance=_chance(plan, split),
             alone=alone,
-            cohort_width=spec.search.cohort_width or -(-trainings // cohorts),  # cohorts of equal size
+            cohort_width=search.cohort_width
+            or default_width(search.population, search.replicates, widest, workers),
             short=_too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
         ),
     )

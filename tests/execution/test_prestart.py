@@ -42,6 +42,7 @@ def test_of_several_workers_one_is_prestarted_and_used(
 def test_it_ends_before_a_search_that_needs_no_worker_trains(
     space: Path, tmp_path: Path, prestarted: list[subprocess.Popen[bytes]]
 ) -> None:
+    space.write_text(space.read_text().replace("population: 8", "population: 8, cohort_width: 16"))
     ended: list[bool] = []
     hebbevo.search(
         space,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import hebbevo
@@ -31,3 +32,27 @@ def test_a_notice_warns_of_trainings_that_are_too_short_for_pruning(space: Path,
     hebbevo.search(space, study=tmp_path / "s.db", trials=8, watch=seen.append)
     assert seen[0].notice.startswith("no neuron can die: 3 x 168 rows end before the warm-up; raise")
     assert {progress.notice for progress in seen[1:]} == {""}
+
+
+def test_the_cohort_width_is_chosen_for_the_cores_at_hand_and_then_kept_on_any_machine(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hebbevo.search(space, study=tmp_path / "moved.db", trials=8, workers=2)
+    moved = hebbevo.resume(tmp_path / "moved.db", trials=16)
+    space.write_text(space.read_text().replace("seed: 3", "seed: 3, cohort_width: 8"))
+    straight = hebbevo.search(space, study=tmp_path / "straight.db", trials=16)
+    pd.testing.assert_frame_equal(
+        moved.trials().drop(columns="seconds"), straight.trials().drop(columns="seconds"), check_exact=True
+    )
+
+
+def test_a_notice_says_how_many_of_the_cores_a_study_can_use(
+    space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space.write_text(space.read_text().replace("seed: 3", "seed: 3, cohort_width: 16"))
+    monkeypatch.setattr("hebbevo.execution.config.available_cores", lambda: 3)
+    seen: list[hebbevo.Progress] = []
+    hebbevo.search(space, study=tmp_path / "s.db", trials=8, watch=seen.append)
+    assert seen[0].notice.startswith(
+        "uses 1 of 3 cores: a generation is 1 cohort of up to 16 networks; a new"
+    )
