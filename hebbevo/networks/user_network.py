@@ -100,7 +100,8 @@ class UserNetwork:
         if missing:
             what = f"wants {listed(missing)}, which no gene or setting gives"
             raise UsageError(f"{self.module}: {what}; write it into genome or network.settings")
-        return {name: value for name, value in offered.items() if name in parameters}
+        # copies, as the function may change a list that it is given
+        return {name: copy.deepcopy(value) for name, value in offered.items() if name in parameters}
 
 
 def arguments(module: str) -> Mapping[str, bool]:

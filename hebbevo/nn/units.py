@@ -14,9 +14,9 @@ from hebbevo.nn import surgery
 from hebbevo.nn.layer_context import LayerContext
 from hebbevo.nn.layer_units import LayerUnits
 from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace, is_stacked
-from hebbevo.nn.statistics import StackedObservation, observe, unit_buffers
+from hebbevo.nn.statistics import StackedObservation, observe, statistics_for, unit_buffers
 from hebbevo.rules import UNITS
-from hebbevo.rules.rule import Need
+from hebbevo.rules.rule import Asked, Need
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.space.knobs import Value
 
@@ -122,6 +122,19 @@ class PlasticUnits(Plastic):
         """The rule's present score of every unit, (num_neurons,): the lowest are pruned first."""
         units = self.layer_units(LayerContext())
         return self.rule.score(units.k, units.s, units)
+
+    @property
+    def unread_buffers(self) -> set[str]:
+        """Names of the buffers that neither the rule nor the engine reads, as the knobs are set."""
+        if not self.rule.prunes:
+            return set()
+        read = statistics_for(
+            self.rule,
+            lambda knob, value: Asked(knob, value).is_met_by(self._value(knob)),  # type: ignore[arg-type]
+        )
+        unread = unit_buffers(self.rule).keys() - self.rule.buffers.keys()
+        unread -= {name for each in read for name in each.buffers}
+        return unread if self.reason_for(Need.OUTGOING) else {*unread, "outgoing"}
 
     def layer_units(self, context: LayerContext) -> LayerUnits:
         """These units in the form that `hebbevo.nn.surgery` works on, with the layers around them."""

@@ -88,6 +88,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             alone=alone,
             cohort_width=search.cohort_width
             or default_width(search.population, search.replicates, widest, workers),
+            stack_check=plan.stack_check,
             short=_too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
         ),
     )
@@ -258,7 +259,7 @@ def _chance(plan: Recipe, split: Split) -> float:
     if plan.score is None:
         return accuracy(always, labels)
     with user_code.calling(plan.score):
-        chance = float(user_code.resolve(plan.score)(always, labels))
+        chance = float(user_code.resolve(plan.score)(always, labels.clone()))
     return min(max(chance, 0.0), 0.99) if chance == chance else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hebbevo import data
@@ -53,7 +54,8 @@ def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
 def recipe_of(ledger: Ledger) -> Recipe:
     """What all trainings of a recorded study share."""
     facts = ledger.facts
-    return recipe(ledger.spec, facts.shape, len(facts.classes), facts.alone)
+    plan = recipe(ledger.spec, facts.shape, len(facts.classes), facts.alone)
+    return replace(plan, stack_check=facts.stack_check)
 
 
 def split_of(ledger: Ledger) -> Split:

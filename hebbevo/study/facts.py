@@ -39,6 +39,8 @@ class StudyFacts:
         chance: score of always answering the most frequent class of the validation rows.
         alone: why networks train one by one; empty where they are stacked.
         cohort_width: most networks in a cohort.
+        stack_check: how it is checked that networks with the user's code can be stacked
+            (`hebbevo.training.recipe`).
         short: whether trainings end before anything can be pruned.
     """
 
@@ -58,6 +60,7 @@ class StudyFacts:
     chance: float
     alone: str = ""
     cohort_width: int = 1
+    stack_check: int = 1
     short: bool = False
 
     def to_json(self) -> dict[str, Any]:

@@ -238,8 +238,7 @@ class CohortTraining:
     def _scores(self, sub_cohort: SubCohort) -> Tensor:
         """The scores of the nets of a sub-cohort on the validation rows, (k,) float64."""
         rows = sub_cohort.rows
-        # copies, since a network may write into its input, which the other sub-cohorts still need
-        chunks = (x.clone() for x in torch.split(self._rows.x_val, EVALUATION_ROWS))
+        chunks = torch.split(self._rows.x_val, EVALUATION_ROWS)
         outputs = torch.cat([sub_cohort.nets.outputs(x) for x in chunks], dim=1)
         # the loss of the last step was finite, but its update may have been too large
         first, finite = self._diverged[rows], outputs.isfinite().all(dim=(1, 2))

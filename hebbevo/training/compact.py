@@ -312,7 +312,7 @@ class CompactStack(NetStack):
         """A loss of the user for each net, (size,), and its gradient, from logits (size, rows, classes)."""
         with torch.enable_grad():
             logits.requires_grad_()
-            copied = logits.clone()  # the loss may change it in place
+            copied, y = logits.clone(), y.clone()  # the loss may change them in place
             losses = vmap(loss_of, (0, None))(copied, y) if self.size > 1 else loss_of(copied[0], y)
             if not isinstance(losses, Tensor) or losses.dim() != (self.size > 1):
                 what = f"the loss of a minibatch {described(losses)}"

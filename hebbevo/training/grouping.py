@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hebbevo.messages import describe
+from hebbevo.nn.units import plastic_units
+from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import Rows
 from hebbevo.training.member import Member, cohort_of, drawing_from
 from hebbevo.training.out_of_memory import raise_if_out_of_memory
-from hebbevo.training.recipe import Recipe
+from hebbevo.training.recipe import FIRST_CHECK, Recipe
 from hebbevo.training.stack import CHECKED_STEPS
 from hebbevo.training.structure import difference
 
 _TOLERANCE = 1e-2  # relative: above any rounding, and far below the error of a net that is computed wrong
+# A gradient whose terms cancel is nothing but rounding, as that of a bias before a norm. So much of the norm
+# of all gradients of a net may be rounding.
+_CANCELLED = 1e-3
+# Adam would make a whole step of such rounding; these steps stay as small as it.
+_PLAIN_STEPS: dict[str, Value] = {
+    "optimizer": "sgd",
+    "learning_rate": 0.01,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+}
+_AFTERWARDS = "{} afterwards"
+# Rounding of a gradient, as a part of the norm of all gradients of its net. A sum that cancels has no other
+# value, such as the gradient of a bias before a norm.
+_CANCELLED = 1e-3
+# Steps in proportion to the gradient keep rounding small; Adam makes a whole step of it.
+_PLAIN_STEPS = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "weight_decay": 0.0}
 
 
 @dataclass(frozen=True)
@@ -61,14 +79,22 @@ def _why_alone(recipe: Recipe, members: Sequence[Member], rows: Rows) -> str:
     """Train two steps in a stack and alone; say why the nets cannot be stacked, or nothing.
 
     `torch.func` takes everything but tensors from the first net without an error, and it cannot stack all of
-    PyTorch's operations.
+    PyTorch's operations. What the user's code computes is compared, not what the optimiser makes of it.
     """
+    is_first = recipe.stack_check == FIRST_CHECK
     try:
-        stacked = _first_steps(recipe, [each.built_anew() for each in members], rows)
+        stacked = _first_steps(recipe, [_anew(each, is_first) for each in members], rows)
         for number, member in enumerate(members):
-            alone = _first_steps(recipe, [member.built_anew()], rows)
-            for name in stacked | alone:
-                if not (name in stacked and name in alone and _close(stacked[name][number], alone[name][0])):
+            alone = _first_steps(recipe, [_anew(member, is_first)], rows)
+            unread = set() if is_first else _unread(member.net)
+            noise = 0.0 if is_first else _CANCELLED * alone.gradient_norm
+            for name in stacked.values | alone.values:
+                floor = noise if name in alone.of_gradients else 0.0
+                if name not in unread and not (
+                    name in stacked.values
+                    and name in alone.values
+                    and _close(stacked.values[name][number], alone.values[name][0], floor)
+                ):
                     return f"trained alone: in a stack its {name} would be wrong"
     except (Exception, SystemExit) as error:  # perhaps only because the nets cannot be stacked
         raise_if_out_of_memory(error)
@@ -76,23 +102,58 @@ def _why_alone(recipe: Recipe, members: Sequence[Member], rows: Rows) -> str:
     return ""
 
 
-def _first_steps(recipe: Recipe, members: Sequence[Member], rows: Rows) -> dict[str, Tensor]:
-    """Losses, gradients, outputs and the final state of two steps of training, by name, (size, *shape)."""
+def _anew(member: Member, is_first: bool) -> Member:
+    """A member with a new net, for the check; its steps are plain ones, but in the first check."""
+    anew = member.built_anew()
+    return anew if is_first else replace(anew, knobs={**anew.knobs, **_PLAIN_STEPS})
+
+
+def _unread(net: nn.Module) -> set[str]:
+    """The names of what no rule reads of the final state, so that a stack need not gather it."""
+    return {
+        _AFTERWARDS.format(f"{name}.{buffer}".removeprefix("."))
+        for name, units in plastic_units(net).items()
+        for buffer in units.unread_buffers
+    }
+
+
+@dataclass(frozen=True)
+class _FirstSteps:
+    """What nets reach in two steps of training.
+
+    Attributes:
+        values: losses, gradients, outputs and the final state by name, (size, *shape).
+        of_gradients: the names of gradients, and of parameters that have moved along them.
+        gradient_norm: the norm of all gradients of the first net, in the step where it is largest.
+    """
+
+    values: dict[str, Tensor]
+    of_gradients: Set[str]
+    gradient_norm: float
+
+
+def _first_steps(recipe: Recipe, members: Sequence[Member], rows: Rows) -> _FirstSteps:
     found: dict[str, Tensor] = {}
+    of_gradients: set[str] = set()
+    norms = [0.0]
     with drawing_from(members[0].seed, rows.x.device):
         cohort = cohort_of(recipe, members, rows)
         minibatches = cohort.minibatches(epoch=0)
         for step, minibatch in zip(range(1, CHECKED_STEPS + 1), minibatches, strict=False):
             [(nets, gradients)] = cohort.train_step(minibatch)
             found[f"loss at step {step}"] = cohort.losses[step - 1]
+            of_first = [gradient[0].double().norm() for gradient in gradients]
+            norms.append(float(torch.stack(of_first).norm()))
             for name, gradient in nets.by_parameter(gradients).items():
-                found[f"gradient of {name} at step {step}"] = gradient.clone()
+                own = f"gradient of {name} at step {step}"
+                found[own] = gradient.clone()
+                of_gradients |= {own, _AFTERWARDS.format(name)}
             found[f"output after step {step}"] = cohort.outputs(rows.x[minibatch])
-        found |= {f"{name} afterwards": value.clone() for name, value in cohort.state.items()}
-    return found
+        found |= {_AFTERWARDS.format(name): value.clone() for name, value in cohort.state.items()}
+    return _FirstSteps(found, of_gradients, max(norms))
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
+def _close(one: Tensor, other: Tensor, floor: float) -> bool:
     """Whether two tensors are equal up to rounding, in values that are not finite too."""
     if one.dtype != other.dtype:
         return False
@@ -102,4 +163,4 @@ def _close(one: Tensor, other: Tensor) -> bool:
         return False
     one, other = (each[each.isfinite()].double() for each in (one, other))
     # the constant is for tensors that are zero, such as gradients of a pruned net
-    return bool((one - other).norm() <= _TOLERANCE * (other.norm() + 1e-4))
+    return bool((one - other).norm() <= _TOLERANCE * (other.norm() + 1e-4 + floor))

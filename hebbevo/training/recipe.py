@@ -11,6 +11,12 @@ from hebbevo.space import Genome, canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.knobs import KNOBS
 
+FIRST_CHECK = 1
+"""The check of stacks that also compares rounding and statistics that nothing reads, as in older studies."""
+
+STACK_CHECK = 2
+"""The check of stacks that a new study has: nets of the user are compared by what has an effect."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,6 +35,8 @@ class Recipe:
         score: function (outputs, labels) -> number from 0 to 1, likewise; ``None``: accuracy.
         precision: of matrix products in training, ``float32`` or ``bfloat16``. Nets outside a compact stack
             train under ``torch.autocast``.
+        stack_check: how it is checked that nets with code of the user can be stacked, `FIRST_CHECK` or
+            `STACK_CHECK`.
     """
 
     network: Blueprint
@@ -41,6 +49,7 @@ class Recipe:
     loss: str | None = None
     score: str | None = None
     precision: str = "float32"
+    stack_check: int = STACK_CHECK
 
     @property
     def has_user_code(self) -> bool:

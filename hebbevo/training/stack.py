@@ -53,8 +53,8 @@ class NetStack(ABC):
 
         Args:
             loss_of: the loss of one net.
-            x: inputs, (rows, *shape), the same for every net.
-            y: labels, (rows,) int64.
+            x: inputs, (rows, *shape), the same for every net; they stay as they are.
+            y: labels, (rows,) int64, likewise.
 
         Returns:
             The loss of each net, (size,), and the gradients in the order of ``trained``.
@@ -69,7 +69,7 @@ class NetStack(ABC):
 
     @abstractmethod
     def outputs(self, x: Tensor) -> Tensor:
-        """Compute the outputs of each net in evaluation mode, (size, rows, classes).
+        """Compute the outputs of each net in evaluation mode, (size, rows, classes); ``x`` stays as it is.
 
         Raises:
             ValueError: the outputs have another shape.
@@ -127,6 +127,7 @@ class ModuleStack(NetStack):
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""
+        x, y = x.clone(), y.clone()  # code of the user may write into its arguments
         with torch.autocast(x.device.type, self.matmul_dtype, enabled=self.matmul_dtype is not torch.float32):
             losses = self.call(lambda net: loss_of(net(x), y), training=True)
         if not isinstance(losses, Tensor) or losses.dim() != 1:
@@ -140,6 +141,7 @@ class ModuleStack(NetStack):
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """See `NetStack.outputs`."""
+        x = x.clone()  # code of the user may write into its arguments
         outputs = self.call(lambda net: net(x))
         if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
             what = f"the output of the network for {len(x)} rows {described(outputs)}"

@@ -16,7 +16,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.networks import Architecture
 from hebbevo.nn import HebbMask, Stamina
+from hebbevo.rules import UNITS
 from hebbevo.training import Candidate, CohortTraining, member, train
+from hebbevo.training.recipe import FIRST_CHECK
 from hebbevo.training.structure import structure
 from tests.training.conftest import (
     CPU,
@@ -341,6 +343,14 @@ class SecretInEvaluation(Secret):
         return x if self.training else super().between(x)
 
 
+class SecretGradient(Secret):
+    """Nets that differ in the gradient alone."""
+
+    def between(self, x):
+        scaled = x * self.silent.factor
+        return scaled + (x - scaled).detach()
+
+
 class SecretLater(Secret):
     def __init__(self, factor):
         super().__init__(factor)
@@ -429,6 +439,7 @@ TRAPS = [
     (Config, FLAT, genes("middle", 1.0, 30.0), WRONG.format("loss at step 1")),
     (Secret, FLAT, genes("factor", 1.0, 2.0), WRONG.format("loss at step 1")),
     (SecretInEvaluation, FLAT, genes("factor", 1.0, 2.0), WRONG.format("output after step 1")),
+    (SecretGradient, FLAT, genes("factor", 1.0, 2.0), WRONG.format("gradient of first.weight at step 1")),
     (SecretLater, FLAT, genes("factor", 1.0, 2.0), WRONG.format("loss at step 2")),
 ]
 
@@ -564,6 +575,97 @@ def test_built_in_networks_train_alone_under_a_loss_of_the_user_that_cannot_be_s
         [alone] = train_user_nets(the_recipe, [genome])
         assert why_alone(m)[0].startswith(CANNOT)
         assert (m.failure, m.accuracy) == (None, alone.accuracy)
+
+
+def smoothed(outputs, labels):
+    return F.cross_entropy(outputs, labels, label_smoothing=0.1)
+
+
+def focal(outputs, labels):
+    cross_entropy = F.cross_entropy(outputs, labels, reduction="none")
+    return ((1 - torch.exp(-cross_entropy)) ** 2 * cross_entropy).mean()
+
+
+def summed(outputs, labels):
+    """A sum over the batch, so that rounding is far larger than that of a mean."""
+    return 100 * F.cross_entropy(outputs, labels, reduction="sum")
+
+
+def in_place(outputs, labels):
+    labels.clamp_(max=USER_CLASSES - 1)
+    return F.cross_entropy(outputs.mul_(2.0), labels)
+
+
+@pytest.mark.parametrize(
+    ("loss", "units"),
+    [*((loss, "stamina") for loss in (smoothed, focal, summed, in_place)), *((smoothed, u) for u in UNITS)],
+)
+def test_perceptrons_are_stacked_under_a_loss_of_the_user(loss, units):
+    network = Architecture("mlp", (8,), units, False, FLAT, USER_CLASSES)
+    the_recipe = replace(user_recipe(norm, loss=loss), network=network)
+    for genome, m in zip(RATES, train_user_nets(the_recipe, RATES), strict=True):
+        [alone] = train_user_nets(the_recipe, [genome])
+        assert (m.failure, m.notes) == (None, ())
+        assert m.accuracy == pytest.approx(alone.accuracy, abs=2e-4)
+
+
+def linear_before_norm():
+    return mlp(nn.Sequential(nn.BatchNorm1d(8), nn.ReLU()))
+
+
+def convolution_before_norm():
+    layers = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()
+    return nn.Sequential(nn.Unflatten(1, (1, 4, 4)), *layers, nn.Linear(64, USER_CLASSES))
+
+
+def convolution_before_instance_norm():
+    layers = nn.Conv1d(4, 4, 3, padding=1), nn.InstanceNorm1d(4), nn.ReLU(), nn.Flatten()
+    return nn.Sequential(nn.Unflatten(1, (4, 4)), *layers, nn.Linear(16, USER_CLASSES))
+
+
+def three_biases_before_norms():
+    first, second = (nn.Sequential(nn.Linear(n, 8), nn.BatchNorm1d(8), nn.ReLU()) for n in (16, 8))
+    return nn.Sequential(first, second, nn.Linear(8, USER_CLASSES), nn.BatchNorm1d(USER_CLASSES))
+
+
+class ConstantScores(TwoLayers):
+    """A layer whose bias adds one number to all scores of a softmax, which changes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.Linear(1, 1)
+
+    def between(self, x):
+        return x * self.attention(x.unsqueeze(-1)).squeeze(-1).softmax(-1)
+
+
+@pytest.mark.parametrize(
+    "builder",
+    [
+        linear_before_norm,
+        convolution_before_norm,
+        convolution_before_instance_norm,
+        three_biases_before_norms,
+        ConstantScores,
+    ],
+)
+@pytest.mark.parametrize("loss", [None, summed])
+def test_nets_with_a_bias_that_has_no_effect_are_stacked(builder, loss):
+    the_recipe = user_recipe(builder, loss=loss)
+    assert [why_alone(m) for m in train_user_nets(the_recipe, RATES)] == [[], [], []]
+    # plain steps make no whole step of rounding, so that numbers can be compared
+    rates = [{**rate, "optimizer": "sgd", "learning_rate": rate["learning_rate"] / 16} for rate in RATES]
+    for genome, m in zip(rates, train_user_nets(the_recipe, rates), strict=True):
+        [alone] = train_user_nets(the_recipe, [genome])
+        assert why_alone(m) == []
+        assert m.accuracy == pytest.approx(alone.accuracy, abs=5e-4)
+
+
+def test_a_study_that_was_begun_with_the_first_check_trains_the_same_nets_alone_as_before():
+    the_recipe = user_recipe(linear_before_norm, stack_check=FIRST_CHECK)
+    for genome, m in zip(RATES, train_user_nets(the_recipe, RATES), strict=True):
+        assert why_alone(m) == [WRONG.format("0.bias afterwards")]
+        assert m.accuracy == train_user_nets(the_recipe, [genome])[0].accuracy
 
 
 def test_nets_of_different_structure_are_stacked_apart_and_come_back_in_the_order_asked(monkeypatch):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from hebbevo.training.compact import CompactStack
 from hebbevo.training.stack import SingleNet, VmapStack
-from tests.training.conftest import CPU, Counting
+from tests.training.conftest import CPU, Counting, make_cohort, problem, recipe
 
 
 def stacked(sizes=3):
@@ -214,3 +215,42 @@ def test_parameters_that_are_not_used_have_a_gradient_of_zero():
     for many in (VmapStack(nets, CPU), SingleNet(nets[0], CPU)):
         weight, bias, unused = many.gradients(many.call(first_row, torch.ones(1, 4)))
         assert (weight.all(), bias.all(), unused.any()) == (True, True, False)
+
+
+class Writing(nn.Module):
+    """Writes into its input, in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x.div_(16.0))
+
+
+def writing_loss(outputs, labels):
+    right = labels.clone()
+    labels.zero_()
+    return nn.functional.cross_entropy(outputs.mul_(2.0), right)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_forward_pass_and_a_loss_that_write_into_their_arguments_do_not_change_the_data(size):
+    nets = [Writing() for _ in range(size)]
+    stack = VmapStack(nets, CPU) if size > 1 else SingleNet(nets[0], CPU)
+    x, y = torch.randn(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
+    before = x.clone(), y.clone()
+    first, again = (stack.losses(writing_loss, x, y) for _ in range(2))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    torch.testing.assert_close(stack.outputs(x), stack.outputs(x), rtol=0, atol=0)
+    torch.testing.assert_close((x, y), before, rtol=0, atol=0)
+
+
+def test_a_loss_that_writes_into_its_arguments_does_not_change_the_labels_of_a_compact_stack():
+    cohort = make_cohort(recipe(), [{}, {"unactivation_penalty": 1.0}], problem())
+    [nets] = [each.nets for each in cohort.sub_cohorts]
+    assert isinstance(nets, CompactStack)
+    x, y = torch.randn(6, 11), torch.tensor([0, 1, 2, 3, 1, 2])
+    before = x.clone(), y.clone()
+    nets.losses(writing_loss, x, y)
+    torch.testing.assert_close((x, y), before, rtol=0, atol=0)
