@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack, cast
 
-from hebbevo import data
+from hebbevo import data, user_code
 from hebbevo.errors import StudyError
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
@@ -69,6 +69,7 @@ def search(
     config.prestart_worker()
     timeout = overrides.pop("timeout", None)
     spec = override(space if isinstance(space, Spec) else read(space), **overrides)
+    user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
     if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
         spec = override(spec, dataset=str(Path(spec.task.dataset).resolve()))
@@ -133,5 +134,6 @@ def resume(
             raise StudyError(
                 f"{store}: runs your own code ({', '.join(code)}); if you trust the study, add --allow-code"
             )
+        user_code.refresh(code)
         budget = override(ledger.spec, trials=trials, timeout=timeout).search  # checks the values
     return continue_study(store, None, trials=trials, timeout=budget.timeout, config=config, watch=watch)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import os
 import sys
-import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
+from hebbevo import user_modules
 from hebbevo.errors import HebbevoError, UsageError
 from hebbevo.messages import describe, did_you_mean, first_line
 
-NO_SOURCE = "no source file"
-_NOT_OF_THE_USER = (Path(sysconfig.get_path("stdlib")), Path(__file__).parent)
-_INSTALLED = {"site-packages", "dist-packages"}
+NO_SOURCE = user_modules.NO_SOURCE
 
 
 def is_reference(text: str) -> bool:
@@ -61,20 +56,34 @@ def resolve(reference: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def source_digest(reference: str) -> str:
-    """SHA-256 (64 hex digits) of the source file of a reference's module, or ``NO_SOURCE``.
+def refresh(references: Sequence[str]) -> None:
+    """Forget code whose files have changed since it was imported, so that `resolve` imports it anew.
 
-    The module is not imported, only the packages around it. A change in another file that the module imports
-    goes unnoticed.
+    That concerns the modules of the references and all modules of the user that they import. Call it before
+    a study, never during one: a study runs one loading of the code.
+
+    >>> refresh(["math:sqrt"])
     """
-    module_name = reference.partition(":")[0]
     _search_working_directory()
-    try:
-        spec = importlib.util.find_spec(module_name)
-    except (ImportError, ValueError):  # no such package, or the script that runs
-        spec = None
-    file = spec.origin if spec else getattr(sys.modules.get(module_name), "__file__", None)
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and os.path.isfile(file) else NO_SOURCE
+    user_modules.forget_changed([_module(reference) for reference in references])
+
+
+def source_digest(reference: str) -> str:
+    """SHA-256 (64 hex digits) of the source that the module of a reference was loaded from, or ``NO_SOURCE``.
+
+    A module that is not loaded is not imported; the digest is then that of its file.
+    """
+    _search_working_directory()
+    return user_modules.digest(_module(reference))
+
+
+def source_digests(references: Sequence[str]) -> dict[str, str]:
+    """The digests of the modules of references, and of all modules of the user that they import, by name.
+
+    Modules of installed packages are left out.
+    """
+    _search_working_directory()
+    return user_modules.digests([_module(reference) for reference in references])
 
 
 @contextmanager
@@ -106,10 +115,16 @@ def called(reference: str) -> Callable[..., Any]:
     return call
 
 
+def _module(reference: str) -> str:
+    return reference.partition(":")[0]
+
+
 def _import(reference: str, module_name: str) -> ModuleType:
     _search_working_directory()
+    user_modules.record_imports()
+    before = () if module_name in sys.modules else tuple(sys.modules)
     try:
-        return importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         # with a place in the user's code, the module is there and imports another that is missing
@@ -119,6 +134,9 @@ def _import(reference: str, module_name: str) -> ModuleType:
             complaint = f"importing {module_name} raised {_describe_with_place(reference, error)}"
         _remove_orphaned_modules(module_name)
         raise UsageError(f"{reference}: {complaint}") from error
+    if before:
+        user_modules.note_imports(module_name, before)
+    return module
 
 
 def _search_working_directory() -> None:
@@ -172,9 +190,9 @@ def _place(reference: str, error: BaseException) -> str | None:
 
 
 def _is_of_the_user(frame: FrameType, package: str) -> bool:
-    file = Path(frame.f_code.co_filename)
-    if str(file).startswith("<"):  # generated code has no file
+    file = frame.f_code.co_filename
+    if file.startswith("<"):  # generated code has no file
         return False
     if frame.f_globals.get("__name__", "").partition(".")[0] == package:
         return True  # even where it is installed
-    return not _INSTALLED & set(file.parts) and not any(map(file.is_relative_to, _NOT_OF_THE_USER))
+    return user_modules.is_of_the_user(file)

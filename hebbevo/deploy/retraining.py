@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from hebbevo import user_code
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.outer.packing import pack
 from hebbevo.outer.training_inputs import recipe_of, split_of
@@ -67,6 +68,7 @@ def network(
         if (code := ledger.spec.code) and not allow_code(code):
             what = f"runs your own code ({', '.join(code)})"
             raise StudyError(f"{ledger.store}: {what}; if you trust the study, let allow_code agree")
+        user_code.refresh(code)
         copy_of = result.details.copy_of
         original = records[trial if copy_of is None else copy_of]
         cohort = _cohort(ledger, generations, original)

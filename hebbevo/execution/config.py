@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -165,6 +165,7 @@ class ExecutorConfig:
         threads: int,
         max_workers: int,
         notify: Callable[[str], None],
+        modules: Mapping[str, str],
     ) -> Executor:
         """Start the executor for a study.
 
@@ -175,6 +176,7 @@ class ExecutorConfig:
             threads: PyTorch threads for a cohort, as recorded in the study.
             max_workers: number of cohorts in a generation; more workers would be idle.
             notify: shows a line to the user.
+            modules: digests of the user's modules, by name, as this process has loaded them.
 
         Raises:
             UsageError: this machine or cluster lacks what the study or this configuration asks for.
@@ -191,7 +193,9 @@ class ExecutorConfig:
             raise UsageError("the study was begun on a GPU and none is here; resume it on a machine with one")
         gpus = 0.0 if device == "cpu" else self.gpus_per_worker or 1.0
         gpu_share = min(gpus, 1.0) or 1.0
-        setup = WorkerSetup(recipe, split, device, threads, self.nice or 0, self.memory_bytes, gpu_share)
+        setup = WorkerSetup(
+            recipe, split, device, threads, self.nice or 0, self.memory_bytes, gpu_share, modules
+        )
         if self.uses_ray(device):
             from hebbevo.execution.ray import RayExecutor
 

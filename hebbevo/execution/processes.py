@@ -12,10 +12,9 @@ from typing import Any
 
 from hebbevo.execution import prestart
 from hebbevo.execution.executor import Cohort, LostCohort
-from hebbevo.execution.worker_pool import WorkerPool
+from hebbevo.execution.worker_pool import Answer, WorkerPool
 from hebbevo.execution.worker_setup import WorkerSetup
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Measurement
 
 
 class ProcessExecutor(WorkerPool):
@@ -78,7 +77,7 @@ class _WorkerProcess:
             checked.set_exception(EOFError())
         return checked
 
-    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
+    def train(self, cohort: Cohort) -> Future[Answer]:
         return self._threads.submit(self._ask, cohort)
 
     def lost_cohort(self, error: BaseException) -> LostCohort:

@@ -23,11 +23,10 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 
 from hebbevo.errors import UsageError, WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
-from hebbevo.execution.worker_pool import WorkerPool
+from hebbevo.execution.worker_pool import Answer, WorkerPool
 from hebbevo.execution.worker_setup import WorkerSetup
 from hebbevo.messages import describe
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Measurement
 
 _CONNECT_SECONDS = 10.0  # to wait for an answer from a cluster's address
 
@@ -124,8 +123,8 @@ class _ActorWorker:
         answer.add_done_callback(unpack)
         return prepared
 
-    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
-        training: Future[list[Measurement] | LostCohort] = self._handle.train.remote(cohort).future()
+    def train(self, cohort: Cohort) -> Future[Answer]:
+        training: Future[Answer] = self._handle.train.remote(cohort).future()
         return training
 
     def lost_cohort(self, error: BaseException) -> LostCohort:
@@ -159,8 +158,11 @@ class _Actor:
             return self._name, str(error) if isinstance(error, WorkerError) else describe(error)
         return self._name, ""
 
-    def train(self, cohort: Cohort) -> list[Measurement] | LostCohort:
-        return self._setup.train(cohort, self._name)
+    def train(self, cohort: Cohort) -> Answer:
+        try:
+            return self._setup.train(cohort, self._name)
+        except WorkerError as error:  # Ray would wrap it
+            return error
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ def main() -> None:
         return
     send("")
     while True:
-        send(setup.train(received.get(), f"process {os.getpid()}"))
+        try:
+            send(setup.train(received.get(), f"process {os.getpid()}"))
+        except WorkerError as error:
+            send(error)
 
 
 def _receive(requests: IO[bytes], received: SimpleQueue[Any]) -> None:

@@ -18,6 +18,9 @@ MAX_FAILED_STARTS = 3
 NOTICE_AFTER = 20.0
 """Seconds without any worker after which the user is notified."""
 
+Answer = list[Measurement] | LostCohort | WorkerError
+"""What a worker answers to a cohort."""
+
 
 class Worker(Protocol):
     """A process that trains one cohort at a time. A future of it that raises means that it has died."""
@@ -35,8 +38,8 @@ class Worker(Protocol):
         The future gives an empty text, or the problem because of which it cannot train.
         """
 
-    def train(self, cohort: Cohort) -> Future[list[Measurement] | LostCohort]:
-        """Train a cohort."""
+    def train(self, cohort: Cohort) -> Future[Answer]:
+        """Train a cohort. A `WorkerError` is a problem of the search, such as code that has changed."""
 
     def lost_cohort(self, error: BaseException) -> LostCohort:
         """Describe the death of this worker, given the exception of its future."""
@@ -58,7 +61,7 @@ class WorkerPool(ABC):
         self._missing = workers
         self._starting: dict[Future[str], Worker] = {}
         self._idle: list[Worker] = []
-        self._running: dict[Future[list[Measurement] | LostCohort], tuple[Cohort, Worker]] = {}
+        self._running: dict[Future[Answer], tuple[Cohort, Worker]] = {}
         self._failed_starts = 0
         self._without_workers_since: float | None = monotonic()
 
@@ -119,11 +122,14 @@ class WorkerPool(ABC):
         for worker in (*self._idle, *self._starting.values(), *training):
             worker.kill()
 
-    def _result(self, worker: Worker, training: Future[list[Measurement] | LostCohort]) -> CohortResult:
+    def _result(self, worker: Worker, training: Future[Answer]) -> CohortResult:
         error = training.exception()
         if error is None:
             self._idle.append(worker)
-            return training.result()
+            result = training.result()
+            if isinstance(result, WorkerError):
+                raise result
+            return result
         self._discard(worker)
         # a lost machine takes several workers at once: check the idle ones before they get a cohort
         unchecked, self._idle = self._idle, []
@@ -155,6 +161,8 @@ class WorkerPool(ABC):
             self._missing -= 1
         if not (self._missing or self._starting or self._idle or self._running):
             raise WorkerError(f"no worker can be started: {problem}")
+        if error is None:
+            self._notify(f"{worker.name} cannot train: {problem}")
 
     def _notify_if_without_workers(self) -> None:
         if self._idle or self._running:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from hebbevo import user_code, user_modules
 from hebbevo.data import Split
-from hebbevo.errors import WorkerError
+from hebbevo.errors import UsageError, WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.messages import describe
 from hebbevo.study.attempts import FailureKind
@@ -29,6 +32,7 @@ class WorkerSetup:
         nice: how much a worker yields to other programs, 0 (not at all) to 19.
         memory_bytes: most memory for the worker's data on the CPU, or ``None`` for no limit.
         gpu_share: largest part of a GPU's memory that the worker may use, above 0 and up to 1.
+        modules: digests of the user's modules, by name, as the search has loaded them.
     """
 
     recipe: Recipe
@@ -38,12 +42,14 @@ class WorkerSetup:
     nice: int = 0
     memory_bytes: int | None = None
     gpu_share: float = 1.0
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Prepare this process: priority, threads, limits, and PyTorch's first operations, which are slow.
 
         Raises:
-            WorkerError: this machine has no such device, or the process already exceeds its memory limit.
+            WorkerError: this machine has no such device, the process already exceeds its memory limit, or the
+                user's code has changed since the search loaded it.
         """
         os.nice(max(0, self.nice - os.nice(0)))
         torch.set_num_threads(self.threads)
@@ -58,18 +64,37 @@ class WorkerSetup:
         np.random.default_rng(0)
         if self.memory_bytes is not None:
             _limit_memory(self.memory_bytes)
+        for reference in self.recipe.code:
+            with suppress(UsageError):  # a network that cannot be built is a failed training
+                user_code.resolve(reference)
+        self._check_modules(user_modules.changed(self.modules))
 
     def train(self, cohort: Cohort, worker: str) -> list[Measurement] | LostCohort:
-        """Train a cohort. One that runs out of memory, or raises, is lost, which names this ``worker``."""
+        """Train a cohort. One that runs out of memory, or raises, is lost, which names this ``worker``.
+
+        Raises:
+            WorkerError: the user's code that runs here is not that of the search.
+        """
+        self._check_modules(user_modules.changed(self.modules, loaded_only=True))
         try:
             device = torch.device(self.device)
-            return train(self.recipe, cohort.candidates, self.split, device, cohort.early_stopper)
+            measured = train(self.recipe, cohort.candidates, self.split, device, cohort.early_stopper)
+            # a module that is imported in a function may be loaded only now
+            self._check_modules(user_modules.changed(self.modules, loaded_only=True))
+            return measured
+        except WorkerError:
+            raise
         except Exception as error:
             kind = FailureKind.MEMORY if ran_out_of_memory(error) else FailureKind.CRASH
             lost = LostCohort(kind, describe(error), worker)
         if self.device == "cuda":
             torch.cuda.empty_cache()  # not before the exception is gone, whose frames hold the tensors
         return lost
+
+    def _check_modules(self, changed: Sequence[str]) -> None:
+        if changed:
+            what = f"your code has changed since the search began ({', '.join(changed)})"
+            raise WorkerError(f"{what}; put it back and resume, or begin another study")
 
 
 def _limit_memory(limit: int) -> None:

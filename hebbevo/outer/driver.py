@@ -11,6 +11,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from hebbevo import user_code
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
 from hebbevo.execution import prestart
@@ -394,4 +395,5 @@ def _start(
         threads=facts.threads,
         max_workers=cohorts_per_generation(search.population, search.replicates, facts.cohort_width),
         notify=notify,
+        modules=user_code.source_digests(ledger.spec.code),
     )

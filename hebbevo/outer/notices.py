@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from hebbevo import user_code
+from hebbevo import user_code, user_modules
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.outer.packing import cohorts_per_generation
 from hebbevo.study.ledger import Ledger
@@ -18,11 +18,14 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
         config: where it is about to be trained.
     """
     found = []
-    digests = ledger.facts.code.items()
-    if changed := [name for name, digest in digests if user_code.source_digest(name) != digest]:
+    facts = ledger.facts
+    changed = [name for name, digest in facts.code.items() if user_code.source_digest(name) != digest]
+    named = {name.partition(":")[0] for name in changed}
+    changed += [name for name in user_modules.changed(facts.modules) if name not in named]
+    if changed:
         names = ", ".join(changed)
         found.append(f"the code of {names} has changed since the study began; results may not compare")
-    search, facts = ledger.spec.search, ledger.facts
+    search = ledger.spec.search
     cohorts = cohorts_per_generation(search.population, search.replicates, facts.cohort_width)
     if facts.device == "cpu" and (spare := config.spare_cores(facts.threads, cohorts)) > 0:
         used = facts.threads * cohorts

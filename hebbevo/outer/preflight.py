@@ -50,7 +50,6 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     """
     dataset = data.load(spec.task.dataset, target=spec.task.target)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
-    code = {name: user_code.source_digest(name) for name in spec.code}
     shape = data.input_shape(split.shape)
     plan = recipe(spec, shape, len(split.classes), alone="")
     genomes = sample(spec.space)
@@ -80,7 +79,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             mean=tuple(split.mean.tolist()),
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
-            code=code,
+            # at the end, when all code that the study needs is loaded
+            code={name: user_code.source_digest(name) for name in spec.code},
+            modules=user_code.source_digests(spec.code),
             device=device,
             threads=spec.search.threads,
             neurons=neurons,

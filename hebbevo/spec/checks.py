@@ -89,6 +89,7 @@ def _module_problems(raw: object, module: object) -> Iterator[Problem]:
             yield Problem(("network", key), "is for hebbevo's own families; drop it, or drop module")
     if not isinstance(module, str) or not user_code.is_reference(module):
         return
+    user_code.refresh([module])
     try:
         accepted = arguments(module)
     except UsageError as error:
@@ -108,6 +109,7 @@ def _module_problems(raw: object, module: object) -> Iterator[Problem]:
 def _code_problems(path: KeyPath, name: object) -> Iterator[Problem]:
     """Find why the code that is named cannot be imported: a space file is read in order to run it."""
     if isinstance(name, str) and user_code.is_reference(name):
+        user_code.refresh([name])
         try:
             user_code.resolve(name)
         except UsageError as error:

@@ -33,6 +33,7 @@ class StudyFacts:
         scale: standard deviation of each feature, likewise.
         fingerprint: hash of the data.
         code: hash of the source file of each of the user's functions, by name.
+        modules: hash of the source of each module of the user that these functions need, by name.
         device: ``cpu`` or ``cuda``, where the whole study is trained.
         threads: PyTorch threads of a cohort.
         neurons: number of hidden neurons, or connections, of the largest network of the space.
@@ -54,6 +55,7 @@ class StudyFacts:
     scale: tuple[float, ...] = ()
     fingerprint: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
     neurons: int

@@ -56,6 +56,12 @@ class Recipe:
         """Whether the network or the loss is the user's; it is then checked that the nets can be stacked."""
         return self.network.has_user_code or self.loss is not None
 
+    @property
+    def code(self) -> list[str]:
+        """The references to the user's code that trainings call."""
+        found = (getattr(self.network, "module", None), self.loss, self.score)
+        return [each for each in found if each is not None]
+
     def settings_for(self, genome: Genome) -> dict[str, Value]:
         """The settings by name, with the genes of ``genome`` in place of settings of the same name."""
         return {**self.settings, **genome}

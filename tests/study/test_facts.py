@@ -18,12 +18,14 @@ PLAIN = {
     "scale": [1.0, 5e-324],
     "fingerprint": "b085",
     "code": {"mine:load": "77ab"},
+    "modules": {"mine": "77ab", "helper": "0c12"},
     "device": "cuda",
     "threads": 2,
     "neurons": 20,
     "chance": 0.1,
     "alone": "hardly two have the same structure (they differ in 2.p)",
     "cohort_width": 16,
+    "stack_check": 2,
     "short": True,
 }
 
@@ -40,7 +42,10 @@ def test_facts_come_back_from_json_and_keep_their_keys_in_order() -> None:
 def test_a_study_that_did_not_record_a_fact_yet_has_a_neutral_one(missing: str) -> None:
     facts = StudyFacts.from_json({name: value for name, value in PLAIN.items() if name != missing})
     whole = StudyFacts.from_json(PLAIN)
-    found, usual = getattr(facts, missing), {"device": "cpu", "threads": 1, "cohort_width": 1}
+    found, usual = (
+        getattr(facts, missing),
+        {"device": "cpu", "threads": 1, "cohort_width": 1, "stack_check": 1},
+    )
     assert found == usual[missing] if missing in usual else not found
     assert replace(facts, **{missing: getattr(whole, missing)}) == whole
 
