@@ -55,6 +55,12 @@ class Wiring:
             self.note = f"{missing[0]}: {what}; " + (
                 "put it outside" if inside else "give each layer its own module"
             )
+        prunes = (name for name, module in self._units.items() if module.rule.prunes)
+        if alone := [name for name in prunes if found.get(name) == LayerNames() and not self.note]:
+            remedy = "use nn.Linear or convolutions there"
+            if example is None:
+                remedy += ", or give an example input if the axes of yours are others"
+            self.note = f"{alone[0]}: no layer is found that feeds or reads its units; {remedy}"
         self._layer_names: Mapping[str, LayerNames] = dict.fromkeys(self._units, LayerNames()) | found
 
     def refuse_unmet(self, model: nn.Module) -> None:

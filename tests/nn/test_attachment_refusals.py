@@ -263,3 +263,37 @@ def test_units_that_are_called_twice_work_alone_with_a_warning_while_the_others_
         assert torch.equal(net.get_submodule(name).weight, before[f"{name}.weight"])
     assert (net.last.weight != before["last.weight"]).any(1).tolist() == [False, False, True, False, False]
     assert (net.head.weight == 0).all(0).tolist() == [False, False, True, False, False]
+
+
+class ByHand(nn.Module):
+    """A linear layer by hand, which is not known to be one."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(inputs, outputs))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+@pytest.mark.parametrize(
+    ("net", "example", "remedy"),
+    [
+        (lambda units: nn.Sequential(ByHand(4, 6), units, ByHand(6, 2)), torch.ones(2, 4), ""),
+        # the channels of a convolution are along another axis
+        (lambda units: nn.Sequential(nn.Conv1d(6, 6, 1), units, nn.Conv1d(6, 6, 1)), torch.ones(2, 6, 6), ""),
+        (
+            lambda units: nn.Sequential(nn.Conv1d(6, 6, 1), units, nn.Conv1d(6, 6, 1)),
+            None,
+            ", or give an example input if the axes of yours are others",
+        ),
+    ],
+)
+def test_units_without_any_layer_around_them_work_alone_with_a_warning(net, example, remedy):
+    net = net(Stamina(6, **CALM))
+    with pytest.warns(UserWarning) as caught:
+        attach(net, torch.optim.SGD(net.parameters()), example=example)
+    assert [str(each.message) for each in caught] == [
+        "attach: 1: no layer is found that feeds or reads its units; use nn.Linear or convolutions there"
+        f"{remedy}; until then its units work alone"
+    ]

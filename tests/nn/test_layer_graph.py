@@ -11,6 +11,8 @@ from hebbevo.nn.layer_graph import find_layer_names
 from tests.nn.unit_labels.conftest import (
     IMAGE,
     ChannelNet,
+    OwnConvolution,
+    OwnLinear,
     PlainSubclass,
     ScaledOutputs,
     ScaledWeights,
@@ -262,6 +264,14 @@ def test_the_forward_of_a_subclass_of_a_layer_is_followed():
         assert find_layer_names(net) == {
             "1": layer_names(producers, "2", foldable=None if changeable else "", exclusive=changeable)
         }
+
+
+def test_a_layer_of_the_users_own_is_one_by_what_it_does():
+    net = nn.Sequential(OwnLinear(4, 3), Stamina(3), OwnLinear(3, 2))
+    assert find_layer_names(net, torch.ones(2, 4)) == {"1": layer_names("0", "2")}
+    net = nn.Sequential(OwnConvolution(3, 6, 3), Stamina(6, dim=1), OwnConvolution(6, 4, 2))
+    columns = ((0, 1, 2), (3, 4, 5))
+    assert find_layer_names(net, IMAGE) == {"1": layer_names("0", "2", foldable="", **{"2": columns})}
 
 
 # modules that are called twice or never

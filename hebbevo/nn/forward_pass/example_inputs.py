@@ -45,6 +45,10 @@ def run_on_example(
     for parameter_name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise UsageError(f"{name}: {parameter_name} has no shape yet; call the model once before")
+    given = example if isinstance(example, tuple) else (example,)
+    if example is not None and (strange := [each for each in given if not isinstance(each, Tensor)]):
+        what = type(strange[0]).__name__
+        raise UsageError(f"{name}: example: {what} is not a tensor; give a tensor, or a tuple of tensors")
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     reason = ""
     for inputs in _inputs_to_try(model, example):
@@ -112,7 +116,7 @@ def _inputs_to_try(
 ) -> Iterator[tuple[Tensor, ...]]:
     if example is not None:
         given = example if isinstance(example, tuple) else (example,)
-        if len({len(each) if each.dim() else 0 for each in given}) == 1 and len(given[0]) > _ROWS:
+        if len(rows := {len(each) if each.dim() else 0 for each in given}) == 1 and max(rows) > _ROWS:
             yield tuple(each[:_ROWS] for each in given)
         yield given
         return

@@ -39,7 +39,7 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
         number with its ``..._alive``. ``.attrs["notes"]`` lists what was not followed, not used or not known.
 
     Raises:
-        UsageError: the model does not run on these inputs.
+        UsageError: the model does not run on these inputs, or is quantised or TorchScript.
 
     >>> from hebbevo.nn import Stamina
     >>> net = nn.Sequential(nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2))
@@ -52,9 +52,11 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
     if inputs is not None and not isinstance(inputs, Tensor):
         what = "only models of one input tensor can be counted; wrap yours in a module that takes one"
         raise UsageError(f"count: inputs is of type {type(inputs).__name__}, and {what}")
+    model = getattr(model, "_orig_mod", model)  # what `torch.compile` wraps
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise UsageError(f"count: {name} has no shape yet; call the model once before you count")
+    _refuse_packed(model)
     found = _find_alive(model, inputs)
     parameters = _parameters(model, found)
     rows = {}
@@ -69,8 +71,10 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
                 **_pair("parameters", *parameters.get(name, (0, 0))),
                 **_pair("multiply_adds", *_numbers(weight, layer.positions if layer else None)),
             }
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("layer")
-    numbers = table.columns.drop("kind")
+    rows = {_uncompiled(name): row for name, row in rows.items()}
+    numbers = [*_pair("neurons", 0, 0), *_pair("connections", 0, 0)]
+    numbers += [*_pair("parameters", 0, 0), *_pair("multiply_adds", 0, 0)]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["kind", *numbers]).rename_axis("layer")
     table[numbers] = table[numbers].astype("Int64")
     total = table[numbers].sum()
     # a sum over layers of unknown size would pass for the whole
@@ -78,8 +82,30 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
         total[["multiply_adds", "multiply_adds_alive"]] = pd.NA
     table.loc["total"] = pd.Series({"kind": "", **total})
     table[numbers] = table[numbers].astype("Int64")
-    table.attrs["notes"] = list(found.notes)
+    table.attrs["notes"] = [*map(_uncompiled, found.notes)]
     return table
+
+
+def _refuse_packed(model: nn.Module) -> None:
+    """Check that all weights are at hand.
+
+    Raises:
+        UsageError: a module is quantised or TorchScript.
+    """
+    for name, module in model.named_modules():
+        kind = type(module)
+        what = f"count: {name or kind.__name__} is "
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UsageError(
+                f"{what}TorchScript, which cannot be looked into; count the model it was made of"
+            )
+        if kind.__module__.startswith("torch.") and "quantized" in kind.__module__.split("."):
+            raise UsageError(f"{what}quantised and hides its weights; count the model before it is quantised")
+
+
+def _uncompiled(text: str) -> str:
+    """Names of modules without what `torch.compile` adds to them."""
+    return text.replace("._orig_mod", "")
 
 
 @dataclass(frozen=True)
@@ -152,7 +178,8 @@ def _runs(model: nn.Module, inputs: Tensor) -> bool:
 
 def _by_paths(model: nn.Module, plan: LivenessPlan, is_guess: bool) -> _AliveModel:
     layers: dict[str, _AliveLayer] = {}
-    for call, alive in zip(plan.calls, plan.alive_parts(model), strict=True):
+    # without a layer there is nothing to find
+    for call, alive in zip(plan.calls, plan.alive_parts(model) if plan.calls else (), strict=True):
         weight, units, positions = alive.connections, alive.units, call.positions
         if before := layers.get(call.name):
             weight, units = weight | before.weight, units | before.units

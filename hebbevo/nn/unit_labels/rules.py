@@ -88,6 +88,17 @@ class LabelledCall:
 
         return all(bool((each == 0).all()) for each in tensors_in(self.call.run(zeros)))
 
+    @cached_property
+    def keeps_ones(self) -> bool:
+        """Whether the results are one where all followed operands are: it is tried, by a second run."""
+
+        def ones(tensor: Tensor) -> Tensor:
+            return torch.ones_like(tensor) if self.call.any_followed(tensor) else tensor
+
+        # others, such as the indices of a max pool, are no values
+        values = (each for each in tensors_in(self.call.run(ones)) if each.is_floating_point())
+        return all(bool((each == 1).all()) for each in values)
+
     def labels(self, source: Source) -> list[Label]:
         """The labels of a source among the operands."""
         return [labels[source] for _, labels in self.operands if source in labels]
@@ -297,6 +308,8 @@ def pooled(call: LabelledCall, source: Source) -> list[Label]:
     """Windows. Max pools find the least and the largest code, whatever the pool does to values."""
     (label,) = call.labels(source)
     path = _path_of_mean(call, label)
+    # a pool may count zeros around its input, or have a divisor of its own
+    path.keeps_mean &= call.keeps_ones
     name = call.name.replace("avg", "max").removesuffix("_with_indices")
     if call.name == "fold":
         return mixed(call, source)
@@ -304,7 +317,7 @@ def pooled(call: LabelledCall, source: Source) -> list[Label]:
     # PyTorch has no min pool: the minimum is the negative of the maximum of the negatives
     if call.name == "cumsum":
         dim = call.call.by_name("input", "dim")["dim"]
-        path.is_additive = path.keeps_mean = False
+        path.is_additive = False
         return [Label(common_code(low.cummin(dim).values, high.cummax(dim).values), path)]
     pool = getattr(F, name)
     if call.name.startswith("adaptive"):

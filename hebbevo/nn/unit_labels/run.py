@@ -231,18 +231,18 @@ class LabelledRun(Follower):
         kind, axis = _LAYER_FUNCTIONS[name]
         layer = self._running[-1]
         module = self._modules[layer]
-        given = call.by_name("input", "weight", "bias")
-        x, weight, bias = given["input"], given["weight"], given.get("bias")
-        if (
-            not isinstance(module, kind)
-            or call.any_followed(weight, bias)
-            or weight.shape != module.weight.shape
-        ):
-            return None
         own_weight, own_bias = self._own_weights[layer]
+        given = call.by_name("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+        x, weight, bias = given["input"], given["weight"], given.get("bias")
+        # a layer of the user's own is one by what it does, not by its class
+        is_layer = (weight is own_weight and weight.dim() > 1) or (
+            isinstance(module, kind) and weight.shape == module.weight.shape
+        )
+        if not is_layer or call.any_followed(weight, bias):
+            return None
         mask = self._modules.get(layer.rpartition(".")[0]) if layer.endswith("module") else None
         is_own = (weight is own_weight or isinstance(mask, PlasticConnections)) and bias is own_bias
-        groups = 1 if name == "linear" else int(getattr(module, "groups", 1))
+        groups = int(given.get("groups", 1))
         for source, label in self.labels_of(x).items():
             columns, unshared = unit_of_column(label.codes.movedim(axis, -1).flatten(0, -2))
             # a label without any unit left, as after zeroing all, is no read

@@ -23,6 +23,22 @@ def test_an_example_that_the_model_does_not_take_is_refused(forward, complaint):
     assert line.endswith("); give inputs that it takes")
 
 
+@pytest.mark.parametrize("example", [[torch.ones(2, 4)], {"x": torch.ones(2, 4)}, (torch.ones(2, 4), 1)])
+def test_an_example_of_another_type_is_refused(example, complaint):
+    net = UnitNet(lambda net, x: net.consumer(net.units(net.producer(x))))
+    kind = type(example[1] if isinstance(example, tuple) else example).__name__
+    assert complaint(find_layer_names, net, example) == (
+        f"UnitNet: example: {kind} is not a tensor; give a tensor, or a tuple of tensors"
+    )
+
+
+def test_an_example_without_axes_is_refused(complaint):
+    net = UnitNet(lambda net, x: net.consumer(net.units(net.producer(x))))
+    assert complaint(find_layer_names, net, torch.tensor(1.0)).startswith(
+        "UnitNet: does not run on the example ("
+    )
+
+
 def test_a_model_may_take_several_inputs(complaint):
     class TwoInputs(UnitNet):
         def forward(self, x, y):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch.ao import quantization
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
@@ -265,6 +266,73 @@ def test_a_model_that_cannot_be_counted_is_refused_in_one_line(net, inputs, line
     with pytest.raises(UsageError) as caught:
         count(net, inputs)
     assert str(caught.value) == f"count: {line}"
+
+
+def layers_with_a_dead_unit():
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    with torch.no_grad():
+        net[0].weight[0] = net[0].bias[0] = 0
+    return net
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_model_counts_as_the_model_that_was_compiled():
+    net = layers_with_a_dead_unit()
+    of_plain = count(net)
+    assert count(torch.compile(net)).equals(of_plain)
+    inside = nn.Sequential(torch.compile(net[0]), nn.ReLU(), torch.compile(net[2]))
+    assert count(inside, torch.ones(1, 4)).equals(of_plain)
+    assert count(torch.compile(net[0])).equals(count(net[0]))
+    net.compile()
+    assert count(net).equals(of_plain)
+
+
+def quantised_after_calibration():
+    net = nn.Sequential(quantization.QuantStub(), layers_with_a_dead_unit(), quantization.DeQuantStub())
+    net.eval().qconfig = quantization.get_default_qconfig("fbgemm")
+    quantization.prepare(net, inplace=True)
+    net(torch.ones(2, 4))
+    return quantization.convert(net)
+
+
+def quantised(net, kind, dtype=torch.qint8):
+    return quantization.quantize_dynamic(net, {kind}, dtype=dtype)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.skipif("fbgemm" not in torch.backends.quantized.supported_engines, reason="no quantised layers")
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: quantised(layers_with_a_dead_unit(), nn.Linear), "0"),
+        (lambda: quantised(layers_with_a_dead_unit(), nn.Linear, torch.float16), "0"),
+        (lambda: quantised(nn.Sequential(nn.LSTM(4, 3)), nn.LSTM), "0"),
+        (lambda: torch.compile(quantised(layers_with_a_dead_unit(), nn.Linear)), "0"),
+        (quantised_after_calibration, "0"),
+    ],
+    ids=["dynamic", "half", "recurrent", "compiled", "static"],
+)
+@pytest.mark.parametrize("inputs", [None, torch.ones(1, 4)])
+def test_a_quantised_model_is_refused_in_one_line(make, name, inputs):
+    with pytest.raises(UsageError) as caught:
+        count(make(), inputs)
+    assert str(caught.value) == (
+        f"count: {name} is quantised and hides its weights; count the model before it is quantised"
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_refused_in_one_line():
+    traced = torch.jit.trace(nn.Linear(4, 3), torch.ones(1, 4))
+    with pytest.raises(UsageError) as caught:
+        count(nn.Sequential(nn.Linear(4, 4), traced), torch.ones(1, 4))
+    assert str(caught.value) == (
+        "count: 1 is TorchScript, which cannot be looked into; count the model it was made of"
+    )
+
+
+def test_a_model_without_layers_has_no_neurons():
+    assert numbers(count(nn.ReLU(), torch.ones(1, 4)), "total") == [(0, 0)] * 4
 
 
 def test_pandas_is_imported_only_to_count():

@@ -67,6 +67,30 @@ class ScaledOutputs(nn.Linear):
         return super().forward(x) * 2
 
 
+class OwnLinear(nn.Module):
+    """A linear layer that is no `nn.Linear`."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x):
+        return F.linear(x, self.weight, self.bias)
+
+
+class OwnConvolution(nn.Module):
+    """A convolution in groups that is no `nn.Conv2d`."""
+
+    def __init__(self, inputs, outputs, groups):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(outputs, inputs // groups, 1, 1))
+        self.groups_of_mine = groups
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, groups=self.groups_of_mine)
+
+
 class ScaledWeights(nn.Linear):
     """A linear layer that uses other weights than its own."""
 

@@ -136,6 +136,37 @@ def test_positions_may_be_pooled_averaged_or_flattened(consumer, pool):
     ) == layer_names("producer", consumer, **columns)
 
 
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda h: F.avg_pool2d(h, 3, 1, 1),
+        lambda h: F.avg_pool2d(h, 2, divisor_override=3),
+        lambda h: F.avg_pool1d(h.flatten(2), 3, 1, 1),
+        lambda h: nn.AvgPool2d(3, 2, padding=1)(h),
+    ],
+)
+def test_a_pool_whose_mean_counts_zeros_around_the_units_or_has_another_divisor_is_not_foldable(pool):
+    def forward(net, x):
+        return net.six(pool(net.units(net.producer(x))).flatten(2).mean(-1))
+
+    assert found_in_channel_net(forward) == layer_names("producer", "six", foldable="")
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda h: F.avg_pool2d(h, 3, 1, 1, count_include_pad=False),
+        lambda h: F.avg_pool2d(h, 2, divisor_override=4),
+        lambda h: F.max_pool2d(h, 3, 1, 1),
+    ],
+)
+def test_a_pool_whose_mean_is_that_of_the_units_is_foldable(pool):
+    def forward(net, x):
+        return net.six(pool(net.units(net.producer(x))).flatten(2).mean(-1))
+
+    assert found_in_channel_net(forward) == layer_names("producer", "six")
+
+
 def test_a_sum_over_positions_is_not_foldable_since_it_is_no_mean():
     assert found_in_channel_net(
         lambda net, x: net.six(net.units(net.producer(x)).sum((2, 3)))
