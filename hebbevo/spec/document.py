@@ -1,8 +1,9 @@
-"""A space file as plain data, with the line of every key: a small, strict part of YAML."""
+"""A space file as plain data, with the line of every key: a small, strict part of YAML 1.2."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,19 +56,18 @@ def load_document(path: Path) -> Document:
         what = "this is not a mapping; write version, name, task and genome"
         raise error_in_file(path, line, "file", what)
     document = Document()
-    document.data = _plain_data(loader, node, (), line, document)
+    document.data = _plain_data(node, (), line, document)
     return document
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without dates and aliases, and with 1e-5 as a number, which PyYAML takes for text."""
+_TAG = "tag:yaml.org,2002:"
+_TWO_READINGS = "two readings"
 
-    yaml_implicit_resolvers = {  # noqa: RUF012
-        first: [
-            (tag, form) for tag, form in forms if tag.rpartition(":")[2] in ("bool", "int", "float", "null")
-        ]
-        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+class _Loader(yaml.SafeLoader):
+    """The composer of PyYAML with the types of YAML 1.2's core schema, and without aliases."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - those of PyYAML are of YAML 1.1
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -82,11 +82,43 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
+_FORMS = {
+    f"{_TAG}null": r"~|null|Null|NULL|",
+    f"{_TAG}bool": r"true|True|TRUE|false|False|FALSE",
+    f"{_TAG}int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    f"{_TAG}float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    # in YAML 1.1 truth values, and numbers with underscores, to the base of 2 or of 60; in YAML 1.2 texts
+    _TWO_READINGS: r"(?i:yes|no|on|off)|[-+]?0b[01_]+|[-+]?0x[0-9a-fA-F_]*_[0-9a-fA-F_]*"
+    r"|[-+]?\.?[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.[0-9_]*_[0-9_]*([eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?",
+}
+"""The plain scalars that are no text, by tag. The first that fits counts."""
+
+for _tag, _form in _FORMS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"(?:{_form})$"), None)
+
+
+def _integer(text: str) -> int:
+    base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+    return int(text[2:] if base != 10 else text, base)
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+def _floating(text: str) -> float:
+    return float(text.replace(".", "", 1) if text.lower().endswith(("inf", "nan")) else text)
+
+
+_READERS: dict[str, Callable[[str], object]] = {
+    f"{_TAG}null": lambda _: None,
+    f"{_TAG}bool": _boolean,
+    f"{_TAG}int": _integer,
+    f"{_TAG}float": _floating,
+    f"{_TAG}str": str,
+}
 
 
 def _read_text(path: Path) -> str:
@@ -106,36 +138,51 @@ def _read_text(path: Path) -> str:
         raise error_in_file(path, line, "file", what) from error
 
 
-def _plain_data(loader: _Loader, node: yaml.Node, path: KeyPath, line: int, document: Document) -> object:
+def _plain_data(node: yaml.Node, path: KeyPath, line: int, document: Document) -> object:
     """Turn a node into plain data, and note the lines and the problems of everything under it."""
     document.lines[path] = line
-    if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+    if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
         data: dict[str, object] = {}
         for key, value in node.value:
             at = (*path, str(key.value) if isinstance(key, yaml.ScalarNode) else "?")
             key_line = key.start_mark.line + 1
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag not in (f"{_TAG}str", _TWO_READINGS):
                 what = "a key is text; write a name, in quotes if need be"
                 document.problems.append(Problem(at, what, key_line))
+            elif key.value == "<<" and key.style is None:
+                document.problems.append(Problem(at, "nothing is merged here; write the keys out", key_line))
             elif key.value in data:
                 what = f"stands here twice, first on line {document.lines[at]}; drop one"
                 document.problems.append(Problem(at, what, key_line))
             else:
-                data[key.value] = _plain_data(loader, value, at, key_line, document)
+                data[key.value] = _plain_data(value, at, key_line, document)
         return data
-    if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+    if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
         return [
-            _plain_data(loader, item, (*path, i), item.start_mark.line + 1, document)
+            _plain_data(item, (*path, i), item.start_mark.line + 1, document)
             for i, item in enumerate(node.value)
         ]
-    if isinstance(node, yaml.ScalarNode) and node.tag in loader.yaml_constructors:
+    if isinstance(node, yaml.ScalarNode) and node.tag == _TWO_READINGS:
+        what = f"{node.value} has two readings in YAML; write {_plainly(node.value)}, or the text in quotes"
+        document.problems.append(Problem(path, what))
+        return node.value
+    if isinstance(node, yaml.ScalarNode) and node.tag in _READERS:
         try:
-            value = loader.construct_object(node)
+            if not re.fullmatch(_FORMS.get(node.tag, ".*"), node.value, re.DOTALL):  # under a tag in the file
+                raise ValueError(node.value)
+            value = _READERS[node.tag](node.value)
             if isinstance(value, int) and not is_scalar(value):
                 raise ValueError(value)
             return value
-        except (yaml.MarkedYAMLError, ValueError, KeyError):
+        except ValueError:
             document.problems.append(Problem(path, f"{shown(node.value)} cannot be read; write it plainly"))
             return node.value
     document.problems.append(Problem(path, f"the tag {node.tag} has no use here; drop it"))
     return None
+
+
+def _plainly(text: str) -> str:
+    """How a scalar that has two readings can be written so that it has one."""
+    if text.lower() in ("yes", "on", "no", "off"):
+        return "true" if text.lower() in ("yes", "on") else "false"
+    return "a length of time as 1m30s" if ":" in text else "the digits alone"

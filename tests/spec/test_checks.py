@@ -100,7 +100,7 @@ BAD = [
     ("step: 3, type: int", "log: false", 18, "genome.prune_period.type", "is a whole number; write type: in"),
     ("low: 2,", "low: 2.5,", 18, "genome.prune_period.low", "2.5 is not a whole number; write one, or type:"),
     ("low: 2,", "low: 0,", 18, "genome.prune_period.low", "0 is outside its range; write a whole number of"),
-    ("penalty_form: ratio", "penalty_form: no", 19, f"{WHEN}.penalty_form", "is never false"),
+    ("penalty_form: ratio", "penalty_form: false", 19, f"{WHEN}.penalty_form", "is never false"),
     ("prune_period: 5", "prune_period: 6", 19, f"{WHEN}.prune_period", "is never 6; write"),
     ("prune_period: 5", "period: 5", 19, f"{WHEN}.period", "there is no gene period; write"),
     ("prune_period: 5", "hebbian_threshold: 0", 19, f"{WHEN}.hebbian_threshold",

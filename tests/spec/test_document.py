@@ -8,6 +8,7 @@ import yaml
 
 from hebbevo.errors import SpaceError
 from hebbevo.spec import read, spec_from_json
+from hebbevo.spec.document import load_document
 from tests.spec.conftest import AXES, GOOD, MINIMAL, STRUCTURED, complaint
 
 
@@ -26,6 +27,76 @@ from tests.spec.conftest import AXES, GOOD, MINIMAL, STRUCTURED, complaint
 def test_every_way_to_write_a_number_is_a_number(written, text, value):
     low = read(written(MINIMAL.replace("1e-5", text).replace("1.0e0", "2e0"))).genome["learning_rate"].low
     assert low == value and not isinstance(low, str)
+
+
+CORE_SCHEMA = {
+    # chapter 10.3.2 of YAML 1.2.2, and what differs from YAML 1.1
+    "010": 10, "064": 64, "08": 8, "-07": -7, "+12": 12, "0": 0, "-0": 0, "0o7": 7, "0o17": 15, "0x3A": 58,
+    "-19": -19, "0.": 0.0, "-0.0": -0.0, ".5": 0.5, "+12e03": 12000.0, "-2E+05": -200000.0, "1e-3": 0.001,
+    "1e3": 1000.0, "12.5": 12.5, "true": True, "True": True, "TRUE": True, "false": False, "FALSE": False,
+    "tRUE": "tRUE", "y": "y", "N": "N", "nULL": "nULL", "2024-01-31": "2024-01-31", "0o8": "0o8",
+    "2024-01-31 10:11:12": "2024-01-31 10:11:12", "=": "=", "<<": "<<", "1.2.3": "1.2.3", "0xg": "0xg",
+    "1e": "1e", "_1": "_1", "v1:30": "v1:30", "'010'": "010", '"yes"': "yes", "'1:30'": "1:30", "a_1": "a_1",
+    "!!str yes": "yes", "!!str 010": "010", "!!int 010": 10, "!!float 1": 1.0, "!!bool true": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), CORE_SCHEMA.items(), ids=repr)
+def test_a_scalar_has_the_type_and_value_of_the_core_schema(written, text, value):
+    found = load_document(written(f"key: {text}\n"))
+    assert not found.problems
+    assert repr(found.data) == repr({"key": value})
+
+
+@pytest.mark.parametrize(
+    "text",
+    "yes Yes NO no on Off 1_000 0x1_0 0b11 -0b1 1:30 190:20:30 1:30.5 1_0.5 1.0_5 1_0e3".split(),
+)
+def test_a_scalar_that_yaml_1_1_and_1_2_read_differently_is_refused_and_in_quotes_it_is_text(written, text):
+    for place in (f"key: {text}\n", f"key: [a, {text}]\n"):
+        [problem] = load_document(written(place)).problems
+        assert problem.what.startswith(f"{text} has two readings in YAML; write ")
+    quoted = load_document(written(f"key: '{text}'\n"))
+    assert (quoted.data, quoted.problems) == ({"key": text}, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["!!int a", "!!int 1_0", "!!float x", "!!bool yes", "!!timestamp 2024-01-31"]
+)
+def test_a_tag_that_does_not_fit_its_scalar_is_refused(written, text):
+    [problem] = load_document(written(f"key: {text}\n")).problems
+    assert "cannot be read" in problem.what or "has no use here" in problem.what
+
+
+def test_keys_that_yaml_1_1_takes_for_truth_values_are_names(written):
+    found = load_document(written("on: 1\nyes: 2\nn: 3\n1:30: 4\n"))
+    assert (found.data, found.problems) == ({"on": 1, "yes": 2, "n": 3, "1:30": 4}, [])
+
+
+def test_merging_and_a_key_that_stands_twice_are_refused(written):
+    [merged] = load_document(written("a: {b: 1}\n<<: {c: 1}\n")).problems
+    assert (merged.line, merged.what) == (2, "nothing is merged here; write the keys out")
+    [twice] = load_document(written('a: 1\n"a": 2\n')).problems
+    assert (twice.line, twice.what) == (2, "stands here twice, first on line 1; drop one")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1:30", "1:30 has two readings in YAML; write a length of time as 1m30s, or the text in quotes"),
+        ("'1:30'", "'1:30' is not a length of time; write seconds above 0, or a text as in 90s, 10m, 2h"),
+        ("10_000", "10_000 has two readings in YAML; write the digits alone, or the text in quotes"),
+    ],
+)
+def test_a_timeout_is_not_read_to_the_base_of_60(written, text, words):
+    line, key, what = complaint(written(MINIMAL + f"search: {{timeout: {text}}}\n"))
+    assert (line, key) == (6, "search.timeout")
+    assert what.startswith(words)
+
+
+def test_a_leading_zero_does_not_make_a_number_octal(written):
+    search = read(written(MINIMAL + "search: {trials: 010, seed: 064, timeout: 0100}\n")).search
+    assert (search.trials, search.seed, search.timeout) == (10, 64, 100.0)
 
 
 def test_a_whole_number_may_be_written_with_an_exponent(written):
