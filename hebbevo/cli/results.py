@@ -74,7 +74,6 @@ def front_objects(study: Study) -> list[dict[str, object]]:
     """Turn the front into plain objects: ``None`` for missing values, and only active genes."""
     front = study.front().astype(object)
     front = front.where(front.notna(), None)
-    names = genes(study)
     return [
         {
             "trial": int(row["trial"]),
@@ -84,7 +83,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
             "survivors": row["survivors"],
             "survivors_sd": row["survivors_sd"],
             "neurons": row["neurons"],
-            "genome": {gene: row[f"genome.{gene}"] for gene in names if row[f"genome.{gene}"] is not None},
+            "genome": study.genome(row["trial"]),
         }
         for row in front.to_dict("records")
     ]
@@ -147,7 +146,7 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     between = _plus_minus(console)
     for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
-    for _, row in study.front().iterrows():
+    for _, row in study.front().astype(object).iterrows():  # a whole number stays one
         table.add_row(
             str(int(row.trial)),
             str(int(row.epoch)),

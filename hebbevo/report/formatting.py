@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from html import escape
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -64,7 +65,7 @@ def gene_value(value: Any) -> str:
         return printable(value)
     if type(value).__name__ in ("bool", "bool_"):  # also NumPy's own type
         return str(bool(value)).lower()
-    return number(value)
+    return str(value) if isinstance(value, Integral) else number(value)
 
 
 def hover(study: Study, row: dict[str, Any]) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hebbevo.errors import UsageError
 from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
-from hebbevo.space import Gene, IntGene
+from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 from hebbevo.study.attempts import Recovery
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.ledger import Ledger, Record, Result
@@ -57,6 +58,9 @@ class Study:
             if any(attempt.recovery is not Recovery.AGAIN for attempt in record.attempts)
         }
         self.total: int = generations[-1].total if generations else ledger.spec.search.trials
+        self._genomes = {
+            record.number: record.genome for generation in generations for record in generation.records
+        }
         results = (record.result for generation in generations for record in generation.records)
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
         self._points = pd.DataFrame(np.fromiter(points, _POINT))
@@ -106,6 +110,23 @@ class Study:
         """
         return self._trials.copy()
 
+    def genome(self, trial: int) -> Genome:
+        """Give the active genes of a trial, with the types that their values have in the space file.
+
+        A row of a table has one type for all its numbers: there, a 16 can become 16.0.
+
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="mine.db", population=4, trials=4, epochs=1, workers=1)
+        >>> type(study.genome(0)["prune_period"])
+        <class 'int'>
+
+        Raises:
+            UsageError: there is no such trial.
+        """
+        if trial not in self._genomes:
+            raise UsageError(f"{self.store}: there is no trial {trial}")
+        return dict(self._genomes[trial])
+
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.
 
@@ -142,7 +163,7 @@ class Study:
         if self.goal.dimension > 1 or candidates.empty:
             return None
         ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _values(candidates)]
-        return self._shown(candidates.iloc[[ranks.index(min(ranks))]]).iloc[0]
+        return _row(self._shown(candidates.iloc[[ranks.index(min(ranks))]]))
 
     def nearest(self) -> pd.Series[Any] | None:
         """Give the point closest to meeting the constraints; ``None`` if one meets them or there is none."""
@@ -150,7 +171,7 @@ class Study:
             return None
         candidates = self._candidates(~self._points.feasible)
         violations = [self.goal.violation((a, s)) for a, s in _values(candidates)]
-        return self._shown(candidates.iloc[[violations.index(min(violations))]]).iloc[0]
+        return _row(self._shown(candidates.iloc[[violations.index(min(violations))]]))
 
     def hypervolume(self) -> float:
         """The hypervolume of the front, from 0 to 1.
@@ -260,9 +281,16 @@ def _values(points: pd.DataFrame) -> NDArray[np.float64]:
     return points[["accuracy", "survivors"]].to_numpy(float)
 
 
-def _dtype(gene: Gene) -> str | None:
+def _dtype(gene: Gene) -> str | type | None:
     """The type of a gene's column; ``None`` for pandas' choice, which makes floats of integers beside NA."""
+    if isinstance(gene, ChoiceGene) and not all(isinstance(choice, str) for choice in gene.choices):
+        return None if {type(choice) for choice in gene.choices} == {bool} else object
     return "Int64" if isinstance(gene, IntGene) and gene.when else None
+
+
+def _row(table: pd.DataFrame) -> pd.Series[Any]:
+    """The only row of a table, with the types of its columns: pandas would give all numbers one type."""
+    return table.astype(object).iloc[0]
 
 
 def _ended_by_a_training(record: Record) -> bool:

@@ -50,7 +50,24 @@ def test_a_scalar_has_the_type_and_value_of_the_core_schema(written, text, value
 
 @pytest.mark.parametrize(
     "text",
-    "yes Yes NO no on Off 1_000 0x1_0 0b11 -0b1 1:30 190:20:30 1:30.5 1_0.5 1.0_5 1_0e3".split(),
+    [
+        "yes",
+        "Yes",
+        "NO",
+        "no",
+        "on",
+        "Off",
+        "1_000",
+        "0x1_0",
+        "0b11",
+        "-0b1",
+        "1:30",
+        "190:20:30",
+        "1:30.5",
+        "1_0.5",
+        "1.0_5",
+        "1_0e3",
+    ],
 )
 def test_a_scalar_that_yaml_1_1_and_1_2_read_differently_is_refused_and_in_quotes_it_is_text(written, text):
     for place in (f"key: {text}\n", f"key: [a, {text}]\n"):

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hebbevo.cli.results import front_objects
+from hebbevo.errors import UsageError
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
 from hebbevo.spec import Spec
 from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
@@ -124,6 +126,72 @@ def test_every_trial_is_a_row_in_the_order_of_asking(path):
     pd.testing.assert_frame_equal(trials, pd.DataFrame(expected), check_exact=True)
     assert {name: str(trials[name].dtype) for name in COLUMNS} == COLUMNS
     assert trials.failure.tolist() == [None, None, "diverged", None]
+
+
+TYPED = Spec.model_validate(
+    {
+        "version": 1,
+        "name": "typed",
+        "task": {"dataset": "digits"},
+        "genome": {
+            "wide": {"choices": [True, False]},
+            "width": {"choices": [16, 32], "when": {"wide": True}},
+            "always": {"choices": [1, 2]},
+            "mixed": {"choices": [1, 2.0, 0.5]},
+            "any": {"choices": ["a", 1, True, 1.5], "when": {"wide": True}},
+            "whole": {"type": "int", "low": 1, "high": 99, "when": {"wide": True}},
+            "real": {"low": 1, "high": 2},
+            "flag": {"choices": [True, False], "when": {"wide": True}},
+        },
+    }
+)
+NARROW = {"wide": False, "always": 2, "mixed": 1, "real": 1.0}
+WIDE = {
+    "wide": True,
+    "width": 32,
+    "always": 1,
+    "mixed": 2.0,
+    "any": 1,
+    "whole": 16,
+    "real": 2.0,
+    "flag": False,
+}
+TRUE = WIDE | {"any": True, "mixed": 0.5, "flag": True, "width": 16}
+
+
+def typed(genome):
+    return {name: (type(value), value) for name, value in genome.items()}
+
+
+def test_a_gene_comes_back_with_the_value_and_type_that_its_space_file_has(tmp_path):
+    create(tmp_path / "typed.db", TYPED, FACTS)
+    genomes = [WIDE, NARROW, TRUE]
+    with Ledger.open(tmp_path / "typed.db") as ledger:
+        ledger.open_generation(0, 3, 0.0, genomes)
+        ledger.close_cohort([result(i, (0.5 + i / 10, 10.0 + i)) for i in range(3)])
+    study = open_study(tmp_path / "typed.db")
+    assert [typed(study.genome(trial)) for trial in range(3)] == [typed(genome) for genome in genomes]
+    assert [typed(each["genome"]) for each in front_objects(study)] == [typed(genome) for genome in genomes]
+    for table in (study.trials(), study.front()):
+        for row, genome in zip(table.to_dict("records"), genomes, strict=True):
+            shown = {gene.name: row[f"genome.{gene.name}"] for gene in TYPED.space.genes}
+            assert typed({name: value for name, value in shown.items() if pd.notna(value)}) == typed(genome)
+        texts = table.to_csv(index=False).splitlines()
+        assert texts[1].endswith("True,32,1,2.0,1,16,2.0,False")
+        assert texts[2].endswith("False,,2,1,,,1.0,")
+    with pytest.raises(UsageError, match="there is no trial 3"):
+        study.genome(3)
+
+
+def test_the_row_of_a_best_trial_does_not_make_floats_of_whole_numbers(tmp_path):
+    spec = {**TYPED.to_json(), "objectives": {"accuracy": "maximize"}}
+    spec["genome"] = {"width": {"choices": [16, 32]}, "whole": {"type": "int", "low": 1, "high": 99}}
+    create(tmp_path / "best.db", Spec.model_validate(spec), FACTS)
+    with Ledger.open(tmp_path / "best.db") as ledger:
+        ledger.open_generation(0, 1, 0.0, [{"width": 32, "whole": 16}])
+        ledger.close_cohort([result(0, (0.5, 10.0))])
+    best = open_study(tmp_path / "best.db").best()
+    assert [repr(best[name]) for name in ("trial", "genome.width", "genome.whole")] == ["0", "32", "16"]
 
 
 @pytest.mark.parametrize("trials", [0, 1], ids=["no trial", "one that runs"])
