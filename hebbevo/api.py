@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack, cast
 
 from hebbevo import data, user_code
-from hebbevo.errors import StudyError
+from hebbevo.errors import StudyError, UsageError
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.outer import preflight
 from hebbevo.outer.driver import continue_study
 from hebbevo.outer.progress import Watcher
+from hebbevo.outer.training_inputs import split_of
 from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage import find_store
@@ -71,8 +73,7 @@ def search(
     spec = override(space if isinstance(space, Spec) else read(space), **overrides)
     user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
-    if spec.task.dataset not in (*data.BUILT_IN, *spec.code):
-        spec = override(spec, dataset=str(Path(spec.task.dataset).resolve()))
+    spec = _with_whole_paths(spec)
     if study is None:
         study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
     store = find_store(study, storage)
@@ -81,14 +82,20 @@ def search(
         device = config.device
         split, facts = preflight.prepare(spec, device, config.workers_at_hand(device, spec.search.threads))
         store.create(spec, facts)
+    moved = None
     with Ledger.open(store) as ledger:
-        if changes := difference(ledger.spec, spec):
+        may_differ = ["search.trials", "search.timeout"]
+        if split is None and _is_elsewhere(ledger.spec, spec):
+            with contextlib.suppress(UsageError):  # then the place counts as a changed setting
+                split, moved = split_of(ledger, spec.task), spec.task
+                may_differ += ["task.dataset", "task.test"]
+        if changes := difference(ledger.spec, spec, may_differ):
             raise StudyError(
                 f"{store}: was made with other settings ({'; '.join(changes)}); "
                 "change them back, or write another --study"
             )
     return continue_study(
-        store, split, trials=budget.trials, timeout=budget.timeout, config=config, watch=watch
+        store, split, trials=budget.trials, timeout=budget.timeout, config=config, watch=watch, moved=moved
     )
 
 
@@ -98,6 +105,8 @@ def resume(
     storage: str | None = None,
     trials: int | None = None,
     timeout: float | str | None = None,
+    dataset: str | None = None,
+    test: str | None = None,
     watch: Watcher = lambda _: None,
     allow_code: Callable[[list[str]], bool] = lambda _: False,
     **executor_options: Unpack[ExecutorOptions],
@@ -109,6 +118,9 @@ def resume(
         storage: URL of a database, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
         trials: total number of trials to reach; ``None`` keeps that of the study.
         timeout: longest time to search in this call, in seconds or as ``1h30m``.
+        dataset: where the data are now, if their file has moved. They must be the same; the study then
+            remembers the place.
+        test: likewise, of a file with the test rows.
         watch: called with the progress after every cohort.
         allow_code: called with the names of the user's own code (network, data, functions) that the study
             imports; the code is imported only if it returns ``True``.
@@ -129,11 +141,40 @@ def resume(
     config = ExecutorConfig(**executor_options)
     store = find_store(study, storage)
     with Ledger.open(store) as ledger:
-        code = ledger.spec.code
+        spec = ledger.spec
+        if dataset is not None or test is not None:
+            spec = _with_whole_paths(override(spec, dataset=dataset, test=test))
+        code = sorted({*ledger.spec.code, *spec.code})
         if code and not allow_code(code):
             raise StudyError(
                 f"{store}: runs your own code ({', '.join(code)}); if you trust the study, add --allow-code"
             )
         user_code.refresh(code)
         budget = override(ledger.spec, trials=trials, timeout=timeout).search  # checks the values
-    return continue_study(store, None, trials=trials, timeout=budget.timeout, config=config, watch=watch)
+        moved = None if spec is ledger.spec else spec.task
+        split = split_of(ledger, moved) if moved else None
+    return continue_study(
+        store, split, trials=trials, timeout=budget.timeout, config=config, watch=watch, moved=moved
+    )
+
+
+def _with_whole_paths(spec: Spec) -> Spec:
+    """The spec with the paths of its data from the root, so that they hold in every folder."""
+    task = spec.task
+    is_file = task.dataset not in (*data.BUILT_IN, *spec.code)
+    return override(
+        spec,
+        dataset=_whole(task.dataset) if is_file else None,
+        test=None if task.test is None else _whole(task.test),
+    )
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _is_elsewhere(recorded: Spec, now: Spec) -> bool:
+    """Whether files of the data are at other places than the study says."""
+    places = [(spec.task.dataset, spec.task.test) for spec in (recorded, now)]
+    files = not {*data.BUILT_IN, *recorded.code, *now.code} & {recorded.task.dataset, now.task.dataset}
+    return files and places[0] != places[1]

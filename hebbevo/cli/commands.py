@@ -60,10 +60,12 @@ def search(space: str, study: str | None, storage: str | None, quiet: bool, **op
 @STORAGE
 @override_option("trials")
 @override_option("timeout")
+@override_option("dataset")
+@override_option("test")
 @executor_options
 @click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
 @QUIET
-def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **budget: Any) -> None:
+def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **options: Any) -> None:
     """Continue a study with the settings that it holds."""
     from hebbevo.api import resume as resume_study
 
@@ -74,7 +76,7 @@ def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **bud
     database = _database(study, storage)
     _run(
         quiet,
-        lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **budget),
+        lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **options),
     )
 
 

@@ -2,15 +2,21 @@
 
 from hebbevo.data.catalogue import BUILT_IN, load
 from hebbevo.data.dataset import Dataset, Label, from_arrays, input_shape
-from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES
+from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
+from hebbevo.data.options import NO_FINDINGS, WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.splitting import Split, split
 
 __all__ = [
     "BUILT_IN",
     "FILE_SUFFIXES",
+    "NO_FINDINGS",
     "TABLE_SUFFIXES",
+    "TEXT_SUFFIXES",
+    "WHITESPACE",
     "Dataset",
+    "Findings",
     "Label",
+    "ReadingOptions",
     "Split",
     "from_arrays",
     "input_shape",

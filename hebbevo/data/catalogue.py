@@ -10,9 +10,10 @@ import numpy as np
 
 from hebbevo.data.cifar import load_cifar
 from hebbevo.data.dataset import Dataset, from_arrays
-from hebbevo.data.files import READERS
+from hebbevo.data.files import FILE_SUFFIXES, READERS, suffix_of
 from hebbevo.data.functions import load_function
 from hebbevo.data.idx import load_idx
+from hebbevo.data.options import NO_OPTIONS, Findings, ReadingOptions
 from hebbevo.data.originals import locate
 from hebbevo.errors import DataError
 from hebbevo.user_code import is_reference
@@ -40,7 +41,13 @@ _LOADERS: dict[str, Callable[[str], Dataset]] = {
 BUILT_IN: tuple[str, ...] = tuple(_LOADERS)
 
 
-def load(name: str, *, target: str | None = None) -> Dataset:
+def load(
+    name: str,
+    *,
+    target: str | None = None,
+    options: ReadingOptions = NO_OPTIONS,
+    findings: Findings | None = None,
+) -> Dataset:
     """Load a data set by its name, path or reference.
 
     The image sets are read from ``$HEBBEVO_DATA/NAME`` (``~/.cache/hebbevo/NAME`` when unset). Original files
@@ -53,10 +60,13 @@ def load(name: str, *, target: str | None = None) -> Dataset:
     ((1797, 64), (8, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
 
     Args:
-        name: one of ``BUILT_IN``, the path of an .npz, .csv or .parquet file, or a function as
+        name: one of ``BUILT_IN``, the path of an .npz, .csv, .tsv or .parquet file, or a function as
             ``package.module:function``. The function is called without arguments and returns (x, y) or
-            (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them, or a `Dataset`.
-        target: name of the label column of a .csv or .parquet file.
+            (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them, or a `Dataset`, or a
+            mapping of arrays by names such as ``x_train``.
+        target: name of the label column of a table.
+        options: what else the user says about the data.
+        findings: the ``findings`` of the data set when it was read before; ``None`` to find them out.
 
     Raises:
         DataError: there is no such data set, or a classifier cannot be trained on it.
@@ -65,13 +75,13 @@ def load(name: str, *, target: str | None = None) -> Dataset:
     if name in _LOADERS or is_reference(name):
         if target is not None:
             raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
-        return _LOADERS.get(name, load_function)(name)
-    path = Path(name).expanduser()
-    try:
-        read = READERS[path.suffix.lower()]
-    except KeyError:
+        if name in _LOADERS:
+            return _LOADERS[name](name)
+        return load_function(name, options, findings)
+    suffix = suffix_of(name)
+    if suffix is None:
         raise DataError(
             f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
-            f" ends in {', '.join(READERS)}, or package.module:function"
-        ) from None
-    return read(name, path, target)
+            f" ends in {', '.join(FILE_SUFFIXES)}, or package.module:function"
+        )
+    return READERS[suffix](name, Path(name).expanduser(), target, options, findings)

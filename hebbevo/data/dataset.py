@@ -11,6 +11,8 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.division import Division
+from hebbevo.data.options import NO_FINDINGS, Findings
 from hebbevo.errors import DataError
 from hebbevo.messages import quoted
 
@@ -32,6 +34,8 @@ class Dataset:
         x_test: features of the test set, shape (test rows, features), or ``None`` without a test set.
         y_test: labels of the test set, shape (test rows,), or ``None``.
         shape: shape of a row before it was flattened, by default (features,).
+        division: what decides which rows are held out; ``None``: chance, class by class.
+        findings: how the data were read where the user has not said it.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Dataset:
     x_test: npt.NDArray[np.float32] | None = None
     y_test: npt.NDArray[np.int64] | None = None
     shape: tuple[int, ...] = ()
+    division: Division | None = None
+    findings: Findings = NO_FINDINGS
 
     def __post_init__(self) -> None:
         if not self.shape:
@@ -48,9 +54,13 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (64 hex digits) of the flat arrays and the classes, without the name and ``shape``."""
+        """SHA-256 (64 hex digits) of the flat arrays, classes and division, without name and ``shape``."""
         digest = hashlib.sha256(repr(self.classes).encode())
-        for array in (self.x, self.y, self.x_test, self.y_test):
+        arrays: list[npt.NDArray[Any] | None] = [self.x, self.y, self.x_test, self.y_test]
+        if self.division is not None:
+            digest.update(self.division.kind.encode())
+            arrays.append(self.division.values)
+        for array in arrays:
             digest.update(repr(None if array is None else array.shape).encode())
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
@@ -87,7 +97,7 @@ def from_arrays(
         name: name of the data set, with which error messages begin.
         x: numbers or booleans, shape (rows, ...), to be flattened to (rows, features). Images are (rows,
             height, width) or (rows, channels, height, width); no axes are moved.
-        y: labels, shape (rows,): numbers, text or booleans.
+        y: labels, shape (rows,) or (rows, 1): numbers, text or booleans.
         x_test: as ``x``, of a test set; or ``None``.
         y_test: as ``y``, of a test set; or ``None``.
         columns: a name for each feature, for error messages.
@@ -154,6 +164,8 @@ def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str])
 
 
 def _labels(name: str, role: str, y: npt.NDArray[Any], rows: int) -> list[Label]:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     if y.ndim != 1:
         raise DataError(
             f"{name}: {role} has shape {y.shape}; write one label for each row (of one-hot rows, the argmax)"

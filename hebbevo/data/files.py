@@ -1,30 +1,37 @@
-"""Data files of the user's: arrays in .npz, tables in .csv and .parquet."""
+"""Data files of the user's: arrays in .npz, tables in .csv, .tsv and .parquet."""
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.arrays import NAMES, from_named
 from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.division import division
+from hebbevo.data.leaks import grows, repeats_target, row_number
+from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
-from hebbevo.messages import quoted
+from hebbevo.messages import first_line, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def load_npz(name: str, path: Path, target: str | None) -> Dataset:
-    """Read the arrays ``x``, ``y`` and, if present, ``x_test`` and ``y_test``, as `from_arrays` takes them.
+def load_npz(
+    name: str, path: Path, target: str | None, options: ReadingOptions, findings: Findings | None
+) -> Dataset:
+    """Read the arrays ``x``, ``y`` and, if present, ``x_test`` and ``y_test``; or others, see `from_named`.
 
-    A row keeps the shape in which it is stored. For a convolutional network, store colour images with the
-    channels first.
+    A row keeps the shape in which it is stored, except that channels are put first.
 
     Raises:
         DataError: the file is not an .npz archive, or a classifier cannot be trained on it.
@@ -33,71 +40,247 @@ def load_npz(name: str, path: Path, target: str | None) -> Dataset:
         raise DataError(
             f"{name}: target {target!r} is for .csv and .parquet; leave it out, y holds the labels"
         )
+    test = None if options.test is None else _npz_arrays(Path(options.test).expanduser(), options)
+    return from_named(name, _npz_arrays(path, options), options, findings, test)
+
+
+def _npz_arrays(path: Path, options: ReadingOptions) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file whose names have a meaning; others stay unread."""
     with reading(path, "an .npz file"), path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("it is no zip archive")
         file.seek(0)
         archive = np.load(file, allow_pickle=False)
-        absent = [array for array in ("x", "y") if array not in archive.files]
-        if absent:
-            held = quoted(archive.files) or "nothing"
-            raise DataError(f"{name}: has no array {' and no '.join(absent)}, it holds {held}; save x and y")
-        arrays = {array: archive[array] for array in ("x", "y", "x_test", "y_test") if array in archive.files}
-    return from_arrays(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
+        wanted = {*NAMES, *(options.split or ())[1:]}
+        # others are there for messages that list the names
+        return {array: archive[array] if array in wanted else np.empty(0) for array in archive.files}
 
 
-def load_csv(name: str, path: Path, target: str | None) -> Dataset:
-    """Read a table with a header line; the column ``target`` holds the labels, all others numbers.
-
-    Raises:
-        DataError: the file is not such a table, or a classifier cannot be trained on it.
-    """
-    import pandas as pd  # slow to import, and other data do not need it
-
-    with reading(path, "a .csv file with a header line"), warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
-        return _from_table(name, pd.read_csv(path, index_col=False, low_memory=False), target)
-
-
-def load_parquet(name: str, path: Path, target: str | None) -> Dataset:
+def load_table(
+    name: str, path: Path, target: str | None, options: ReadingOptions, findings: Findings | None
+) -> Dataset:
     """Read a table; the column ``target`` holds the labels, all others numbers.
 
+    A text table has a header line. Columns that number the rows or repeat the target are left out.
+
     Raises:
         DataError: the file is not such a table, or a classifier cannot be trained on it.
     """
-    import pandas as pd
+    table = _Table(name, path, target, options)
+    test = None
+    if options.test is not None:
+        test = _Table(options.test, Path(options.test).expanduser(), target, options)
+    if findings is None:
+        findings = _findings(table, test, options)
+    split_on = () if options.split is None else (options.split[1],)
+    left_out = {*options.drop, *findings.dropped, *split_on}
+    places = [place for place in table.features if table.columns[place] not in left_out]
+    columns = [table.columns[place] for place in places]
+    if not columns or table.frame.empty:
+        raise DataError(
+            f"{name}: has {len(table.frame)} rows and {len(columns)} feature columns; give it some of both"
+        )
+    labels = table.labels(findings.text_labels)
+    x = table.numbers(places)
+    if test is None:
+        dataset = from_arrays(name, x, labels, columns=columns)
+    else:
+        x_test = test.numbers(test.places(columns))
+        dataset = from_arrays(name, x, labels, x_test, test.labels(findings.text_labels), columns=columns)
+    by = None
+    if options.split is not None:
+        [place] = table.places(split_on)
+        by = division(name, *options.split, table.frame.iloc[:, place].to_numpy())
+    return replace(dataset, division=by, findings=findings)
 
-    with reading(path, "a .parquet file"), path.open("rb") as file:
-        # converted inside the block, too: Arrow finds text that is not UTF-8 only then
-        return _from_table(name, pd.read_parquet(file), target)
 
-
-READERS: dict[str, Callable[[str, Path, str | None], Dataset]] = {
+READERS: dict[str, Callable[[str, Path, str | None, ReadingOptions, Findings | None], Dataset]] = {
     ".npz": load_npz,
-    ".csv": load_csv,
-    ".parquet": load_parquet,
+    ".csv": load_table,
+    ".tsv": load_table,
+    ".csv.gz": load_table,
+    ".tsv.gz": load_table,
+    ".parquet": load_table,
 }
-"""What reads a file, by its suffix: a function of (name, path, target)."""
+"""What reads a file, by the end of its name: a function of (name, path, target, options, findings)."""
 
 FILE_SUFFIXES = tuple(READERS)
-TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = tuple(suffix for suffix, read in READERS.items() if read is load_table)
+TEXT_SUFFIXES = tuple(suffix for suffix in TABLE_SUFFIXES if suffix != ".parquet")
 
 
-def _from_table(name: str, table: pd.DataFrame, target: str | None) -> Dataset:
-    columns = [str(column) for column in table.columns]
-    if target is None or columns.count(target) != 1:
-        wrong = "needs the column of the labels" if target is None else f"has no column {target!r}"
-        raise DataError(f"{name}: {wrong}; write target: one of {quoted(columns)}")
-    place = columns.index(target)
-    labels = table.iloc[:, place]
-    y = labels.astype(object).where(labels.notna(), None).to_numpy()
-    features = [column for column in columns if column != target]
-    if not features or table.empty:
-        raise DataError(
-            f"{name}: has {len(table)} rows and {len(features)} feature columns; give it some of both"
-        )
-    values = [_numbers(name, table.iloc[:, other]) for other in range(len(columns)) if other != place]
-    return from_arrays(name, np.column_stack(values), y, columns=features)
+def suffix_of(path: str | Path) -> str | None:
+    """The end of a file's name that says how it is read, or ``None`` for a file that cannot be.
+
+    >>> suffix_of("data/Mine.CSV.gz"), suffix_of("mine.txt")
+    ('.csv.gz', None)
+    """
+    return next((suffix for suffix in READERS if str(path).lower().endswith(suffix)), None)
+
+
+class _Table:
+    """A table as it was read.
+
+    Attributes:
+        name: name with which messages begin.
+        frame: its cells.
+        columns: the names of its columns, in order.
+        target: the place of the labels.
+        features: the places of the other columns.
+    """
+
+    def __init__(self, name: str, path: Path, target: str | None, options: ReadingOptions) -> None:
+        self.name = name
+        self._path = path
+        self._options = options
+        self._is_text = suffix_of(path) in TEXT_SUFFIXES
+        with reading(path, "a .csv file with a header line" if self._is_text else "a .parquet file"):
+            self.header = self._read_text(header=None, nrows=1, dtype=str) if self._is_text else None
+            self.frame = self._read()
+        self.columns = [str(column) for column in self.frame.columns]
+        self.target = self._place_of(target)
+        self.features = [place for place in range(len(self.columns)) if place != self.target]
+        for asked, names in (("drop", options.drop), ("keep", options.keep)):
+            if absent := [each for each in names if each not in self.columns]:
+                raise DataError(
+                    f"{name}: has no column {absent[0]!r} to {asked}; its columns are {quoted(self.columns)}"
+                )
+
+    def places(self, columns: Sequence[str]) -> list[int]:
+        """The places of columns.
+
+        Raises:
+            DataError: one is missing.
+        """
+        if absent := [each for each in columns if each not in self.columns]:
+            raise DataError(
+                f"{self.name}: has no column {absent[0]!r}; its columns are {quoted(self.columns)}"
+            )
+        return [self.columns.index(each) for each in columns]
+
+    def numbers(self, places: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The columns at some places, shape (rows, places)."""
+        return np.column_stack([_numbers(self.name, self.frame.iloc[:, place]) for place in places])
+
+    def labels(self, as_text: bool) -> npt.NDArray[Any]:
+        """The labels; ``None`` where one is missing."""
+        texts = self.label_texts() if as_text else None
+        labels = self.frame.iloc[:, self.target] if texts is None else texts
+        return labels.astype(object).where(labels.notna(), None).to_numpy()
+
+    def label_texts(self) -> pd.Series[Any] | None:
+        """The labels as they are written in a text table; only empty ones are missing."""
+        if not self._is_text:
+            return None
+        texts = self._read_text(dtype=str, usecols=[self.target], keep_default_na=False, na_values=[""])
+        return texts.iloc[:, 0]
+
+    def header_names(self) -> list[str]:
+        """The names as the header line has them; a repeated one is repeated here."""
+        if self.header is None:
+            return self.columns
+        return ["" if name != name else str(name) for name in self.header.iloc[0]]
+
+    def _read(self) -> pd.DataFrame:
+        import pandas as pd  # slow to import, and other data do not need it
+
+        if self._is_text:
+            return self._read_text(low_memory=False)
+        with self._path.open("rb") as file:
+            return pd.read_parquet(file)
+
+    def _read_text(self, **how: Any) -> pd.DataFrame:
+        import pandas as pd
+
+        options = self._options
+        separator = options.separator or ("\t" if ".tsv" in self._path.name.lower()[-7:] else ",")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+                how |= {"decimal": options.decimal, "encoding": options.encoding, "index_col": False}
+                table: pd.DataFrame = pd.read_csv(
+                    self._path, sep=r"\s+" if separator == WHITESPACE else separator, **how
+                )
+        except UnicodeError as error:
+            raise DataError(
+                f"{self.name}: cannot be read as {options.encoding} text ({first_line(error)});"
+                " write table: {encoding: latin-1}, or what it has"
+            ) from error
+        return table
+
+    def _place_of(self, target: str | None) -> int:
+        name, columns = self.name, self.columns
+        count = self.header_names().count(target) if target is not None else 0
+        if target is not None and (count > 1 or columns.count(target) > 1):
+            raise DataError(
+                f"{name}: {max(count, columns.count(target))} columns are named {target!r}, and one of them"
+                " would tell the labels; give each its own name"
+            )
+        if target is None or target not in columns:
+            wrong = "needs the column of the labels" if target is None else f"has no column {target!r}"
+            mark = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
+            advice = f"target: one of {quoted(columns)}"
+            if mark is not None:
+                advice = f"table: {{separator: {mark!r}}}, which the header line seems to have"
+            raise DataError(f"{name}: {wrong}; write {advice}")
+        return columns.index(target)
+
+
+def _findings(table: _Table, test: _Table | None, options: ReadingOptions) -> Findings:
+    """Find out which columns are no features, and whether labels are texts."""
+    frame, header = table.frame, table.header_names()
+    labels = frame.iloc[:, table.target]
+    dropped, remarks = [], []
+    given = {*options.drop, *options.keep, *(options.split or ())[1:]}
+    for place in table.features:
+        column = table.columns[place]
+        if column in given:
+            continue
+        cells = frame.iloc[:, place]
+        why = row_number(cells)
+        if why is None and repeats_target(cells, labels):
+            why = f"says the same as {table.columns[table.target]!r}"
+        if why is not None:
+            dropped.append(column)
+            remarks.append(f"column {column!r} {why} and is left out; to use it, list it in task.table.keep")
+        elif grows(cells):
+            what = "grows or falls from row to row, as row numbers do"
+            remarks.append(
+                f"column {column!r} {what}; if it is none of the features, list it in task.table.drop"
+            )
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        remarks.append(f"the header line has {quoted(repeated)} more than once")
+    if any(_is_fraction(name) for name in header):
+        remarks.append("the header line looks like a row of numbers; a table needs one with names")
+    as_text = False
+    for each in filter(None, (table, test)):
+        if why := _text_labels(each):
+            as_text = True
+            remarks.append(f"{each.name}: {why}")
+    return Findings(dropped=tuple(dropped), text_labels=as_text, remarks=tuple(remarks))
+
+
+def _text_labels(table: _Table) -> str | None:
+    """Say why the labels of a text table must stay as they are written, or ``None`` where they need not."""
+    texts, values = table.label_texts(), table.frame.iloc[:, table.target]
+    if texts is None:
+        return None
+    named = sorted(set(texts[texts.notna() & values.isna()]))
+    others = values[values.notna()].unique()
+    if named and all(isinstance(other, str) for other in others):
+        return f"the labels {quoted(named)} are read as names of classes, not as missing"
+    whole = texts[texts.notna() & values.notna()].str.strip().str.removeprefix("+")
+    whole = whole[whole.str.fullmatch(r"-?\d+")]
+    written = whole.groupby(values[whole.index]).unique()
+    merged = next((sorted(forms) for forms in written if len(forms) > 1), None)
+    if merged is None:
+        return None
+    return f"the labels {quoted(merged)} are read as different classes, and all labels as text"
+
+
+def _is_fraction(name: str) -> bool:
+    return re.fullmatch(r"-?\d+[.,]\d+([eE][-+]?\d+)?", name) is not None
 
 
 def _numbers(name: str, column: pd.Series[Any]) -> npt.NDArray[np.float64]:

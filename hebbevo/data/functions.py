@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hebbevo import user_code
+from hebbevo.data.arrays import from_named
 from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.options import NO_OPTIONS, Findings, ReadingOptions
 from hebbevo.errors import DataError
 from hebbevo.messages import first_line
 
 ROLES = ("x", "y", "x_test", "y_test")
 
 
-def load_function(name: str) -> Dataset:
+def load_function(
+    name: str, options: ReadingOptions = NO_OPTIONS, findings: Findings | None = None
+) -> Dataset:
     """Call the function that the reference ``name`` names, and check what it returns.
 
     Raises:
@@ -26,13 +32,20 @@ def load_function(name: str) -> Dataset:
     with user_code.calling(name):
         made = make()
     if isinstance(made, Dataset):
-        made = _arrays_of(name, made)
+        given, by = _arrays_of(name, made), made.division
+        arrays = {role: _array(name, role, value) for role, value in zip(ROLES, given, strict=False)}
+        dataset = from_arrays(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
+        return replace(dataset, division=by)
+    if isinstance(made, Mapping) and all(isinstance(role, str) for role in made):
+        return from_named(
+            name, {role: _array(name, role, value) for role, value in made.items()}, options, findings
+        )
     if not isinstance(made, tuple | list) or len(made) not in (2, 4):
         what = "None" if made is None else f"a {type(made).__name__}"
         count = f" of {len(made)}" if isinstance(made, tuple | list) else ""
         raise DataError(f"{name}: returned {what}{count}; return (x, y) or (x, y, x_test, y_test)")
     arrays = {role: _array(name, role, value) for role, value in zip(ROLES, made, strict=False)}
-    return from_arrays(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
+    return from_named(name, arrays, options, findings)
 
 
 def _array(name: str, role: str, value: object) -> npt.NDArray[Any]:

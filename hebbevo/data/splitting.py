@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.dataset import Dataset, Label
+from hebbevo.data.division import HELD_OUT_PERCENT, divide
 from hebbevo.errors import DataError
 
-HELD_OUT_PERCENT = 15
 # blocks, because a float64 copy of a whole image set would take gigabytes
 ROWS_AT_A_TIME = 4096
 COLUMNS_AT_A_TIME = 64
@@ -55,6 +55,8 @@ class Split:
 def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
+    A data set with a division is split by that instead: see `hebbevo.data.division`.
+
     The split depends on the data set and the seed alone, not on the version of numpy. Rows keep the order of
     the data set.
 
@@ -71,7 +73,12 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     Raises:
         DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.
     """
-    train, val, test = _partition(dataset, seed)
+    if dataset.division is None:
+        train, val, test = _partition(dataset, seed)
+    else:
+        train, val, test = divide(
+            dataset, dataset.division, seed, lambda rows, parts: _held_out(dataset, seed, rows, parts)
+        )
     if len(train) < batch_size:
         raise DataError(
             f"{dataset.name}: {len(train)} training rows are fewer than one batch of {batch_size};"
@@ -118,6 +125,15 @@ def _partition(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
     if x_test is None:
         return np.sort(shuffled[fold >= 2]), val, np.sort(shuffled[fold == 1])
     return np.sort(shuffled[fold >= 1]), val, np.arange(len(x_test))
+
+
+def _held_out(dataset: Dataset, seed: int, rows: Ints, parts: int) -> tuple[Ints, ...]:
+    """Hold rows out of some rows of a data set, for 1 or 2 parts."""
+    x, y = dataset.x[rows], dataset.y[rows]
+    x_test, y_test = (None, None) if parts == 2 else (x[:1], y[:1])  # with a test set, none is held out
+    own = replace(dataset, x=x, y=y, division=None, x_test=x_test, y_test=y_test)
+    train, val, test = _partition(own, seed)
+    return (rows[train], rows[val], rows[test])[: parts + 1]
 
 
 def _moments(x: Floats, rows: Ints) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.samplers.replay import PastGeneration, replay
 from hebbevo.space import Genome, canonical
 from hebbevo.spec import duration
+from hebbevo.spec.schema import Task
 from hebbevo.study.attempts import FailedAttempt, Recovery
 from hebbevo.study.facts import ENGINE, library_versions
 from hebbevo.study.ledger import Generation, Ledger, Record, Result
@@ -51,6 +52,7 @@ def continue_study(
     timeout: float | None,
     config: ExecutorConfig,
     watch: Watcher,
+    moved: Task | None = None,
 ) -> Study:
     """Lock a study, replay what is recorded, and search until it holds all its trials.
 
@@ -61,6 +63,7 @@ def continue_study(
         timeout: longest time to search in this call, in seconds.
         config: executor and workers.
         watch: called with the progress after every cohort.
+        moved: where the data are now, if they have moved and ``split`` has proved to be the study's.
 
     Raises:
         UsageError: the study or its data cannot be used.
@@ -69,6 +72,8 @@ def continue_study(
         WorkerError: no worker can be started.
     """
     with store.locked(), Ledger.open(store) as ledger:
+        if moved is not None:
+            ledger.move_data(moved.dataset, moved.test)
         if ledger.facts.engine != ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
             raise StudyError(f"{store}: {what}; write another --study")

@@ -25,6 +25,7 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
     if changed:
         names = ", ".join(changed)
         found.append(f"the code of {names} has changed since the study began; results may not compare")
+    found.extend(facts.findings.remarks)
     search = ledger.spec.search
     cohorts = cohorts_per_generation(search.population, search.replicates, facts.cohort_width)
     if facts.device == "cpu" and (spare := config.spare_cores(facts.threads, cohorts)) > 0:

@@ -48,7 +48,8 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     Raises:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
     """
-    dataset = data.load(spec.task.dataset, target=spec.task.target)
+    task = spec.task
+    dataset = data.load(task.dataset, target=task.target, options=task.reading_options)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     shape = data.input_shape(split.shape)
     plan = recipe(spec, shape, len(split.classes), alone="")
@@ -79,6 +80,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             mean=tuple(split.mean.tolist()),
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
+            findings=dataset.findings,
             # at the end, when all code that the study needs is loaded
             code={name: user_code.source_digest(name) for name in spec.code},
             modules=user_code.source_digests(spec.code),

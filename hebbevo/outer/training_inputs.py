@@ -10,6 +10,7 @@ from hebbevo import data
 from hebbevo.data import Split
 from hebbevo.errors import StudyError
 from hebbevo.spec import Spec
+from hebbevo.spec.schema import Task
 from hebbevo.study.ledger import Ledger, Record
 
 if TYPE_CHECKING:
@@ -58,16 +59,29 @@ def recipe_of(ledger: Ledger) -> Recipe:
     return replace(plan, stack_check=facts.stack_check)
 
 
-def split_of(ledger: Ledger) -> Split:
+def split_of(ledger: Ledger, task: Task | None = None) -> Split:
     """Load the data of a recorded study again.
+
+    Args:
+        ledger: the study.
+        task: where its data are now; by default where they were.
 
     Raises:
         UsageError: the data cannot be read, or have changed.
     """
-    task = ledger.spec.task
-    dataset = data.load(task.dataset, target=task.target)
+    moved = task is not None
+    task = task or ledger.spec.task
+    dataset = data.load(
+        task.dataset,
+        target=task.target,
+        options=task.reading_options,
+        findings=ledger.facts.findings,
+    )
     shape = data.input_shape(dataset.shape)
     if (dataset.fingerprint, shape) != (ledger.facts.fingerprint, ledger.facts.shape):
+        if moved:
+            what = f"the data set {task.dataset} is not the one of the study"
+            raise StudyError(f"{ledger.store}: {what}; give the data that it began with")
         raise StudyError(
             f"{ledger.store}: the data set {task.dataset} has changed since the study began; "
             "put the old data back (a function must give the same every time), or start another study"

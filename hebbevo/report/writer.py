@@ -29,7 +29,7 @@ def write(study: Study, folder: Path) -> list[Path]:
     from hebbevo.report.picture import picture
 
     return save(
-        Path(folder),
+        Path(folder).expanduser(),
         {
             "report.html": _encoded(page(study)),
             "front.csv": _encoded(csv(study.front())),

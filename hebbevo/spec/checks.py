@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hebbevo import user_code
-from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES
+from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.errors import UsageError
 from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED
 from hebbevo.rules import AXES, known_knobs
@@ -14,7 +14,7 @@ from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
 from hebbevo.spec.field_types import CODE, is_scalar
 from hebbevo.spec.fit import fit_problems, possible_rules
-from hebbevo.spec.messages import KeyPath, Problem, not_known
+from hebbevo.spec.messages import KeyPath, Problem, not_known, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import COUNTS, Network, Search, Spec
 from hebbevo.spec.structure import structure_problems
@@ -118,15 +118,36 @@ def _code_problems(path: KeyPath, name: object) -> Iterator[Problem]:
 
 def _data_problems(task: Mapping[str, Any]) -> Iterator[Problem]:
     dataset = task.get("dataset")
-    if not isinstance(dataset, str) or dataset in BUILT_IN:
+    if not isinstance(dataset, str):
         return
-    if user_code.is_reference(dataset):
+    is_code, path = user_code.is_reference(dataset), dataset.lower()
+    is_table = not is_code and path.endswith(TABLE_SUFFIXES)
+    if is_code:
         yield from _code_problems(("task", "dataset"), dataset)
-    elif not dataset.lower().endswith(FILE_SUFFIXES):
-        known = [*BUILT_IN, "a path that ends in .npz, .csv or .parquet", f"{CODE} of a function"]
+    elif dataset not in BUILT_IN and not path.endswith(FILE_SUFFIXES):
+        known = [*BUILT_IN, "a path that ends in .npz, .csv, .tsv or .parquet", f"{CODE} of a function"]
         yield Problem(("task", "dataset"), not_known(dataset, "a data set", known))
-    elif dataset.lower().endswith(TABLE_SUFFIXES) and task.get("target") is None:
+        return
+    elif is_table and task.get("target") is None:
         yield Problem(("task", "target"), "missing; write the name of the column to predict")
+    table = mapping_at(task, "table")
+    if table and not is_table:
+        yield Problem(("task", "table"), f"{dataset} is no table; drop it")
+    elif not path.endswith(TEXT_SUFFIXES) and (
+        written := {"separator", "decimal", "encoding"} & table.keys()
+    ):
+        yield Problem(("task", "table", min(written)), "is for .csv and .tsv; drop it")
+    if task.get("split") is not None and dataset in BUILT_IN:
+        yield Problem(("task", "split"), f"{dataset} has no columns to split by; drop it")
+    test = task.get("test")
+    if isinstance(test, str):
+        suffixes = TABLE_SUFFIXES if is_table else (".npz",) if path.endswith(".npz") else ()
+        if is_code or not suffixes:
+            yield Problem(("task", "test"), f"{dataset} has its own test rows; drop it")
+        elif not test.lower().endswith(suffixes):
+            yield Problem(
+                ("task", "test"), f"{shown(test)} is another kind of file than {dataset}; write both alike"
+            )
 
 
 def _setting_problems(raw: object, part: str, noun: str, known: _Known) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
+from hebbevo.data import WHITESPACE
 from hebbevo.space import MOST_LAYERS
 from hebbevo.space.knobs import Value
 from hebbevo.spec import duration
@@ -63,6 +64,20 @@ def _code(value: Any) -> str:
     return value
 
 
+def _encoding(value: Any) -> str:
+    try:
+        "".encode(value)
+    except (LookupError, TypeError, ValueError) as error:
+        raise PydanticCustomError("encoding", "no encoding") from error
+    return str(value)
+
+
+def _separator(value: Any) -> str:
+    if value != WHITESPACE and not (isinstance(value, str) and len(value) == 1 and value not in '"\r\n'):
+        raise PydanticCustomError("separator", "no separator")
+    return str(value)
+
+
 def _seconds(value: Any) -> float:
     try:
         return duration.seconds(value)
@@ -76,6 +91,8 @@ Scalar = Annotated[Value, PlainValidator(_scalar), PlainSerializer(_scalar)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Seconds = Annotated[float, PlainValidator(_seconds)]
 Width = Annotated[Whole, Field(ge=1, le=100_000)]
+Separator = Annotated[str, PlainValidator(_separator)]
+Encoding = Annotated[str, PlainValidator(_encoding)]
 Code = Annotated[str, PlainValidator(_code)]
 When = Annotated[
     dict[str, Annotated[tuple[Value, ...], PlainValidator(_scalars), PlainSerializer(list)]],

@@ -51,8 +51,9 @@ def shipped() -> dict[str, Path]:
 
 
 def _find(where: str | Path) -> Path:
-    if os.path.exists(where):
-        return Path(where)
+    path = os.path.expanduser(where)
+    if os.path.exists(path):
+        return Path(path)
     known = shipped()
     name = str(where).removesuffix(".yaml")
     if name not in known:

@@ -40,9 +40,10 @@ class Overrides(TypedDict, total=False):
     epochs: Annotated[int | None, Option("task", "Length of a training in epochs.", "N")]
     dataset: Annotated[
         str | None,
-        Option("task", "Built-in data set, or an .npz, .csv or .parquet file.", "DATA", "--data"),
+        Option("task", "Built-in data set, or an .npz, .csv, .tsv or .parquet file.", "DATA", "--data"),
     ]
-    target: Annotated[str | None, Option("task", "Label column of a .csv or .parquet file.", "COLUMN")]
+    target: Annotated[str | None, Option("task", "Label column of a table.", "COLUMN")]
+    test: Annotated[str | None, Option("task", "File with the test rows.", "DATA")]
     halving: Annotated[
         bool | None, Option("search", "Stop trainings early that promise little.  [default: no]")
     ]

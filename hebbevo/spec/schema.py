@@ -20,12 +20,26 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
+from hebbevo.data import WHITESPACE, ReadingOptions
+from hebbevo.data.options import SplitKind
 from hebbevo.messages import listed
 from hebbevo.networks import DEFAULT_RULES, Architecture
 from hebbevo.objectives.goal import MEASURES, Goal
 from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Repeats, Space, expanded
 from hebbevo.space.knobs import Knob
-from hebbevo.spec.field_types import CODE, Code, Number, Repeat, Scalar, Seconds, When, Whole, Width
+from hebbevo.spec.field_types import (
+    CODE,
+    Code,
+    Encoding,
+    Number,
+    Repeat,
+    Scalar,
+    Seconds,
+    Separator,
+    When,
+    Whole,
+    Width,
+)
 from hebbevo.spec.messages import KeyPath
 
 COUNTS = ("neurons", "connections")
@@ -38,18 +52,86 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class _OptionalKeys(Model):
+    """A mapping whose keys are optional; ``None`` marks an absent one and cannot be written."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_a_value(cls, value: Any) -> Any:
+        if value is None:
+            raise PydanticCustomError("nothing", "nothing")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_absent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if value is not None}
+
+
+class Table(_OptionalKeys):
+    """How a table is written, and which of its columns are features."""
+
+    separator: Separator | None = Field(
+        default=None, description=f"one character in quotes, as in ';', or {WHITESPACE}"
+    )
+    decimal: Literal[".", ","] | None = Field(default=None, description="'.' or ','")
+    encoding: Encoding | None = Field(default=None, description="the name of an encoding, as in latin-1")
+    drop: tuple[str, ...] | None = Field(
+        default=None, strict=False, description="a list of columns, as in [id, name]"
+    )
+    keep: tuple[str, ...] | None = Field(
+        default=None, strict=False, description="a list of columns, as in [id, name]"
+    )
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.decimal == "," and self.separator == ",":
+            raise _conflict(("separator",), "is the decimal mark too; write another separator, as in ';'")
+        if both := sorted({*(self.drop or ())} & {*(self.keep or ())}):
+            raise _conflict(("keep",), f"{both[0]!r} is under drop too; write it once")
+        return self
+
+
+class SplitBy(_OptionalKeys):
+    """The column of a table, or the array, that decides which rows are held out."""
+
+    groups: str | None = Field(default=None, description="the column whose equal values stay together")
+    time: str | None = Field(default=None, description="the column with the times")
+    column: str | None = Field(default=None, description="the column that holds train, validation and test")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_dump()) != 1:
+            raise _conflict((), "needs one of groups, time and column, as in {groups: patient}; write one")
+        return self
+
+    @property
+    def rule(self) -> tuple[SplitKind, str]:
+        """What decides, and the name of the column."""
+        rules: dict[SplitKind, str | None] = {"groups": self.groups, "time": self.time, "column": self.column}
+        return next((kind, column) for kind, column in rules.items() if column is not None)
+
+
 class Task(Model):
     """What is learned, and for how long."""
 
     dataset: str = Field(
-        description=f"the name of a data set, a path that ends in .npz, .csv or .parquet, or {CODE}"
+        description=f"the name of a data set, a path that ends in .npz, .csv, .tsv or .parquet, or {CODE}"
     )
     target: str | None = Field(default=None, description="the name of the column to predict")
+    table: Table | None = Field(default=None, description="a mapping, as in {separator: ';', drop: [id]}")
+    test: str | None = Field(default=None, description="the path of a file with the test rows")
+    split: SplitBy | None = Field(default=None, description="a mapping, as in {groups: patient}")
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
     batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="float32 or bfloat16")
     loss: Code | None = Field(default=None, description=f"{CODE} of a function (outputs, labels)")
     score: Code | None = Field(default=None, description=f"{CODE} of a function (outputs, labels)")
+
+    @property
+    def reading_options(self) -> ReadingOptions:
+        """What this says about how the data are read."""
+        given = self.table.model_dump() if self.table else {}
+        return ReadingOptions(**given, test=self.test, split=self.split.rule if self.split else None)
 
 
 class Network(Model):
@@ -118,21 +200,6 @@ class Search(Model):
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"
     )
-
-
-class _OptionalKeys(Model):
-    """A mapping whose keys are optional; ``None`` marks an absent one and cannot be written."""
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _has_a_value(cls, value: Any) -> Any:
-        if value is None:
-            raise PydanticCustomError("nothing", "nothing")
-        return value
-
-    @model_serializer(mode="wrap")
-    def _without_absent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in handler(self).items() if value is not None}
 
 
 class Weights(_OptionalKeys):
@@ -366,6 +433,8 @@ class Spec(Model):
 
 PARTS: dict[KeyPath, type[Model]] = {
     ("task",): Task,
+    ("task", "table"): Table,
+    ("task", "split"): SplitBy,
     ("network",): Network,
     ("search",): Search,
     ("objectives",): Objectives,

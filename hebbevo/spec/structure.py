@@ -33,6 +33,8 @@ _COMPLAINTS = {
     "duration": "is not a length of time",
     "scalar": "is not a number, text, true or false",
     "code": "does not name code",
+    "encoding": "is no encoding",
+    "separator": "cannot separate columns",
     "count": "does not count layers",
 }
 """What to say of a value, by the type of pydantic's error."""

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, Self
 
 from hebbevo.data.dataset import Label
+from hebbevo.data.options import NO_FINDINGS, Findings
 
 ENGINE = 3
 """Version of the training engine. Its trainings differ from those of another, which it cannot continue."""
@@ -32,6 +33,7 @@ class StudyFacts:
         mean: mean of each feature, with which rows are standardised.
         scale: standard deviation of each feature, likewise.
         fingerprint: hash of the data.
+        findings: how the data are read where the user has not said it.
         code: hash of the source file of each of the user's functions, by name.
         modules: hash of the source of each module of the user that these functions need, by name.
         device: ``cpu`` or ``cuda``, where the whole study is trained.
@@ -54,6 +56,7 @@ class StudyFacts:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     fingerprint: str = ""
+    findings: Findings = NO_FINDINGS
     code: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
@@ -74,7 +77,8 @@ class StudyFacts:
         """Make them from plain data. Unknown entries, which other programs may have added, are ignored."""
         known = {each.name: plain[each.name] for each in fields(cls) if each.name in plain}
         lists = {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
-        return cls(**known | lists)
+        found = {"findings": Findings.from_json(plain["findings"])} if "findings" in plain else {}
+        return cls(**known | lists | found)
 
 
 def library_versions() -> dict[str, str]:

@@ -169,6 +169,23 @@ class Ledger:
             asked += len(records)
         return found
 
+    def move_data(self, dataset: str, test: str | None) -> None:
+        """Record, in one transaction, that the data of the study are at another place.
+
+        Args:
+            dataset: path of the data.
+            test: path of the test rows, if they are in a file of their own.
+        """
+        plain = self.spec.to_json()
+        plain["task"] |= {"dataset": dataset, "test": test}
+
+        def write(session: Session) -> None:
+            rows = session.query(models.StudyUserAttributeModel)
+            rows.filter_by(study_id=self._study_id, key=SPEC).update({"value_json": json.dumps(plain)})
+
+        self._write(write)
+        self.spec = spec_from_json(plain)
+
     def open_generation(
         self, number: int, total: int, progress: float, genomes: Sequence[Genome]
     ) -> list[Record]:

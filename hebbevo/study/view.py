@@ -117,8 +117,8 @@ class Study:
 
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="mine.db", population=4, trials=4, epochs=1, workers=1)
-        >>> type(study.genome(0)["prune_period"])
-        <class 'int'>
+        >>> sorted(study.genome(0))[:2]
+        ['hebbian_threshold', 'learning_rate']
 
         Raises:
             UsageError: there is no such trial.

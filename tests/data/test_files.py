@@ -174,5 +174,5 @@ def test_an_unknown_name_is_answered_with_all_known_ones():
         load("minst")
     assert str(caught.value) == (
         f"minst: is no known data set; write one of {', '.join(BUILT_IN)}, the path of"
-        " a file that ends in .npz, .csv, .parquet, or package.module:function"
+        " a file that ends in .npz, .csv, .tsv, .csv.gz, .tsv.gz, .parquet, or package.module:function"
     )

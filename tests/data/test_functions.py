@@ -72,7 +72,7 @@ def test_a_dataset_is_unchanged_except_for_its_name(returning, labels, tested):
         ("None", "returned None; return (x, y) or (x, y, x_test, y_test)"),
         ("X", "returned a ndarray; return (x, y) or (x, y, x_test, y_test)"),
         ("(X, Y, X)", "returned a tuple of 3; return (x, y) or"),
-        ("{'x': X, 'y': Y}", "returned a dict; return (x, y) or"),
+        ("{'x': X, 'label': Y}", "has no array y, it holds 'x', 'label'; save x and y"),
         ("([[1], [2, 3]], [0, 1])", "x is a list that cannot become an array (setting an array element"),
         (
             "(__import__('torch').zeros(4, 2, requires_grad=True), Y)",

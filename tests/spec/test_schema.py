@@ -90,6 +90,9 @@ def test_absent_keys_have_their_defaults(written):
         "task": {
             "dataset": "digits",
             "target": None,
+            "table": None,
+            "test": None,
+            "split": None,
             "epochs": 20,
             "batch_size": 64,
             "precision": "float32",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from hebbevo.data import NO_FINDINGS
 from hebbevo.study.facts import StudyFacts
 
 PLAIN = {
@@ -17,6 +18,13 @@ PLAIN = {
     "mean": [0.1 + 0.2, 1 / 3],
     "scale": [1.0, 5e-324],
     "fingerprint": "b085",
+    "findings": {
+        "dropped": ["id"],
+        "text_labels": True,
+        "channels_last": False,
+        "validation": True,
+        "remarks": ["column 'id' numbers the rows"],
+    },
     "code": {"mine:load": "77ab"},
     "modules": {"mine": "77ab", "helper": "0c12"},
     "device": "cuda",
@@ -42,10 +50,8 @@ def test_facts_come_back_from_json_and_keep_their_keys_in_order() -> None:
 def test_a_study_that_did_not_record_a_fact_yet_has_a_neutral_one(missing: str) -> None:
     facts = StudyFacts.from_json({name: value for name, value in PLAIN.items() if name != missing})
     whole = StudyFacts.from_json(PLAIN)
-    found, usual = (
-        getattr(facts, missing),
-        {"device": "cpu", "threads": 1, "cohort_width": 1, "stack_check": 1},
-    )
+    found = getattr(facts, missing)
+    usual = {"device": "cpu", "threads": 1, "cohort_width": 1, "stack_check": 1, "findings": NO_FINDINGS}
     assert found == usual[missing] if missing in usual else not found
     assert replace(facts, **{missing: getattr(whole, missing)}) == whole
 

@@ -22,7 +22,7 @@ def find_store(study: str | Path, storage: str | None = None) -> Store:
     Raises:
         StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
-    return StudyFile(Path(study)) if storage is None else StudyDatabase(storage, str(study))
+    return StudyFile(Path(study).expanduser()) if storage is None else StudyDatabase(storage, str(study))
 
 
 __all__ = ["Store", "StudyDatabase", "StudyFile", "find_store"]
