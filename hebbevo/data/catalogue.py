@@ -61,9 +61,9 @@ def load(
 
     Args:
         name: one of ``BUILT_IN``, the path of an .npz, .csv, .tsv or .parquet file, or a function as
-            ``package.module:function``. The function is called without arguments and returns (x, y) or
-            (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them, or a `Dataset`, or a
-            mapping of arrays by names such as ``x_train``.
+            ``package.module:function``. The function is called without arguments. It returns (x, y) or
+            (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them. It may also return a
+            `Dataset`, or a mapping of arrays by names such as ``x_train``.
         target: name of the label column of a table.
         options: what else the user says about the data.
         findings: the ``findings`` of the data set when it was read before; ``None`` to find them out.

@@ -89,7 +89,7 @@ WRITING = """\
 @pytest.mark.parametrize("task", ["", ", loss: own_net:loss, score: own_net:score"])
 def test_code_of_the_user_that_writes_into_its_arguments_leaves_the_data_as_they_are(own, blobs, task):
     own(PLAIN, "plain_net")
-    split, _ = preflight.prepare(read(own(WRITING, task=task)), "cpu")
+    split, _ = preflight.prepare(read(own(WRITING, task=task)), "cpu", workers=1)
     untouched = data.split(data.load(str(blobs)), 3, 32)
     for part in ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test"):
         assert np.array_equal(getattr(split, part), getattr(untouched, part)), part
