@@ -77,9 +77,9 @@ def load_table(
     places = [place for place in table.features if table.columns[place] not in left_out]
     columns = [table.columns[place] for place in places]
     if not columns or table.frame.empty:
-        raise DataError(
-            f"{name}: has {len(table.frame)} rows and {len(columns)} feature columns; give it some of both"
-        )
+        why = f" ({findings.remarks[0]})" if findings.dropped else ""
+        held = f"{len(table.frame)} rows and {len(columns)} feature columns{why}"
+        raise DataError(f"{name}: has {held}; give it some of both")
     labels = table.labels(findings.text_labels)
     x = table.numbers(places)
     if test is None:
