@@ -12,6 +12,7 @@ import torch
 import hebbevo
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.outer import preflight
+from hebbevo.report import write
 from tests.outer.conftest import assert_same_study, table
 
 
@@ -153,6 +154,93 @@ def test_resume_refuses_changed_data(space: Path, tmp_path: Path, blobs: Path) -
     np.savez(own, x=x + 1, y=y)
     with pytest.raises(StudyError, match=r"own\.npz has changed"):
         hebbevo.resume(path, trials=16)
+
+
+@pytest.fixture
+def begun(space: Path, tmp_path: Path, blobs: Path) -> tuple[Path, Path]:
+    """A study of 8 trials whose data file has moved since, and the new place."""
+    here, there = tmp_path / "here.npz", tmp_path / "elsewhere" / "renamed.npz"
+    here.write_bytes(blobs.read_bytes())
+    path = hebbevo.search(space, study=tmp_path / "moved.db", dataset=str(here), trials=8).path
+    there.parent.mkdir()
+    return path, here.rename(there)
+
+
+def test_a_study_goes_on_after_its_data_have_moved_and_remembers_the_place(
+    begun: tuple[Path, Path], uninterrupted: Path
+) -> None:
+    path, there = begun
+    with pytest.raises(UsageError, match=r"here\.npz: there is no such file"):
+        hebbevo.resume(path, trials=16)
+    study = hebbevo.resume(path, trials=16, dataset=str(there))
+    assert study.settings["task"]["dataset"] == str(there)
+    hebbevo.resume(path, trials=24)
+    assert (
+        table(path)[["accuracy", "survivors"]]
+        .iloc[:8]
+        .equals(table(uninterrupted)[["accuracy", "survivors"]].iloc[:8])
+    )
+    assert len(table(path)) == 24
+
+
+def test_a_search_with_its_data_at_another_place_goes_on(
+    begun: tuple[Path, Path], space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, there = begun
+    monkeypatch.setenv("HOME", str(there.parent))
+    study = hebbevo.search(space, study=path, dataset="~/renamed.npz", trials=16)
+    assert len(study.trials()) == 16
+    assert study.settings["task"]["dataset"] == str(there)
+
+
+def test_other_data_at_another_place_are_refused_and_change_nothing(
+    begun: tuple[Path, Path], space: Path, tmp_path: Path
+) -> None:
+    path, there = begun
+    with np.load(there) as held:
+        np.savez(tmp_path / "other.npz", x=held["x"] + 1e-3, y=held["y"])
+    before = path.read_bytes()
+    with pytest.raises(StudyError, match=r"other\.npz is not the one of the study; give the data that it"):
+        hebbevo.resume(path, trials=16, dataset=str(tmp_path / "other.npz"))
+    with pytest.raises(StudyError, match=r"was made with other settings \(task\.dataset: "):
+        hebbevo.search(space, study=path, dataset=str(tmp_path / "other.npz"), trials=16)
+    with pytest.raises(UsageError, match=r"gone\.npz: there is no such file"):
+        hebbevo.resume(path, trials=16, dataset=str(tmp_path / "gone.npz"))
+    assert path.read_bytes() == before
+    assert hebbevo.open_study(path).settings["task"]["dataset"].endswith("here.npz")
+
+
+def test_a_home_folder_is_found_in_every_path(
+    space: Path, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "b.npz").write_bytes(blobs.read_bytes())
+    study = hebbevo.search("~/small.yaml", study="~/s.db", dataset="~/b.npz", trials=8)
+    assert (study.path, study.settings["task"]["dataset"]) == (tmp_path / "s.db", str(tmp_path / "b.npz"))
+    assert len(hebbevo.open_study("~/s.db").trials()) == 8
+    assert write(study, Path("~/report"))[0] == tmp_path / "report" / "report.html"
+
+
+def test_a_table_with_row_numbers_is_searched_without_them_and_says_so(
+    space: Path, tmp_path: Path, blobs: Path
+) -> None:
+    with np.load(blobs) as held:
+        order = np.argsort(held["y"], kind="stable")
+        frame = pd.DataFrame(held["x"][order]).add_prefix("f").assign(label=held["y"][order])
+    frame.assign(copy=frame.label * 2).to_csv(tmp_path / "sorted.csv")
+    said: list[hebbevo.Progress] = []
+    path = tmp_path / "sorted.db"
+    options = {"dataset": str(tmp_path / "sorted.csv"), "target": "label"}
+    hebbevo.search(space, study=path, trials=8, watch=said.append, **options)
+    assert [progress.notice.partition(" and ")[0] for progress in said[:2]] == [
+        "column 'Unnamed: 0' numbers the rows",
+        "column 'copy' says the same as 'label'",
+    ]
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    options["dataset"] = str(tmp_path / "plain.csv")
+    plain = hebbevo.search(space, study=tmp_path / "plain.db", trials=8, **options).path
+    assert table(path).equals(table(plain))
+    assert len(hebbevo.resume(path, trials=16).trials()) == 16
 
 
 def test_a_second_search_on_the_same_study_is_refused(space: Path, tmp_path: Path) -> None:

@@ -101,11 +101,11 @@ def _ranks(name: str, column: str, table: Any) -> Ints:
     from pandas.api.types import is_numeric_dtype
 
     if not is_numeric_dtype(table):
-        try:
-            table = pd.to_datetime(table, format="ISO8601", utc=True)
-        except (ValueError, TypeError):
-            what = f"{table.iloc[0]!r} is no time"
-            raise DataError(f"{name}: {column!r}: {what}; write numbers, or dates as 2024-01-31") from None
+        times = pd.to_datetime(table, format="ISO8601", utc=True, errors="coerce")
+        if times.isna().any():
+            what = f"{table[times.isna()].iloc[0]!r} is no time"
+            raise DataError(f"{name}: {column!r}: {what}; write numbers, or dates as 2024-01-31")
+        table = times
     ranks: Ints = np.unique(table.to_numpy(), return_inverse=True)[1].astype(np.int64)
     return ranks
 

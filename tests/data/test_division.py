@@ -127,7 +127,7 @@ def test_test_rows_twice_are_refused_and_a_test_file_goes_with_a_validation_colu
     ("kind", "values", "words"),
     [
         ("column", ["train", "fold 3"], "'by' holds 'fold 3'; write train, validation and test"),
-        ("time", ["2024-01-31", "yesterday"], "'by': '2024-01-31' is no time|'by': 'yesterday' is no time"),
+        ("time", ["2024-01-31", "yesterday"], "'by': 'yesterday' is no time; write numbers, or dates"),
         ("groups", ["a", None], r"'by' has no value in row 1 \(counted from 0\)"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.data import load
+from hebbevo.data import NO_FINDINGS, from_arrays, load
 from hebbevo.data.leaks import CHANCE, copies_of_target, grows, repeats_target, row_number
 from hebbevo.errors import DataError
 
@@ -127,6 +127,19 @@ def test_a_column_that_differs_from_the_target_in_one_row_stays(saved, frame):
     codes = frame["cls"].map({"a": 0, "b": 1, "c": 2})
     codes.iloc[0] = 1
     assert read(saved(frame.assign(answer=codes)))[1].dropped == ()
+
+
+def test_a_study_that_began_before_keeps_the_columns_that_it_had(saved, frame):
+    codes = frame["cls"].map({"a": 0, "b": 1, "c": 2})
+    leaky = pd.DataFrame({"": range(ROWS), "f1": frame.f1, "copy": codes, "cls": frame["cls"]})
+    before = load(saved(leaky), target="cls", findings=NO_FINDINGS)
+    x = leaky.drop(columns="cls").to_numpy(float)
+    assert before.fingerprint == from_arrays("d", x, leaky["cls"].to_numpy(object)).fingerprint
+
+
+def test_a_table_of_nothing_but_row_numbers_is_refused_with_the_reason(saved, frame):
+    with pytest.raises(DataError, match=r"0 feature columns .column 'id' numbers the rows and is left out"):
+        read(saved(frame[["cls"]].assign(id=range(ROWS))))
 
 
 def test_few_rows_prove_nothing(saved):

@@ -66,7 +66,7 @@ def test_columns_are_dropped_and_kept_by_name(tmp_path, name):
         (b"a;t\n1,5;x\n2;y\n", {"separator": ";"}, "column 'a' is not numeric, the first is '1,5'"),
         ("a,t\n1,süß\n2,y\n".encode("latin-1"), {}, "cannot be read as utf-8 text"),
         ("a,t\n1,süß\n2,y\n".encode("latin-1"), {"encoding": "utf-16"}, "cannot be read as utf-16 text"),
-        (b"a,t\n1,x\n2,y\n", {"split": ("groups", "who")}, "has no column 'who'; its columns are 'a', 't'"),
+        (b"a,t\n1,x\n2,y\n", {"split": ("groups", "ward")}, "has no column 'ward'; its columns are 'a', 't'"),
     ],
 )
 def test_what_the_options_do_not_fit_is_one_line_that_says_what_to_write(tmp_path, text, options, words):
@@ -200,11 +200,19 @@ def test_a_study_that_began_before_ignores_validation_rows_as_it_did(tmp_path):
         ),
         ({"x": X, "y": Y, "x_val": X[:, :2], "y_val": Y}, {}, "x_val has rows of shape (2,) and x has (3,)"),
         ({"x": X, "y": Y, "x_val": X, "y_val": Y.astype(str)}, {}, "y_val holds <U21 and y holds int64"),
-        ({"x": X, "y": Y}, {"split": ("groups", "who")}, "has no array 'who' to split by; it holds 'x', 'y'"),
-        ({"x": X, "y": Y, "who": Y[:3]}, {"split": ("groups", "who")}, "who has shape (3,); give one value"),
         (
-            {"x": X, "y": Y, "x_val": X, "y_val": Y, "who": Y},
-            {"split": ("groups", "who")},
+            {"x": X, "y": Y},
+            {"split": ("groups", "ward")},
+            "has no array 'ward' to split by; it holds 'x', 'y'",
+        ),
+        (
+            {"x": X, "y": Y, "ward": Y[:3]},
+            {"split": ("groups", "ward")},
+            "ward has shape (3,); give one value",
+        ),
+        (
+            {"x": X, "y": Y, "x_val": X, "y_val": Y, "ward": Y},
+            {"split": ("groups", "ward")},
             "validation rows are given; drop split",
         ),
     ],

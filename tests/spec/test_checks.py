@@ -363,3 +363,58 @@ def test_what_survives_is_neurons_or_connections(written):
     found = complaint(written(MINIMAL + "network: {count: conections}\n"))
     assert found[1] == "network.count"
     assert found[2].startswith("'conections' is not what can be counted; write connections")
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "what"),
+    [
+        ("dataset: digits, table: {drop: [a]}", "task.table", "digits is no table; drop it"),
+        ("dataset: a.npz, table: {separator: ';'}", "task.table", "a.npz is no table; drop it"),
+        ("dataset: digits, test: a.csv", "task.test", "digits has its own test rows; drop it"),
+        ("dataset: digits, split: {groups: a}", "task.split", "digits has no columns to split by; drop it"),
+        ("dataset: a.npz, test: a.csv", "task.test", "'a.csv' is another kind of file than a.npz"),
+        (
+            "dataset: a.parquet, target: t, table: {decimal: ','}",
+            "task.table.decimal", "is for .csv and .tsv; drop it",
+        ),
+        (
+            "dataset: a.csv, target: t, table: {separator: ',', decimal: ','}",
+            "task.table.separator", "is the decimal mark too; write another separator, as in ';'",
+        ),
+        (
+            "dataset: a.csv, target: t, table: {separator: ', '}",
+            "task.table.separator", "', ' cannot separate columns; write one character in quotes, as in",
+        ),
+        (
+            "dataset: a.csv, target: t, table: {encoding: utf8000}",
+            "task.table.encoding", "'utf8000' is no encoding; write the name of an encoding, as in latin-1",
+        ),
+        ("dataset: a.csv, target: t, table: {encoding: rot13}", "task.table.encoding", "'rot13' is no enc"),
+        ("dataset: a.csv, target: t, table: {drop: id}", "task.table.drop", "'id' is not a list; write"),
+        ("dataset: a.csv, target: t, table: {sep: ';'}", "task.table.sep", "'sep' is not a key here; write"),
+        (
+            "dataset: a.csv, target: t, table: {drop: [a], keep: [a]}",
+            "task.table.keep", "'a' is under drop too; write it once",
+        ),
+        ("dataset: a.csv, target: t, split: {}", "task.split", "needs one of groups, time and column, as in"),
+        (
+            "dataset: a.csv, target: t, split: {groups: a, time: b}",
+            "task.split", "needs one of groups, time and column, as in",
+        ),
+        ("dataset: a.csv, target: t, split: {by: a}", "task.split.by", "'by' is not a key here; write"),
+    ],
+)  # fmt: skip
+def test_what_data_cannot_have_is_refused_at_its_key(written, task, key, what):
+    found = complaint(written(MINIMAL.replace("dataset: digits", task)))
+    assert found[1] == key
+    assert found[2].startswith(what)
+
+
+def test_options_of_tables_come_back_from_json(written):
+    table = "{drop: [a, b], separator: whitespace}"
+    task = f"dataset: a.tsv.gz, target: t, test: b.tsv, split: {{time: when}}, table: {table}"
+    spec = read(written(MINIMAL.replace("dataset: digits", task)))
+    options = spec.task.reading_options
+    assert (options.drop, options.separator, options.decimal) == (("a", "b"), "whitespace", ".")
+    assert (options.test, options.split) == ("b.tsv", ("time", "when"))
+    assert spec_from_json(json.loads(json.dumps(spec.to_json()))) == spec
