@@ -49,7 +49,7 @@ def print_table(study: Study, console: Console) -> None:
         console.print(printable(f"genomes  hebbevo front {study.store.command} --format csv"), soft_wrap=True)
     best = study.best()
     if best is not None:
-        console.print(printable(f"best    {_trial(best)} ({study.goal.aim})"), soft_wrap=True)
+        console.print(printable(f"best    {_trial(study, best)} ({study.goal.aim})"), soft_wrap=True)
 
 
 def print_csv(study: Study, console: Console) -> None:
@@ -94,7 +94,7 @@ def nearest_line(study: Study) -> str | None:
     nearest = study.nearest()
     if nearest is None:
         return None
-    return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(nearest)}"
+    return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(study, nearest)}"
 
 
 def failure_line(study: Study) -> str | None:
@@ -135,16 +135,16 @@ def _more_trials(study: Study) -> str:
     return f" --trials {2 * study.total}" if done >= study.total else ""
 
 
-def _trial(row: pd.Series[Any]) -> str:
+def _trial(study: Study, row: pd.Series[Any]) -> str:
     where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
-    return f"{where}, accuracy {row.accuracy:.4f}, survivors {count(row.survivors)}"
+    return f"{where}, {study.score} {row.accuracy:.4f}, survivors {count(row.survivors)}"
 
 
 def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     """The front with a column for each of the genes that are ``shown``."""
     table = Table(box=None, pad_edge=False)
     between = _plus_minus(console)
-    for title in ("trial", "epoch", "accuracy", "survivors", "of all", *shown):
+    for title in ("trial", "epoch", study.score, "survivors", "of all", *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
     for _, row in study.front().astype(object).iterrows():  # a whole number stays one
         table.add_row(

@@ -1,7 +1,7 @@
 """Data sets: reading, checking, splitting and standardising them."""
 
 from hebbevo.data.catalogue import BUILT_IN, load
-from hebbevo.data.dataset import Dataset, Label, from_arrays, input_shape
+from hebbevo.data.dataset import Dataset, Kind, Label, from_arrays, input_shape, may_be_amounts
 from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.data.options import NO_FINDINGS, WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.splitting import Split, split
@@ -15,11 +15,13 @@ __all__ = [
     "WHITESPACE",
     "Dataset",
     "Findings",
+    "Kind",
     "Label",
     "ReadingOptions",
     "Split",
     "from_arrays",
     "input_shape",
     "load",
+    "may_be_amounts",
     "split",
 ]

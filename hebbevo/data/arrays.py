@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import TRAINING, VALIDATION, Division, division
 from hebbevo.data.leaks import copies_of_target
 from hebbevo.data.options import Findings, ReadingOptions
@@ -80,7 +80,7 @@ def from_named(
     by = _division(name, roles, arrays, options)
     if has_validation:
         roles["x"], roles["y"] = (_joined(name, role, roles) for role in ("x", "y"))
-    dataset = from_arrays(name, roles["x"], roles["y"], roles.get("x_test"), roles.get("y_test"))
+    dataset = with_labels(name, roles["x"], roles["y"], roles.get("x_test"), roles.get("y_test"))
     if findings is None:
         remarks = []
         if is_last:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hebbevo.data.cifar import load_cifar
-from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.dataset import Dataset, Kind, of_kind, with_labels
 from hebbevo.data.files import FILE_SUFFIXES, READERS, suffix_of
 from hebbevo.data.functions import load_function
 from hebbevo.data.idx import load_idx
@@ -24,7 +24,7 @@ def load_digits(name: str) -> Dataset:
     home = find_spec("sklearn")  # only located: importing it would take half a second
     assert home is not None and home.origin is not None
     rows = np.loadtxt(Path(home.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    return from_arrays(name, rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int))
+    return with_labels(name, rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int))
 
 
 def _from_originals(load_files: Callable[[str, Mapping[str, Path]], Dataset]) -> Callable[[str], Dataset]:
@@ -47,6 +47,7 @@ def load(
     target: str | None = None,
     options: ReadingOptions = NO_OPTIONS,
     findings: Findings | None = None,
+    kind: Kind = "classification",
 ) -> Dataset:
     """Load a data set by its name, path or reference.
 
@@ -67,21 +68,22 @@ def load(
         target: name of the label column of a table.
         options: what else the user says about the data.
         findings: the ``findings`` of the data set when it was read before; ``None`` to find them out.
+        kind: what is predicted, ``classification`` or ``regression``.
 
     Raises:
-        DataError: there is no such data set, or a classifier cannot be trained on it.
+        DataError: there is no such data set, or no network can be trained on it.
         UsageError: the function is not found, or raises an exception.
     """
     if name in _LOADERS or is_reference(name):
         if target is not None:
             raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
         if name in _LOADERS:
-            return _LOADERS[name](name)
-        return load_function(name, options, findings)
+            return of_kind(_LOADERS[name](name), kind)
+        return of_kind(load_function(name, options, findings), kind)
     suffix = suffix_of(name)
     if suffix is None:
         raise DataError(
             f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
             f" ends in {', '.join(FILE_SUFFIXES)}, or package.module:function"
         )
-    return READERS[suffix](name, Path(name).expanduser(), target, options, findings)
+    return of_kind(READERS[suffix](name, Path(name).expanduser(), target, options, findings), kind)

@@ -1,12 +1,12 @@
-"""Data sets in memory, checked: rows of features, and labels as class indices."""
+"""Data sets in memory, checked: rows of features, and their targets: classes, or amounts to predict."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,21 +18,29 @@ from hebbevo.messages import quoted
 
 Label = int | float | str | bool
 
+Kind = Literal["classification", "regression"]
+"""What is predicted: one of some classes, or an amount."""
+
 MAX_FLOAT_CLASSES = 1000
 """More different float labels than this are taken for the values of a regression."""
+
+WRITE_REGRESSION = "write task: {kind: regression} (or --kind regression)"
+"""What to do where the target is an amount."""
+
+_MOST_WHOLE_CLASSES = 20  # more whole numbers than these may well be amounts
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set for classification. Features have the values that their source has.
+    """A data set for classification or regression. Features have the values that their source has.
 
     Attributes:
         name: name, path or reference of the data set.
         x: features, shape (rows, features).
-        y: indices into ``classes``, shape (rows,).
-        classes: the original labels in sorted order.
+        y: indices into ``classes``, or the targets of a regression, shape (rows,).
+        classes: the original labels in sorted order; none for a regression.
         x_test: features of the test set, shape (test rows, features), or ``None`` without a test set.
-        y_test: labels of the test set, shape (test rows,), or ``None``.
+        y_test: as ``y``, of the test set, shape (test rows,), or ``None``.
         shape: shape of a row before it was flattened, by default (features,).
         division: what decides which rows are held out; ``None``: chance, class by class.
         findings: how the data were read where the user has not said it.
@@ -40,10 +48,10 @@ class Dataset:
 
     name: str
     x: npt.NDArray[np.float32]
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
     classes: tuple[Label, ...]
     x_test: npt.NDArray[np.float32] | None = None
-    y_test: npt.NDArray[np.int64] | None = None
+    y_test: npt.NDArray[Any] | None = None
     shape: tuple[int, ...] = ()
     division: Division | None = None
     findings: Findings = NO_FINDINGS
@@ -51,6 +59,11 @@ class Dataset:
     def __post_init__(self) -> None:
         if not self.shape:
             object.__setattr__(self, "shape", self.x.shape[1:])
+
+    @property
+    def kind(self) -> Kind:
+        """What is predicted."""
+        return "classification" if self.classes else "regression"
 
     @property
     def fingerprint(self) -> str:
@@ -84,6 +97,7 @@ def from_arrays(
     y_test: npt.NDArray[Any] | None = None,
     *,
     columns: Sequence[str] = (),
+    kind: Kind = "classification",
 ) -> Dataset:
     """Check arrays and copy them into a data set.
 
@@ -97,24 +111,102 @@ def from_arrays(
         name: name of the data set, with which error messages begin.
         x: numbers or booleans, shape (rows, ...), to be flattened to (rows, features). Images are (rows,
             height, width) or (rows, channels, height, width); no axes are moved.
-        y: labels, shape (rows,) or (rows, 1): numbers, text or booleans.
+        y: labels, shape (rows,) or (rows, 1): numbers, text or booleans; for a regression numbers.
         x_test: as ``x``, of a test set; or ``None``.
         y_test: as ``y``, of a test set; or ``None``.
         columns: a name for each feature, for error messages.
+        kind: ``classification``, or ``regression`` where ``y`` holds amounts.
 
     Raises:
-        DataError: a classifier cannot be trained on these arrays.
+        DataError: no network can be trained on these arrays.
+    """
+    return of_kind(with_labels(name, x, y, x_test, y_test, columns=columns), kind)
+
+
+def of_kind(dataset: Dataset, kind: Kind) -> Dataset:
+    """Check labels of any kind, as `with_labels` gives them, for classification or regression.
+
+    >>> import numpy as np
+    >>> data = with_labels("prices", np.eye(3), np.array([1.5, 2.5, 4.0]))
+    >>> of_kind(data, "regression").y.tolist()
+    [1.5, 2.5, 4.0]
+
+    Raises:
+        DataError: the labels cannot be classes, or amounts.
+    """
+    return _regression(dataset) if kind == "regression" else _classification(dataset)
+
+
+def may_be_amounts(classes: Sequence[Label]) -> bool:
+    """Whether classes look like numbers to predict: fractions, or many whole numbers.
+
+    >>> may_be_amounts([0, 1, 2]), may_be_amounts([0.5, 1.0, 2.0]), may_be_amounts(range(50))
+    (False, True, True)
+    """
+    if any(isinstance(label, bool | str) for label in classes):
+        return False
+    return len(classes) > _MOST_WHOLE_CLASSES or any(float(label) % 1 for label in classes)
+
+
+def _classification(dataset: Dataset) -> Dataset:
+    name, y, classes = dataset.name, dataset.y, dataset.classes
+    known = len(set(y.tolist()))  # classes of the test set alone are behind those of the other rows
+    if isinstance(classes[0], float) and (known > MAX_FLOAT_CLASSES or known == len(y)):
+        raise DataError(
+            f"{name}: y has {known} different float labels in {len(y)} rows, which looks like regression;"
+            f" {WRITE_REGRESSION}, or write classes"
+        )
+    if known == 1:
+        raise DataError(f"{name}: y has the single class {classes[0]!r}; give rows of two classes or more")
+    if unseen := classes[known:]:
+        raise DataError(
+            f"{name}: y_test has labels that y has not: {quoted(unseen)};"
+            " drop those rows or train on them too"
+        )
+    return dataset
+
+
+def _regression(dataset: Dataset) -> Dataset:
+    name, classes = dataset.name, dataset.classes
+    if not classes:
+        return dataset
+    if wrong := [label for label in classes if isinstance(label, bool | str)]:
+        raise DataError(
+            f"{name}: y holds {wrong[0]!r}, and a regression predicts numbers; write numbers, or drop"
+            " kind: regression"
+        )
+    amounts = np.array(classes, np.float64)
+    y, y_test = amounts[dataset.y], None if dataset.y_test is None else amounts[dataset.y_test]
+    if (y == y[0]).all():
+        raise DataError(f"{name}: y is {y[0]:g} in every row; give targets that differ")
+    return replace(dataset, y=y, y_test=y_test, classes=())
+
+
+def with_labels(
+    name: str,
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    x_test: npt.NDArray[Any] | None = None,
+    y_test: npt.NDArray[Any] | None = None,
+    *,
+    columns: Sequence[str] = (),
+) -> Dataset:
+    """Check arrays and copy them, as `from_arrays` does, whatever the labels may mean.
+
+    >>> import numpy as np
+    >>> with_labels("one", np.eye(2), np.array(["a", "a"])).classes
+    ('a',)
+
+    Returns:
+        A data set whose ``classes`` are the labels of ``y`` in sorted order, then those that only ``y_test``
+        has.
+
+    Raises:
+        DataError: these are no rows of numbers with a label each.
     """
     features = _features(name, "x", x, columns)
     labels = _labels(name, "y", y, rows=len(features))
     classes = tuple(sorted(set(labels)))
-    if isinstance(labels[0], float) and (len(classes) > MAX_FLOAT_CLASSES or len(classes) == len(labels)):
-        raise DataError(
-            f"{name}: y has {len(classes)} different float labels in {len(labels)} rows, which looks like"
-            " regression; write classes"
-        )
-    if len(classes) == 1:
-        raise DataError(f"{name}: y has the single class {classes[0]!r}; give rows of two classes or more")
     index = {label: place for place, label in enumerate(classes)}
     indices = np.array([index[label] for label in labels], np.int64)
 
@@ -130,12 +222,8 @@ def from_arrays(
             " give both the same features"
         )
     test_labels = _labels(name, "y_test", y_test, rows=len(test_features))
-    unseen = sorted(set(test_labels) - set(classes), key=repr)
-    if unseen:
-        raise DataError(
-            f"{name}: y_test has labels that y has not: {quoted(unseen)};"
-            " drop those rows or train on them too"
-        )
+    classes += tuple(sorted(set(test_labels) - set(classes), key=repr))
+    index = {label: place for place, label in enumerate(classes)}
     test_indices = np.array([index[label] for label in test_labels], np.int64)
     return Dataset(name, features, indices, classes, test_features, test_indices, x.shape[1:])
 

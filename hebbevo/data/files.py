@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.arrays import NAMES, from_named
-from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number
 from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
@@ -83,10 +83,10 @@ def load_table(
     labels = table.labels(findings.text_labels)
     x = table.numbers(places)
     if test is None:
-        dataset = from_arrays(name, x, labels, columns=columns)
+        dataset = with_labels(name, x, labels, columns=columns)
     else:
         x_test = test.numbers(test.places(columns))
-        dataset = from_arrays(name, x, labels, x_test, test.labels(findings.text_labels), columns=columns)
+        dataset = with_labels(name, x, labels, x_test, test.labels(findings.text_labels), columns=columns)
     by = None
     if options.split is not None:
         [place] = table.places(split_on)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hebbevo import user_code
 from hebbevo.data.arrays import from_named
-from hebbevo.data.dataset import Dataset, from_arrays
+from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.options import NO_OPTIONS, Findings, ReadingOptions
 from hebbevo.errors import DataError
 from hebbevo.messages import first_line
@@ -34,7 +34,7 @@ def load_function(
     if isinstance(made, Dataset):
         given, by = _arrays_of(name, made), made.division
         arrays = {role: _array(name, role, value) for role, value in zip(ROLES, given, strict=False)}
-        dataset = from_arrays(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
+        dataset = with_labels(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))
         return replace(dataset, division=by)
     if isinstance(made, Mapping) and all(isinstance(role, str) for role in made):
         return from_named(
@@ -62,9 +62,10 @@ def _arrays_of(name: str, dataset: Dataset) -> list[npt.NDArray[Any]]:
     """The arrays from which `from_arrays` makes this data set, so that it is checked like any other."""
     try:
         labels = np.array(dataset.classes, object)
-        arrays = [dataset.x.reshape(-1, *dataset.shape), labels[dataset.y]]
+        arrays = [dataset.x.reshape(-1, *dataset.shape), labels[dataset.y] if len(labels) else dataset.y]
         if dataset.x_test is not None:
-            arrays += [dataset.x_test.reshape(-1, *dataset.shape), labels[dataset.y_test]]
+            y_test = labels[dataset.y_test] if len(labels) else np.asarray(dataset.y_test)
+            arrays += [dataset.x_test.reshape(-1, *dataset.shape), y_test]
         return arrays
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise DataError(

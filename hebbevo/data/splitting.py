@@ -1,4 +1,4 @@
-"""Splitting a data set into training, validation and test rows: stratified, seeded, standardised."""
+"""Splitting a data set into training, validation and test rows: stratified by class, seeded, standardised."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.dataset import Dataset, Label
+from hebbevo.data.dataset import WRITE_REGRESSION, Dataset, Label, may_be_amounts
 from hebbevo.data.division import HELD_OUT_PERCENT, divide
 from hebbevo.errors import DataError
 
@@ -17,45 +17,58 @@ COLUMNS_AT_A_TIME = 64
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Targets = Ints | Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """A data set ready to train on. Features are standardised: ``(raw - mean) / scale``.
 
+    So are the targets of a regression, by the mean and the deviation of the training rows.
+
     Attributes:
         x_train: features, shape (training rows, features).
-        y_train: indices into ``classes``, shape (training rows,).
+        y_train: indices into ``classes``, shape (training rows,); or targets, (training rows, 1) float32.
         x_val: as ``x_train``, of the validation rows.
         y_val: as ``y_train``, of the validation rows.
         x_test: as ``x_train``, of the test rows.
         y_test: as ``y_train``, of the test rows.
         mean: mean of each feature over the training rows, shape (features,).
         scale: standard deviation of each feature over the training rows, shape (features,); 1 where it is 0.
-        classes: the original labels.
+        classes: the original labels; none for a regression.
         shape: shape of a row before it was flattened, by default (features,).
+        target_mean: mean of the targets of a regression over the training rows.
+        target_scale: their standard deviation.
     """
 
     x_train: Floats
-    y_train: Ints
+    y_train: Targets
     x_val: Floats
-    y_val: Ints
+    y_val: Targets
     x_test: Floats
-    y_test: Ints
+    y_test: Targets
     mean: Floats
     scale: Floats
     classes: tuple[Label, ...]
     shape: tuple[int, ...] = ()
+    target_mean: float = 0.0
+    target_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not self.shape:
             object.__setattr__(self, "shape", self.x_train.shape[1:])
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs of a network: one for each class, or the one of a regression."""
+        return len(self.classes) or 1
 
 
 def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
     A data set with a division is split by that instead: see `hebbevo.data.division`.
+    A regression has no classes: 15 % of all rows are held out.
 
     The split depends on the data set and the seed alone, not on the version of numpy. Rows keep the order of
     the data set.
@@ -71,7 +84,8 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
         batch_size: fewest rows that training needs.
 
     Raises:
-        DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.
+        DataError: a class is too small to be in each part, training has fewer rows than ``batch_size``, or
+            the targets of a regression are all the same in training or in validation.
     """
     if dataset.division is None:
         train, val, test = _partition(dataset, seed)
@@ -89,6 +103,10 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
         (x, y) if dataset.x_test is None or dataset.y_test is None else (dataset.x_test, dataset.y_test)
     )
     mean, scale = _moments(x, train)
+    targets = y, y_test, 0.0, 1.0
+    if dataset.kind == "regression":
+        targets = _standardised_targets(dataset, y_test, train, val)
+    y, y_test, target_mean, target_scale = targets
     return Split(
         x_train=_standardised(x, train, mean, scale),
         y_train=y[train],
@@ -100,20 +118,46 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
         scale=scale,
         classes=dataset.classes,
         shape=dataset.shape,
+        target_mean=target_mean,
+        target_scale=target_scale,
     )
+
+
+def _standardised_targets(
+    dataset: Dataset, y_test: npt.NDArray[np.float64], train: Ints, val: Ints
+) -> tuple[Floats, Floats, float, float]:
+    """The targets of a regression as columns, also those of the test set, with their mean and deviation."""
+    y = dataset.y
+    for part, rows in (("training", train), ("validation", val)):
+        if (y[rows] == y[rows[0]]).all():
+            what = f"the {len(rows)} {part} rows have the one target {y[rows[0]]:g}"
+            raise DataError(f"{dataset.name}: {what}, and R2 needs targets that differ; give more rows")
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(y[train].mean()), float(y[train].std())
+    if not 0 < scale < np.inf:
+        what = "its targets are too large for their deviation to be computed; write them in another unit"
+        raise DataError(f"{dataset.name}: {what}")
+    standardised, of_test = (((each - mean) / scale).astype(np.float32)[:, None] for each in (y, y_test))
+    return standardised, of_test, mean, scale
 
 
 def _partition(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
     """The rows for training and validation, and those for test in the test set or else in the data set."""
-    y, x_test = dataset.y, dataset.x_test
+    x_test = dataset.x_test
+    # the rows of a regression are split as those of a single class
+    y = dataset.y if dataset.classes else np.zeros(len(dataset.y), np.int64)
     counts = np.bincount(y, minlength=len(dataset.classes))
     needed = 3 if x_test is None else 2
     smallest = int(counts.argmin())
     if counts[smallest] < needed:
         parts = "training, validation and test" if x_test is None else "training and validation"
+        if not dataset.classes:
+            what = f"has {counts[smallest]} rows, too few for {parts}; give it {needed} or more"
+            raise DataError(f"{dataset.name}: {what}")
+        amounts = f"; if classes are amounts, {WRITE_REGRESSION}" if may_be_amounts(dataset.classes) else ""
         raise DataError(
             f"{dataset.name}: class {dataset.classes[smallest]!r} has {counts[smallest]} rows, too few for"
-            f" {parts}; give it {needed} or more, or drop it"
+            f" {parts}; give it {needed} or more, or drop it{amounts}"
         )
     # numpy promises never to change the raw output of PCG64; shuffles of its Generator may change
     keys = np.random.PCG64(seed).random_raw(len(y))

@@ -11,6 +11,7 @@ from hebbevo.outer.packing import pack
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
+from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.view import Study
 from hebbevo.training.trial_details import TrialDetails
@@ -32,7 +33,8 @@ def network(
 ) -> nn.Module:
     """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
 
-    All replicates of the trial are trained, since their means are recorded.
+    All replicates of the trial are trained, since their means are recorded. The network of a regression
+    predicts the targets in their own unit.
 
     Args:
         study: the study that has the trial.
@@ -77,7 +79,16 @@ def network(
         rows = [first + own for own in replicates]
         networks, measured = _train(ledger, cohort, rows, epoch, stops)
         _check(ledger, result, epoch, measured)
-        return networks[replicate]
+        return _in_target_units(networks[replicate], ledger.facts)
+
+
+def _in_target_units(net: nn.Module, facts: StudyFacts) -> nn.Module:
+    """A network of a regression predicts standardised targets; add the way back to their own unit."""
+    if facts.classes:
+        return net
+    from hebbevo.networks.target_units import InTargetUnits
+
+    return InTargetUnits(net, facts.target_mean, facts.target_scale).eval()
 
 
 def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:

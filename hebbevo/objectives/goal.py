@@ -36,11 +36,13 @@ class Goal:
         objectives: measures to improve, accuracy upwards and survivors downwards; one of them, or both.
         weights: where not empty, the sum of the measures with these weights is maximised instead.
         constraints: lowest and highest allowed value of a measure; ``None`` means no bound.
+        score: what people call the accuracy of this search, as ``R2``.
     """
 
     objectives: tuple[str, ...] = tuple(MEASURES)
     weights: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    score: str = "accuracy"
 
     @property
     def dimension(self) -> int:
@@ -52,16 +54,20 @@ class Goal:
         """The objectives in words, as ``highest accuracy, fewest survivors``."""
         if self.weights:
             terms = [
-                f"{'-' if weight < 0 else '+'} {abs(weight):g} x {name}"
+                f"{'-' if weight < 0 else '+'} {abs(weight):g} x {self._shown(name)}"
                 for name, weight in self.weights.items()
             ]
             return f"highest {' '.join(terms).removeprefix('+ ')}"
-        return ", ".join(_AIMS[name] for name in self.objectives)
+        return ", ".join(f"{_AIMS[name]} {self._shown(name)}" for name in self.objectives)
 
     @property
     def limits(self) -> str:
         """The constraints in words, as ``accuracy at least 0.9, survivors at most 40``; empty without any."""
-        return ", ".join(f"{name} {_range(*bounds)}" for name, bounds in self.constraints.items())
+        limits = self.constraints.items()
+        return ", ".join(f"{self._shown(name)} {_range(*bounds)}" for name, bounds in limits)
+
+    def _shown(self, measure: str) -> str:
+        return self.score if measure == "accuracy" else measure
 
     def losses(self, values: tuple[float, float]) -> tuple[float, ...]:
         """The losses of a trial, one for each objective or one for the weighted sum; all to be minimised.
@@ -105,7 +111,7 @@ class Goal:
         return max(self.violations(values).values(), default=0.0)
 
 
-_AIMS = {"accuracy": "highest accuracy", "survivors": "fewest survivors"}
+_AIMS = {"accuracy": "highest", "survivors": "fewest"}
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 
 from hebbevo import user_code, user_modules
+from hebbevo.data.dataset import WRITE_REGRESSION, may_be_amounts
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.outer.packing import cohorts_per_generation
 from hebbevo.study.ledger import Ledger
@@ -26,6 +27,11 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
         names = ", ".join(changed)
         found.append(f"the code of {names} has changed since the study began; results may not compare")
     found.extend(facts.findings.remarks)
+    if may_be_amounts(facts.classes):
+        found.append(
+            f"each of the {len(facts.classes)} different numbers in the target is taken for a class; "
+            f"if they are amounts, {WRITE_REGRESSION} for a new study"
+        )
     search = ledger.spec.search
     cohorts = cohorts_per_generation(search.population, search.replicates, facts.cohort_width)
     if facts.device == "cpu" and (spare := config.spare_cores(facts.threads, cohorts)) > 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hebbevo import data, user_code
-from hebbevo.data import Split
+from hebbevo.data import Label, Split
 from hebbevo.errors import UsageError
 from hebbevo.messages import describe, listed, unknown
 from hebbevo.outer.packing import default_width
@@ -49,10 +49,11 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
     """
     task = spec.task
-    dataset = data.load(task.dataset, target=task.target, options=task.reading_options)
+    dataset = data.load(task.dataset, target=task.target, options=task.reading_options, kind=task.kind)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     shape = data.input_shape(split.shape)
-    plan = recipe(spec, shape, len(split.classes), alone="")
+    class_weights = _class_weights(spec, split)
+    plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
     genomes = sample(spec.space)
     if spec.network.module:
         nets = _user_networks(spec, plan, genomes)
@@ -77,6 +78,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             features=split.x_train.shape[1],
             shape=shape,
             classes=split.classes,
+            class_weights=class_weights,
+            target_mean=split.target_mean,
+            target_scale=split.target_scale,
             mean=tuple(split.mean.tolist()),
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
@@ -190,8 +194,9 @@ def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
             batch = next(cohort.minibatches(epoch=0))
             cohort.train_step(batch)
             given = cohort.outputs(rows.x_val[:1]).shape[-1]
-            if given != len(split.classes):
-                raise ValueError(f"it gives {given} numbers a row for {len(split.classes)} classes")
+            if given != split.outputs:
+                wanted = f"{len(split.classes)} classes" if split.classes else "one target"
+                raise ValueError(f"it gives {given} numbers a row for {wanted}")
             cohort.measure()
     except UsageError:
         raise
@@ -251,19 +256,47 @@ def _neurons(net: nn.Module, shape: Sequence[int], count: str) -> int:
 
 
 def _chance(plan: Recipe, split: Split) -> float:
-    """The score of always answering the most frequent class of the validation rows."""
+    """The score of always answering the most frequent class of the validation rows, or the mean target."""
     import torch
 
-    from hebbevo.training import accuracy
+    from hebbevo.training import SCORES
 
     labels = torch.from_numpy(split.y_val)
-    always = torch.zeros(len(labels), len(split.classes))
-    always[:, int(np.bincount(split.y_val).argmax())] = 1.0
-    if plan.score is None:
-        return accuracy(always, labels)
-    with user_code.calling(plan.score):
-        chance = float(user_code.resolve(plan.score)(always, labels.clone()))
+    always = torch.zeros(len(labels), split.outputs)  # zero is the mean of standardised targets
+    if split.classes:
+        always[:, int(np.bincount(split.y_val).argmax())] = 1.0
+    if built_in := SCORES.get(plan.score_name):
+        return float(built_in.of(always, labels))
+    with user_code.calling(plan.score_name):
+        chance = float(user_code.resolve(plan.score_name)(always, labels.clone()))
     return min(max(chance, 0.0), 0.99) if chance == chance else 0.0
+
+
+def _class_weights(spec: Spec, split: Split) -> tuple[float, ...]:
+    """The weight of each class in the loss; none where each has 1.
+
+    Balanced weights are rows / (classes * rows of the class), over the training rows.
+
+    Raises:
+        UsageError: the mapping lacks a class, or names another.
+    """
+    given = spec.task.class_weight
+    if given is None:
+        return ()
+    if isinstance(given, str):  # balanced
+        counts = np.bincount(split.y_train.astype(np.int64), minlength=len(split.classes))
+        return tuple((len(split.y_train) / (len(counts) * counts)).tolist())
+    known = {_as_key(label): label for label in split.classes}
+    if wrong := [name for name in given if name not in known]:
+        raise UsageError(f"task.class_weight: there is no class {unknown(wrong[0], known)}")
+    if missing := [name for name in known if name not in given]:
+        raise UsageError(f"task.class_weight: class {missing[0]} has no weight; write one for each class")
+    return tuple(float(given[name]) for name in known)
+
+
+def _as_key(label: Label) -> str:
+    """A class as it is written before a colon: keys are text."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _widest(nets: Sequence[nn.Module], device: str) -> int:

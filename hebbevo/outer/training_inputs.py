@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from hebbevo.training import EarlyStopper, Recipe
 
 
-def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe:
+def recipe(
+    spec: Spec, shape: Sequence[int], outputs: int, alone: str, class_weights: Sequence[float] = ()
+) -> Recipe:
     """What all trainings of a search share.
 
     Args:
         spec: the search.
         shape: shape of a row of the data.
-        classes: number of classes.
+        outputs: number of classes, or 1 for a regression.
         alone: why networks train one by one; empty to stack them.
+        class_weights: a weight in the loss for each class; none: 1 for each.
     """
     from hebbevo.training import Recipe
 
     return Recipe(
-        network=_blueprint(spec, tuple(shape), classes),
+        network=_blueprint(spec, tuple(shape), outputs),
         settings=dict(spec.network.settings),
         epochs=spec.task.epochs,
         batch_size=spec.task.batch_size,
@@ -40,22 +43,24 @@ def recipe(spec: Spec, shape: Sequence[int], classes: int, alone: str) -> Recipe
         loss=spec.task.loss,
         score=spec.task.score,
         precision=spec.task.precision,
+        kind=spec.task.kind,
+        class_weights=tuple(class_weights),
     )
 
 
-def _blueprint(spec: Spec, shape: tuple[int, ...], classes: int) -> Blueprint:
+def _blueprint(spec: Spec, shape: tuple[int, ...], outputs: int) -> Blueprint:
     from hebbevo.networks import UserNetwork
 
     network = spec.network
     if network.module:
-        return UserNetwork(network.module, shape, classes)
-    return network.architecture(shape, classes)
+        return UserNetwork(network.module, shape, outputs)
+    return network.architecture(shape, outputs)
 
 
 def recipe_of(ledger: Ledger) -> Recipe:
     """What all trainings of a recorded study share."""
     facts = ledger.facts
-    plan = recipe(ledger.spec, facts.shape, len(facts.classes), facts.alone)
+    plan = recipe(ledger.spec, facts.shape, facts.outputs, facts.alone, facts.class_weights)
     return replace(plan, stack_check=facts.stack_check)
 
 
@@ -76,6 +81,7 @@ def split_of(ledger: Ledger, task: Task | None = None) -> Split:
         target=task.target,
         options=task.reading_options,
         findings=ledger.facts.findings,
+        kind=task.kind,
     )
     shape = data.input_shape(dataset.shape)
     if (dataset.fingerprint, shape) != (ledger.facts.fingerprint, ledger.facts.shape):

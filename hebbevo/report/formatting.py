@@ -33,10 +33,20 @@ def percent(share: float, digits: int = 1) -> str:
     return NONE if math.isnan(share) else f"{100 * share:.{digits}f} %"
 
 
-def accuracy(row: dict[str, Any]) -> str:
-    """A trial's accuracy in percent, with its standard deviation over replicates if there is one."""
-    sd = row["accuracy_sd"]
-    return percent(row["accuracy"]) if math.isnan(sd) else f"{100 * row['accuracy']:.1f} ± {percent(sd)}"
+def score(study: Study, value: float) -> str:
+    """A value of the study's score: in percent, or with three decimals; a dash for NaN."""
+    return percent(value) if study.in_percent else NONE if math.isnan(value) else f"{value:.3f}"
+
+
+def tick_format(study: Study) -> str:
+    """The format of the labels on an axis of the score."""
+    return ".0%" if study.in_percent else ".2f"
+
+
+def accuracy(study: Study, row: dict[str, Any]) -> str:
+    """A trial's score, with its standard deviation over replicates if there is one."""
+    sd, mean = row["accuracy_sd"], score(study, row["accuracy"])
+    return mean if math.isnan(sd) else f"{mean.removesuffix(' %')} ± {score(study, sd)}"
 
 
 def survivors(row: dict[str, Any]) -> str:
@@ -76,7 +86,7 @@ def hover(study: Study, row: dict[str, Any]) -> str:
         if column.startswith("genome.")
     ]
     lines = [
-        f"accuracy {accuracy(row)}",
+        f"{study.score} {accuracy(study, row)}",
         f"survivors {survivors(row)} of {row['neurons']}",
         f"sparsity {percent(1 - row['survivors'] / row['neurons'])}",
         "",

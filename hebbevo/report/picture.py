@@ -26,7 +26,7 @@ BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
 
 
 def picture(study: Study) -> bytes:
-    """Draw accuracy against surviving neurons: all trials, and the front on top.
+    """Draw the score against surviving neurons: all trials, and the front on top.
 
     Returns:
         A PNG file of 1600 x 1000 pixels.
@@ -105,10 +105,11 @@ def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, **look: Any) -> None
 
 def _label(axes: Axes, study: Study, x: Scale) -> None:
     axes.set_xlabel(f"surviving {study.count}", color=INK)
-    axes.set_ylabel("validation accuracy", color=INK)
+    axes.set_ylabel(f"validation {study.score}", color=INK)
     if "accuracy" in study.goal.constraints:
         axes.set_ylim(ACCURACY.low, ACCURACY.high)
-    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+    if study.in_percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     if x.log:
         axes.set_xscale("log")
         _fix_ticks(axes.xaxis, x.ticks())

@@ -18,7 +18,7 @@ from hebbevo.spec.messages import KeyPath, Problem, not_known, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import COUNTS, Network, Search, Spec
 from hebbevo.spec.structure import structure_problems
-from hebbevo.training import KNOBS
+from hebbevo.training import DEFAULT_SCORES, KNOBS, SCORES
 
 _Known = Mapping[str, Sequence[Knob]]
 """For each name that can be set, the knobs that its value must suit; none where every value will do."""
@@ -45,6 +45,7 @@ def _name_problems(raw: object) -> Iterator[Problem]:
     yield from _data_problems(task)
     for key in ("loss", "score"):
         yield from _code_problems(("task", key), task.get(key))
+    yield from _score_problems(task)
     count = mapping_at(raw, "network").get("count")
     if isinstance(count, str) and count not in COUNTS:
         yield Problem(("network", "count"), not_known(count, "what can be counted", COUNTS))
@@ -114,6 +115,24 @@ def _code_problems(path: KeyPath, name: object) -> Iterator[Problem]:
             user_code.resolve(name)
         except UsageError as error:
             yield Problem(path, str(error))
+
+
+def _score_problems(task: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find a score or weights that are for another kind of task, or for another loss."""
+    kind, score = task.get("kind", "classification"), task.get("score")
+    if kind not in DEFAULT_SCORES:
+        return
+    if isinstance(score, str) and score.isidentifier():
+        known = [name for name, each in SCORES.items() if each.kind == kind]
+        if score not in known:
+            what = not_known(score, f"a score of a {kind}", [*known, f"{CODE} of a function"])
+            yield Problem(("task", "score"), what)
+    if task.get("class_weight") is not None:
+        if kind != "classification":
+            yield Problem(("task", "class_weight"), "a regression has no classes; drop it")
+        elif task.get("loss") is not None:
+            what = "is for the built-in loss; drop it, and weigh the classes in task.loss"
+            yield Problem(("task", "class_weight"), what)
 
 
 def _data_problems(task: Mapping[str, Any]) -> Iterator[Problem]:

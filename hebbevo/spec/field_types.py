@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
@@ -78,6 +79,24 @@ def _separator(value: Any) -> str:
     return str(value)
 
 
+def _score(value: Any) -> str:
+    if not isinstance(value, str) or not (user_code.is_reference(value) or value.isidentifier()):
+        raise PydanticCustomError("score", "no score")
+    return value
+
+
+def _class_weight(value: Any) -> Any:
+    if value == "balanced":
+        return value
+    if not isinstance(value, Mapping) or not value:
+        raise PydanticCustomError("class_weight", "no weights")
+    for label, weight in value.items():
+        number = is_scalar(weight) and not isinstance(weight, bool | str)
+        if not isinstance(label, str) or not number or weight <= 0:
+            raise PydanticCustomError("class_weight", "no weights")
+    return dict(value)
+
+
 def _seconds(value: Any) -> float:
     try:
         return duration.seconds(value)
@@ -94,6 +113,10 @@ Width = Annotated[Whole, Field(ge=1, le=100_000)]
 Separator = Annotated[str, PlainValidator(_separator)]
 Encoding = Annotated[str, PlainValidator(_encoding)]
 Code = Annotated[str, PlainValidator(_code)]
+Score = Annotated[str, PlainValidator(_score)]
+ClassWeight = Annotated[
+    str | dict[str, float], PlainValidator(_class_weight), PlainSerializer(lambda value: value)
+]
 When = Annotated[
     dict[str, Annotated[tuple[Value, ...], PlainValidator(_scalars), PlainSerializer(list)]],
     Field(description="{gene: value} or {gene: [value, value]} with the values other genes must have"),

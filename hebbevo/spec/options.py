@@ -44,6 +44,9 @@ class Overrides(TypedDict, total=False):
     ]
     target: Annotated[str | None, Option("task", "Label column of a table.", "COLUMN")]
     test: Annotated[str | None, Option("task", "File with the test rows.", "DATA")]
+    kind: Annotated[
+        str | None, Option("task", "What is predicted: a class or an amount.", "classification|regression")
+    ]
     halving: Annotated[
         bool | None, Option("search", "Stop trainings early that promise little.  [default: no]")
     ]

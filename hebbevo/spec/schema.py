@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
-from hebbevo.data import WHITESPACE, ReadingOptions
+from hebbevo.data import WHITESPACE, Kind, ReadingOptions
 from hebbevo.data.options import SplitKind
 from hebbevo.messages import listed
 from hebbevo.networks import DEFAULT_RULES, Architecture
@@ -29,11 +29,13 @@ from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Repea
 from hebbevo.space.knobs import Knob
 from hebbevo.spec.field_types import (
     CODE,
+    ClassWeight,
     Code,
     Encoding,
     Number,
     Repeat,
     Scalar,
+    Score,
     Seconds,
     Separator,
     When,
@@ -41,6 +43,7 @@ from hebbevo.spec.field_types import (
     Width,
 )
 from hebbevo.spec.messages import KeyPath
+from hebbevo.training.scores import DEFAULT_SCORES, SCORES, BuiltInScore
 
 COUNTS = ("neurons", "connections")
 """What the number of survivors can be a number of."""
@@ -121,11 +124,31 @@ class Task(Model):
     table: Table | None = Field(default=None, description="a mapping, as in {separator: ';', drop: [id]}")
     test: str | None = Field(default=None, description="the path of a file with the test rows")
     split: SplitBy | None = Field(default=None, description="a mapping, as in {groups: patient}")
+    kind: Kind = Field(default="classification", description="classification or regression")
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
     batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="float32 or bfloat16")
     loss: Code | None = Field(default=None, description=f"{CODE} of a function (outputs, labels)")
-    score: Code | None = Field(default=None, description=f"{CODE} of a function (outputs, labels)")
+    score: Score | None = Field(
+        default=None, description=f"{listed(SCORES)}, or {CODE} of a function (outputs, labels)"
+    )
+    class_weight: ClassWeight | None = Field(
+        default=None, description="balanced, or {class: weight} with a weight above 0 for each class"
+    )
+
+    @property
+    def score_title(self) -> str:
+        """The score as people read it; a score of the user is called accuracy."""
+        return self._built_in_score.title if self._built_in_score else "accuracy"
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the score is shown in percent."""
+        return self._built_in_score is None or self._built_in_score.in_percent
+
+    @property
+    def _built_in_score(self) -> BuiltInScore | None:
+        return SCORES.get(self.score or DEFAULT_SCORES[self.kind])
 
     @property
     def reading_options(self) -> ReadingOptions:
@@ -424,6 +447,7 @@ class Spec(Model):
             objectives=tuple(measure for measure in MEASURES if weighted or measure in objectives),
             weights=weighted.model_dump() if weighted else {},
             constraints={name: (limits.min, limits.max) for name, limits in self.constraints.given().items()},
+            score=self.task.score_title,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -35,6 +35,8 @@ _COMPLAINTS = {
     "code": "does not name code",
     "encoding": "is no encoding",
     "separator": "cannot separate columns",
+    "score": "does not name a score",
+    "class_weight": "gives no weights",
     "count": "does not count layers",
 }
 """What to say of a value, by the type of pydantic's error."""

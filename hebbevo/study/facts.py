@@ -29,7 +29,10 @@ class StudyFacts:
         rows: number of rows for ``train``, ``validation`` and ``test``.
         features: number of features of a row.
         shape: shape in which a network gets a row.
-        classes: the labels, in order.
+        classes: the labels, in order; none for a regression.
+        class_weights: weight of each class in the loss; none where each has 1.
+        target_mean: mean of the targets of a regression, with which they are standardised.
+        target_scale: their standard deviation, likewise.
         mean: mean of each feature, with which rows are standardised.
         scale: standard deviation of each feature, likewise.
         fingerprint: hash of the data.
@@ -39,7 +42,8 @@ class StudyFacts:
         device: ``cpu`` or ``cuda``, where the whole study is trained.
         threads: PyTorch threads of a cohort.
         neurons: number of hidden neurons, or connections, of the largest network of the space.
-        chance: score of always answering the most frequent class of the validation rows.
+        chance: score of always answering the most frequent class of the validation rows, or of always
+            predicting the mean.
         alone: why networks train one by one; empty where they are stacked.
         cohort_width: most networks in a cohort.
         stack_check: how it is checked that networks with the user's code can be stacked
@@ -53,6 +57,9 @@ class StudyFacts:
     features: int = 0
     shape: tuple[int, ...] = ()
     classes: tuple[Label, ...] = ()
+    class_weights: tuple[float, ...] = ()
+    target_mean: float = 0.0
+    target_scale: float = 1.0
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     fingerprint: str = ""
@@ -67,6 +74,11 @@ class StudyFacts:
     cohort_width: int = 1
     stack_check: int = 1
     short: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs of a network: one for each class, or the one of a regression."""
+        return len(self.classes) or 1
 
     def to_json(self) -> dict[str, Any]:
         """Give them as plain data."""

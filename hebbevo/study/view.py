@@ -36,7 +36,9 @@ class Study:
         count: what survivors are, ``neurons`` or ``connections``.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
-        chance: validation accuracy of always answering the most frequent class.
+        chance: validation accuracy of always answering the most frequent class, or the mean target.
+        score: what people call the accuracy of this study, as ``R2``.
+        in_percent: whether it is shown in percent.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -49,6 +51,8 @@ class Study:
         self.alone: str = ledger.facts.alone
         self.neurons: int = ledger.facts.neurons
         self.chance: float = ledger.facts.chance
+        self.score: str = ledger.spec.task.score_title
+        self.in_percent: bool = ledger.spec.task.in_percent
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations = ledger.generations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt

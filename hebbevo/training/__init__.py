@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from hebbevo import lazy_imports
 from hebbevo.training.knobs import KNOBS
+from hebbevo.training.scores import DEFAULT_SCORES, SCORES
 
 if TYPE_CHECKING:
-    from hebbevo.training.cohort import CohortTraining, Rows, accuracy, has_events
+    from hebbevo.training.cohort import CohortTraining, Rows, has_events
     from hebbevo.training.early_stopping import Decision, EarlyStopper, Trajectory
     from hebbevo.training.out_of_memory import ran_out_of_memory
     from hebbevo.training.recipe import Candidate, Measurement, Recipe
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
-        "hebbevo.training.cohort": ("CohortTraining", "Rows", "accuracy", "has_events"),
+        "hebbevo.training.cohort": ("CohortTraining", "Rows", "has_events"),
         "hebbevo.training.early_stopping": ("EarlyStopper", "Trajectory", "Decision"),
         "hebbevo.training.out_of_memory": ("ran_out_of_memory",),
         "hebbevo.training.recipe": ("Candidate", "Measurement", "Recipe"),
@@ -28,7 +29,9 @@ __getattr__, __dir__ = lazy_imports.attach(
 )
 
 __all__ = [
+    "DEFAULT_SCORES",
     "KNOBS",
+    "SCORES",
     "Candidate",
     "CohortTraining",
     "Decision",
@@ -38,7 +41,6 @@ __all__ = [
     "Rows",
     "Score",
     "Trajectory",
-    "accuracy",
     "has_events",
     "networks_of",
     "ran_out_of_memory",

@@ -12,7 +12,6 @@ from itertools import chain
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from hebbevo import user_code
 from hebbevo.data import Split
@@ -25,8 +24,10 @@ from hebbevo.training import cuda_graphs
 from hebbevo.training.compact import CompactStack
 from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
+from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS
 from hebbevo.training.recipe import Measurement, Recipe
+from hebbevo.training.scores import SCORES
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
 from hebbevo.training.subcohorts import SubCohort, regrouped, restructured
 
@@ -44,9 +45,9 @@ class Rows:
 
     Attributes:
         x: inputs of the training rows, (rows, *shape).
-        y: their labels, (rows,) int64.
+        y: their labels, (rows,) int64, or the targets of a regression, (rows, 1) float32.
         x_val: inputs of the validation rows, (rows, *shape).
-        y_val: their labels, (rows,) int64.
+        y_val: as ``y``, of the validation rows.
     """
 
     x: Tensor
@@ -99,8 +100,9 @@ class CohortTraining:
         self._recipe = recipe
         self._size = nets.size
         self._rows = rows
-        self._loss_of: Loss = user_code.called(recipe.loss) if recipe.loss else F.cross_entropy
-        self._score_of = user_code.called(recipe.score) if recipe.score else accuracy
+        self._loss_of = _loss(recipe, rows.x.device, _loss_dtype(nets))
+        self._built_in_score = SCORES.get(recipe.score_name)
+        self._score_of = None if self._built_in_score else user_code.called(recipe.score_name)
         self._wiring = Wiring(model, rows.x[:2].clone())
         self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
         device, dtype = rows.x.device, _loss_dtype(nets)
@@ -244,8 +246,8 @@ class CohortTraining:
         first, finite = self._diverged[rows], outputs.isfinite().all(dim=(1, 2))
         self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
         diverged = self._diverged[rows] > 0
-        if self._score_of is accuracy:
-            scores = (outputs.argmax(-1) == self._rows.y_val).double().mean(1)
+        if self._built_in_score:
+            scores = self._built_in_score.of(outputs, self._rows.y_val)
             return scores.masked_fill(diverged, math.nan).cpu()
         found = [
             math.nan if bad else self._score(own) for own, bad in zip(outputs, diverged.tolist(), strict=True)
@@ -254,8 +256,9 @@ class CohortTraining:
 
     def _score(self, outputs: Tensor) -> float:
         """The score of one net by a function of the user."""
+        assert self._score_of is not None
         score = float(self._score_of(outputs, self._rows.y_val.clone()))
-        if self._recipe.score and not 0 <= score <= 1:
+        if not 0 <= score <= 1:
             raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
         return score
 
@@ -375,16 +378,6 @@ class _EpochResults:
     inputs: Tensor
 
 
-def accuracy(outputs: Tensor, labels: Tensor) -> float:
-    """The fraction of rows whose largest output is at their label.
-
-    Args:
-        outputs: (rows, classes).
-        labels: (rows,) int64.
-    """
-    return float((outputs.argmax(-1) == labels).double().mean())
-
-
 def total_steps(recipe: Recipe, rows: int) -> int:
     """Number of steps of a whole training on ``rows`` rows."""
     return -(-rows // recipe.batch_size) * recipe.epochs
@@ -410,6 +403,16 @@ def _event_steps(net: nn.Module, steps: Tensor) -> Tensor:
     for module in plastic_modules(net).values():
         events = events | module.is_event(steps)
     return events
+
+
+def _loss(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Loss:
+    """The loss of one net: the user's function, or the built-in one of the task."""
+    if recipe.loss:
+        return user_code.called(recipe.loss)
+    if recipe.kind == "regression":
+        return SquaredError()
+    weights = recipe.class_weights
+    return CrossEntropy(torch.tensor(weights, dtype=dtype, device=device) if weights else None)
 
 
 def _loss_dtype(nets: NetStack) -> torch.dtype:

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections
@@ -39,6 +38,7 @@ from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
 from hebbevo.rules.units.statistics import Minibatch
 from hebbevo.training import cuda_graphs
+from hebbevo.training.losses import BuiltInLoss
 from hebbevo.training.slots import levels
 from hebbevo.training.stack import Loss, ModuleStack, NetStack, described
 
@@ -301,8 +301,8 @@ class CompactStack(NetStack):
         """See `NetStack.losses`."""
         with torch.no_grad():
             logits = self._forward(x, training=True)
-            if loss_of is F.cross_entropy:
-                losses, gradient = _cross_entropy(logits, y)
+            if isinstance(loss_of, BuiltInLoss):
+                losses, gradient = loss_of.with_gradient(logits, y)
             else:
                 losses, gradient = self._user_loss(loss_of, logits.mT.contiguous(), y)
             self._backward(gradient)
@@ -750,19 +750,6 @@ def _taken(values: Tensor, axis: int, old_slots: Tensor) -> Tensor:
     if shape[axis] <= values.shape[axis]:  # there are no more slots than before, so none is -1
         return values.gather(axis, indices.expand(shape))
     return values.gather(axis, indices.clamp(min=0).expand(shape)).masked_fill(indices < 0, 0)
-
-
-def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross entropy of each net, (size,), and its gradient, from logits (size, classes, rows).
-
-    The loss is -mean(log softmax(z)[y]), and its gradient (softmax(z) - onehot(y)) / rows.
-    """
-    logs = logits.log_softmax(1)
-    classes = torch.arange(logits.shape[1], device=y.device)
-    # `torch.nn.functional.one_hot` would read values on the host
-    one_hot = (classes[:, None] == y).to(logs.dtype)
-    losses = (logs * one_hot).sum((1, 2)).div_(-len(y))
-    return losses, logs.exp_().sub_(one_hot).div_(len(y))
 
 
 def _positions(like: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hebbevo.data import Kind
 from hebbevo.networks import Blueprint
 from hebbevo.space import Genome, canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.knobs import KNOBS
+from hebbevo.training.scores import DEFAULT_SCORES
 
 FIRST_CHECK = 1
 """The check of stacks that also compares rounding and statistics that nothing reads, as in older studies."""
@@ -31,12 +33,15 @@ class Recipe:
         stacked: whether nets of one structure train together; otherwise each trains alone.
         count: what survivors are, ``neurons`` or ``connections``.
         loss: function (outputs, labels) -> loss of the user as ``package.module:name``; ``None``: cross
-            entropy.
-        score: function (outputs, labels) -> number from 0 to 1, likewise; ``None``: accuracy.
+            entropy, or the mean squared error of a regression.
+        score: a key of `SCORES`, or a function (outputs, labels) -> number from 0 to 1 of the user; ``None``:
+            accuracy, or the R2 of a regression.
         precision: of matrix products in training, ``float32`` or ``bfloat16``. Nets outside a compact stack
             train under ``torch.autocast``.
         stack_check: how it is checked that nets with code of the user can be stacked, `FIRST_CHECK` or
             `STACK_CHECK`.
+        kind: what is predicted, ``classification`` or ``regression``.
+        class_weights: a weight in the cross entropy for each class; none: 1 for each.
     """
 
     network: Blueprint
@@ -50,6 +55,13 @@ class Recipe:
     score: str | None = None
     precision: str = "float32"
     stack_check: int = STACK_CHECK
+    kind: Kind = "classification"
+    class_weights: tuple[float, ...] = ()
+
+    @property
+    def score_name(self) -> str:
+        """The score, by default that of the kind of task."""
+        return self.score or DEFAULT_SCORES[self.kind]
 
     @property
     def has_user_code(self) -> bool:

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from hebbevo.data import Dataset, from_arrays, input_shape
+from hebbevo.data import Dataset, from_arrays, input_shape, may_be_amounts
 from hebbevo.errors import DataError
 
 X = np.arange(12.0).reshape(6, 2)
@@ -160,3 +160,34 @@ def test_over_a_thousand_float_labels_look_like_regression_and_as_many_whole_num
 def test_a_missing_value_is_found_by_its_column_name_where_there_are_names():
     with pytest.raises(DataError, match=r"row 2, column 'age' \(counted from 0\)"):
         from_arrays("d", NAN, Y, columns=["height", "age"])
+
+
+def test_the_targets_of_a_regression_keep_their_values_and_have_no_classes():
+    y = np.array([1.7e9 + 0.25, 2, 3.5, 1, 0, -4.0])
+    dataset = from_arrays("d", X, y, X[:2], np.array([7.0, 2.0]), kind="regression")
+    assert (dataset.y == y).all()
+    assert dataset.y_test.tolist() == [7, 2]
+    assert (dataset.classes, dataset.kind) == ((), "regression")
+    assert dataset.fingerprint != from_arrays("d", X, y + 1, kind="regression").fingerprint
+    assert from_arrays("d", X, Y, kind="regression").y.tolist() == Y.tolist()  # whole numbers, too
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (np.array(list("abcabc")), "y holds 'a', and a regression predicts numbers"),
+        (np.array([True, False] * 3), "y holds False, and a regression predicts numbers"),
+        (np.full(6, 2.5), r"y is 2\.5 in every row"),
+        (np.array([1, 2, 3, np.nan, 4, 5]), "1 missing or infinite labels, the first in row 3"),
+    ],
+)
+def test_targets_that_no_regression_can_predict_are_refused(y, said):
+    with pytest.raises(DataError, match=f"^d: .*{said}"):
+        from_arrays("d", X, y, kind="regression")
+
+
+def test_a_target_that_looks_like_amounts_gets_a_line_that_offers_a_regression():
+    with pytest.raises(DataError, match=r"write task: \{kind: regression\} \(or --kind regression\), or"):
+        from_arrays("d", X, np.arange(6) / 7)
+    kinds = (range(21), (0.5, 1.0), range(20), ("a",), (False, True))
+    assert [may_be_amounts(classes) for classes in kinds] == [True, True, False, False, False]

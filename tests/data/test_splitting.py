@@ -159,3 +159,60 @@ def test_a_class_too_small_is_named_by_its_original_label():
 
 def test_a_batch_of_exactly_the_training_rows_is_allowed():
     assert len(split(numbered([20, 20]), seed=0, batch_size=28).x_train) == 28
+
+
+def test_a_regression_holds_out_15_percent_whatever_its_targets_and_standardises_them_by_the_training_rows():
+    y = 1.7e9 + np.random.default_rng(3).normal(size=200) * 50
+    x = np.arange(200.0)[:, None]
+    dataset = from_arrays("d", x, y, kind="regression")
+    parts = split(dataset, seed=1, batch_size=1)
+    rows = [
+        np.rint(each[:, 0] * parts.scale + parts.mean).astype(int)
+        for each in (parts.x_train, parts.x_val, parts.x_test)
+    ]
+    assert [len(each) for each in rows] == [140, 30, 30]
+    assert sorted(np.concatenate(rows)) == list(range(200))
+    mean, deviation = y[rows[0]].mean(), y[rows[0]].std()
+    assert (parts.target_mean, parts.target_scale) == pytest.approx((mean, deviation), rel=1e-15)
+    for own, found in zip(rows, (parts.y_train, parts.y_val, parts.y_test), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, (y[own, None] - mean) / deviation, atol=1e-6)
+    again = split(from_arrays("d", x, -y, kind="regression"), seed=1, batch_size=1)
+    assert (again.x_val == parts.x_val).all()  # the targets do not decide
+    assert (parts.outputs, parts.classes) == (1, ())
+
+
+def test_the_test_set_of_a_regression_is_taken_as_given():
+    y = np.arange(20.0)
+    dataset = from_arrays("d", y[:, None], y, y[:3, None], np.array([100.0, 2, 3]), kind="regression")
+    parts = split(dataset, seed=0, batch_size=1)
+    assert len(parts.y_train) == 17
+    np.testing.assert_allclose(
+        parts.y_test[:, 0] * parts.target_scale + parts.target_mean, [100, 2, 3], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (np.array([1.0, 2.0]), "has 2 rows, too few for training, validation and test; give it 3 or more"),
+        (np.array([1.0, 2.0, 3.0]), "the 1 training rows have the one target"),
+        (
+            np.where(np.arange(40) == 39, 1.0, 0.0),
+            "rows have the one target 0, and R2 needs targets that differ",
+        ),
+        (np.where(np.arange(40) % 2, 1e308, -1e308), "its targets are too large"),
+    ],
+)
+def test_targets_whose_r2_cannot_be_measured_are_refused(y, said):
+    with pytest.raises(DataError, match=f"^d: .*{said}"):
+        split(from_arrays("d", np.arange(len(y))[:, None], y, kind="regression"), seed=0, batch_size=1)
+
+
+def test_a_class_of_one_row_offers_a_regression_where_the_classes_are_many_numbers():
+    dataset = from_arrays("d", np.arange(40)[:, None], np.arange(40) // 2 * 1000)
+    with pytest.raises(DataError, match="class 0 has 2 rows"):
+        split(dataset, seed=0, batch_size=1)
+    dataset = from_arrays("d", np.arange(40)[:, None], np.arange(40) * 1000)
+    with pytest.raises(DataError, match=r"if classes are amounts, write task: \{kind: regression\}"):
+        split(dataset, seed=0, batch_size=1)

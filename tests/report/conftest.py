@@ -61,7 +61,7 @@ class MadeUpRecord:
             goal=self.goal,
             network=SimpleNamespace(count="neurons"),
             space=SimpleNamespace(genes=[SimpleNamespace(name=gene) for gene in self.genome]),
-            task=SimpleNamespace(epochs=EPOCHS),
+            task=SimpleNamespace(epochs=EPOCHS, score_title="accuracy", in_percent=True),
             search=SimpleNamespace(trials=500),
             to_json=self.all_settings,
         )

@@ -93,11 +93,13 @@ def test_absent_keys_have_their_defaults(written):
             "table": None,
             "test": None,
             "split": None,
+            "kind": "classification",
             "epochs": 20,
             "batch_size": 64,
             "precision": "float32",
             "loss": None,
             "score": None,
+            "class_weight": None,
         },
         "network": {
             "module": None,

@@ -15,6 +15,9 @@ PLAIN = {
     "features": 64,
     "shape": [1, 8, 8],
     "classes": ["ä", 1, True],
+    "class_weights": [0.5, 1.5, 1.0],
+    "target_mean": 0.25,
+    "target_scale": 2.0,
     "mean": [0.1 + 0.2, 1 / 3],
     "scale": [1.0, 5e-324],
     "fingerprint": "b085",
@@ -51,7 +54,14 @@ def test_a_study_that_did_not_record_a_fact_yet_has_a_neutral_one(missing: str) 
     facts = StudyFacts.from_json({name: value for name, value in PLAIN.items() if name != missing})
     whole = StudyFacts.from_json(PLAIN)
     found = getattr(facts, missing)
-    usual = {"device": "cpu", "threads": 1, "cohort_width": 1, "stack_check": 1, "findings": NO_FINDINGS}
+    usual = {
+        "device": "cpu",
+        "threads": 1,
+        "cohort_width": 1,
+        "stack_check": 1,
+        "findings": NO_FINDINGS,
+        "target_scale": 1.0,
+    }
     assert found == usual[missing] if missing in usual else not found
     assert replace(facts, **{missing: getattr(whole, missing)}) == whole
 

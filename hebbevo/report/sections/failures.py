@@ -20,7 +20,7 @@ def failures(study: Study) -> Section | None:
         noun = "network" if collapsed == 1 else "networks"
         parts.append(
             f"<p>{collapsed} {noun} collapsed: no path from input to output was left, "
-            "and the accuracy is that of chance.</p>"
+            f"and the {study.score} is that of chance.</p>"
         )
     if len(failed):
         noun = "trial" if len(failed) == 1 else "trials"

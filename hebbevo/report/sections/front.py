@@ -9,7 +9,17 @@ import plotly.graph_objects as go
 
 from hebbevo.report.charts import BLUE, GREY, SHADE, axis, chart, log_range
 from hebbevo.report.constraints import ACCURACY, LABEL, outside, survivors_axis
-from hebbevo.report.formatting import BEFORE_END, accuracy, count, gene_value, hover, percent, survivors
+from hebbevo.report.formatting import (
+    BEFORE_END,
+    accuracy,
+    count,
+    gene_value,
+    hover,
+    percent,
+    score,
+    survivors,
+    tick_format,
+)
 from hebbevo.report.queries import complete_trials, genes, is_before_end, is_on_front, rows, sizes_differ
 from hebbevo.report.scale import Scale
 from hebbevo.report.section import Section
@@ -42,12 +52,12 @@ def front(study: Study) -> Section | None:
     figure.update_layout(
         xaxis=axis(x, f"surviving {study.count}"),
         xaxis2=_sparsity_axis(study, x),
-        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        yaxis={"title": {"text": study.score}, "tickformat": tick_format(study)},
     )
     figure.add_hline(
         y=study.chance,
         line={"dash": "dot", "width": 1.5, "color": "#808690"},
-        name=f"chance, {percent(study.chance)}",
+        name=f"chance, {score(study, study.chance)}",
         showlegend=True,
     )
     parts = [f"<p>{_explanation(study, trials, points)}</p>", chart(figure, "front", 540, top=84)]
@@ -67,8 +77,8 @@ def _explanation(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> st
         return " ".join([*sentences, "Point at a trial for its genome."])
     kind = "network within them" if study.goal.constraints else "network"
     sentences.append(
-        f"Each point of the front is a {kind} that no other one beats in accuracy with as few {study.count}. "
-        "Point at one for its genome."
+        f"Each point of the front is a {kind} that no other one beats in {study.score} with as few "
+        f"{study.count}. Point at one for its genome."
     )
     if before_end := is_before_end(study, points).sum():
         sentences.append(
@@ -155,14 +165,14 @@ def _sparsity_axis(study: Study, x: Scale) -> dict[str, Any]:
 
 def _table(study: Study, points: pd.DataFrame) -> str:
     names = genes(study)
-    header = ("trial", "epoch", "accuracy", "survivors", f"of its {study.count}", *names)
+    header = ("trial", "epoch", study.score, "survivors", f"of its {study.count}", *names)
     return table(
         header,
         (
             (
                 count(row["trial"]),
                 count(row["epoch"]),
-                accuracy(row),
+                accuracy(study, row),
                 survivors(row),
                 percent(row["survivors"] / row["neurons"]),
                 *(gene_value(row["genome." + gene]) for gene in names),

@@ -37,7 +37,7 @@ def progress(study: Study) -> Section | None:
     figure.update_yaxes(title_text="hypervolume")
     return Section(
         "Progress",
-        "<p>The hypervolume is the share of the region above chance accuracy that the front covers: 1 would "
-        f"be full accuracy with no survivors. Trial {settled} brought it within 1 % of its last value, "
-        f"{last:.4f}.</p>\n" + chart(figure, "progress", 320),
+        f"<p>The hypervolume is the share of the region above chance {study.score} that the front covers: 1 "
+        f"would be full {study.score} with no survivors. Trial {settled} brought it within 1 % of its last "
+        f"value, {last:.4f}.</p>\n" + chart(figure, "progress", 320),
     )

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 
 from hebbevo.objectives.pareto import hypervolume
-from hebbevo.report.formatting import count, html, percent, trial_name
+from hebbevo.report.formatting import count, html, percent, score, trial_name
 from hebbevo.report.queries import complete_trials, is_before_end, rows, sizes_differ
 from hebbevo.report.section import Section
 from hebbevo.rules import AXES
 from hebbevo.spec import duration
 from hebbevo.study.view import Study
+from hebbevo.user_code import is_reference
 
 Row = dict[str, Any] | pd.Series
 
@@ -42,8 +43,13 @@ def _answer(study: Study) -> str:
         text = f"The best network{_within(study)}, by {html(study.goal.aim)}, reaches {_score(study, best)}."
     else:
         text = _trade_off(study, front)
-    score = study.settings["task"].get("score")
-    measure = f"Accuracy here means the score by {html(score)}" if score else "Accuracy is measured"
+    given = study.settings["task"].get("score")
+    own = given is not None and is_reference(given)
+    measure = (
+        f"Accuracy here means the score by {html(given)}"
+        if own
+        else f"{study.score[0].upper()}{study.score[1:]} is measured"
+    )
     note = f"{measure} on validation data; the search never sees the test set."
     return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
 
@@ -51,11 +57,11 @@ def _answer(study: Study) -> str:
 def _trade_off(study: Study, front: pd.DataFrame) -> str:
     best, small = _best_and_small(front)
     text = f"The best network{_within(study)} reaches {_score(study, best)}"
+    near = "one percentage point of it" if study.in_percent else f"{PERCENTAGE_POINT} of it"
     if small is best:
-        return f"{text}; no smaller one is within one percentage point of it."
+        return f"{text}; no smaller one is within {near}."
     return (
-        f"{text}; the smallest within one percentage point of it reaches {percent(small['accuracy'])} "
-        f"{_size(study, small)}."
+        f"{text}; the smallest within {near} reaches {score(study, small['accuracy'])} {_size(study, small)}."
     )
 
 
@@ -71,7 +77,8 @@ def _best_and_small(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def _score(study: Study, row: Row) -> str:
-    return f"<strong>{percent(row['accuracy'])}</strong> {_size(study, row)}"
+    name = "" if study.in_percent else f"{study.score} "
+    return f"{name}<strong>{score(study, row['accuracy'])}</strong> {_size(study, row)}"
 
 
 def _size(study: Study, row: Row) -> str:
@@ -117,11 +124,19 @@ def _facts(study: Study) -> str:
         **({"timeout of a run": duration.text(search["timeout"])} if search.get("timeout") else {}),
         "replicates": search["replicates"],
         "seed": search["seed"],
-        "chance accuracy": percent(study.chance),
+        **_class_weight(task),
+        f"chance {study.score}": score(study, study.chance),
         "training time": _duration(float(study.trials()["seconds"].sum())),
         "versions": ", ".join(f"{library} {version}" for library, version in study.versions.items()),
     }
     return _definitions("facts", {name: str(value) for name, value in facts.items()})
+
+
+def _class_weight(task: dict[str, Any]) -> dict[str, str]:
+    given = task.get("class_weight")
+    if not given:
+        return {}
+    return {"class weights": given if isinstance(given, str) else _pairs(given)}
 
 
 def _user_network(network: dict[str, Any]) -> dict[str, str]:
@@ -146,8 +161,12 @@ def _shape(study: Study) -> Iterator[str]:
 
 
 def _with_settings(name: str, settings: dict[str, Any] | None) -> str:
-    given = ", ".join(f"{key} {value}" for key, value in (settings or {}).items())
+    given = _pairs(settings or {})
     return f"{name} ({given})" if given else name
+
+
+def _pairs(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
-from hebbevo.report.formatting import gene_value, hover, label, number
+from hebbevo.report.formatting import gene_value, hover, label, number, tick_format
 from hebbevo.report.queries import (
     complete_trials,
     gene_settings,
@@ -30,7 +30,7 @@ FORM = "penalty_form"
 
 
 def window(study: Study) -> Section | None:
-    """Make the section: survivors and accuracy against one gene.
+    """Make the section: survivors and the score against one gene.
 
     The gene is the penalty. Without one, it is the gene with the strongest rank correlation with survivors.
     """
@@ -87,7 +87,7 @@ def _figure(
         xaxis=axis(x, ""),
         xaxis2=axis(x, label(gene)),
         yaxis=axis(y, f"surviving {study.count}"),
-        yaxis2={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        yaxis2={"title": {"text": study.score}, "tickformat": tick_format(study)},
         showlegend=FORM in genes(study),
     )
     return figure
