@@ -14,10 +14,13 @@ from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.outer import preflight
 from hebbevo.outer.driver import continue_study
 from hebbevo.outer.progress import Watcher
+from hebbevo.outer.starting_points import front_of
 from hebbevo.outer.training_inputs import split_of
 from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read
+from hebbevo.spec.starting_points import completed
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage import find_store
+from hebbevo.study.storage.database import is_path
 from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.view import Study
 
@@ -69,7 +72,7 @@ def search(
         **cast(ExecutorOptions, {name: value for name, value in options.items() if name not in OPTIONS})
     )
     config.prestart_worker()
-    timeout = overrides.pop("timeout", None)
+    timeout, start = overrides.pop("timeout", None), overrides.pop("start", None)
     spec = override(space if isinstance(space, Spec) else read(space), **overrides)
     user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
@@ -78,24 +81,42 @@ def search(
         study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
     store = find_store(study, storage)
     split = None
+    lines: list[str] = []
+    ignored = ["search.trials", "search.timeout"]
+    if isinstance(start, str | Path):
+        ignored.append("search.start")  # the study keeps the front that it began with
+        if not store.exists():
+            in_database = storage is not None and not is_path(str(start))
+            genomes, lines = front_of(find_store(start, storage if in_database else None), spec)
+            spec = override(spec, start=genomes)
+    else:
+        given = spec.search.start if start is None else start
+        spec = override(spec, start=given)  # checks them first
+        spec = override(spec, start=[completed(spec, genome) for genome in given])
     if not store.exists():
         device = config.device
         split, facts = preflight.prepare(spec, device, config.workers_at_hand(device, spec.search.threads))
         store.create(spec, facts)
     moved = None
     with Ledger.open(store) as ledger:
-        may_differ = ["search.trials", "search.timeout"]
         if split is None and _is_elsewhere(ledger.spec, spec):
             with contextlib.suppress(UsageError):  # then the place counts as a changed setting
                 split, moved = split_of(ledger, spec.task), spec.task
-                may_differ += ["task.dataset", "task.test"]
-        if changes := difference(ledger.spec, spec, may_differ):
+                ignored += ["task.dataset", "task.test"]
+        if changes := difference(ledger.spec, spec, ignored):
             raise StudyError(
                 f"{store}: was made with other settings ({'; '.join(changes)}); "
                 "change them back, or write another --study"
             )
     return continue_study(
-        store, split, trials=budget.trials, timeout=budget.timeout, config=config, watch=watch, moved=moved
+        store,
+        split,
+        trials=budget.trials,
+        timeout=budget.timeout,
+        config=config,
+        watch=watch,
+        moved=moved,
+        lines=lines,
     )
 
 

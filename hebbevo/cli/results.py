@@ -169,6 +169,8 @@ def _plus_minus(console: Console) -> str:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return str(value)
     if pd.isna(value):
         return "-"
     return f"{value:.3g}" if isinstance(value, float) else printable(value)

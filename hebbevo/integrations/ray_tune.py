@@ -16,7 +16,7 @@ from hebbevo.messages import listed, unknown
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.samplers.replay import PastGeneration, replay
 from hebbevo.space import Genome, Space
-from hebbevo.space.knobs import Value
+from hebbevo.space.knobs import Scalar
 from hebbevo.spec import Spec, read, spec_from_json
 
 _SIGNS = {"max": -1.0, "min": 1.0}
@@ -95,7 +95,7 @@ class HebbevoSearch(Searcher):
         sampler: str = "surrogate",
         population: int = 50,
         seed: int = 0,
-        settings: Mapping[str, Value] | None = None,
+        settings: Mapping[str, Scalar] | None = None,
         trials: int | None = None,
     ) -> None:
         super().__init__()  # without the metrics: Tune would end the whole run if a report lacked one

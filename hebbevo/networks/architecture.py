@@ -11,7 +11,7 @@ from hebbevo.networks.seeding import seeded
 from hebbevo.networks.settings import Settings, layer_settings
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
-from hebbevo.space.knobs import Knob, Value, table
+from hebbevo.space.knobs import Knob, Scalar, Value, table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,11 +28,11 @@ _KNOBS = table(
     ),
     Knob(
         "channels", int, 16, "channels of a convolution; without this gene, network.channels says how many",
-        low=1, high=100_000, sensible=(4, 64), log=True,
+        low=1, high=100_000, sensible=(4, 64), log=True, per_layer=True,
     ),
     Knob(
         "hidden", int, 128, "neurons of a hidden layer; without this gene, network.hidden says how many",
-        low=1, high=100_000, sensible=(4, 256), log=True,
+        low=1, high=100_000, sensible=(4, 256), log=True, per_layer=True,
     ),
     *(
         Knob(
@@ -94,15 +94,17 @@ class Architecture:
         """The architecture with the ``depth``, the widths and the rules that ``settings`` name."""
 
         def widths(name: str, default: tuple[int, ...], depth: int) -> tuple[int, ...]:
-            return tuple(
-                int(layer_settings(settings, [name], layer).get(name) or default[layer - 1])
-                for layer in range(1, depth + 1)
-            )
+            given = settings.get(name)
+            if isinstance(given, list):
+                return tuple(map(_whole, given))
+            of_layers = (layer_settings(settings, [name], layer).get(name) for layer in range(1, depth + 1))
+            return tuple(_whole(own) if own else default[layer] for layer, own in enumerate(of_layers))
 
+        depth = _whole(settings.get("depth", len(self.hidden)))
         return replace(
             self,
             channels=widths("channels", self.channels, len(self.channels)),
-            hidden=widths("hidden", self.hidden, int(settings.get("depth", len(self.hidden)))),
+            hidden=widths("hidden", self.hidden, depth),
             units=str(settings.get("units", self.units)),
             connections=str(settings.get("connections", self.connections)),
             credit=str(settings.get("credit", self.credit)),
@@ -190,34 +192,48 @@ def largest(architecture: Architecture, space: Space) -> Architecture:
     """
     genes = {gene.name: gene for gene in space.genes}
     depth = genes.get("depth")
-    depths: list[Value | None] = [*_integers(depth)] if depth else []
+    depths: list[int | None] = [*_integers(depth)] if depth else []
     if depth is None or depth.when:
         depths.append(None)  # a genome without the gene has as many layers as the architecture
-    channels = _largest_widths("channels", architecture.channels, genes, None)
-    candidates = [
-        replace(
-            architecture,
-            channels=channels,
-            hidden=_largest_widths("hidden", architecture.hidden, genes, each),
-        )
-        for each in depths
-    ]
-    return max(candidates, key=lambda candidate: candidate.neurons)
+    channels = _possible_widths("channels", architecture.channels, genes, [None])
+    hidden = _possible_widths("hidden", architecture.hidden, genes, depths)
+    return replace(architecture, channels=max(channels, key=sum), hidden=max(hidden, key=sum))
+
+
+def _possible_widths(
+    name: str, default: tuple[int, ...], genes: Mapping[str, Gene], depths: Sequence[int | None]
+) -> list[tuple[int, ...]]:
+    """The lists that the gene ``name`` can be, and the largest widths for each depth where it may be none."""
+    gene = genes.get(name)
+    lists = [tuple(map(_whole, each)) for each in lists_of(gene)]
+    if gene is not None and lists and not _integers(gene) and not gene.when:
+        return lists
+    return [*lists, *(_largest_widths(name, default, genes, each) for each in depths)]
+
+
+def lists_of(gene: Gene | None) -> list[list[Scalar]]:
+    """The choices of a gene that are lists.
+
+    >>> from hebbevo.space import ChoiceGene
+    >>> lists_of(ChoiceGene("hidden", (64, [32, 16])))
+    [[32, 16]]
+    """
+    return [each for each in gene.choices if isinstance(each, list)] if isinstance(gene, ChoiceGene) else []
 
 
 def _largest_widths(
-    name: str, default: tuple[int, ...], genes: Mapping[str, Gene], depth: Value | None
+    name: str, default: tuple[int, ...], genes: Mapping[str, Gene], depth: int | None
 ) -> tuple[int, ...]:
     """The largest width of each layer that the gene ``name`` can give, in networks of this depth.
 
     ``depth`` is ``None`` where the genome has no such gene: there are then as many layers as ``default`` has.
     """
     largest_widths = []
-    for layer in range(1, (len(default) if depth is None else int(depth)) + 1):
+    for layer in range(1, (len(default) if depth is None else depth) + 1):
         gene = genes.get(f"{name}.{layer}", genes.get(name))
         conditions = gene.when if gene else ()
         active = all(depth in values for other, values in conditions if other == "depth")
-        widths = [int(value) for value in _integers(gene)[-1:]] if gene and active else []
+        widths = [*_integers(gene)[-1:]] if gene and active else []
         # a condition on another gene may switch the gene off, and the default width then counts
         if not widths or any(other != "depth" for other, _ in conditions):
             if layer > len(default):
@@ -228,7 +244,14 @@ def _largest_widths(
     return tuple(largest_widths)
 
 
-def _integers(gene: Gene) -> Sequence[Value]:
-    """The values of a gene for whole numbers, in ascending order."""
+def _integers(gene: Gene) -> Sequence[int]:
+    """The values of a gene for whole numbers, in ascending order, without lists."""
     assert not isinstance(gene, FloatGene)
-    return sorted(gene.choices) if isinstance(gene, ChoiceGene) else gene.values
+    if isinstance(gene, ChoiceGene):
+        return sorted(_whole(each) for each in gene.choices if not isinstance(each, list))
+    return gene.values
+
+
+def _whole(value: Value) -> int:
+    assert not isinstance(value, list)
+    return int(value)

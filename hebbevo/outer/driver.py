@@ -53,6 +53,7 @@ def continue_study(
     config: ExecutorConfig,
     watch: Watcher,
     moved: Task | None = None,
+    lines: Sequence[str] = (),
 ) -> Study:
     """Lock a study, replay what is recorded, and search until it holds all its trials.
 
@@ -64,6 +65,7 @@ def continue_study(
         config: executor and workers.
         watch: called with the progress after every cohort.
         moved: where the data are now, if they have moved and ``split`` has proved to be the study's.
+        lines: what to show first.
 
     Raises:
         UsageError: the study or its data cannot be used.
@@ -89,7 +91,7 @@ def continue_study(
                 _on_interrupt(driver.interrupt),
                 closing(_start(config, ledger, split, driver.notify)) as executor,
             ):
-                driver.run(executor, notices(ledger, config))
+                driver.run(executor, [*lines, *notices(ledger, config)])
         return Study(ledger)
 
 
@@ -117,7 +119,11 @@ class Driver:
         self._replicates = search.replicates
         self._goal = ledger.spec.goal
         self._sampler: Sampler = SAMPLERS[search.sampler](
-            ledger.spec.space, search.seed, search.settings, self._goal.dimension
+            ledger.spec.space,
+            search.seed,
+            search.settings,
+            self._goal.dimension,
+            ledger.spec.starting_genomes,
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # from each genome to the first trial that has it

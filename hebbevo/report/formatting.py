@@ -69,6 +69,8 @@ def trial_name(study: Study, row: Mapping[str, Any] | pd.Series[Any]) -> str:
 
 def gene_value(value: Any) -> str:
     """A gene's value as in a space file; a dash if the gene is inactive."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(gene_value, value))}]"
     if pd.isna(value):
         return NONE
     if isinstance(value, str):

@@ -5,7 +5,7 @@ A sampler proposes genomes, one generation at a time: see `Sampler` for an examp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from hebbevo import lazy_imports
 from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
 from hebbevo.samplers.sampler import Outcome, Sampler
-from hebbevo.space import Space
-from hebbevo.space.knobs import Knob, Value
+from hebbevo.space import Genome, Space
+from hebbevo.space.knobs import Knob, Scalar
 
 if TYPE_CHECKING:
     from hebbevo.samplers.annealing import Annealing
@@ -44,10 +44,15 @@ class Entry:
         return kind
 
     def __call__(
-        self, space: Space, seed: int, settings: Mapping[str, Value], objectives: int = 2
+        self,
+        space: Space,
+        seed: int,
+        settings: Mapping[str, Scalar],
+        objectives: int = 2,
+        start: Sequence[Genome] = (),
     ) -> Sampler:
         """Make a sampler; the arguments are those of `Sampler`."""
-        return self.kind(space, seed, settings, objectives)
+        return self.kind(space, seed, settings, objectives, start)
 
 
 SAMPLERS: dict[str, Entry] = {

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hebbevo.samplers.knobs import ANNEALING
 from hebbevo.samplers.sampler import Outcome, Sampler, penalised
 from hebbevo.samplers.unit_cube import Point, reflected
-from hebbevo.space import ChoiceGene, Gene, Genome, IntGene, same
-from hebbevo.space.knobs import Value
+from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
+from hebbevo.space.knobs import Scalar, Value
 
 Losses = NDArray[np.float64]
 """One row per point, one column per objective, each column in parts of the objective's range."""
@@ -48,7 +48,7 @@ class Annealing(Sampler):
 
     knobs = ANNEALING
 
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._hot, self._cold = float(settings["hot"]), float(settings["cold"])
         self._anneals = int(settings["anneals"])
         self._step_genes, self._step = float(settings["step_genes"]), float(settings["step"])
@@ -251,4 +251,11 @@ def _stepped(gene: Gene, place: float, length: float, rng: np.random.Generator) 
         next_ = value + int(math.copysign(gene.step, step))
         # at an end of the range the step is reflected to the neighbour on the other side
         return gene.to_unit(next_ if gene.contains(next_) else 2 * value - next_)
+    if isinstance(gene, FloatGene) and (part := gene.part(place)) and gene.from_unit(moved) == value:
+        # to the middle of the next part; at an end of the axis to the one on the other side
+        start, end = part
+        up = step > 0 if start > 0 and end < 1 else start == 0
+        if gene.zero:
+            return end  # where the range begins
+        return end + (end - start) / 2 if up else start - (end - start) / 2
     return moved

@@ -17,7 +17,7 @@ from hebbevo.samplers.numeric_axes import NumericAxes
 from hebbevo.samplers.sampler import Outcome, Sampler
 from hebbevo.samplers.unit_cube import Point
 from hebbevo.space import Genome
-from hebbevo.space.knobs import Value
+from hebbevo.space.knobs import Scalar
 
 
 class CmaEs(Sampler):
@@ -47,7 +47,7 @@ class CmaEs(Sampler):
 
     knobs = CMAES
 
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         kind = MultiObjectiveStrategy if self.objectives > 1 else SingleObjectiveStrategy
         self.axes = NumericAxes(self.space, float(settings["margin"]))
         self.strategy: Strategy = kind(self.axes, float(settings["sigma"]))
@@ -71,6 +71,9 @@ class CmaEs(Sampler):
             for (point, parent), outcome in zip(self.drawn, outcomes, strict=False)
         ]
         self.strategy.learn(members, self._size)
+
+    def _begin_at(self, place: int, genome: Genome) -> None:
+        self.drawn[place] = self.space.to_unit(genome), None
 
     def _child(self, parent: int, rng: np.random.Generator) -> tuple[Point, int | None]:
         """Draw a point near a parent and give the parent's number.

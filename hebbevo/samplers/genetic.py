@@ -15,7 +15,7 @@ from hebbevo.samplers.knobs import GENETIC
 from hebbevo.samplers.sampler import Outcome, Sampler
 from hebbevo.samplers.unit_cube import Point
 from hebbevo.space import ChoiceGene, Genome
-from hebbevo.space.knobs import Value
+from hebbevo.space.knobs import Scalar
 
 
 class Genetic(Sampler):
@@ -35,7 +35,7 @@ class Genetic(Sampler):
 
     knobs = GENETIC
 
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._crossover_probability = float(settings["crossover_probability"])
         self._crossover_eta = float(settings["crossover_eta"])
         self._mutation_probability = min(1.0, float(settings["mutation_genes"]) / self.space.dimension)

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 
 from hebbevo.samplers.unit_cube import Point
-from hebbevo.space import ChoiceGene, IntGene, Space
+from hebbevo.space import ChoiceGene, FloatGene, IntGene, Space
 
 FINEST = 1e-9
 """The smallest standard deviation of a distribution: finer than any constant needs to be set."""
@@ -30,7 +30,11 @@ class NumericAxes:
         is_choice = np.array([isinstance(gene, ChoiceGene) for gene in space.genes])
         self.numeric, self.choices = np.flatnonzero(~is_choice), np.flatnonzero(is_choice)
         genes = [space.genes[place] for place in self.numeric]
-        self._ints = [(axis, gene) for axis, gene in enumerate(genes) if isinstance(gene, IntGene)]
+        self._with_parts = [
+            (axis, gene)
+            for axis, gene in enumerate(genes)
+            if isinstance(gene, IntGene) or (isinstance(gene, FloatGene) and (gene.step or gene.zero))
+        ]
         # the distance of an edge, in standard deviations, at which the margin is kept. An int at an end of
         # its range has one inner edge only, which is then crossed with the whole margin
         self._reach = {edges: NormalDist().inv_cdf(1 - margin / edges) for edges in (1, 2)}
@@ -47,15 +51,19 @@ class NumericAxes:
         also move the centre; here it stays.
         """
         deviations = np.full(len(centre), FINEST)
-        for axis, gene in self._ints:
+        for axis, gene in self._with_parts:
             edges = [edge for edge in _cell(gene, centre[axis]) if 0.0 < edge < 1.0]
+            if not edges:
+                continue
             far = max(abs(edge - centre[axis]) for edge in edges)
             deviations[axis] = max(far / self._reach[len(edges)], FINEST)
         return deviations
 
 
-def _cell(gene: IntGene, u: float) -> tuple[float, float]:
-    """The part of [0, 1] in which ``gene`` has the value that it has at ``u``."""
+def _cell(gene: IntGene | FloatGene, u: float) -> tuple[float, ...]:
+    """The part of [0, 1] in which ``gene`` has the value that it has at ``u``; empty for a point."""
+    if isinstance(gene, FloatGene):
+        return gene.part(u) or ()
     warp = math.log if gene.log else float
     value, half = gene.from_unit(u), gene.step / 2
     start, end = warp(gene.low - half), warp(gene.values[-1] + half)

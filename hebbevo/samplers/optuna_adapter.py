@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import (
+    BaseGASampler,
     BaseSampler,
     GPSampler,
     NSGAIIISampler,
@@ -24,8 +25,8 @@ from optuna.trial import Trial, TrialState
 
 from hebbevo.samplers.knobs import GP, NSGA2, NSGA3, QMC, TPE
 from hebbevo.samplers.sampler import Outcome, Sampler
-from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
-from hebbevo.space.knobs import Value
+from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene
+from hebbevo.space.knobs import Scalar, Value
 
 _ASKS = 5  # for a new genome; asking Optuna takes far longer than drawing a point
 
@@ -45,7 +46,7 @@ class OptunaSampler(Sampler):
         study: Optuna's study, with a trial for every genome that Optuna suggested.
     """
 
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._options: dict[str, Any] = {
             name: int(value) if self.knobs[name].kind is int else value for name, value in settings.items()
         }
@@ -76,6 +77,10 @@ class OptunaSampler(Sampler):
             for left in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 self.study.tell(left.number, state=TrialState.FAIL)
 
+    def _begin_at(self, place: int, genome: Genome) -> None:
+        with _silent():
+            self._trials[place] = self._enqueued(genome)
+
     def _new_trial(self, rng: np.random.Generator) -> tuple[Trial, Genome]:
         for _ in range(_ASKS):
             trial = self.study.ask()
@@ -83,10 +88,15 @@ class OptunaSampler(Sampler):
             if self._note_proposal(genome):
                 return trial, genome
         genome = self.space.from_unit(self._unseen(lambda: rng.random(self.space.dimension), rng))
+        return self._enqueued(genome), genome
+
+    def _enqueued(self, genome: Genome) -> Trial:
+        """A trial of Optuna's that has this genome."""
         genes = [gene for gene in self.space.genes if gene.name in genome]
         self.study.enqueue_trial({gene.name: _optuna_value(gene, genome[gene.name]) for gene in genes})
         trial = self.study.ask()
-        return trial, self._suggested(trial)
+        self._suggested(trial)
+        return trial
 
     def _suggested(self, trial: Trial) -> Genome:
         values: Genome = {}
@@ -158,6 +168,13 @@ class _Nsga(OptunaSampler):
         sampler.population_size = 2
         return sampler
 
+    def _begin_at(self, place: int, genome: Genome) -> None:
+        super()._begin_at(place, genome)
+        # Optuna gives an enqueued trial no generation, without which it never becomes a parent
+        sampler, number = self.study.sampler, self._trials[place].number
+        assert isinstance(sampler, BaseGASampler)
+        sampler.get_trial_generation(self.study, self.study.get_trials(deepcopy=False)[number])
+
 
 class Nsga2(_Nsga):
     """NSGA-II (Deb et al., 2002, doi:10.1109/4235.996017)."""
@@ -182,12 +199,27 @@ def _suggest(trial: Trial, gene: Gene) -> Value:
         return gene.choices[int(trial.suggest_categorical(gene.name, range(len(gene.choices))))]
     if isinstance(gene, IntGene):
         return trial.suggest_int(gene.name, gene.low, gene.values[-1], step=gene.step, log=gene.log)
+    if gene.step is not None:
+        return gene.on_step(trial.suggest_int(gene.name, 0, gene.count - 1))
+    if gene.zero:
+        return gene.from_unit(trial.suggest_float(gene.name, 0.0, 1.0))
     return float(trial.suggest_float(gene.name, gene.low, gene.high, log=gene.log))  # Optuna may give NumPy's
 
 
-def _optuna_value(gene: Gene, value: Value) -> Value:
-    """A gene's value as Optuna has it: a choice by its index, since Optuna takes 1 and True as equal."""
-    return int(gene.to_unit(value) * len(gene.choices)) if isinstance(gene, ChoiceGene) else value
+def _optuna_value(gene: Gene, value: Value) -> Scalar:
+    """A gene's value as Optuna has it.
+
+    A choice is its index, since Optuna takes 1 and True as equal. A step has its number, since Optuna rounds
+    otherwise. Where there is a zero beside a range, the value is its place in [0, 1].
+    """
+    if isinstance(gene, ChoiceGene):
+        return int(gene.to_unit(value) * len(gene.choices))
+    if isinstance(gene, FloatGene) and gene.step is not None:
+        return int(gene.to_unit(value) * gene.count)
+    if isinstance(gene, FloatGene) and gene.zero:
+        return gene.to_unit(value)
+    assert not isinstance(value, list)
+    return value
 
 
 @contextmanager

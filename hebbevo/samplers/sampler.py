@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, final
@@ -16,7 +17,7 @@ from hebbevo.errors import HebbevoError, SpaceError
 from hebbevo.messages import did_you_mean, listed
 from hebbevo.samplers.unit_cube import Point
 from hebbevo.space import Genome, Space, canonical
-from hebbevo.space.knobs import Knob, Value
+from hebbevo.space.knobs import Knob, Scalar
 
 _REDRAWS = 20
 
@@ -51,6 +52,7 @@ class Sampler(ABC):
         seed: the seed of every random draw.
         settings: values for some of the sampler's ``knobs``; the others keep their defaults.
         objectives: number of losses of an outcome.
+        start: genomes of the space to propose before all others, in their order.
 
     Attributes:
         knobs: the settings of this kind of sampler, by name.
@@ -77,7 +79,14 @@ class Sampler(ABC):
     knobs: ClassVar[dict[str, Knob]] = {}
 
     @final
-    def __init__(self, space: Space, seed: int, settings: Mapping[str, Value], objectives: int = 2) -> None:
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        settings: Mapping[str, Scalar],
+        objectives: int = 2,
+        start: Sequence[Genome] = (),
+    ) -> None:
         self.space = space
         self.seed = seed
         self.objectives = objectives
@@ -86,6 +95,10 @@ class Sampler(ABC):
         self._asked: list[Genome] | None = None
         self._seen: set[str] = set()
         self._proposed: set[str] = set()
+        self._start = deepcopy([*start])
+        for genome in self._start:
+            if not space.contains(genome):
+                raise SpaceError(f"search.start: {canonical(genome)} does not lie in the space; change it")
         self._set_up(_complete(type(self), settings))
 
     @final
@@ -107,9 +120,15 @@ class Sampler(ABC):
                 f"{type(self).__name__}.ask: generation {self.generation} has no outcomes; call tell first"
             )
         self.progress = progress
+        starting = self._start[:n]
+        for genome in starting:  # before the others, so that none of them is the same
+            self._note_proposal(genome)
         self._asked = self._ask(n)
+        for place, genome in enumerate(starting):
+            self._asked[place] = genome
+            self._begin_at(place, genome)
         # copies, so that a caller may change a genome without changing what tell compares it with
-        return [dict(genome) for genome in self._asked]
+        return deepcopy(self._asked)
 
     @final
     def tell(self, outcomes: Sequence[Outcome]) -> None:
@@ -133,6 +152,7 @@ class Sampler(ABC):
             for genome, outcome in zip(self._asked, outcomes, strict=False)
         ]
         self._asked = None
+        self._start = self._start[len(checked) :]  # those that were cut off come next time
         # proposals of a generation that was cut short were never trained, and may be proposed again
         self._proposed.clear()
         self._seen.update(canonical(outcome.genome) for outcome in checked)
@@ -169,8 +189,18 @@ class Sampler(ABC):
         """Spread ``n`` points over the cube: the first generation of every sampler of ours."""
         return [self._unseen(partial(np.copy, point), rng) for point in self.space.hypercube(n, rng)]
 
+    def _begin_at(self, place: int, genome: Genome) -> None:  # noqa: B027
+        """Take a genome that the user has given in place of a proposal of `_ask`.
+
+        A sampler that remembers its proposals by their places replaces this one.
+
+        Args:
+            place: number of the proposal in its generation, from 0.
+            genome: what is trained in its place.
+        """
+
     @abstractmethod
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         """Initialise the sampler; ``settings`` has a value for every knob."""
 
     @abstractmethod
@@ -217,7 +247,7 @@ def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return losses if losses is not None and all(map(math.isfinite, losses)) else None
 
 
-def _complete(sampler: type[Sampler], given: Mapping[str, Value]) -> dict[str, Value]:
+def _complete(sampler: type[Sampler], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Check the settings that are given, and add the defaults of the others."""
     for name, value in given.items():
         if name not in sampler.knobs:

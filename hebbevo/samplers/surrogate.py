@@ -16,7 +16,7 @@ from hebbevo.samplers.regressor_chain import RegressorChain
 from hebbevo.samplers.sampler import Outcome, Sampler, penalised
 from hebbevo.samplers.unit_cube import Point
 from hebbevo.space import ChoiceGene, Genome
-from hebbevo.space.knobs import Value
+from hebbevo.space.knobs import Scalar
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ class Surrogate(Sampler):
 
     knobs = SURROGATE
 
-    def _set_up(self, settings: Mapping[str, Value]) -> None:
+    def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._generations = int(settings["model_generations"])
         self._optimism = float(settings["optimism"])
         self._is_choice = np.array([isinstance(gene, ChoiceGene) for gene in self.space.genes])

@@ -53,7 +53,7 @@ def _condition_problem(by_name: Mapping[str, Gene], name: str, values: tuple[Val
         return f"there is no gene {name}; write one of {listed(by_name)}"
     if not values:
         return f"there is no value; write the values of {name} with which this gene exists"
-    if isinstance(parent, FloatGene):
+    if isinstance(parent, FloatGene) and parent.step is None:
         return f"{name} is a real number, never exactly {listed(values)}; write an int or a choices gene"
     for place, value in enumerate(values):
         if not parent.contains(value):

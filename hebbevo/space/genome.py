@@ -14,9 +14,11 @@ Genome = dict[str, Value]
 def same(a: object, b: object) -> bool:
     """Whether two values are equal; unlike in Python, ``True`` is not 1.
 
-    >>> same(1, 1.0), same(1, True)
-    (True, False)
+    >>> same(1, 1.0), same(1, True), same([1, 2], [True, 2])
+    (True, False, False)
     """
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(same, a, b))
     return a == b and isinstance(a, bool) == isinstance(b, bool)
 
 

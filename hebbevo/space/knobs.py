@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from hebbevo.messages import listed
 
-Value = float | int | str | bool
-"""What a knob or a gene can be set to."""
+Scalar = float | int | str | bool
+"""A single value."""
+
+Value = Scalar | list[Scalar]
+"""What a knob or a gene can be set to; a list only by a gene whose choices are lists."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +33,27 @@ class Knob:
         log: whether the sensible range is best searched on a logarithmic scale.
         choices: the only allowed values; with them, there is no range.
         per_unit: whether a module accepts a number for each unit.
+        per_layer: whether a gene may be a list, with a number for each layer.
     """
 
     name: str
     kind: type
-    default: Value
+    default: Scalar
     meaning: str
     low: float = -math.inf
     high: float = math.inf
     sensible: tuple[float, float] | None = None
     log: bool = False
-    choices: tuple[Value, ...] = ()
+    choices: tuple[Scalar, ...] = ()
     per_unit: bool = False
+    per_layer: bool = False
 
     def problem(self, value: object) -> str | None:
         """Say what is wrong with ``value`` for this knob and what to write; ``None`` if it can be used."""
+        if isinstance(value, list):
+            if self.per_layer:
+                return next(filter(None, map(self.problem, value)), None)
+            return f"{value!r} is a list; write {self.range_text()}"
         if self.choices:
             if any(type(value) is type(choice) and value == choice for choice in self.choices):
                 return None

@@ -117,7 +117,7 @@ class Space:
     def to_json(self) -> dict[str, Any]:
         """Give the space as plain lists, dicts, numbers and text."""
         kinds = {kind: name for name, kind in _KINDS.items()}
-        return {"genes": [{"kind": kinds[type(gene)], **asdict(gene)} for gene in self.genes]}
+        return {"genes": [{"kind": kinds[type(gene)], **_plain(gene)} for gene in self.genes]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Space:
@@ -140,6 +140,14 @@ class Space:
         """The genes in an order in which each comes after all that its conditions name."""
         parents = {gene.name: [name for name, _ in gene.when] for gene in self.genes}
         return tuple(self._by_name[name] for name in TopologicalSorter(parents).static_order())
+
+
+def _plain(gene: Gene) -> dict[str, Any]:
+    """The fields of a gene, without those of later versions that have their defaults."""
+    absent = {"step": None, "zero": False}
+    return {
+        key: value for key, value in asdict(gene).items() if key not in absent or value is not absent[key]
+    }
 
 
 def _gene_from_json(entry: Mapping[str, Any]) -> Gene:

@@ -17,6 +17,7 @@ from hebbevo.spec.fit import fit_problems, possible_rules
 from hebbevo.spec.messages import KeyPath, Problem, not_known, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import COUNTS, Network, Search, Spec
+from hebbevo.spec.starting_points import start_problems
 from hebbevo.spec.structure import structure_problems
 from hebbevo.training import DEFAULT_SCORES, KNOBS, SCORES
 
@@ -30,7 +31,8 @@ def problems(raw: object) -> list[Problem]:
     if found:
         return found
     spec = Spec.model_validate(raw)
-    return [] if spec.network.module else fit_problems(spec)
+    found = [] if spec.network.module else fit_problems(spec)
+    return found or start_problems(spec)
 
 
 def _name_problems(raw: object) -> Iterator[Problem]:

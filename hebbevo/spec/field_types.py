@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
 from hebbevo.data import WHITESPACE
-from hebbevo.space import MOST_LAYERS
+from hebbevo.space import MOST_LAYERS, knobs
 from hebbevo.space.knobs import Value
 from hebbevo.spec import duration
 
@@ -35,6 +35,10 @@ def _scalar(value: Any) -> Any:
     if not is_scalar(value):
         raise PydanticCustomError("scalar", "no scalar")
     return value
+
+
+def _choice(value: Any) -> Any:
+    return list(map(_scalar, value)) if isinstance(value, list) and value else _scalar(value)
 
 
 def _number(value: Any) -> Any:
@@ -106,7 +110,8 @@ def _seconds(value: Any) -> float:
 
 # Numbers are serialised as they are: pydantic would write the 5 of a union with float as 5.0.
 Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number)]
-Scalar = Annotated[Value, PlainValidator(_scalar), PlainSerializer(_scalar)]
+Scalar = Annotated[knobs.Scalar, PlainValidator(_scalar), PlainSerializer(_scalar)]
+Choice = Annotated[Value, PlainValidator(_choice), PlainSerializer(_choice)]
 Whole = Annotated[int, BeforeValidator(_whole)]
 Seconds = Annotated[float, PlainValidator(_seconds)]
 Width = Annotated[Whole, Field(ge=1, le=100_000)]

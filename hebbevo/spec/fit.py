@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from hebbevo.messages import listed
 from hebbevo.networks import largest
+from hebbevo.networks.architecture import lists_of
 from hebbevo.rules import AXES, UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.space import GeneError
@@ -54,11 +55,17 @@ def _part_problems(spec: Spec) -> Iterator[Problem]:
 
 def _layer_problems(spec: Spec) -> Iterator[Problem]:
     """Find genes that are repeated for another number of layers than the network has."""
-    widths = {"channels": spec.network.channels, "hidden": spec.network.hidden}
+    widths: dict[str, Sequence[object]] = {}
+    for part in ("channels", "hidden"):
+        lists = lists_of(next((gene for gene in spec.space.genes if gene.name == part), None))
+        widths[part] = max((getattr(spec.network, part), *lists), key=len)
+        if part == "hidden" and lists and "depth" in spec.genome:
+            yield Problem(("genome", "depth"), "the lists of hidden say how deep a network is; drop depth")
+            return
     for name, gene in spec.genome.items():
         layers: LayerCount = "depth"
         if "depth" not in spec.genome:
-            layers = len(widths.get(name, (*spec.network.channels, *spec.network.hidden)))
+            layers = len(widths.get(name, (*widths["channels"], *widths["hidden"])))
         if gene.repeat not in (None, layers):
             what = f"{gene.repeat} is not the number of its layers; write repeat: {layers}"
             yield Problem(("genome", name, "repeat"), what)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, TypedDict, get_args, get_type_hints
+
+from hebbevo.space.knobs import Value
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class Overrides(TypedDict, total=False):
     ]
     halving: Annotated[
         bool | None, Option("search", "Stop trainings early that promise little.  [default: no]")
+    ]
+    start: Annotated[
+        str | Path | Sequence[Mapping[str, Value]] | None,
+        Option("search", "Study whose front a new study begins with; in Python also genomes.", "STUDY"),
     ]
     precision: Annotated[str | None, Option("task", "Precision of matrix products.", "float32|bfloat16")]
 

@@ -14,7 +14,7 @@ from hebbevo.spec.schema import Spec
 def override(spec: Spec, **overrides: Unpack[Overrides]) -> Spec:
     """Replace some settings of a spec; those that are ``None`` stay.
 
-    Settings of a sampler are dropped where another sampler replaces it.
+    Settings of a sampler are dropped where another sampler replaces it. ``start`` must be genomes here.
 
     >>> from hebbevo.spec import override, read
     >>> override(read("stamina"), trials=20, seed=1).search.trials

@@ -25,10 +25,11 @@ from hebbevo.data.options import SplitKind
 from hebbevo.messages import listed
 from hebbevo.networks import DEFAULT_RULES, Architecture
 from hebbevo.objectives.goal import MEASURES, Goal
-from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, IntGene, Repeats, Space, expanded
+from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, Genome, IntGene, Repeats, Space, expanded
 from hebbevo.space.knobs import Knob
 from hebbevo.spec.field_types import (
     CODE,
+    Choice,
     ClassWeight,
     Code,
     Encoding,
@@ -220,6 +221,11 @@ class Search(Model):
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     halving: bool = Field(default=False, description="true or false")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
+    start: tuple[dict[str, Choice], ...] = Field(
+        default=(),
+        strict=False,
+        description="a list of genomes, as in [{learning_rate: 0.001, penalty_form: mean}]",
+    )
     settings: dict[str, Scalar] = Field(
         default={}, description="settings with a number, text, true or false each"
     )
@@ -323,7 +329,10 @@ class Range(_GeneModel):
     high: Number = Field(description="the largest value, a finite number")
     log: bool = Field(default=False, description="true or false")
     type: Literal["float", "int"] = Field(default="float", description="float or int")
-    step: Whole | None = Field(default=None, description="a whole number of 1 or more")
+    step: Number | None = Field(
+        default=None, description="a number above 0, or with type: int a whole number of 1 or more"
+    )
+    zero: bool = Field(default=False, description="true or false")
     when: When = {}
     repeat: Repeat = None
 
@@ -335,15 +344,14 @@ class Range(_GeneModel):
         """
         when = tuple(self.when.items())
         if self.type == "float":
-            if self.step is not None:
-                what = "only whole numbers have a step; write type: int, or drop it"
-                raise GeneError(name, ("step",), what)
-            return FloatGene(name, self.low, self.high, self.log, when)
-        for bound in ("low", "high"):
-            if (value := getattr(self, bound)) % 1:
+            return FloatGene(name, self.low, self.high, self.log, when, self.step, self.zero)
+        for key in ("low", "high", "step"):
+            if (value := getattr(self, key) or 0) % 1:
                 what = f"{value} is not a whole number; write one, or type: float"
-                raise GeneError(name, (bound,), what)
-        step = 1 if self.step is None else self.step
+                raise GeneError(name, (key,), what)
+        if self.zero:
+            raise GeneError(name, ("zero",), "is for type: float; write choices, or drop it")
+        step = 1 if self.step is None else int(self.step)
         return IntGene(name, int(self.low), int(self.high), step, self.log, when)
 
     def problems_with(self, knob: Knob) -> Iterator[tuple[KeyPath, str]]:
@@ -356,13 +364,17 @@ class Range(_GeneModel):
             for bound in ("low", "high"):
                 if what := knob.problem(getattr(self, bound)):
                     yield (bound,), what
+            if self.zero and (what := knob.problem(0.0)):
+                yield ("zero",), what
 
 
 class Choices(_GeneModel):
     """A gene that is one of ``choices``."""
 
-    choices: tuple[Scalar, ...] = Field(
-        min_length=1, strict=False, description="a list of numbers, texts, true or false, as in [mean, ratio]"
+    choices: tuple[Choice, ...] = Field(
+        min_length=1,
+        strict=False,
+        description="a list of numbers, texts, true or false, or of lists of these, as in [mean, ratio]",
     )
     when: When = {}
     repeat: Repeat = None
@@ -380,6 +392,8 @@ class Choices(_GeneModel):
         for i, choice in enumerate(self.choices):
             if what := knob.problem(choice):
                 yield ("choices", i), what
+            elif isinstance(choice, list) and self.repeat is not None:
+                yield ("repeat",), "a list is for all layers; drop repeat"
 
 
 GENES: dict[str, type[Range] | type[Choices]] = {"Range": Range, "Choices": Choices}
@@ -438,6 +452,11 @@ class Spec(Model):
     def space(self) -> Space:
         """The search space, its genes in the order of the file, repeated ones layer by layer."""
         return Space(expanded(*genes_of(self.genome)))
+
+    @property
+    def starting_genomes(self) -> list[Genome]:
+        """The genomes that the search proposes first; whole ones, once a study has recorded them."""
+        return [dict(genome) for genome in self.search.start]
 
     @cached_property
     def goal(self) -> Goal:

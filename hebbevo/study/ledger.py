@@ -305,20 +305,27 @@ def _stored(gene: Gene, value: Value) -> float:
     """The number that stands for a value in Optuna's table. Optuna itself would confuse 1 with ``True``."""
     if isinstance(gene, ChoiceGene):
         return next(place for place, choice in enumerate(gene.choices) if same(choice, value))
+    assert not isinstance(value, list)
     return float(value)
 
 
 def _value(gene: Gene, stored: float) -> Value:
     """The value for which a number stands in Optuna's table."""
     if isinstance(gene, ChoiceGene):
-        return gene.choices[int(stored)]
+        choice = gene.choices[int(stored)]
+        return list(choice) if isinstance(choice, list) else choice
     return int(stored) if isinstance(gene, IntGene) else stored
 
 
 def _distribution(gene: Gene) -> BaseDistribution:
     if isinstance(gene, FloatGene):
+        if gene.step is not None:
+            return FloatDistribution(gene.low, gene.on_step(gene.count - 1), step=gene.step)
+        if gene.zero:  # a logarithmic range of Optuna cannot hold it
+            return FloatDistribution(0.0, gene.high)
         return FloatDistribution(gene.low, gene.high, log=gene.log)
     if isinstance(gene, IntGene):
         last = gene.high - (gene.high - gene.low) % gene.step  # Optuna warns of a high that no step reaches
         return IntDistribution(gene.low, last, log=gene.log, step=gene.step)
-    return CategoricalDistribution(gene.choices)
+    # Optuna has no lists; only the place of a choice is ever read again
+    return CategoricalDistribution([str(each) if isinstance(each, list) else each for each in gene.choices])

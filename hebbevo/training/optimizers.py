@@ -177,4 +177,5 @@ def _by_net(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
 
 def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:
     """The values of one knob, (n,)."""
-    return torch.tensor([float(row[name]) for row in knobs], device=device)
+    numbers = [row[name] for row in knobs]
+    return torch.tensor([float(each) for each in numbers if not isinstance(each, list)], device=device)

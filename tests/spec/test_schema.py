@@ -123,6 +123,7 @@ def test_absent_keys_have_their_defaults(written):
             "threads": 1,
             "halving": False,
             "seed": 0,
+            "start": [],
             "settings": {},
         },
         "objectives": {"accuracy": "maximize", "survivors": "minimize"},
@@ -134,6 +135,7 @@ def test_absent_keys_have_their_defaults(written):
                 "log": False,
                 "type": "float",
                 "step": None,
+                "zero": False,
                 "when": {},
                 "repeat": None,
             }
