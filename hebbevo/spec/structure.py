@@ -14,6 +14,7 @@ from hebbevo.spec import single_rule
 from hebbevo.spec.messages import Problem, key, not_known, one_line, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import GENES, PARTS, Model, Spec, genes_of
+from hebbevo.spec.translation import foreign_problems
 
 _COMPLAINTS = {
     "missing": "missing",
@@ -57,6 +58,8 @@ def structure_problems(raw: object) -> list[Problem]:
     """Find what is wrong without looking at what is installed."""
     if not isinstance(raw, Mapping):
         return [Problem(("file",), f"{shown(raw)} is not a mapping; write version, name, task and genome")]
+    if foreign := [*foreign_problems(raw)]:
+        return foreign
     try:
         Spec.model_validate(raw)
         found = []
