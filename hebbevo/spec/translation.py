@@ -15,19 +15,8 @@ from hebbevo.spec.raw_data import mapping_at
 
 _Gene = Mapping[str, Any]
 
-_FOREIGN_KEYS = {
-    "min",
-    "max",
-    "values",
-    "value",
-    "distribution",
-    "q",
-    "lower",
-    "upper",
-    "bounds",
-    "mu",
-    "sigma",
-}
+_FOREIGN_KEYS = {"min", "max", "values", "value", "distribution", "q", "lower", "upper", "bounds"}
+_LONGEST_CALL = 1000  # characters
 _MOST = 700  # beyond it a power of e is no float
 _NOT_TEXT = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}  # where YAML sees no text
 _TOP = {"parameters": "genome", "search_space": "genome", "param_space": "genome"}
@@ -38,10 +27,8 @@ def foreign_problems(raw: object) -> Iterator[Problem]:
     for key, own in _TOP.items():
         if key in mapping_at(raw):
             genes = mapping_at(raw, key)
-            translated = [
-                f"{name}: {text}" for name, gene in genes.items() if (text := translation(name, gene))
-            ]
-            example = f", as in {translated[0]}" if translated else ""
+            texts = ((name, translation(name, gene)) for name, gene in genes.items())
+            example = next((f", as in {name}: {text}" for name, text in texts if text), "")
             yield Problem((key,), f"is {own} here; write {own}: and the genes under it{example}")
     for name, gene in mapping_at(raw, "genome").items():
         if text := translation(name, gene):
@@ -62,9 +49,11 @@ def translation(name: str, gene: object) -> str | None:
         name: name of the gene.
         gene: its value in the file.
     """
-    found = (
-        _of_mapping(gene) if isinstance(gene, Mapping) else _of_call(gene) if isinstance(gene, str) else None
-    )
+    found = None
+    if isinstance(gene, Mapping):
+        found = _of_mapping(gene)
+    elif isinstance(gene, str) and len(gene) < _LONGEST_CALL:
+        found = _of_call(gene)
     if found is None:
         return None
     if "fixed" in found:
@@ -87,7 +76,7 @@ def _of_mapping(gene: _Gene) -> dict[str, Any] | None:
     if "value" in gene:
         return {"fixed": gene["value"]}
     if "values" in gene:
-        return {"choices": gene["values"]}
+        return {"choices": gene["values"]} if isinstance(gene["values"], list) else None
     bounds = gene.get("bounds")
     pair = bounds if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
     low, high = (
@@ -99,17 +88,15 @@ def _of_mapping(gene: _Gene) -> dict[str, Any] | None:
     step = gene.get("q", 1) if kind.startswith("q_") else gene.get("step")
     log = "log" in kind or gene.get("log") is True
     # W&B takes two whole numbers for the ends of a whole number
-    whole = (
-        kind.startswith("int") or gene.get("type") == "int" or (not kind and {type(low), type(high)} == {int})
-    )
+    whole = kind.startswith("int") or (not kind and {type(low), type(high)} == {int})
     return _range(low, high, step=step, log=log, whole=whole)
 
 
 def _of_call(text: str) -> dict[str, Any] | None:
-    """A call, such as ``tune.loguniform(1e-4, 0.1)``, ``trial.suggest_int("n", 1, 9)`` or ``hp.choice(...)``."""
+    """A call, such as ``tune.loguniform(1e-4, 0.1)`` or ``trial.suggest_int("n", 1, 9)``."""
     try:
         call = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name | ast.Attribute):
         return None

@@ -1,3 +1,4 @@
+import json
 import math
 import pickle
 
@@ -110,6 +111,19 @@ def test_choices_split_the_unit_interval_into_equal_bins():
             "a.high: the range from -1e+308 to 1e+308 is too narrow or too",
         ),
         (lambda: FloatGene("a", 1e9, math.nextafter(1e9, 2e9), log=True), "a.high: the range"),
+        (
+            lambda: FloatGene("a", 0.0, 1.0, step=0.0),
+            "a.step: 0.0 does not fit; write a number above 0, up to 1",
+        ),
+        (lambda: FloatGene("a", 0.0, 1.0, step=1.5), "a.step: 1.5 does not fit"),
+        (lambda: FloatGene("a", 0.1, 1.0, log=True, step=0.1), "a.step: log takes no step"),
+        (lambda: FloatGene("a", 0.1, 1.0, zero=True), "a.zero: is for a range with log; write low: 0, or"),
+        (lambda: ChoiceGene("a", ([1, 2], [1, 2.0])), "a.choices.1: [1, 2.0] stands here twice"),
+        (lambda: ChoiceGene("a", ([],)), "a.choices.0: [] is not usable"),
+        (
+            lambda: ChoiceGene("a", ([1, [2]],)),
+            "a.choices.0: [1, [2]] is not usable; write a finite number, te",
+        ),
         (lambda: IntGene("a", 3, 3), "a.high: 3 is not above low"),
         (lambda: IntGene("a", 0, 3, log=True), "a.low: 0 has no place under log"),
         (lambda: IntGene("a", 0, 3, step=0), "a.step: 0 does not fit; write a whole number from 1 to 3"),
@@ -149,3 +163,76 @@ def test_a_value_of_another_type_or_out_of_range_is_not_contained():
         assert not NESTED.contains({**good, **bad})
     gene = FloatGene("x", 0.0, 1.0)
     assert gene.contains(0.0) and not any(map(gene.contains, (0, 1, -0.1, 1.1, math.nan, True, "0.5", None)))
+
+
+@st.composite
+def stepped_genes(draw):
+    low = draw(st.integers(-50, 50)) / draw(st.sampled_from([1, 2, 3, 10]))
+    step = draw(st.integers(1, 40)) / draw(st.sampled_from([1, 7, 10, 100]))
+    return FloatGene(
+        "x", low, low + step * draw(st.integers(1, 60)) + step * draw(st.floats(0.01, 0.9)), step=step
+    )
+
+
+@given(stepped_genes(), UNIT)
+def test_a_float_with_a_step_is_one_of_as_many_values_and_comes_back_exactly(gene, u):
+    value = gene.from_unit(u)
+    assert gene.contains(value)
+    assert gene.from_unit(gene.to_unit(value)) == value
+    number = (value - gene.low) / gene.step
+    assert abs(number - round(number)) < 1e-6
+    values = [gene.on_step(number) for number in range(gene.count)]
+    assert values == sorted({*values})
+    assert values[-1] <= gene.high < values[-1] + gene.step * 1.001
+    assert not gene.contains(value + gene.step / 2)
+    assert gene.snap(np.array([u])) == gene.to_unit(value)
+    start, end = gene.part(u)
+    assert start <= u <= end
+    assert gene.from_unit((start + end) / 2) == value
+
+
+def test_steps_have_the_decimals_that_are_written():
+    gene = FloatGene("x", 0.1, 0.7, step=0.1)
+    assert [gene.on_step(number) for number in range(gene.count)] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    assert FloatGene("x", 0.0, 1.0, step=0.3).from_unit(1.0) == 0.9
+    assert FloatGene("x", -1, 1, step=1).from_unit(0.5) == 0.0
+
+
+@given(UNIT)
+def test_the_zero_beside_a_range_has_the_first_tenth_and_the_range_the_rest(u):
+    gene, alone = FloatGene("x", 1e-4, 1.0, log=True, zero=True), FloatGene("x", 1e-4, 1.0, log=True)
+    value = gene.from_unit(u)
+    assert value == 0 if u < 0.1 else math.isclose(value, alone.from_unit((u - 0.1) / 0.9))
+    assert gene.contains(value)
+    back = gene.to_unit(value)
+    assert math.isclose(gene.from_unit(back), value, rel_tol=1e-12)
+    assert math.isclose(back, 0.05 if value == 0 else u, abs_tol=1e-12)
+    assert gene.snap(np.array([u])) == (0.05 if value == 0 else u)
+    assert gene.part(u) == ((0, 0.1) if value == 0 else None)
+    assert [gene.from_unit(end) for end in (0.0, 0.1, 1.0)] == [0.0, 1e-4, 1.0]
+    assert not any(map(gene.contains, (1e-5, 0, -0.5)))
+
+
+def test_a_choice_that_is_a_list_is_given_as_a_copy():
+    gene = ChoiceGene("x", ([1, 2], [3]))
+    gene.from_unit(0.0).append(9)
+    assert gene.from_unit(0.0) == [1, 2]
+    assert gene.to_unit([3]) == 0.75
+    assert not gene.contains([1, True])
+
+
+def test_a_space_with_steps_zeros_and_lists_comes_back_from_json_and_older_genes_are_written_as_before():
+    space = Space(
+        (
+            FloatGene("x", 0.0, 1.0, step=0.25),
+            FloatGene("y", 1e-3, 1.0, log=True, zero=True),
+            ChoiceGene("z", ([1, 2], "a")),
+            FloatGene("w", 0.0, 1.0, when=(("x", (0.25, 0.5)),)),
+        )
+    )
+    assert Space.from_json(json.loads(json.dumps(space.to_json()))) == space
+    assert space.active({"x": 0.5, "y": 0.0, "z": "a"}) == ("x", "y", "z", "w")
+    plain = Space((FloatGene("x", 0.0, 1.0),)).to_json()["genes"]
+    assert plain == [{"kind": "float", "name": "x", "low": 0.0, "high": 1.0, "log": False, "when": ()}]
+    point = np.array([0.6, 0.05, 0.3, 0.7])
+    assert (space.snap(point[None])[0] == space.to_unit(space.from_unit(point))).all()
