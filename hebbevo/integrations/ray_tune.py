@@ -69,6 +69,7 @@ class HebbevoSearch(Searcher):
         seed: seed of the sampler.
         settings: settings of the sampler.
         trials: the ``num_samples`` of the ``TuneConfig``, which a sampler with a schedule (annealing) needs.
+        start: whole genomes of the space to suggest before all others, in their order.
 
     Raises:
         UsageError: an argument cannot be used.
@@ -97,6 +98,7 @@ class HebbevoSearch(Searcher):
         seed: int = 0,
         settings: Mapping[str, Scalar] | None = None,
         trials: int | None = None,
+        start: Sequence[Genome] = (),
     ) -> None:
         super().__init__()  # without the metrics: Tune would end the whole run if a report lacked one
         if sampler not in SAMPLERS:
@@ -113,6 +115,7 @@ class HebbevoSearch(Searcher):
         self._seed = seed
         self._settings = dict(settings or {})
         self._trials = trials
+        self._start = [dict(genome) for genome in start]
         self._history: list[_Generation] = []
         self._repeated = False
         self._sampler = self._new_sampler()
@@ -212,7 +215,8 @@ class HebbevoSearch(Searcher):
         except (ValueError, KeyError, TypeError) as error:
             what = "is not a saved HebbevoSearch; write the path of one"
             raise StudyError(f"{checkpoint_path}: {what}") from error
-        if changed := [name for name, value in self._made().items() if made.get(name) != value]:
+        now = self._made()
+        if changed := [name for name in {**now, **made} if made.get(name) != now.get(name)]:
             what = f"was saved with another {listed(changed)}; make HebbevoSearch as it was made then"
             raise StudyError(f"{checkpoint_path}: {what}")
         sampler = self._new_sampler()
@@ -246,7 +250,8 @@ class HebbevoSearch(Searcher):
         return tuple(_SIGNS[mode] * value for mode, value in zip(self._modes.values(), values, strict=True))
 
     def _new_sampler(self) -> Sampler:
-        return SAMPLERS[self._name](self._space, self._seed, self._settings, max(1, len(self._modes)))
+        objectives = max(1, len(self._modes))
+        return SAMPLERS[self._name](self._space, self._seed, self._settings, objectives, self._start)
 
     def _made(self) -> dict[str, Any]:
         """What the genomes depend on beside the results, as plain data that equals its JSON."""
@@ -258,6 +263,7 @@ class HebbevoSearch(Searcher):
             "population": self._population,
             "seed": self._seed,
             "settings": self._settings,
+            **({"start": self._start} if self._start else {}),
         }
         return dict(json.loads(json.dumps(made)))
 

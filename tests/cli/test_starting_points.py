@@ -182,3 +182,42 @@ def test_lists_of_widths_do_not_go_with_a_gene_for_the_depth_or_with_repeats(run
     assert "genome.hidden.repeat: a list is for all layers; drop repeat" in run("check", "deep.yaml")[2]
     Path("deep.yaml").write_text(text.replace("[6, 6, 6]]", "[6, 0]]"))
     assert "genome.hidden.choices.2: 0 is outside its range" in run("check", "deep.yaml")[2]
+
+
+def test_a_function_of_the_user_gets_lists_as_lists_of_its_own(run, blobs) -> None:
+    Path("widths.py").write_text(
+        "from torch import nn\n"
+        "def build(widths, input_shape, num_classes):\n"
+        "    assert isinstance(widths, list)\n"
+        "    layers, before = [], input_shape[0]\n"
+        "    while widths:  # which changes the list\n"
+        "        width = widths.pop(0)\n"
+        "        layers += [nn.Linear(before, width), nn.ReLU()]\n"
+        "        before = width\n"
+        "    return nn.Sequential(*layers, nn.Linear(before, num_classes))\n"
+    )
+    Path("own.yaml").write_text(
+        f"version: 1\nname: own\ntask: {{dataset: {blobs}, epochs: 1}}\n"
+        'network: {module: "widths:build"}\n'
+        "search: {population: 4, trials: 8, sampler: ga, start: [{widths: [7, 5], learning_rate: 1e-2}]}\n"
+        "genome:\n  widths: {choices: [[7, 5], [4], [6, 6]]}\n  learning_rate: {low: 1e-3, high: 0.1}\n"
+    )
+    code, _, err = run("search", "--space", "own.yaml", "--study", "own.db")
+    assert code == 0, err
+    trials = hebbevo.open_study("own.db").trials()
+    assert trials.neurons.tolist() == [sum(genome["widths"]) for genome in genomes_in("own.db")]
+    assert genomes_in("own.db")[0] == {"widths": [7, 5], "learning_rate": 0.01}
+
+
+def test_channels_may_be_lists_too(run) -> None:
+    Path("conv.yaml").write_text(
+        "version: 1\nname: conv\ntask: {dataset: digits, epochs: 1, batch_size: 256}\n"
+        "network: {family: conv, channels: [2], hidden: []}\n"
+        "search: {population: 4, trials: 4, sampler: random, start: [{channels: [2, 3]}, {channels: [4]}]}\n"
+        "genome:\n  channels: {choices: [[2, 3], [4]]}\n  learning_rate: {low: 1e-3, high: 0.1}\n"
+    )
+    code, _, err = run("search", "--space", "conv.yaml", "--study", "conv.db")
+    assert code == 0, err
+    study = hebbevo.open_study("conv.db")
+    assert study.trials().neurons.tolist()[:2] == [5, 4]
+    assert study.neurons == 5

@@ -132,6 +132,22 @@ def leaves(path: Path) -> Iterator[object]:
 
 
 @every_sampler
+def test_known_genomes_are_suggested_first_and_belong_to_a_saved_search(sampler: str, tmp_path: Path) -> None:
+    start = [
+        {"rate": 0.01, "width": 7, "kind": "plain"},
+        {"rate": 1e-4, "width": 9, "kind": "leaky", "leak": 1.0},
+    ]
+    known = search(sampler, start=start)
+    assert [known.suggest(trial) for trial in ("a", "b")] == start
+    known.save(str(tmp_path / "saved"))
+    again = search(sampler, start=start)
+    again.restore(str(tmp_path / "saved"))
+    assert again.suggest("c") == known.suggest("c")
+    with pytest.raises(StudyError, match="was saved with another start"):
+        search(sampler).restore(str(tmp_path / "saved"))
+
+
+@every_sampler
 @pytest.mark.parametrize("objectives", [1, 3])
 def test_any_number_of_metrics_of_any_name_is_searched(sampler: str, objectives: int) -> None:
     names = [f"eval/m{number}" for number in range(objectives)]

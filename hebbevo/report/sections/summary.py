@@ -118,6 +118,7 @@ def _facts(study: Study) -> str:
         **(_user_network(network) if network.get("module") else _network(study)),
         "sampler": _with_settings(search["sampler"], search.get("settings")),
         "population": search["population"],
+        **({"known genomes to start with": len(search["start"])} if search.get("start") else {}),
         "objectives": study.goal.aim,
         **({"constraints": study.goal.limits} if study.goal.constraints else {}),
         "trials asked for": search["trials"],
