@@ -163,17 +163,19 @@ def resume(
     store = find_store(study, storage)
     with Ledger.open(store) as ledger:
         spec = ledger.spec
-        if dataset is not None or test is not None:
-            spec = _with_whole_paths(override(spec, dataset=dataset, test=test))
-        code = sorted({*ledger.spec.code, *spec.code})
+        code = spec.code
+        if dataset is not None and user_code.is_reference(dataset):
+            code = [*code, dataset]
         if code and not allow_code(code):
             raise StudyError(
                 f"{store}: runs your own code ({', '.join(code)}); if you trust the study, add --allow-code"
             )
         user_code.refresh(code)
-        budget = override(ledger.spec, trials=trials, timeout=timeout).search  # checks the values
-        moved = None if spec is ledger.spec else spec.task
-        split = split_of(ledger, moved) if moved else None
+        budget = override(spec, trials=trials, timeout=timeout).search  # checks the values
+        moved, split = None, None
+        if dataset is not None or test is not None:
+            moved = _with_whole_paths(override(spec, dataset=dataset, test=test)).task
+            split = split_of(ledger, moved)
     return continue_study(
         store, split, trials=trials, timeout=budget.timeout, config=config, watch=watch, moved=moved
     )

@@ -210,6 +210,17 @@ def test_other_data_at_another_place_are_refused_and_change_nothing(
     assert hebbevo.open_study(path).settings["task"]["dataset"].endswith("here.npz")
 
 
+def test_data_at_another_place_do_not_run_code_that_is_not_allowed(
+    begun: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = begun
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "harm.py").write_text("open('harmed', 'w').close()\n")
+    with pytest.raises(StudyError, match=r"runs your own code \(harm:load\)"):
+        hebbevo.resume(path, dataset="harm:load")
+    assert not (tmp_path / "harmed").exists()
+
+
 def test_a_home_folder_is_found_in_every_path(
     space: Path, tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import TRAINING, VALIDATION, Division, division
-from hebbevo.data.leaks import copies_of_target
+from hebbevo.data.leaks import copies_of_target, growing
 from hebbevo.data.options import Findings, ReadingOptions
 from hebbevo.errors import DataError
 from hebbevo.messages import listed, quoted
@@ -95,6 +95,9 @@ def from_named(
         if copies:
             what = f"feature {copies[0]} (counted from 0) says the same as the labels"
             remarks.append(f"{what}; leave it out if it is made from them")
+        if rising := growing(dataset.x):
+            what = f"feature {rising[0]} (counted from 0) grows or falls from row to row, as row numbers do"
+            remarks.append(f"{what}; leave it out if it is one")
         findings = Findings(channels_last=is_last, validation=has_validation, remarks=tuple(remarks))
     return replace(dataset, division=by, findings=findings)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hebbevo.data.arrays import NAMES, from_named
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
-from hebbevo.data.leaks import grows, repeats_target, row_number
+from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
 from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
@@ -70,6 +70,7 @@ def load_table(
     test = None
     if options.test is not None:
         test = _Table(options.test, Path(options.test).expanduser(), target, options)
+    is_new = findings is None
     if findings is None:
         findings = _findings(table, test, options)
     split_on = () if options.split is None else (options.split[1],)
@@ -87,6 +88,9 @@ def load_table(
     else:
         x_test = test.numbers(test.places(columns))
         dataset = with_labels(name, x, labels, x_test, test.labels(findings.text_labels), columns=columns)
+        if is_new and (known := rows_of_both(x, x_test)):
+            remark = f"{known} of {len(x_test)} test rows have the features of another row of the data"
+            findings = replace(findings, remarks=(*findings.remarks, remark))
     by = None
     if options.split is not None:
         [place] = table.places(split_on)

@@ -32,6 +32,8 @@ def load_function(
     with user_code.calling(name):
         made = make()
     if isinstance(made, Dataset):
+        if options.split:
+            raise DataError(f"{name}: returned a Dataset, which has no column to split by; return a mapping")
         given, by = _arrays_of(name, made), made.division
         arrays = {role: _array(name, role, value) for role, value in zip(ROLES, given, strict=False)}
         dataset = with_labels(name, arrays["x"], arrays["y"], arrays.get("x_test"), arrays.get("y_test"))

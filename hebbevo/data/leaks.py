@@ -16,7 +16,7 @@ CHANCE = 1e-6
 """What is less probable than this by chance is taken for a row number, or for a copy of the target."""
 
 _ROWS_AT_A_TIME = 4096
-_UNNAMED = re.compile(r"Unnamed: \d+|__index_level_\d+__|level_0|")
+_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|__index_level_\d+__|level_0|")
 _INDEX_NAME = re.compile(
     r"(row[ _.]?)?(id|idx|index)|row|row[ _.]?(names?|nr|no|num|numbers?)|rownames?", re.I
 )
@@ -24,18 +24,26 @@ _NUMBER_NAME = re.compile(r"x|nr\.?|no\.?|num|number|#", re.I)
 
 
 def row_number(column: pd.Series[Any]) -> str | None:
-    """Say why a column of a table numbers its rows, or ``None`` where it does not.
+    """Say why a column of a table numbers its rows or has nothing in it, or ``None`` where neither is so.
 
-    A column without a name does if no value is there twice; one that is called an index, if it holds whole
-    numbers besides and has enough rows; others only if they count the rows from 0 or 1.
+    A column without a name does if no value is there twice, or if its numbers mostly go up by one, as in
+    tables put together. One that is called an index does if its whole numbers all differ and there are enough
+    rows; others only if they count the rows from 0 or 1.
 
     >>> import pandas as pd
     >>> row_number(pd.Series(range(20), name="Unnamed: 0"))
     'numbers the rows'
     """
     name = str(column.name)
-    if _UNNAMED.fullmatch(name) and (_is_whole(column) or _is_text(column)) and column.is_unique:
-        return "numbers the rows" if _is_whole(column) else "names the rows"
+    if _UNNAMED.fullmatch(name):
+        if column.isna().all():
+            return "is empty and has no name"
+        if _is_whole(column) and (
+            column.is_unique or (np.diff(column.to_numpy(np.float64)) == 1).mean() > 0.5
+        ):
+            return "numbers the rows"
+        if _is_text(column) and column.is_unique:
+            return "names the rows"
     if not _is_whole(column) or not column.is_unique or -math.lgamma(len(column) + 1) > math.log(CHANCE):
         return None
     if _INDEX_NAME.fullmatch(name):
@@ -51,6 +59,20 @@ def grows(column: pd.Series[Any]) -> bool:
         return False
     numbers = column.to_numpy(np.float64, na_value=np.nan)
     return bool((numbers[1:] > numbers[:-1]).all() or (numbers[1:] < numbers[:-1]).all())
+
+
+def growing(x: npt.NDArray[Any]) -> list[int]:
+    """The features that only grow, or only fall, from row to row, as by `grows`.
+
+    Args:
+        x: features, shape (rows, features).
+    """
+    import pandas as pd
+
+    start = x[: _ROWS_AT_A_TIME + 1]  # a few rows reject nearly all
+    steps = start[1:] > start[:-1]
+    candidates = np.flatnonzero(steps.all(axis=0) | ~(steps | (start[1:] == start[:-1])).any(axis=0))
+    return [int(place) for place in candidates if grows(pd.Series(x[:, place]))]
 
 
 def repeats_target(column: pd.Series[Any], target: pd.Series[Any]) -> bool:
@@ -99,6 +121,16 @@ def copies_of_target(x: npt.NDArray[Any], y: npt.NDArray[np.int64]) -> list[int]
             return []
     target = pd.Series(y)
     return [int(place) for place in candidates if repeats_target(pd.Series(x[:, place]), target)]
+
+
+def rows_of_both(x: npt.NDArray[Any], x_test: npt.NDArray[Any]) -> int:
+    """How many rows of ``x_test`` are rows of ``x``, too.
+
+    >>> rows_of_both(np.eye(3), np.array([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]))
+    1
+    """
+    known = {row.tobytes() for row in np.ascontiguousarray(x)}
+    return sum(row.tobytes() in known for row in np.ascontiguousarray(x_test))
 
 
 def _is_number(column: pd.Series[Any]) -> bool:

@@ -1,9 +1,10 @@
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hebbevo.data import from_arrays, load
+from hebbevo.data import ReadingOptions, from_arrays, load
 from hebbevo.errors import DataError, UsageError
 
 HEAD = """\
@@ -130,3 +131,26 @@ def test_a_function_takes_no_target_and_is_not_called_for_that(returning):
         DataError, match=r"^mydata:load: target 'y' is for \.csv and \.parquet; leave it out$"
     ):
         load(reference, target="y")
+
+
+def test_a_mapping_of_arrays_may_have_validation_rows_and_what_to_split_by(returning):
+    parts = load(returning("{'train_x': X, 'train_y': Y, 'val_x': X[:2], 'val_y': Y[:2]}"))
+    assert (len(parts.x), parts.division.values.tolist()) == (6, [0, 0, 0, 0, 1, 1])
+    sys.modules.pop("mydata", None)
+    options = ReadingOptions(split=("groups", "ward"))
+    grouped = load(returning("{'x': X, 'y': Y, 'ward': list('abba')}"), options=options)
+    assert (grouped.division.kind, grouped.division.values.tolist()) == ("groups", [0, 1, 1, 0])
+
+
+def test_a_dataset_keeps_its_division_and_has_no_column_to_split_by(returning):
+    made = (
+        "Dataset('d', X.reshape(4, 4), np.arange(4) % 2, ('a', 'b'), division=Division('groups', Y == 'a'))"
+    )
+    reference = returning(made)
+    source = Path("mydata.py")
+    source.write_text(
+        source.read_text().replace("X = np", "from hebbevo.data.division import Division\nX = np")
+    )
+    assert load(reference).division.values.tolist() == [False, True, False, True]
+    with pytest.raises(DataError, match="returned a Dataset, which has no column to split by"):
+        load(reference, options=ReadingOptions(split=("groups", "ward")))

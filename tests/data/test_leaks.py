@@ -1,13 +1,14 @@
 """Columns that would tell the answer, in whole tables and in arrays."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.data import NO_FINDINGS, from_arrays, load
-from hebbevo.data.leaks import CHANCE, copies_of_target, grows, repeats_target, row_number
+from hebbevo.data import NO_FINDINGS, ReadingOptions, from_arrays, load
+from hebbevo.data.leaks import CHANCE, copies_of_target, growing, grows, repeats_target, row_number
 from hebbevo.errors import DataError
 
 ROWS = 60
@@ -129,6 +130,39 @@ def test_a_column_that_differs_from_the_target_in_one_row_stays(saved, frame):
     assert read(saved(frame.assign(answer=codes)))[1].dropped == ()
 
 
+def test_the_row_numbers_of_tables_put_together_are_left_out(saved, frame):
+    parts = [
+        frame.iloc[:20],
+        frame.iloc[20:45].reset_index(drop=True),
+        frame.iloc[45:].reset_index(drop=True),
+    ]
+    assert read(saved(pd.concat(parts), index=True))[1].dropped == ("Unnamed: 0",)
+    twice = pd.read_csv(saved(frame, index=True))
+    assert read(saved(twice, index=True))[0].shape == (2,)
+
+
+def test_an_empty_column_behind_the_last_separator_is_left_out(tmp_path, saved, frame):
+    lines = Path(saved(frame)).read_text().splitlines()
+    (tmp_path / "d.csv").write_text("".join(f"{line},\n" for line in lines))
+    dataset, findings = read(str(tmp_path / "d.csv"))
+    assert dataset.shape == (2,)
+    assert findings.remarks[0].startswith("column 'Unnamed: 3' is empty and has no name and is left out")
+
+
+def test_nameless_features_stay(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (ROWS, 3))
+    lines = [",,,cls", *(f"{a},{b},{c},{'ab'[i % 2]}" for i, (a, b, c) in enumerate(x))]
+    (tmp_path / "d.csv").write_text("\n".join(lines) + "\n")
+    assert read(str(tmp_path / "d.csv"))[0].x.tolist() == x.tolist()
+
+
+def test_test_rows_that_the_data_have_too_are_said(saved, frame, tmp_path):
+    frame.iloc[::6].to_csv(tmp_path / "test.csv", index=False)
+    dataset, findings = read(saved(frame), options=ReadingOptions(test=str(tmp_path / "test.csv")))
+    assert findings.remarks == ("10 of 10 test rows have the features of another row of the data",)
+    assert dataset.findings == findings
+
+
 def test_a_study_that_began_before_keeps_the_columns_that_it_had(saved, frame):
     codes = frame["cls"].map({"a": 0, "b": 1, "c": 2})
     leaky = pd.DataFrame({"": range(ROWS), "f1": frame.f1, "copy": codes, "cls": frame["cls"]})
@@ -181,3 +215,14 @@ def test_a_feature_of_arrays_that_says_the_same_as_the_labels_is_said(tmp_path):
     np.savez(tmp_path / "d.npz", x=x, y=y)
     [remark] = load(str(tmp_path / "d.npz")).findings.remarks
     assert remark.startswith("feature 3 (counted from 0) says the same as the labels")
+
+
+def test_a_feature_of_arrays_that_grows_from_row_to_row_is_said(tmp_path):
+    x = np.random.default_rng(0).normal(size=(9000, 4))
+    x[:, 1] = np.arange(9000)
+    x[:, 2] = np.r_[np.arange(8999), 0]
+    assert growing(x) == [1]
+    assert growing(-x) == [1]
+    np.savez(tmp_path / "d.npz", x=x, y=np.arange(9000) // 3000)
+    [remark] = load(str(tmp_path / "d.npz")).findings.remarks
+    assert remark.startswith("feature 1 (counted from 0) grows or falls from row to row, as row numbers do")
