@@ -170,7 +170,9 @@ def test_a_study_goes_on_after_its_data_have_moved_and_remembers_the_place(
     begun: tuple[Path, Path], uninterrupted: Path
 ) -> None:
     path, there = begun
-    with pytest.raises(UsageError, match=r"here\.npz: there is no such file"):
+    with pytest.raises(
+        StudyError, match=r"here\.npz are not there; .*: hebbevo resume .*moved\.db --data PATH"
+    ):
         hebbevo.resume(path, trials=16)
     study = hebbevo.resume(path, trials=16, dataset=str(there))
     assert study.settings["task"]["dataset"] == str(there)

@@ -66,11 +66,11 @@ def load_table(
     Raises:
         DataError: the file is not such a table, or a classifier cannot be trained on it.
     """
-    table = _Table(name, path, target, options)
+    is_new = findings is None
+    table = _Table(name, path, target, options, is_new)
     test = None
     if options.test is not None:
-        test = _Table(options.test, Path(options.test).expanduser(), target, options)
-    is_new = findings is None
+        test = _Table(options.test, Path(options.test).expanduser(), target, options, is_new)
     if findings is None:
         findings = _findings(table, test, options)
     split_on = () if options.split is None else (options.split[1],)
@@ -133,7 +133,9 @@ class _Table:
         features: the places of the other columns.
     """
 
-    def __init__(self, name: str, path: Path, target: str | None, options: ReadingOptions) -> None:
+    def __init__(
+        self, name: str, path: Path, target: str | None, options: ReadingOptions, is_new: bool
+    ) -> None:
         self.name = name
         self._path = path
         self._options = options
@@ -142,7 +144,7 @@ class _Table:
             self.header = self._read_text(header=None, nrows=1, dtype=str) if self._is_text else None
             self.frame = self._read()
         self.columns = [str(column) for column in self.frame.columns]
-        self.target = self._place_of(target)
+        self.target = self._place_of(target, is_new)
         self.features = [place for place in range(len(self.columns)) if place != self.target]
         for asked, names in (("drop", options.drop), ("keep", options.keep)):
             if absent := [each for each in names if each not in self.columns]:
@@ -212,9 +214,10 @@ class _Table:
             ) from error
         return table
 
-    def _place_of(self, target: str | None) -> int:
+    def _place_of(self, target: str | None, is_new: bool) -> int:
         name, columns = self.name, self.columns
-        count = self.header_names().count(target) if target is not None else 0
+        # a study that has begun with a repeated name goes on with it
+        count = self.header_names().count(target) if is_new and target is not None else 0
         if target is not None and (count > 1 or columns.count(target) > 1):
             raise DataError(
                 f"{name}: {max(count, columns.count(target))} columns are named {target!r}, and one of them"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hebbevo import data
+from hebbevo import data, user_code
 from hebbevo.data import Split
 from hebbevo.errors import StudyError
 from hebbevo.spec import Spec
@@ -76,6 +77,10 @@ def split_of(ledger: Ledger, task: Task | None = None) -> Split:
     """
     moved = task is not None
     task = task or ledger.spec.task
+    if not moved and (absent := _absent_file(task)):
+        command = f"hebbevo resume {ledger.store.command} {absent[0]} PATH"
+        what = f"its data {absent[1]} are not there"
+        raise StudyError(f"{ledger.store}: {what}; put them back, or say where they are now: {command}")
     dataset = data.load(
         task.dataset,
         target=task.target,
@@ -93,6 +98,13 @@ def split_of(ledger: Ledger, task: Task | None = None) -> Split:
             "put the old data back (a function must give the same every time), or start another study"
         )
     return data.split(dataset, ledger.spec.search.seed, task.batch_size)
+
+
+def _absent_file(task: Task) -> tuple[str, str] | None:
+    """The option and the path of a file of the data that is not there, or ``None``."""
+    is_file = task.dataset not in data.BUILT_IN and not user_code.is_reference(task.dataset)
+    places = {"--data": task.dataset if is_file else None, "--test": task.test}
+    return next(((flag, path) for flag, path in places.items() if path and not os.path.exists(path)), None)
 
 
 def early_stopper_of(ledger: Ledger, earlier: Iterable[Record]) -> EarlyStopper | None:
