@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from hebbevo import import_path
 
-from hebbevo import lazy_imports
+import_path.protect_command()  # before anything is imported that the current folder could replace
+
+from typing import TYPE_CHECKING  # noqa: E402
+
+from hebbevo import lazy_imports  # noqa: E402
 
 if TYPE_CHECKING:
     from hebbevo.api import resume, search

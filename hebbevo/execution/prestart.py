@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hebbevo import import_path
+
 waiting: list[subprocess.Popen[bytes]] = []
 """The prestarted worker that no executor has taken yet: at most one process."""
 
@@ -38,11 +40,16 @@ def discard_unused() -> Iterator[None]:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """Start a worker process, which waits for its setup and ends when its input is closed."""
+    """Start a worker process, which waits for its setup and ends when its input is closed.
+
+    It imports nothing from the current folder: what is there need not belong to the study. The worker adds
+    that folder itself where the study names code of the user.
+    """
+    path = import_path.without_current_folder(filter(None, sys.path))
     return subprocess.Popen(
-        [sys.executable, "-m", "hebbevo.execution.worker"],
+        [sys.executable, "-P", "-m", "hebbevo.execution.worker"],  # -P: the current folder is not put first
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C reaches the search only, which lets its workers finish
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hebbevo.execution import prestart
@@ -15,6 +16,9 @@ from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.execution.worker_pool import Answer, WorkerPool
 from hebbevo.execution.worker_setup import WorkerSetup
 from hebbevo.study.attempts import FailureKind
+
+SYSTEM_COUNTS = Path("/proc/vmstat")
+"""Where Linux counts the processes that it has killed for lack of memory."""
 
 
 class ProcessExecutor(WorkerPool):
@@ -60,6 +64,7 @@ class _WorkerProcess:
         self._threads = threads
         self._is_prepared = False
         self._process = prestart.take()
+        self._kills_before = _kills_for_memory()
         self.name = f"process {self._process.pid}"
 
     @property
@@ -78,12 +83,15 @@ class _WorkerProcess:
         return checked
 
     def train(self, cohort: Cohort) -> Future[Answer]:
+        self._kills_before = _kills_for_memory()
         return self._threads.submit(self._ask, cohort)
 
     def lost_cohort(self, error: BaseException) -> LostCohort:
         code = self._process.wait()
-        reason = f"its worker process ended with exit code {code}; perhaps out of memory"
-        return LostCohort(FailureKind.CRASH, reason, self.name)
+        if code == -signal.SIGKILL and _kills_for_memory() > self._kills_before:
+            reason = "its worker process was killed because the machine ran out of memory"
+            return LostCohort(FailureKind.MEMORY, reason, self.name)
+        return LostCohort(FailureKind.CRASH, f"its worker process {_end(code)}", self.name)
 
     def kill(self) -> None:
         # the whole process group: processes that the user's code has started may hold the pipes open
@@ -104,3 +112,25 @@ class _WorkerProcess:
             assert pipe is not None
             with suppress(OSError):  # closing flushes what the dead process has not read
                 pipe.close()
+
+
+def _end(code: int) -> str:
+    """How a process ended: its exit code, or the name of the signal."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    meaning = signal.strsignal(-code)
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a signal without a name
+        name = f"signal {-code}"
+    return f"was ended by {name}{meaning and f' ({meaning.lower()})'}"
+
+
+def _kills_for_memory() -> int:
+    """How many processes the system has killed for lack of memory since its start; 0 where it does not count."""
+    with suppress(OSError, ValueError):
+        for line in SYSTEM_COUNTS.read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0

@@ -6,8 +6,9 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,11 @@ os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default is 15; --nice
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed|has been marked dead")
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.job_config import JobConfig
 
+from hebbevo import import_path
 from hebbevo.errors import UsageError, WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.execution.worker_pool import Answer, WorkerPool
@@ -67,6 +71,10 @@ class RayExecutor(WorkerPool):
             needed = _Resources(setup.threads, gpus, setup.memory_bytes or 0)
             super().__init__(min(workers or needed.workers_on_cluster(address), max_workers), notify)
             self._setup = ray.put(setup)
+            # workers look for modules where this process does; in its current folder only for the user's code
+            self._path = import_path.without_current_folder(sys.path)
+            if setup.recipe.code:
+                self._path.append(os.getcwd())
             self._actor = ray.remote(_Actor).options(
                 num_cpus=setup.threads,
                 num_gpus=gpus,
@@ -81,7 +89,7 @@ class RayExecutor(WorkerPool):
 
     def new_worker(self) -> _ActorWorker:
         """See `WorkerPool.new_worker`."""
-        return _ActorWorker(self._actor.remote(self._setup, [path or os.getcwd() for path in sys.path]))
+        return _ActorWorker(self._actor.remote(self._setup, self._path))
 
     def waiting_notice(self) -> str:
         """See `WorkerPool.waiting_notice`."""
@@ -218,8 +226,10 @@ def _connect(address: str | None, cpus: int) -> bool:
     if ray.is_initialized():
         return False
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
+    quiet["job_config"] = _job_config()
     if address is None:
-        ray.init(address="local", num_cpus=cpus, **quiet)
+        with _on_loopback():
+            ray.init(address="local", num_cpus=cpus, **quiet)
         return True
     del quiet["include_dashboard"]  # only allowed where a cluster is started
     try:
@@ -229,6 +239,39 @@ def _connect(address: str | None, cpus: int) -> bool:
         problem = f"{address} cannot be reached ({describe(error)})"
         raise UsageError(f"--ray-address: {problem}; start Ray there, or write auto or HOST:PORT") from error
     return True
+
+
+class _Unchanged(list[str]):
+    """A list that ignores what is added to it."""
+
+    def extend(self, more: Iterable[str]) -> None:
+        """Ignore more items."""
+
+
+def _job_config() -> JobConfig | None:
+    """Settings with which Ray does not put the folders of this process first where its workers look for modules.
+
+    ``None`` where Ray itself has the settings in the environment, which is so for its jobs.
+    """
+    if any(name.startswith("RAY_JOB_CONFIG_JSON") for name in os.environ):
+        return None
+    config = JobConfig()
+    config._py_driver_sys_path = _Unchanged()
+    return config
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Within it, Ray starts so that it can be reached from this machine only.
+
+    By itself Ray does so on macOS and Windows, and opens its ports to the network on Linux.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _check_reachable(address: str) -> None:

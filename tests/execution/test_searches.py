@@ -144,6 +144,8 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # in full: the current folder alone is not searched before a study names code there
+            env={**os.environ, "PYTHONPATH": str(folder)},
         )
 
     def wait_while_running(self) -> None:
