@@ -203,9 +203,11 @@ def disturb(folder: Path, fault: str, command: list[str], report: list[str], sec
     code = search.process.returncode
     if left == float("inf"):
         outcome = "ORPHAN"
-    elif "TRACEBACK" in problem or "did not end" in problem:
-        outcome = f"FAILED {problem}"
-    elif fault in ("clock jump", "SIGSTOP+CONT driver", "SIGSTOP+CONT worker") and code:
+    elif (
+        "TRACEBACK" in problem
+        or "did not end" in problem
+        or (fault in ("clock jump", "SIGSTOP+CONT driver", "SIGSTOP+CONT worker") and code)
+    ):
         outcome = f"FAILED {problem}"
     else:
         outcome = "good"

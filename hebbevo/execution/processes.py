@@ -127,7 +127,7 @@ def _end(code: int) -> str:
 
 
 def _kills_for_memory() -> int:
-    """How many processes the system has killed for lack of memory since its start; 0 where it does not count."""
+    """How many processes the system has killed for lack of memory; 0 where it does not count them."""
     with suppress(OSError, ValueError):
         for line in SYSTEM_COUNTS.read_text().splitlines():
             name, _, count = line.partition(" ")

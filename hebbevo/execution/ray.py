@@ -249,7 +249,7 @@ class _Unchanged(list[str]):
 
 
 def _job_config() -> JobConfig | None:
-    """Settings with which Ray does not put the folders of this process first where its workers look for modules.
+    """Settings with which Ray puts no folder of this process first where its workers look for modules.
 
     ``None`` where Ray itself has the settings in the environment, which is so for its jobs.
     """

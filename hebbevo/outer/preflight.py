@@ -11,7 +11,9 @@ import numpy as np
 from hebbevo import data, user_code
 from hebbevo.data import Label, Split
 from hebbevo.errors import UsageError
+from hebbevo.execution.config import available_cores
 from hebbevo.messages import describe, listed, unknown
+from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import recipe
 from hebbevo.space import ChoiceGene, Genome, Space
@@ -49,6 +51,8 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
     """
     task = spec.task
+    sizes.check_search(spec, available_cores())
+    sizes.check_data(task.dataset)
     dataset = data.load(task.dataset, target=task.target, options=task.reading_options, kind=task.kind)
     split = data.split(dataset, spec.search.seed, spec.task.batch_size)
     shape = data.input_shape(split.shape)
@@ -59,7 +63,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         nets = _user_networks(spec, plan, genomes)
         _try(spec, plan, genomes[1], split)
     else:
-        largest = _largest(spec, plan).build({}, seed=0)
+        widest = _largest(spec, plan)
+        sizes.check_networks(widest, spec)
+        largest = widest.build({}, seed=0)
         nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
     _refuse_unmet(spec, genomes, nets[-len(genomes) :], split, shape)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)

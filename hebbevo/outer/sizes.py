@@ -1,0 +1,156 @@
+"""Whether a new study fits into memory, estimated before anything large is allocated.
+
+The estimates count the largest arrays only. So they are lower bounds, and what they refuse cannot work.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from hebbevo.errors import UsageError
+from hebbevo.networks import Architecture
+from hebbevo.outer.packing import genomes_per_cohort
+from hebbevo.spec import Spec
+
+_GENOME = 500  # bytes of the shortest genome with its record, and of each gene
+_GENE = 100
+_EPOCH = 100  # bytes of what one epoch of one network gives
+_CANDIDATE = 50  # bytes of one training that waits
+_TRAINED = 16  # bytes of a weight in training: itself, its gradient and two moments
+_MOST_THREADS_PER_CORE = 64
+
+
+def available_memory() -> int:
+    """Bytes that this process may still allocate: what the machine has free, and what its limits allow.
+
+    >>> available_memory() > 0
+    True
+    """
+    return max(1, min(_free_memory(), default=2**62))
+
+
+def check_search(spec: Spec, cores: int) -> None:
+    """Check what the settings of a search need, whatever the data and the networks are.
+
+    Args:
+        spec: the search.
+        cores: cores that this process may use.
+
+    Raises:
+        UsageError: they cannot fit.
+    """
+    search = spec.search
+    most = _MOST_THREADS_PER_CORE * cores
+    if search.threads > most:
+        what = f"{search.threads} threads are too many for {cores} cores"
+        raise UsageError(f"search.threads: {what}; write {most} or fewer")
+    genome = _GENOME + _GENE * spec.space.dimension
+    _check("search.population", f"a generation of {search.population} genomes", search.population * genome)
+    nets = _nets_in_cohort(spec, search.cohort_width or 1)
+    _check("search.replicates", f"a cohort of {nets} networks", nets * _CANDIDATE)
+    _check("task.epochs", f"the record of {spec.task.epochs} epochs", nets * spec.task.epochs * _EPOCH)
+
+
+def check_data(dataset: str) -> None:
+    """Check that a file of data fits into memory; names of data sets and of code pass.
+
+    Raises:
+        UsageError: it cannot fit.
+    """
+    path = Path(dataset).expanduser()
+    with suppress(OSError, zipfile.BadZipFile):
+        if not path.is_file():
+            return
+        size = path.stat().st_size
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as parts:
+                size = sum(part.file_size for part in parts.infolist())
+        _check("task.dataset", f"{dataset}", size, "give a part of it")
+
+
+def check_networks(architecture: Architecture, spec: Spec) -> None:
+    """Check that the largest network fits, and a cohort of as many as are asked for.
+
+    Args:
+        architecture: the largest of the space.
+        spec: the search.
+
+    Raises:
+        UsageError: they cannot fit.
+    """
+    weights = count_weights(architecture)
+    where = "network.channels" if architecture.channels else "network.hidden"
+    _check(where, f"the largest network with {weights:.3g} weights", weights * _TRAINED)
+    nets = _nets_in_cohort(spec, spec.search.cohort_width or 1)
+    where = "search.cohort_width" if (spec.search.cohort_width or 1) >= nets else "search.replicates"
+    _check(where, f"a cohort of {nets} networks with {weights:.3g} weights each", nets * weights * _TRAINED)
+
+
+def count_weights(architecture: Architecture) -> int:
+    """Number of weights between the layers of a network, without biases.
+
+    >>> count_weights(Architecture("mlp", (8, 4), "stamina", False, (3,), 2))
+    64
+    """
+    weights, inputs = 0, architecture.features
+    if architecture.family == "conv":
+        colours, *size = architecture.shape
+        for before, width in pairwise((colours, *architecture.channels)):
+            weights += 9 * before * width
+            size = [side // 2 for side in size] if min(size) >= 4 else size
+        inputs = architecture.channels[-1] * math.prod(size)
+    return weights + sum(a * b for a, b in pairwise((inputs, *architecture.hidden, architecture.classes)))
+
+
+def _nets_in_cohort(spec: Spec, width: int) -> int:
+    """Number of networks in the widest cohort that a search can have."""
+    search = spec.search
+    genomes = genomes_per_cohort(search.replicates, width)
+    return min(genomes, search.population) * search.replicates
+
+
+def _check(where: str, what: str, needed: int, advice: str = "write a smaller number") -> None:
+    there = available_memory()
+    if needed > there:
+        raise UsageError(f"{where}: {what} needs {_size(needed)}; {_size(there)} are there; {advice}")
+
+
+def _size(count: int) -> str:
+    """Bytes in the largest unit of which there is at least one."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.0f} {name}" if count >= 10 * unit else f"{count / unit:.2g} {name}"
+    return f"{count} bytes"
+
+
+def _free_memory() -> Iterator[int]:
+    """What the machine has free, and what is left of each limit of this process. Linux only."""
+    with suppress(OSError, ValueError):
+        machine = _table(Path("/proc/meminfo"))
+        yield 1024 * (machine["MemAvailable"] + machine.get("SwapFree", 0))
+    with suppress(OSError, ValueError, KeyError):
+        import resource
+
+        used = _table(Path("/proc/self/status"))
+        for limit, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+            most = resource.getrlimit(limit)[0]
+            if most != resource.RLIM_INFINITY:
+                yield most - 1024 * used[name]
+    for group in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with suppress(OSError, ValueError):  # "max" is no number
+            most, now = (int((Path("/sys/fs/cgroup") / name).read_text()) for name in group)
+            yield most - now
+
+
+def _table(path: Path) -> dict[str, int]:
+    """The numbers, in kB, of one of Linux's tables."""
+    rows = (line.split() for line in path.read_text().splitlines())
+    return {row[0].rstrip(":"): int(row[1]) for row in rows if len(row) > 2 and row[1].isdecimal()}
