@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import csv
 import datetime
 import os
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import pandas as pd
@@ -76,7 +78,7 @@ class Search:
     """A command of hebbevo in a process of its own; all that it starts can be found by a mark."""
 
     def __init__(self, folder: Path, *words: str, jump: float = 0.0, largest_file: int | None = None) -> None:
-        self.mark = f"CAMPAIGN_MARK={random.getrandbits(64):x}"
+        self.mark = f"CAMPAIGN_MARK={uuid.uuid4().hex}"  # not seeded: campaigns may run side by side
         (folder / "path").mkdir(exist_ok=True)
         (folder / "path" / "sitecustomize.py").write_text(JUMPING_CLOCK)
         name, _, value = self.mark.partition("=")
@@ -159,10 +161,8 @@ class Search:
 
 def send(pid: int, number: int) -> None:
     """Send a signal to a process that may have ended."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def table(study: str, storage: str | None) -> pd.DataFrame:
@@ -201,13 +201,10 @@ def disturb(folder: Path, fault: str, command: list[str], report: list[str], sec
     problem = search.finish()
     left = search.seconds_until_all_ended()
     code = search.process.returncode
+    survives = fault == "clock jump" or "CONT" in fault
     if left == float("inf"):
         outcome = "ORPHAN"
-    elif (
-        "TRACEBACK" in problem
-        or "did not end" in problem
-        or (fault in ("clock jump", "SIGSTOP+CONT driver", "SIGSTOP+CONT worker") and code)
-    ):
+    elif "TRACEBACK" in problem or "did not end" in problem or (survives and code):
         outcome = f"FAILED {problem}"
     else:
         outcome = "good"
@@ -222,7 +219,7 @@ def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) 
     with tempfile.TemporaryDirectory(prefix="campaign") as name:
         folder = Path(name)
         (folder / "s.yaml").write_text(SPACE.format(sampler=sampler))
-        study = f"campaign{random.getrandbits(48):x}" if storage else str(folder / "s.db")
+        study = f"campaign{uuid.uuid4().hex}" if storage else str(folder / "s.db")
         where = ["--storage", storage] if storage else []
         command = ["search", "--space", "s.yaml", "--study", study, *where, *EXECUTORS[executor]]
         if sampler not in straight:
@@ -259,13 +256,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long; the default is 5")
     parser.add_argument("--csv", type=Path, default=Path("campaign.csv"), help="file to append to")
     parser.add_argument("--faults", type=int, default=4, help="faults for each study")
+    parser.add_argument("--first", type=int, default=0, help="number, and seed, of the first study")
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
     parser.add_argument("--executors", nargs="+", default=list(EXECUTORS))
     parser.add_argument("--database", nargs="*", default=[], help="URLs of databases to use, too")
     parser.add_argument("--slowness", type=float, default=1.0, help="above 1 on a busy machine")
     arguments = parser.parse_args()
     before = pd.read_csv(arguments.csv) if arguments.csv.exists() else pd.DataFrame(columns=COLUMNS)
-    number = int(before.study.max()) + 1 if len(before) else 0
+    number = int(before.study.max()) + 1 if len(before) else arguments.first
     straight: dict[str, pd.DataFrame] = {}
     failed = 0
     end = time.monotonic() + 60 * arguments.minutes

@@ -249,7 +249,7 @@ class _Unchanged(list[str]):
 
 
 def _job_config() -> JobConfig | None:
-    """Settings with which Ray puts no folder of this process first where its workers look for modules.
+    """Settings with which Ray's workers do not look for modules in the current folder first.
 
     ``None`` where Ray itself has the settings in the environment, which is so for its jobs.
     """

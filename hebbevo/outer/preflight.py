@@ -63,9 +63,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         nets = _user_networks(spec, plan, genomes)
         _try(spec, plan, genomes[1], split)
     else:
-        widest = _largest(spec, plan)
-        sizes.check_networks(widest, spec)
-        largest = widest.build({}, seed=0)
+        most = _largest(spec, plan)
+        sizes.check_networks(most, spec)
+        largest = most.build({}, seed=0)
         nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
     _refuse_unmet(spec, genomes, nets[-len(genomes) :], split, shape)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)

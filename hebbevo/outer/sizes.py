@@ -141,13 +141,13 @@ def _free_memory() -> Iterator[int]:
             most = resource.getrlimit(limit)[0]
             if most != resource.RLIM_INFINITY:
                 yield most - 1024 * used[name]
-    for group in (
+    groups = Path("/sys/fs/cgroup")
+    for most_file, used_file in (
         ("memory.max", "memory.current"),
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         with suppress(OSError, ValueError):  # "max" is no number
-            most, now = (int((Path("/sys/fs/cgroup") / name).read_text()) for name in group)
-            yield most - now
+            yield int((groups / most_file).read_text()) - int((groups / used_file).read_text())
 
 
 def _table(path: Path) -> dict[str, int]:
