@@ -1,8 +1,6 @@
 """A network is left as it was, whatever its forward does."""
 
 import random
-from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from torch import nn
 
 from hebbevo.nn import Stamina
 from hebbevo.nn.layer_graph import find_layer_names
-from hebbevo.nn.liveness.counting import count
 from hebbevo.nn.liveness.paths import survivors
 from tests.nn.unit_labels.conftest import layer_names
 
@@ -133,89 +130,3 @@ def test_types_and_modes_set_by_the_caller_make_no_difference(around, dtype):
     with around():
         assert find_layer_names(net) == {"2": layer_names("0", "3", "1")}
         assert find_layer_names(net, torch.ones(5, 4, dtype=dtype)) == {"2": layer_names("0", "3", "1")}
-
-
-@dataclass
-class Statistics:
-    """An object of the user's own."""
-
-    calls: int = 0
-    seen: list[int] = field(default_factory=list)
-    total: torch.Tensor = field(default_factory=lambda: torch.zeros(2))
-
-
-class Slots:
-    """An object without a dictionary."""
-
-    __slots__ = ("__hidden", "calls")
-
-    def __init__(self):
-        self.calls = self.__hidden = 0
-
-    def count(self):
-        self.calls += 1
-        self.__hidden += 1
-        return self.__hidden
-
-
-class Counting(nn.Module):
-    """Its forward counts in every kind of thing that a module may hold."""
-
-    instances, log = 0, []
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.units, self.last = nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2)
-        self.statistics, self.slots = Statistics(), Slots()
-        self.array, self.bytes = np.zeros(3), bytearray(3)
-        self.generators = (
-            random.Random(1), np.random.RandomState(1), np.random.default_rng(1), torch.Generator()
-        )  # fmt: skip
-        self.counter, self.leaf = Counter(), torch.ones(2, requires_grad=True)
-        self.leaf.sum().backward()
-
-    def forward(self, x):
-        self.statistics.calls += 1
-        self.statistics.seen.append(1)
-        self.statistics.total.add_(1)
-        self.statistics.late = x
-        self.slots.count()
-        self.array += 1
-        self.bytes[0] += 1
-        self.counter["calls"] += 1
-        type(self).instances += 1
-        type(self).late = x
-        Counting.log.append(1)
-        python, old, new, pytorch = self.generators
-        python.random(), old.rand(), new.random(), torch.rand(1, generator=pytorch)
-        self.leaf.grad.add_(1)
-        return self.last(self.units(self.first(x)))
-
-
-def counted(net):
-    """All that forward of `Counting` changes, as values."""
-    python, old, new, pytorch = net.generators
-    states = (
-        python.getstate(),
-        repr(old.get_state()),
-        repr(new.bit_generator.state),
-        pytorch.get_state().tolist(),
-    )
-    return repr(
-        (
-            vars(net.statistics), net.slots.calls, net.slots._Slots__hidden, net.array, net.bytes,
-            net.counter, net.instances, net.log, hasattr(net, "late"), states, net.leaf.grad,
-        )
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("run", [find_layer_names, count, lambda net: survivors(net, torch.ones(1, 4))])
-def test_objects_classes_arrays_and_generators_of_the_model_are_left_as_they_were(run):
-    net = Counting()
-    before, grad = counted(net), net.leaf.grad
-    run(net)
-    assert counted(net) == before and net.leaf.grad is grad
-    net(torch.ones(1, 4))
-    assert counted(net) != before
-    Counting.instances, Counting.log = 0, []
-    del Counting.late
