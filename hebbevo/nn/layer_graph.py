@@ -41,8 +41,8 @@ class NamedConsumer:
         name: dotted; for a layer in a mask that of the inner layer, as ``"2.module"``.
         columns: which unit each input column reads, by group of the layer; -1: none of these units. ``None``:
             there is one group, and its columns are the units in their order.
-        foldable: a unit's mean output can be folded into the bias of the layer. That is exact, or through max
-            pools nearly so.
+        foldable: a unit's mean output can be folded into the bias of the layer. That is exact, but for max
+            pools of outputs that vary, and for the border of a convolution that is padded with zeros.
     """
 
     name: str

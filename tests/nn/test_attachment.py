@@ -359,3 +359,48 @@ def test_moments_are_set_to_zero_under_every_name_of_a_layer():
     out = ~net.masked.masks()["weight"]
     assert out.sum() == 15
     assert not optimizer.state[net.layer.weight]["exp_avg"][out].any()
+
+
+# ordinary Python in forward
+
+
+class Quantising(nn.Module):
+    """A net with a running centre, a codebook, a counter and checks of shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.units, self.last = nn.Linear(4, 6), Stamina(6, **CALM), nn.Linear(6, 3)
+        self.register_buffer("centre", torch.zeros(4))
+        self.register_buffer("codebook", torch.randn(5, 6))
+        self.register_buffer("uses", torch.zeros(5))
+        self.calls = 0
+
+    def forward(self, x):
+        assert len(x) > 0 and x.shape[-1] == 4
+        if x.dim() == 3:
+            x = x.flatten(1)
+        self.calls += 1
+        self.centre = 0.9 * self.centre + 0.1 * x.detach().mean(0)
+        h = self.units(self.first(x - self.centre))
+        nearest = torch.cdist(h, self.codebook).argmin(-1)
+        self.uses.index_add_(0, nearest, torch.ones(len(x)))
+        self.codebook.index_copy_(0, nearest, h.detach())
+        return self.last(h + (self.codebook[nearest] - h).detach())
+
+
+def test_attach_leaves_buffers_counters_and_codebooks_and_copes_with_ordinary_python():
+    net = Quantising()
+    before, state = {**net._buffers}, copy.deepcopy(net.state_dict())
+    random_state = torch.get_rng_state()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer, example=torch.ones(5, 4))
+    assert all(net._buffers[name] is buffer for name, buffer in before.items())
+    assert all(torch.equal(each, state[name]) for name, each in net.state_dict().items())
+    assert (net.calls, net.training) == (0, True)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    exhaust(net.units, 2)
+    net(torch.randn(8, 4)).sum().backward()
+    optimizer.step()
+    assert pruned(net.units) == [2] and net.calls == 1
+    assert not net.first.weight.grad.isnan().any() and net.centre.any()
+    net.load_state_dict(copy.deepcopy(net).state_dict())

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import InputStamina, Stamina, attach
-from tests.nn.conftest import CALM, SGD, STILL, Mean, TwoHeads, exhaust
+from tests.nn.conftest import CALM, SGD, STILL, Mean, TwoHeads, exhaust, pruned
 
 # folding into biases
 
@@ -117,6 +117,73 @@ def test_pruning_a_constant_channel_changes_no_output(behind):
     torch.testing.assert_close(net.eval()(fresh), before, rtol=0, atol=1e-5)
     net.units.alive[3] = False  # another one makes a difference
     assert not torch.allclose(net(fresh), before, rtol=0, atol=1e-3)
+
+
+def test_folding_before_a_convolution_that_is_padded_with_zeros_is_exact_except_at_its_border():
+    net = Layers(nn.Conv2d(6, 8, 3, padding=1))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    fresh = torch.randn(20, 3, 8, 8)
+    before = net.eval()(fresh)
+    net.train()
+    for _ in range(4):
+        exhaust(net.units, 2)
+        net(torch.randn(8, 3, 8, 8)).sum().backward()
+        optimizer.step()
+    assert not net.units.alive[2]
+    after = net.eval()(fresh)
+    inside = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(after[inside], before[inside], rtol=0, atol=1e-5)
+    assert not torch.allclose(after, before, rtol=0, atol=1e-3)
+
+
+class AlongTime(nn.Module):
+    """Channels of a convolution, whose places a linear layer reads; as many as there are channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.units, self.along_time = (
+            nn.Conv1d(8, 8, 1),
+            Stamina(8, dim=1, **CALM),
+            nn.Linear(8, 8),
+        )
+
+    def forward(self, x):
+        return self.along_time(self.units(self.conv(x)))
+
+
+class AlongChannels(AlongTime):
+    """Time steps, which a linear layer makes, and a convolution over as many channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.units = Stamina(8, **CALM)
+
+    def forward(self, x):
+        return self.conv(self.units(self.along_time(x)))
+
+
+@pytest.mark.parametrize(
+    ("make", "axis", "changed"),
+    [
+        (AlongTime, 1, {"conv.weight", "conv.bias"}),
+        (AlongChannels, 2, {"along_time.weight", "along_time.bias"}),
+    ],
+)
+def test_where_sizes_coincide_along_other_axes_no_weight_of_another_axis_changes(make, axis, changed):
+    net, x = make(), torch.randn(5, 8, 8)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    net.units.register_forward_hook(lambda units, args, y: y.index_fill(axis, torch.tensor([3]), 0))
+    expected = net.eval()(x)
+    before = {name: each.clone() for name, each in net.named_parameters()}
+    exhaust(net.train().units, 3)
+    net(x).sum().backward()
+    optimizer.step()
+    net.units._forward_hooks.clear()
+    assert pruned(net.units) == [3]
+    assert {name for name, each in net.named_parameters() if not torch.equal(each, before[name])} <= changed
+    torch.testing.assert_close(net.eval()(x), expected)
 
 
 # contribution

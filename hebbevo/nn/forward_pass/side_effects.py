@@ -24,9 +24,9 @@ def without_side_effects(net: nn.Module, *, keep_requires_grad: bool = False) ->
     """Let ``net`` run in evaluation mode on copies of its tensors, and restore it afterwards.
 
     Restored are the attributes of modules, of objects and of classes that the user wrote, and the variables
-    that forward and hooks use. Containers, tensors, arrays and generators in them are restored too, and so are
-    the global random number generators. Iterators, files and objects of libraries are not. Compiled modules
-    run as they are written.
+    that forward and hooks use. Containers, tensors, arrays and generators in them are restored too, and so
+    are the global random number generators. Iterators, files and objects of libraries are not. Compiled
+    modules run as they are written.
 
     Args:
         net: any module.
