@@ -6,8 +6,10 @@ may also say what it takes, by an attribute ``input_shape`` without the batch ax
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +19,7 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import describe
 from hebbevo.nn.forward_pass.following import LAYERS, NotFollowed
 from hebbevo.nn.forward_pass.side_effects import full_precision
+from hebbevo.nn.forward_pass.snapshot import is_file_of_user
 from hebbevo.nn.units import PlasticUnits
 
 _IMAGE_SIZES = (32, 28, 224, 64, 16, 8)
@@ -61,7 +64,8 @@ def run_on_example(
             remedy = "keep data-dependent control flow out of forward"
             if "looked into" in str(error):
                 remedy = "write it in functions of PyTorch"
-            raise UsageError(f"{name}: its forward cannot be followed ({error}); {remedy}") from error
+            what = f"{error}{_line_of_user(error)}"
+            raise UsageError(f"{name}: its forward cannot be followed ({what}); {remedy}") from error
         except (Exception, SystemExit) as error:  # a forward pass may raise any exception
             reason = reason or describe(error)
     if example is not None:
@@ -109,6 +113,12 @@ def suggested_inputs(model: nn.Module, rows: int) -> Iterator[tuple[Tensor, bool
             for axes in (1, 2):
                 for size in (*_IMAGE_SIZES, *_FURTHER_SIZES):
                     yield like.new_ones(rows, width, *(size,) * axes), True
+
+
+def _line_of_user(error: Exception) -> str:
+    """The line of the user's code that an error comes from, as ``; net.py, line 12``; none: empty."""
+    lines = [each for each in traceback.extract_tb(error.__traceback__) if is_file_of_user(each.filename)]
+    return f"; {Path(lines[-1].filename).name}, line {lines[-1].lineno}" if lines else ""
 
 
 def _inputs_to_try(

@@ -252,7 +252,7 @@ def _inside(value: Any) -> Iterable[Any] | None:
     return [*held, *_functions_of_forward(kind)] if is_module else held
 
 
-_STANDARD = sysconfig.get_path("stdlib")
+_LIBRARIES = sysconfig.get_path("stdlib"), str(Path(__file__).parents[2])
 
 
 @lru_cache(maxsize=1024)
@@ -264,8 +264,12 @@ def _classes_of_user(kind: type) -> tuple[type, ...]:
 def _is_of_user(kind: type | FunctionType) -> bool:
     """Whether a class or a function was written by the user, and not for a library."""
     module = str(kind.__module__)
-    if module.partition(".")[0] in (*sys.builtin_module_names, "hebbevo"):
+    if module.partition(".")[0] in sys.builtin_module_names:
         return False
     # a session in a terminal or in a notebook has no file
-    path = getattr(sys.modules.get(module), "__file__", None) or ""
-    return not path.startswith(_STANDARD) and not {*Path(path).parts} & {"site-packages", "dist-packages"}
+    return is_file_of_user(getattr(sys.modules.get(module), "__file__", None) or "")
+
+
+def is_file_of_user(path: str) -> bool:
+    """Whether code in a file was written by the user, and not for a library."""
+    return not path.startswith(_LIBRARIES) and not {*Path(path).parts} & {"site-packages", "dist-packages"}

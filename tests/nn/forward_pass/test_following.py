@@ -25,9 +25,10 @@ from tests.nn.unit_labels.conftest import UnitNet, found_in_unit_net, layer_name
     ids=["if", "item", "int", "nonzero", "where"],
 )
 def test_control_flow_that_depends_on_values_is_refused(forward, what, complaint):
+    line = forward.__code__.co_firstlineno
     assert complaint(find_layer_names, UnitNet(forward)) == (
-        f"UnitNet: its forward cannot be followed (its path depends on values ({what})); "
-        "keep data-dependent control flow out of forward"
+        f"UnitNet: its forward cannot be followed (its path depends on values ({what}); "
+        f"test_following.py, line {line}); keep data-dependent control flow out of forward"
     )
 
 
@@ -85,4 +86,5 @@ def test_transforms_of_torch_func_are_refused(complaint):
         find_layer_names, UnitNet(lambda net, x: torch.vmap(net.consumer)(net.units(net.producer(x))))
     )
     assert line.startswith("UnitNet: its forward cannot be followed (")
-    assert line.endswith(" cannot be looked into); write it in functions of PyTorch")
+    assert " cannot be looked into; test_following.py, line " in line
+    assert line.endswith("); write it in functions of PyTorch")
