@@ -291,7 +291,9 @@ def _class_weights(spec: Spec, split: Split) -> tuple[float, ...]:
         return ()
     if isinstance(given, str):  # balanced
         counts = np.bincount(split.y_train.astype(np.int64), minlength=len(split.classes))
-        return tuple((len(split.y_train) / (len(counts) * counts)).tolist())
+        present = np.count_nonzero(counts)
+        weights = len(split.y_train) / (present * np.maximum(counts, 1))
+        return tuple(np.where(counts > 0, weights, 1.0).tolist())
     known = {_as_key(label): label for label in split.classes}
     if wrong := [name for name in given if name not in known]:
         raise UsageError(f"task.class_weight: there is no class {unknown(wrong[0], known)}")

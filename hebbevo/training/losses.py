@@ -54,7 +54,14 @@ class SquaredError:
     """
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of one net, from outputs and targets (rows, 1)."""
+        """The loss of one net, from outputs and targets (rows, 1).
+
+        Raises:
+            ValueError: the outputs have another shape, which PyTorch would spread over the targets.
+        """
+        if outputs.shape != targets.shape:
+            what = f"the output of the network has shape {tuple(outputs.shape)}"
+            raise ValueError(f"{what} for targets {tuple(targets.shape)}; return one number a row: (rows, 1)")
         return F.mse_loss(outputs, targets)
 
     def with_gradient(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Studies of a regression from a table to a network that predicts in the unit of the target."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,108 @@ def test_weights_of_classes_are_checked_with_the_data_and_recorded(run, table) -
     assert chance < 0.5  # the macro F1 of always answering the most frequent class
     code, _, err = run("search", "--space", "wrong.yaml")
     assert (code, err) == (2, "task.class_weight: there is no class 'hihg'; did you mean high?\n")
+
+
+CODE = """\
+import numpy as np
+import torch
+from torch import nn
+
+from hebbevo.data import from_arrays
+from hebbevo.nn import Stamina
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4))
+    y = 1000.0 + 10 * (x[:, 0] - x[:, 1]) + rng.normal(size=200)
+    return x, y, x[:20], y[:20]
+
+
+def checked():
+    return from_arrays("mine", *arrays(), kind="regression")
+
+
+def build(width, input_shape, num_classes):
+    assert num_classes == 1
+    units = Stamina(width, warmup=4)
+    return nn.Sequential(nn.Linear(*input_shape, width), units, nn.Linear(width, num_classes))
+
+
+def flat(width, input_shape, num_classes):
+    return nn.Sequential(build(width, input_shape, num_classes), nn.Flatten(0))
+
+
+def two(width, input_shape, num_classes):
+    return nn.Sequential(nn.Linear(*input_shape, width), nn.ReLU(), nn.Linear(width, 2))
+
+
+def huber(outputs, targets):
+    assert outputs.shape == targets.shape
+    return nn.functional.huber_loss(outputs, targets)
+
+
+def closeness(outputs, targets):
+    return 1 / (1 + (outputs - targets).abs().mean())
+"""
+
+
+@pytest.fixture
+def code(run, monkeypatch, tmp_path: Path) -> str:
+    """A space file for networks and data of the user's own in the current folder."""
+    Path("regress.py").write_text(CODE)
+    sys.modules.pop("regress", None)
+    yield (
+        "version: 1\nname: own\n"
+        'task: {dataset: "regress:arrays", kind: regression, epochs: 20, batch_size: 16}\n'
+        'network: {module: "regress:build"}\nsearch: {sampler: random, population: 4, trials: 4}\n'
+        "genome:\n  width: {type: int, low: 8, high: 16, step: 8}\n  learning_rate: {low: 1e-2, high: 2e-2}\n"
+    )
+    sys.modules.pop("regress", None)
+
+
+@pytest.mark.parametrize("data", ["arrays", "checked"])
+@pytest.mark.parametrize(
+    "rest", ["", ', loss: "regress:huber", score: "regress:closeness"', ", precision: bfloat16"]
+)
+def test_networks_losses_and_scores_of_the_user_get_columns_of_standardised_targets(
+    run, code, data, rest
+) -> None:
+    Path("own.yaml").write_text(code.replace("arrays", data).replace("epochs: 20", f"epochs: 20{rest}"))
+    returned, _, err = run("search", "--space", "own.yaml", "--study", "own.db")
+    assert returned == 0, err
+    study = hebbevo.open_study("own.db")
+    assert set(study.trials().state) == {"complete"}
+    assert (
+        study.trials().accuracy.max() > 0.8
+        if "closeness" not in rest
+        else study.trials().accuracy.max() > 0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("two", "has shape (16, 2) for targets (16, 1)"), ("flat", "has shape (16,) for targets (16, 1)")],
+)
+def test_a_network_with_other_outputs_than_one_column_is_refused_in_one_line(run, code, module, said) -> None:
+    Path("own.yaml").write_text(code.replace("build", module))
+    returned, _, err = run("search", "--space", "own.yaml")
+    assert (returned, err.count("\n")) == (2, 1)
+    assert said in err
+
+
+@pytest.mark.parametrize("family", ["{family: conv, channels: [4], hidden: [8]}", "{hidden: [16]}"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_built_in_networks_regress_images_in_both_precisions(run, family, precision) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 1, 6, 6))
+    np.savez("images.npz", x=x, y=5 + x[:, 0, :3].mean((1, 2)))
+    Path("images.yaml").write_text(
+        "version: 1\nname: images\n"
+        "task: {dataset: images.npz, kind: regression, epochs: 25, batch_size: 16}\n"
+        f"network: {family}\nsearch: {{sampler: random, population: 4, trials: 4, halving: true}}\n"
+        "genome:\n  learning_rate: {low: 1e-2, high: 2e-2}\n"
+    )
+    returned, _, err = run("search", "--space", "images.yaml", "--study", "i.db", "--precision", precision)
+    assert returned == 0, err
+    assert hebbevo.open_study("i.db").trials().accuracy.max() > 0.3
