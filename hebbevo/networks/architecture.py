@@ -59,7 +59,7 @@ class Architecture:
         units: name of the rule for units.
         inputs: whether the rule for units applies to the inputs too, so that they can be pruned.
         shape: shape of one row of the data.
-        classes: number of classes.
+        classes: number of classes, or 1 for a regression.
         channels: number of channels of each convolution; none in a fully connected network.
         connections: name of the rule for connections.
         credit: name of the rule for credit.

@@ -28,7 +28,7 @@ class UserNetwork:
         module: ``package.module:name`` of a function or class that returns an ``nn.Module``. Its arguments
             are genes and settings by name; it may also take ``input_shape`` and ``num_classes``.
         shape: shape of one row of the data.
-        classes: number of classes.
+        classes: number of classes, or 1 for a regression.
     """
 
     module: str

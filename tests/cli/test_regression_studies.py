@@ -7,8 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
 
 import hebbevo
+from hebbevo import data
 from hebbevo.study.ledger import Ledger
 
 SPACE = """\
@@ -252,3 +255,21 @@ def test_built_in_networks_regress_images_in_both_precisions(run, family, precis
     returned, _, err = run("search", "--space", "images.yaml", "--study", "i.db", "--precision", precision)
     assert returned == 0, err
     assert hebbevo.open_study("i.db").trials().accuracy.max() > 0.3
+
+
+def test_a_real_table_is_predicted_as_well_as_by_a_linear_regression(run) -> None:
+    """The 442 patients that scikit-learn ships (Efron et al., 2004): how diabetes progressed in a year."""
+    frame = load_diabetes(as_frame=True).frame
+    frame.to_csv("diabetes.csv", index=False)
+    Path("diabetes.yaml").write_text(
+        "version: 1\nname: diabetes\n"
+        "task: {dataset: diabetes.csv, target: target, kind: regression, epochs: 20, batch_size: 32}\n"
+        "network: {hidden: [16, 8]}\nsearch: {sampler: random, population: 8, trials: 8}\n"
+        "genome:\n  unactivation_penalty: {low: 1e-2, high: 1, log: true}\n"
+        "  learning_rate: {low: 3e-3, high: 1e-2, log: true}\n"
+    )
+    returned, _, err = run("search", "--space", "diabetes.yaml", "--study", "d.db")
+    assert returned == 0, err
+    parts = data.split(data.load("diabetes.csv", target="target", kind="regression"), seed=0, batch_size=32)
+    linear = LinearRegression().fit(parts.x_train, parts.y_train).score(parts.x_val, parts.y_val)
+    assert hebbevo.open_study("d.db").front().accuracy.max() > linear - 0.05 > 0.2
