@@ -40,9 +40,9 @@ def completed(spec: Spec, given: Mapping[str, Value]) -> Genome:
     """
     space = spec.space
     known = {gene.name for gene in space.genes}
-    stems = {name.rpartition(".")[0] for name in known}
+    shared = {_shared(name) for name in known}
     for name in given:
-        if name not in known and name not in stems:
+        if name not in known and name not in shared:
             raise GeneError(name, (), f"there is no gene {unknown(name, known)}")
     usual = without_genes(spec)
     values: Genome = {}
@@ -52,33 +52,38 @@ def completed(spec: Spec, given: Mapping[str, Value]) -> Genome:
                 others = listed(f"{name}: {values[name]}" for name, _ in gene.when if name in values)
                 raise GeneError(gene.name, (), f"does not exist beside {others or 'these genes'}; drop it")
             continue
-        stem = gene.name.rpartition(".")[0]
         own = value_for(gene, given, usual)
         if own is None:
             raise GeneError(gene.name, (), "is missing and has no default; write its value")
         value = as_value(gene, own)
         if value is None:
-            left_out = "" if {gene.name, stem} & given.keys() else ", the default,"
+            left_out = "" if {gene.name, _shared(gene.name)} & given.keys() else ", the default,"
             raise GeneError(gene.name, (), f"{own!r}{left_out} is not one of its values; write one of them")
         values[gene.name] = value
     return {name: values[name] for name in space.active(values)}
 
 
 def value_for(gene: Gene, *tables: Mapping[str, Value]) -> Value | None:
-    """The value of the first table that has one for a gene, or for all layers; ``None`` if none has.
+    """The value of the first table that has one for a gene, or for all layers or modules; else ``None``.
 
     >>> value_for(IntGene("hidden.2", 4, 64), {}, {"hidden": [32, 16]})
     16
     """
-    stem, _, layer = gene.name.rpartition(".")
+    layer = gene.name.rpartition(".")[2]
     for table in tables:
-        for name in (gene.name, stem):
+        for name in (gene.name, _shared(gene.name)):
             found = table.get(name)
-            if isinstance(found, list) and name == stem and layer.isdecimal():
+            if isinstance(found, list) and name != gene.name and layer.isdecimal():
                 found = found[int(layer) - 1] if int(layer) <= len(found) else None
             if found is not None:
                 return found
     return None
+
+
+def _shared(name: str) -> str:
+    """The name under which all layers (``hidden.2``) or all modules (``block.grace``) have one value."""
+    before, _, last = name.rpartition(".")
+    return before if last.isdecimal() else last
 
 
 def without_genes(spec: Spec) -> dict[str, Value]:

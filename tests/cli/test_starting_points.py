@@ -221,3 +221,39 @@ def test_channels_may_be_lists_too(run) -> None:
     study = hebbevo.open_study("conv.db")
     assert study.trials().neurons.tolist()[:2] == [5, 4]
     assert study.neurons == 5
+
+
+def test_a_value_for_all_layers_or_modules_stands_for_each_of_them(run, blobs) -> None:
+    Path("known.yaml").write_text(
+        f"version: 1\nname: known\ntask: {{dataset: {blobs}, epochs: 1}}\n"
+        "network: {hidden: [12, 8], settings: {warmup: 4}}\n"
+        "search: {sampler: random, population: 4, trials: 4, start: [{grace: 7}, {grace.1: 3, hidden: 6}]}\n"
+        "genome:\n  hidden: {type: int, low: 4, high: 16, repeat: 2}\n"
+        "  grace: {type: int, low: 0, high: 50, repeat: 2}\n"
+    )
+    code, _, err = run("search", "--space", "known.yaml", "--study", "l.db")
+    assert code == 0, err
+    first, second, *_ = genomes_in("l.db")
+    assert first == {"hidden.1": 12, "hidden.2": 8, "grace.1": 7, "grace.2": 7}
+    assert second == {"hidden.1": 6, "hidden.2": 6, "grace.1": 3, "grace.2": second["grace.2"]}
+
+    Path("blocks.py").write_text(
+        "from torch import nn\nfrom hebbevo.nn import Stamina\n"
+        "class Blocks(nn.Module):\n"
+        "    def __init__(self, input_shape, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.first, self.units = nn.Linear(*input_shape, 8), Stamina(8)\n"
+        "        self.head = nn.Linear(8, num_classes)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(self.units(self.first(x)))\n"
+    )
+    Path("blocks.yaml").write_text(
+        f"version: 1\nname: blocks\ntask: {{dataset: {blobs}, epochs: 1}}\n"
+        'network: {module: "blocks:Blocks"}\n'
+        "search: {sampler: random, population: 4, trials: 4, start: [{units.warmup: 3}]}\n"
+        "genome:\n  units.warmup: {type: int, low: 0, high: 20}\n"
+        "  units.regrowth_rate: {low: 0.0, high: 0.1}\n"
+    )
+    code, _, err = run("search", "--space", "blocks.yaml", "--study", "b.db")
+    assert code == 0, err
+    assert genomes_in("b.db")[0] == {"units.warmup": 3, "units.regrowth_rate": 0.0}
