@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
@@ -23,13 +23,14 @@ from torch.autograd.function import BackwardCFunction
 
 from hebbevo.nn.forward_pass.following import NotFollowed, layer_name, module_hooks, tensors_in
 from hebbevo.nn.liveness.patterns import (
-    GATES,
-    NONZERO_IF_ARGUMENTS_ARE,
     RULES,
     Binary,
     PatternCall,
+    Rule,
     RuleContext,
+    assigned,
     binary,
+    identity,
     unknown,
 )
 
@@ -57,7 +58,7 @@ class LayerCall:
 
 
 class PatternRun(RuleContext):
-    """Runs a forward pass on patterns.
+    """Runs a forward pass on patterns, and on values beside them.
 
     Attributes:
         calls: what layers and norms did, in the order of their calls.
@@ -66,14 +67,16 @@ class PatternRun(RuleContext):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[LayerCall] = []
-        self._nonzero: set[int] = set()
+        # by identity of the pattern; views of patterns have views of values
+        self._values: dict[int, Tensor] = {}
 
-    def run(self, forward: Forward, row: Tensor) -> Tensor:
+    def run(self, forward: Forward, row: Tensor, example: Tensor) -> Tensor:
         """Run ``forward`` on the pattern of its inputs.
 
         Args:
             forward: the network.
             row: (1, *shape), ones.
+            example: (1, *shape), values that the network takes.
 
         Returns:
             The sum of all outputs, (). Its gradient with respect to a pattern shows what is used.
@@ -82,6 +85,8 @@ class PatternRun(RuleContext):
             NotFollowed: no output derives from ``row`` by functions that can be followed.
         """
         inputs = self.follow(row.clone())  # a copy, since the network may change it in place
+        # of the row, since a network in a stack has a row of its own
+        self._values[id(inputs)] = torch.zeros_like(row.detach(), dtype=example.dtype) + example
         with self:
             outputs = forward(inputs)
         self.check([*tensors_in(outputs)])
@@ -99,34 +104,81 @@ class PatternRun(RuleContext):
         in_place: bool,
     ) -> Any:
         """Run the rule of a function on patterns, in place of the function."""
-        call = PatternCall(self, func, args, kwargs)
-        patterns = call.followed
         rule = RULES.get(func) or RULES.get(name, unknown)
-        with torch.enable_grad():  # the network may switch gradients off; patterns need theirs
-            if in_place:
-                # the rule of the plain form runs on a copy, whose result then overwrites the target
-                target, *rest = args
-                before = self.follow(target.clone()) if self.is_followed(target) else target.clone()
-                call = PatternCall(self, getattr(Tensor, name, func), (before, *rest), kwargs)
-                result = target.copy_(rule(call))
+        target = args[0] if (in_place or rule is assigned) and args else None
+        before = target
+        if target is not None:
+            # a rule works on what was there before, and a constant becomes a value of its own
+            before = target.clone()
+            if self.is_followed(target):
+                self._set_value(self.follow(before), self.value(target).clone())
             else:
-                result = rule(call)
-        nonzero = rule in GATES or (
-            rule in NONZERO_IF_ARGUMENTS_ARE and all(self.is_nonzero(pattern) for pattern in patterns)
-        )
-        for tensor in tensors_in(result):
-            if tensor.is_floating_point():  # patterns are; integers are indices
+                self._set_value(target, target.detach().clone())
+        values = self._run_on_values(func, args, kwargs, rule, target)
+        with torch.enable_grad():  # the network may switch gradients off; patterns need theirs
+            if in_place and rule is not assigned:
+                # the rule of the plain form runs on a copy, whose result then overwrites the target
+                call = PatternCall(self, getattr(Tensor, name, func), (before, *args[1:]), kwargs)
+                result = args[0].copy_(rule(call))
+            else:
+                result = rule(PatternCall(self, func, args, kwargs, values))
+        found = [*tensors_in(result)]
+        known = [*tensors_in(values)]
+        for place, tensor in enumerate(found):
+            value = known[place] if len(known) == len(found) else None
+            if rule is unknown or tensor.is_floating_point():
                 self.follow(tensor)
-                (self._nonzero.add if nonzero else self._nonzero.discard)(id(tensor))
+                # an argument that is returned has its value
+                if not any(tensor is each for each in args):
+                    self._set_value(tensor, value)
         return result
 
-    def is_nonzero(self, pattern: Tensor) -> bool:
-        """Whether no value that ``pattern`` stands for is zero: it is made from gates alone."""
-        return id(pattern) in self._nonzero
+    def _run_on_values(
+        self,
+        func: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        rule: Rule,
+        target: Tensor | None,
+    ) -> Any:
+        """What a function gives on values, or does to that of its target.
 
-    def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant factor: 0 where it is zero."""
-        return (constant != 0).to(torch.float32)
+        It is ``None`` where the function does not run on values. Then they are not known.
+        """
+        if rule is identity:  # no dropout
+            return self.value(args[0] if args else next(tensors_in(kwargs))).clone()
+
+        # norms may write to their running statistics
+        is_norm = isinstance(rule, partial)
+
+        def value(tensor: Tensor) -> Tensor:
+            value = self.value(tensor)
+            return value.detach().clone() if is_norm and value is tensor else value
+
+        given = {name: each for name, each in kwargs.items() if name != "out"}
+        try:
+            with torch.no_grad():
+                return PatternCall(self, func, args, given).run(value)
+        except Exception:  # such as a batch norm of one row
+            if target is not None:
+                self._set_value(target, None)
+            return None
+
+    def _set_value(self, tensor: Tensor, value: Tensor | None) -> None:
+        if value is None or value.shape != tensor.shape:  # NaN is not zero, and so are all its results
+            value = torch.full_like(tensor.detach(), torch.nan, dtype=torch.float32)
+        self._values[id(tensor)] = value
+
+    def value(self, tensor: Tensor) -> Tensor:
+        """The value that a pattern stands for; it is exact where no path leads to."""
+        return self._values.get(id(tensor), tensor)
+
+    def may_be(self, tensor: Tensor, is_so: Callable[[Tensor], Tensor]) -> Tensor:
+        """Where a path leads to ``tensor`` or ``is_so`` holds of its constant value."""
+        constant = is_so(self.value(tensor).detach())
+        if self.is_followed(tensor):
+            constant = (tensor.detach() > 0.5) | constant
+        return constant.to(torch.float32)
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The pattern of a layer's weights: that of a factor."""
@@ -251,9 +303,9 @@ class StructureRun(PatternRun):
             if made_by is not None and (own_function or not self.is_followed(tensor)):
                 raise NotFollowed(f"{made_by.name()} in {self._modules[-1][0]} cannot be looked into")
 
-    def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant factor: ones."""
-        return torch.ones_like(constant, dtype=torch.float32)
+    def may_be(self, tensor: Tensor, is_so: Callable[[Tensor], Tensor]) -> Tensor:
+        """Ones: what is not known may be anything."""
+        return torch.ones_like(tensor, dtype=torch.float32)
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The pattern of a layer's weights: ones. The parameters are kept."""

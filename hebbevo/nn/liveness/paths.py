@@ -5,8 +5,10 @@ path from the inputs leads; its gradient is 0 where no live path leads on to the
 are about 1 or more, so one half separates the two cases, however an algorithm for convolutions rounds. A
 neuron, a connection or an input is alive where both its pattern and its gradient are above one half.
 
-A weight of zero, a factor of zero and a masked position end paths. Biases and other constants begin none. A
-function that is in no table is not followed: everything that enters it counts as used, and all its results
+A weight of zero, a factor of zero and a masked position end paths. Biases and other constants begin none.
+What no path leads to is a constant, but need not be zero. As a factor it ends a path only if it is zero.
+
+A function that is in no table is not followed: everything that enters it counts as used, and all its results
 count as reached if any argument is. The notes name it.
 
     plan = LivenessPlan.of(net, row)          # which layers there are, from one network
@@ -98,12 +100,14 @@ class LivenessPlan:
 
     Attributes:
         row: (1, *shape), an input of ones.
+        example: (1, *shape), an input that the network takes.
         calls: of layers and norms, in their order. Of one layer all are hidden or none is.
         used: names of the parameters that any function of the forward pass is given.
         notes: what could not be followed.
     """
 
     row: Tensor
+    example: Tensor
     calls: tuple[PlannedCall, ...]
     used: frozenset[str]
     notes: tuple[str, ...]
@@ -114,18 +118,20 @@ class LivenessPlan:
 
         Args:
             net: any module; left as it was.
-            row: (1, *shape), an input; only its shape counts.
+            row: (1, *shape), an input. The count is the same for any input that the network takes.
 
         Raises:
             NotFollowed: the network cannot be run on patterns.
         """
         device = next((parameter.device for parameter in net.parameters()), row.device)
+        dtype = next((each.dtype for each in net.parameters() if each.is_floating_point()), row.dtype)
+        example = row.detach().to(device, dtype if row.is_floating_point() else row.dtype)
         row = torch.ones(row.shape, device=device)
         run = StructureRun(net)
         own = dict(net.named_parameters())
         try:
             with full_precision(device), without_side_effects(net) as copies, run.watching_modules():
-                run.run(net, row.clone().requires_grad_())
+                run.run(net, row.clone().requires_grad_(), example)
                 used_by_layers = run.used_by_layers()
         except NotFollowed:
             raise
@@ -148,7 +154,7 @@ class LivenessPlan:
             for name, call, (weight, bias) in zip(run.names, run.calls, run.parameters, strict=True)
         )
         used = frozenset(name for parameter, name in names.items() if parameter in run.seen)
-        return cls(row, calls, used, tuple(dict.fromkeys(run.notes)))
+        return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)))
 
     @property
     def neurons(self) -> dict[str, int]:
@@ -197,7 +203,7 @@ class LivenessPlan:
         """Find the units and connections of ``net`` that are alive, at every call."""
         run = WeightRun()
         with full_precision(self.row.device), without_side_effects(net):
-            objective = run.run(net, self.row.clone().requires_grad_())
+            objective = run.run(net, self.row.clone().requires_grad_(), self.example)
             outputs = [call.pattern for call in run.calls]
             weights = [call.weight for call in run.calls]
             patterns = [*outputs, *weights]
@@ -241,7 +247,7 @@ class LivenessPlan:
         return [objective, *(run.calls[place].weight for place in places)]
 
     def _run(self, run: ProbedRun, forward: Forward, row: Tensor) -> Tensor:
-        objective = run.run(forward, row)
+        objective = run.run(forward, row, self.example)
         if len(run.calls) != len(self.calls):
             raise NotFollowed("its layers are not called as they were in the net it was planned for")
         return objective
@@ -273,7 +279,7 @@ def survivors(net: nn.Module, row: Tensor, count: Count | None = None) -> Surviv
 
     Args:
         net: any module; left as it was.
-        row: (1, *shape), an input; only its shape counts.
+        row: (1, *shape), an input; the count is the same for any that the network takes.
         count: an entry of `COUNTS`; by default that of neurons.
 
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

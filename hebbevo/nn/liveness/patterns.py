@@ -11,10 +11,12 @@ rule is a function below; the names in its decorator are the functions of that k
 
 To let networks call one more function, add its name to the decorator of the rule for its kind. The name is
 that in ``torch``, ``torch.nn.functional`` or ``torch.Tensor``, without the underscores of operators and
-in-place forms. So ``add`` stands for ``torch.add``, ``x.add_`` and ``x + y``. A function of
-each element by itself belongs to ``gate`` if its value at 0 is finite and not 0, and to ``pointwise``
-otherwise. That one entry serves the count
+in-place forms. So ``add`` stands for ``torch.add``, ``x.add_`` and ``x + y``. That one entry serves the count
 and the layer graph, since `hebbevo.nn.unit_labels` looks up the same rule.
+
+Where no live path leads, a tensor holds a constant, and a constant need not be zero. So the network runs on
+values too, beside the patterns. Rules for products ask `RuleContext.factor` whether an element may differ
+from zero: it may where a path leads to it, and where its constant value is not zero.
 
 A function that is in no decorator is `unknown`. The count is then an upper bound: if anything that enters
 the function is alive, all its results count as reached, and a note names the function.
@@ -25,11 +27,12 @@ zero ends a path, so nothing leads to the second unit.
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce
-from operator import add, mul
+from operator import add
 from typing import Any
 
 import torch
@@ -44,12 +47,19 @@ class RuleContext(Follower):
     """What rules may ask of the run that they are part of."""
 
     @abstractmethod
-    def is_nonzero(self, pattern: Tensor) -> bool:
-        """Whether no value that ``pattern`` stands for is zero, even where no path leads to it."""
+    def value(self, tensor: Tensor) -> Tensor:
+        """The value that a pattern stands for; it is exact where no path leads to. Constants are their own.
+
+        A constant that cannot be computed is NaN, and so is not zero.
+        """
 
     @abstractmethod
-    def factor(self, constant: Tensor) -> Tensor:
-        """The pattern of a constant factor: 0 where it ends a path, since it is zero."""
+    def may_be(self, tensor: Tensor, is_so: Callable[[Tensor], Tensor]) -> Tensor:
+        """Where a path leads to ``tensor`` or ``is_so`` holds of its constant value: a float mask."""
+
+    def factor(self, tensor: Tensor) -> Tensor:
+        """What a factor does to paths through other factors: 0 where it is zero for all inputs, else 1."""
+        return self.may_be(tensor, lambda value: value != 0)
 
     @abstractmethod
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -119,6 +129,12 @@ class PatternCall(FunctionCall):
     """A function that is given patterns."""
 
     follower: RuleContext
+    values_of_results: Any = None
+    """What the function gives on values, in place of patterns; ``None`` where that is not known."""
+
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call another function in place of this one, by its own rule."""
+        return self.follower.__torch_function__(func, (), args, kwargs)
 
 
 Rule = Callable[[PatternCall], Any]
@@ -158,6 +174,9 @@ def layer(call: PatternCall) -> Any:
     given = call.by_name("input", "weight", "bias")
     x, weight, bias = (given.pop(name, None) for name in ("input", "weight", "bias"))
     # weights that are computed from the inputs, as in a hypernetwork, have no pattern of their own
+    if call.name == "linear" and call.any_followed(weight):
+        path = call.apply(torch.matmul, x, call.apply(torch.Tensor.t, weight))
+        return path if bias is None else call.apply(torch.add, path, bias)
     if not call.any_followed(x) or call.any_followed(weight, bias):
         return unknown(call)
     x, weight, axis = x.float(), call.follower.weight(weight, bias), _UNIT_AXES[call.name]
@@ -168,21 +187,52 @@ def layer(call: PatternCall) -> Any:
     return call.follower.record(pattern, weight, (axis,), counted.numel() // counted.shape[axis])
 
 
-def norm(call: PatternCall, weight_position: int, by_channel: bool) -> Any:
-    """Every unit by itself, through a scale that is not zero; the statistics are no path.
+Mixing = Callable[[PatternCall, Tensor], Tensor]
+"""Gives, of a norm and the pattern of its input, where any element leads to an element's statistics."""
+
+
+def _of_fixed_statistics(call: PatternCall, x: Tensor) -> Tensor:
+    return x
+
+
+def _of_channels(call: PatternCall, x: Tensor) -> Tensor:
+    return x.sum([*range(2, x.dim())], keepdim=True).expand_as(x)
+
+
+def _of_groups(call: PatternCall, x: Tensor) -> Tensor:
+    groups = call.by_name("input", "num_groups")["num_groups"]
+    by_group = x.reshape(len(x), groups, -1)
+    return by_group.sum(2, keepdim=True).expand_as(by_group).reshape(x.shape)
+
+
+def _of_last_axes(call: PatternCall, x: Tensor) -> Tensor:
+    shape = call.by_name("input", "normalized_shape")["normalized_shape"]
+    return x.sum([*range(-len(shape), 0)], keepdim=True).expand_as(x)
+
+
+def norm(
+    call: PatternCall, weight_position: int, by_channel: bool, mixing: Mixing, centred: bool = True
+) -> Any:
+    """Every unit depends on all that its statistics are made of, through a scale that is not zero.
 
     Args:
         call: of a norm.
         weight_position: of the scale among the arguments.
         by_channel: whether the scale has a number for each channel, not for each element of the last axes.
+        mixing: of the statistics.
+        centred: whether a mean is subtracted; otherwise what is zero stays zero.
     """
     names = ["input", *[""] * (weight_position - 1), "weight", "bias"]
     given = call.by_name(*names)
     x, weight, bias = given["input"], given.get("weight"), given.get("bias")
-    if weight is None:
-        return x.clone()  # no scale can be zero
     if not call.any_followed(x) or call.any_followed(weight):
         return unknown(call)
+    mixed = mixing(call, x)
+    if not centred:
+        mixed = x + mixed * call.follower.factor(x)
+    x = binary(mixed)
+    if weight is None:
+        return x  # no scale can be zero
     weight = call.follower.weight(weight, bias)
     # norms have no connections: each unit reads itself alone, at no position
     if by_channel:
@@ -192,11 +242,12 @@ def norm(call: PatternCall, weight_position: int, by_channel: bool) -> Any:
 
 
 RULES |= {
-    F.batch_norm: partial(norm, weight_position=3, by_channel=True),
-    F.instance_norm: partial(norm, weight_position=3, by_channel=True),
-    F.group_norm: partial(norm, weight_position=2, by_channel=True),
-    F.layer_norm: partial(norm, weight_position=2, by_channel=False),
-    F.rms_norm: partial(norm, weight_position=2, by_channel=False),
+    # in evaluation mode, a batch norm has fixed statistics
+    F.batch_norm: partial(norm, weight_position=3, by_channel=True, mixing=_of_fixed_statistics),
+    F.instance_norm: partial(norm, weight_position=3, by_channel=True, mixing=_of_channels),
+    F.group_norm: partial(norm, weight_position=2, by_channel=True, mixing=_of_groups),
+    F.layer_norm: partial(norm, weight_position=2, by_channel=False, mixing=_of_last_axes),
+    F.rms_norm: partial(norm, weight_position=2, by_channel=False, mixing=_of_last_axes, centred=False),
 }
 
 
@@ -217,30 +268,45 @@ def identity(call: PatternCall) -> Any:
     tanhshrink softsign tanh threshold _threshold""",
     """abs absolute neg negative square sqrt rsqrt reciprocal log log10 log1p log2 expm1 sin tan sinh
     asin atan asinh erf erfinv conj deg2rad rad2deg""",
-    """sign sgn floor ceil round trunc frac clamp clip clamp_min clamp_max nan_to_num
+    """sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""",
+    """sign sgn floor ceil round trunc frac nan_to_num
     logical_not bitwise_not invert isnan isinf isfinite""",
 )
 def pointwise(call: PatternCall) -> Any:
     """Every element by itself: a path to it leads on."""
-    return call.followed[0].clone()
-
-
-@_rule_for("""sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""")
-def gate(call: PatternCall) -> Any:
-    """Every element by itself; where no path leads to it, it is a constant that is not zero."""
+    if len(call.followed) > 1 or not call.any_followed(*call.values[:1]):
+        return unknown(call)  # its slope or threshold is computed from the inputs
     return call.followed[0].clone()
 
 
 @_rule_for("softmax softmin log_softmax gumbel_softmax")
 def softmax(call: PatternCall) -> Any:
-    """As a gate; that the size of an element depends on all others is no path."""
-    return call.followed[0].clone()
+    """Every result depends on all elements along the axis, but for those that are minus infinity."""
+    (x,) = call.followed
+    position = 4 if call.name == "gumbel_softmax" else 1
+    dim = call.kwargs.get("dim", call.args[position] if len(call.args) > position else None)
+    if call.name == "gumbel_softmax" and dim is None:
+        dim = -1
+    axes = [*range(x.dim())] if dim is None else [dim]  # without an axis, PyTorch finds one
+    end = torch.inf if call.name == "softmin" else -torch.inf
+    possible = call.follower.may_be(x, lambda value: value != end)
+    return binary((x * possible).sum(axes, keepdim=True) * possible)
 
 
-@_rule_for("normalize local_response_norm")
+@_rule_for("normalize")
 def normalized(call: PatternCall) -> Any:
-    """Every element by itself; that its size depends on the others is no path."""
-    return call.followed[0].clone()
+    """What is not zero is divided by the norm of all elements along an axis."""
+    given = call.by_name("input", "p", "dim")
+    x = given["input"]
+    sums = x.sum(given.get("dim", 1), keepdim=True)
+    return binary(x + sums * call.follower.factor(x))
+
+
+@_rule_for("local_response_norm")
+def normalized_by_neighbours(call: PatternCall) -> Any:
+    """What is not zero is divided by a number that other channels enter."""
+    x = call.followed[0]
+    return binary(x + x.sum(1, keepdim=True) * call.follower.factor(x))
 
 
 @_rule_for("detach contiguous requires_grad")
@@ -263,64 +329,104 @@ def converted(call: PatternCall) -> Any:
     result = call.run()
     if not isinstance(result, Tensor):
         return result
-    return result.float() if result.is_floating_point() else call.args[0].to(result.device).clone()
+    x = call.args[0]
+    if call.values_of_results is call.follower.value(x):
+        return x  # nothing to convert: the same memory
+    return (result.float() if result.is_floating_point() else x.to(result.device)).clone()
 
 
 # elements of several operands
 
 
 @_rule_for(
-    """add sub subtract radd rsub maximum minimum fmax fmin atan2 hypot lerp logaddexp
-    pow rpow float_power fmod remainder mod floor_divide floordiv""",
+    """add sub subtract radd rsub maximum minimum fmax fmin atan2 hypot logaddexp
+    fmod remainder mod floor_divide floordiv clamp clip clamp_min clamp_max""",
     """eq ne lt le gt ge not_equal less less_equal greater greater_equal isclose
-    logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor and or xor rand ror rxor""",
+    logical_or logical_xor bitwise_or bitwise_xor or xor ror rxor""",
 )
 def any_operand(call: PatternCall) -> Any:
     """A path through any operand; constants begin none."""
     return _broadcast(reduce(add, call.followed), call)
 
 
-@_rule_for("mul multiply rmul")
+@_rule_for("mul multiply rmul logical_and bitwise_and and rand")
 def product(call: PatternCall) -> Any:
-    """A path through a factor where no other factor is zero.
+    """A path through a factor where no other factor is zero for all inputs.
 
-    A gate is never zero: it lets the others through even where no path leads to the gate itself.
+    Another factor to which no path leads is a constant. It ends the path only if that constant is zero.
     """
-    # 1 + gate is never zero, and still passes a gradient on to the gate
-    may_be_zero = [each for each in call.followed if not call.follower.is_nonzero(each)]
-    gates = [1 + each for each in call.followed if call.follower.is_nonzero(each)]
-    # of gates alone, any that is reached makes the product depend on the inputs
-    path = reduce(mul, [*may_be_zero, *gates]) if may_be_zero else reduce(add, call.followed)
-    for constant in call.values:
-        if not call.any_followed(constant):
-            path = path * call.follower.factor(torch.as_tensor(constant, device=path.device))
-    return path
+    device = call.followed[0].device
+    one, other = (torch.as_tensor(each, device=device) for each in call.values[:2])
+    paths = [
+        path * call.follower.factor(factor)
+        for path, factor in ((one, other), (other, one))
+        if call.any_followed(path)
+    ]
+    return _broadcast(reduce(add, paths), call)
 
 
 @_rule_for("div divide true_divide truediv rtruediv rdiv")
 def quotient(call: PatternCall) -> Any:
-    """A path through the numerator, or through the denominator where the numerator is a constant."""
-    # what divides cannot be zero, so it ends no path; a dead numerator gives zero whatever divides it
-    return _broadcast(call.followed[0], call)
+    """A path through the numerator, or through the denominator where the numerator is not zero."""
+    numerator, denominator = call.values[:2]
+    if call.name.strip("_") in ("rdiv", "rtruediv"):
+        numerator, denominator = denominator, numerator
+    paths = [numerator] if call.any_followed(numerator) else []
+    if call.any_followed(denominator):
+        device = denominator.device
+        paths.append(denominator * call.follower.factor(torch.as_tensor(numerator, device=device)))
+    return _broadcast(reduce(add, paths), call)
+
+
+@_rule_for("pow rpow float_power")
+def power(call: PatternCall) -> Any:
+    """A path through the base if the exponent is not 0, and through the exponent if the base is not 1."""
+    base, exponent = call.values[:2]
+    if call.name.strip("_") == "rpow":
+        base, exponent = exponent, base
+    device, paths = call.followed[0].device, []
+    if call.any_followed(base):
+        paths.append(base * call.follower.factor(torch.as_tensor(exponent, device=device)))
+    if call.any_followed(exponent):
+        base = torch.as_tensor(base, device=device)
+        paths.append(exponent * call.follower.may_be(base, lambda value: value != 1))
+    return _broadcast(reduce(add, paths), call)
 
 
 @_rule_for("glu")
 def gated(call: PatternCall) -> Any:
     """Elements of the first half, each times a gate from the second half."""
-    x, dim = (*call.values, -1)[:2]
-    values, gates = x.chunk(2, dim)
-    return values * (1 + gates)  # as in `product`: a dead gate is not zero
+    given = call.by_name("input", "dim")
+    values, gates = call.apply(torch.chunk, given["input"], 2, given.get("dim", -1))
+    return call.apply(torch.mul, values, call.apply(torch.sigmoid, gates))
+
+
+@_rule_for("lerp")
+def interpolated(call: PatternCall) -> Any:
+    """Two operands, each times its share."""
+    start, end, share = call.values
+    rest = call.apply(torch.rsub, share, 1) if isinstance(share, Tensor) else 1 - share
+    return call.apply(torch.add, call.apply(torch.mul, start, rest), call.apply(torch.mul, end, share))
+
+
+@_rule_for("addcmul addcdiv")
+def added_product(call: PatternCall) -> Any:
+    """A product, or a quotient, of two operands, to which the first is added."""
+    start, one, other = call.values[:3]
+    func = torch.mul if "mul" in call.name else torch.div
+    return call.apply(torch.add, start, call.apply(func, one, other))
 
 
 @_rule_for("where")
 def where(call: PatternCall) -> Any:
-    """A constant condition chooses between two sides; one that derives from the inputs is a path itself."""
+    """A condition chooses between two sides, and is a path itself where it derives from the inputs."""
     condition, *sides = call.values
+    context = call.follower
+    chosen = (context.factor(condition), context.may_be(condition, lambda value: value == 0))
+    # each side is live only in the places where it may be chosen
+    paths = [side * where for side, where in zip(sides, chosen, strict=True) if call.any_followed(side)]
     if call.any_followed(condition):
-        return any_operand(call)
-    chosen = zip(sides, (condition != 0, condition == 0), strict=True)
-    # each side is live only in the places where it is chosen
-    paths = [side * call.follower.factor(where) for side, where in chosen if call.any_followed(side)]
+        paths.append(condition)
     return _broadcast(reduce(add, paths), call)
 
 
@@ -339,19 +445,56 @@ def masked(call: PatternCall) -> Any:
     linalg_multi_dot"""
 )
 def contraction(call: PatternCall) -> Any:
-    """A path through every product without a factor of zero."""
-    return binary(
-        call.run(lambda each: each.float() if call.any_followed(each) else call.follower.factor(each))
-    )
+    """A path through a factor wherever the product of the other factors with it is not zero."""
+    places = [place for place, each in enumerate(call.tensors) if call.any_followed(each)]
+    return binary(reduce(add, (_through(call, place) for place in places)))
+
+
+def _through(call: PatternCall, place: int) -> Tensor:
+    """The paths of a contraction through one tensor among its arguments."""
+    number = itertools.count()  # not by identity: a tensor may be multiplied with itself
+
+    def pattern(each: Tensor) -> Tensor:
+        return each.float() if next(number) == place else call.follower.factor(each)
+
+    path: Tensor = call.run(pattern)
+    return path
+
+
+@_rule_for("bilinear")
+def bilinear(call: PatternCall) -> Any:
+    """A contraction of two operands with a weight for every pair of their elements."""
+    given = call.by_name("input1", "input2", "weight", "bias")
+    path = call.apply(torch.einsum, "...i,oij,...j->...o", given["input1"], given["weight"], given["input2"])
+    return path if given.get("bias") is None else call.apply(torch.add, path, given["bias"])
+
+
+@_rule_for("scaled_dot_product_attention")
+def attention(call: PatternCall) -> Any:
+    """Values, each times a softmax over products of queries and keys."""
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+    given = call.by_name(*names)
+    query, key, value, mask = (given.get(name) for name in names[:4])
+    if given.get("enable_gqa"):
+        return unknown(call)
+    scores = call.apply(torch.matmul, query, call.apply(torch.transpose, key, -2, -1))
+    if given.get("is_causal"):
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None:
+        is_bool = call.follower.value(mask).dtype is torch.bool
+        scores = (
+            call.apply(torch.where, mask, scores, torch.tensor(-torch.inf, device=scores.device))
+            if is_bool
+            else call.apply(torch.add, scores, mask)
+        )
+    return call.apply(torch.matmul, call.apply(torch.softmax, scores, -1), value)
 
 
 @_rule_for("addmm addmv baddbmm")
 def contraction_and_bias(call: PatternCall) -> Any:
     """A contraction of the last two arguments, to which the first is added."""
-    bias, *factors = call.args
-    factors_call = PatternCall(call.follower, torch.matmul, factors, {})
-    path = contraction(factors_call) if call.any_followed(*factors) else 0
-    return bias + path if call.any_followed(bias) else path
+    bias, *factors = call.args[:3]
+    return call.apply(torch.add, bias, call.apply(torch.matmul, *factors))
 
 
 # elements in other places
@@ -369,13 +512,42 @@ def contraction_and_bias(call: PatternCall) -> Any:
 )
 def rearranged(call: PatternCall) -> Any:
     """Elements move to other places, beside constants that begin no path."""
+    if _is_by_index(call):
+        return _chosen(call)
     return call.run(call.follower.operand)
 
 
 @_rule_for("scatter_add index_add")
 def added_into(call: PatternCall) -> Any:
     """Elements are added to those of another tensor."""
+    if _is_by_index(call):
+        return _chosen(call)
     return call.run(call.follower.operand)
+
+
+_BY_INDEX = frozenset(
+    """getitem gather take_along_dim index_select masked_select index_copy repeat_interleave
+    scatter_add index_add""".split()  # noqa: SIM905
+)
+
+
+def _is_by_index(call: PatternCall) -> bool:
+    """Whether places among the arguments are computed from the inputs."""
+    indices = (each for each in call.followed if each is not call.tensors[0])
+    return call.name.strip("_") in _BY_INDEX and any(
+        not call.follower.value(each).is_floating_point() for each in indices
+    )
+
+
+def _chosen(call: PatternCall) -> Any:
+    """Elements from places that are computed from the inputs: any may be there."""
+    sizes_depend = any(
+        call.follower.value(each).dtype is torch.bool for each in call.followed if each is not call.tensors[0]
+    )
+    if sizes_depend or not isinstance(call.values_of_results, Tensor):
+        raise NotFollowed(f"its path depends on values ({call.name.strip('_')})")
+    path = binary(reduce(add, (each.sum() for each in call.followed)))
+    return path.expand(call.values_of_results.shape).clone()
 
 
 @_rule_for("pad")
@@ -389,6 +561,15 @@ def padded(call: PatternCall) -> Any:
 def assigned(call: PatternCall) -> Any:
     """Elements overwrite a part of a tensor."""
     target, place, value = call.args
+    if call.any_followed(*tensors_in(place)):
+        if isinstance(place, Tensor) and place.shape == target.shape and not call.any_followed(value):
+            path = place  # a mask, by which elements become constants
+        else:
+            operands = (each for each in call.followed if each is not target)
+            path = binary(reduce(add, (each.sum() for each in operands)))
+        before = target.clone() if call.any_followed(target) else torch.zeros_like(target)
+        call.follower.follow(target.copy_(before + path))
+        return
     if not call.any_followed(target):
         # a constant becomes a pattern: none of its elements is reached so far
         call.follower.follow(target.zero_())
@@ -447,13 +628,12 @@ def max_pooled(call: PatternCall) -> Any:
     adaptive_max_pool1d_with_indices adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices"""
 )
 def max_pooled_with_indices(call: PatternCall) -> Any:
-    """As without indices, which are constants."""
-    with torch.no_grad():
-        _, indices = call.run()
+    """As without indices, which derive from the same elements."""
     pool = getattr(F, call.name.removesuffix("_with_indices"))
     given = {name: value for name, value in call.kwargs.items() if name != "return_indices"}
     rule = adaptive_max_pooled if "adaptive" in call.name else max_pooled
-    return rule(PatternCall(call.follower, pool, call.args, given)), indices
+    path = rule(PatternCall(call.follower, pool, call.args, given))
+    return path, path.clone()
 
 
 @_rule_for("adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d")
@@ -465,18 +645,38 @@ def adaptive_max_pooled(call: PatternCall) -> Any:
 
 @_rule_for(
     """sum mean nansum nanmean prod amax amin max min median logsumexp any all std var std_mean var_mean
-    norm linalg_vector_norm"""
+    norm linalg_vector_norm argmax argmin"""
 )
 def reduced(call: PatternCall) -> Any:
-    """A path through any element of the axes that are reduced; indices among the results are constants."""
+    """A path through any element of the axes that are reduced, to indices among the results too."""
     if len(call.tensors) > 1:  # `max` of two tensors
         return any_operand(call)
     with torch.no_grad():
         results = call.run()
     (x,) = call.tensors
-    # a sum stands for every reduction: it is zero only where no element is reached
-    path = binary(x.sum(reduced_axes(call), keepdim=next(tensors_in(results)).dim() == x.dim()))
-    return tree_map(lambda result: result if result.dtype is torch.int64 else path.clone(), results)
+    axes = reduced_axes(call)
+    if call.name == "prod":  # a constant of zero among the factors makes all the others count for nothing
+        zeros = 1 - call.follower.factor(x)
+        x = x * (zeros.sum(axes, keepdim=True) - zeros < 0.5)
+    # a sum stands for every other reduction: it is zero only where no element is reached
+    path = binary(x.sum(axes, keepdim=next(tensors_in(results)).dim() == x.dim()))
+    return tree_map(lambda result: path.clone(), results)
+
+
+@_rule_for("sort argsort msort topk cummax cummin cumprod logcumsumexp kthvalue mode")
+def along_axis(call: PatternCall) -> Any:
+    """Every result depends on all elements along an axis, and so do indices among the results."""
+    (x,) = call.tensors
+    position = 2 if call.name in ("topk", "kthvalue") else 1
+    given = call.args[position] if len(call.args) > position else -1
+    dim = call.kwargs.get("dim", 0 if call.name == "msort" else given)
+    if isinstance(dim, bool):
+        dim = -1
+    with torch.no_grad():
+        results = call.run()
+    keepdim = next(tensors_in(results)).dim() == x.dim()
+    path = binary(x.sum(dim, keepdim=keepdim))
+    return tree_map(lambda result: path.expand(result.shape).clone(), results)
 
 
 def reduced_axes(call: FunctionCall) -> tuple[int, ...]:
@@ -513,18 +713,21 @@ def control_flow(call: PatternCall) -> Any:
 def unknown(call: PatternCall) -> Any:
     """Any function that is in no decorator: a path from every element to all results."""
     call.follower.note_unknown(call.name)
-    constants = [each for each in call.tensors if each.is_floating_point() and not call.any_followed(each)]
-    dtype = constants[0].dtype if constants else torch.float32
-    # run on patterns for the shapes of the results alone
-    with torch.no_grad():
-        results = call.run(lambda each: each.detach().to(dtype) if call.any_followed(each) else each.detach())
+    results = call.values_of_results
+    if results is None:  # run on patterns for the shapes of the results alone
+        constants = [
+            each for each in call.tensors if each.is_floating_point() and not call.any_followed(each)
+        ]
+        dtype = constants[0].dtype if constants else torch.float32
+        with torch.no_grad():
+            results = call.run(
+                lambda each: each.detach().to(dtype) if call.any_followed(each) else each.detach()
+            )
     path = binary(reduce(add, (each.sum() for each in call.followed)))
-
-    def pattern(result: Any) -> Any:
-        computed = isinstance(result, Tensor) and (result.is_floating_point() or result.is_complex())
-        return path.expand(result.shape).clone() if computed else result
-
-    return tree_map(pattern, results)
+    # indices among the results derive from the inputs as well
+    return tree_map(
+        lambda result: path.expand(result.shape).clone() if isinstance(result, Tensor) else result, results
+    )
 
 
 def _broadcast(path: Tensor, call: PatternCall) -> Tensor:
@@ -534,26 +737,3 @@ def _broadcast(path: Tensor, call: PatternCall) -> Tensor:
     """
     shape = torch.broadcast_shapes(*(each.shape for each in call.tensors))  # type: ignore[no-untyped-call]
     return path.expand(shape).clone()
-
-
-GATES: frozenset[Rule] = frozenset({gate, softmax})
-"""Rules whose results are never zero."""
-
-NONZERO_IF_ARGUMENTS_ARE: frozenset[Rule] = frozenset(
-    {
-        identity,
-        normalized,
-        added_into,
-        pointwise,
-        same_tensor,
-        attribute,
-        converted,
-        any_operand,
-        rearranged,
-        padded,
-        pooled,
-        resized,
-        max_pooled,
-    }
-)
-"""Rules whose results are never zero where no followed argument is."""

@@ -375,10 +375,11 @@ def gated(call: LabelledCall, source: Source) -> list[Label]:
 _LABEL_RULES: Mapping[object, LabelRule] = {
     patterns.identity: identity,
     patterns.pointwise: elementwise,
-    patterns.gate: elementwise,
     patterns.any_operand: elementwise,
     patterns.product: elementwise,
     patterns.quotient: elementwise,
+    patterns.power: elementwise,
+    patterns.interpolated: elementwise,
     patterns.same_tensor: same_tensor,
     patterns.attribute: attribute,
     patterns.converted: converted,

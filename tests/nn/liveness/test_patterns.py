@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from hebbevo.nn import Stamina
 from hebbevo.nn.liveness.paths import survivors
 from tests.nn.liveness.conftest import Net, clear_columns, clear_rows, count_alive, found
 
@@ -122,13 +123,196 @@ def test_functions_pass_paths_on_where_their_derivatives_are_not_zero(function):
         )  # without layers that the function itself calls
 
 
-def test_a_dead_gate_lets_through_the_values_that_it_gates():
+def test_a_dead_gate_lets_through_the_values_that_it_gates_unless_it_is_zero():
     net = Net(lambda net, x: net.head(net.second(x) * torch.sigmoid(net.first(x))))
     clear_rows(net.first, 0, 1)
     assert found(net).alive.tolist() == [[4, 2]]  # in the order of calls
     net = Net(lambda net, x: net.head(net.second(x) * net.first(x).relu()))
     clear_rows(net.first, 0, 1)
-    assert found(net).alive.tolist() == [[2, 2]]
+    with torch.no_grad():
+        net.first.bias[:2] = torch.tensor([-1.0, 1.0])
+    assert found(net).alive.tolist() == [[3, 2]]
+
+
+def test_features_pass_a_scale_of_which_the_branch_is_dead():
+    net = Net(
+        lambda net, x: net.head(net.units(net.first(x)) * net.scale(net.side_units(net.second(x)))),
+        units=Stamina(4),
+        side_units=Stamina(4),
+        scale=nn.Linear(4, 4),
+    )
+    net.side_units.alive.zero_()
+    with torch.no_grad():
+        net.scale.bias.fill_(1)
+    assert dict(zip(found(net).layers, found(net).alive[0].tolist(), strict=True)) == {
+        "first": 4,
+        "second": 0,
+        "scale": 0,  # a constant that scales, and reads nothing
+    }
+    with torch.no_grad():
+        net.scale.bias[1:] = 0
+    assert found(net).alive.tolist() == [[1, 0, 0]]
+
+
+LIVE_FACTOR = {  # functions of four features and of a dead branch of zeros; how many features are alive
+    "product": (lambda a, dead: a * dead, 0),
+    "one plus": (lambda a, dead: a * (1 + dead), 4),
+    "sigmoid": (lambda a, dead: a * dead.sigmoid(), 4),
+    "tanh": (lambda a, dead: a * dead.tanh(), 0),
+    "relu": (lambda a, dead: a * F.relu(dead - 1), 0),
+    "hard sigmoid of far below": (lambda a, dead: a * F.hardsigmoid(dead - 5), 0),
+    "quotient": (lambda a, dead: a / (1e-3 + dead), 4),
+    "dead numerator": (lambda a, dead: dead / (2 + a), 0),
+    "one over": (lambda a, dead: 1 / (2 + a + dead), 4),
+    "power": (lambda a, dead: (2 + a) ** dead, 0),
+    "power of one": (lambda a, dead: (1 + dead) ** a, 0),
+    "power of two": (lambda a, dead: (2 + dead) ** a, 4),
+    "glu": (lambda a, dead: F.glu(torch.cat([a, dead], -1)), 4),
+    "glu of zeros": (lambda a, dead: F.glu(torch.cat([dead, a], -1)), 0),
+    "silu": (lambda a, dead: a * F.silu(dead), 0),
+    "film": (lambda a, dead: (1 + dead) * a + dead, 4),
+    "where": (lambda a, dead: torch.where(dead > 0, a, 1.0), 0),
+    "where the other": (lambda a, dead: torch.where(dead > 0, 1.0, a), 4),
+    "masked": (lambda a, dead: a.masked_fill(dead == 0, 1.0), 0),
+    "lerp at the start": (lambda a, dead: torch.lerp(a, dead + 1, dead), 4),
+    "lerp at the end": (lambda a, dead: torch.lerp(dead, a, dead), 0),
+    "addcmul": (lambda a, dead: torch.addcmul(dead, a, dead), 0),
+    "addcdiv": (lambda a, dead: torch.addcdiv(dead, a, dead + 1), 4),
+    "einsum": (lambda a, dead: torch.einsum("bi,bj->bi", a, 1 + dead), 4),
+    "einsum of zeros": (lambda a, dead: torch.einsum("bi,bj->bi", a, dead), 0),
+    "bmm": (lambda a, dead: torch.bmm(a[:, :, None], dead.exp()[:, None])[..., 0], 4),
+    "bilinear": (lambda a, dead: F.bilinear(a, dead + 1, torch.ones(4, 4, 4)), 4),
+    "bilinear of zeros": (lambda a, dead: F.bilinear(a, dead, torch.ones(4, 4, 4)), 0),
+    "weights": (lambda a, dead: F.linear(a, (1 + dead).expand(4, 4)), 4),
+    "prod": (lambda a, dead: torch.stack([a, dead]).prod(0), 0),
+    "prod of ones": (lambda a, dead: torch.stack([a, dead + 1]).prod(0), 4),
+    "mask": (lambda a, dead: a * (dead >= 0), 4),
+    "mask of nothing": (lambda a, dead: a * (dead > 0), 0),
+    "logical": (lambda a, dead: ((a > 0) & (dead > 0)).float(), 0),
+    "clamp by it": (lambda a, dead: torch.clamp(dead, max=a), 4),
+    "in place": (lambda a, dead: a.clone().mul_(dead.add_(1)), 4),
+    "two are set": (lambda a, dead: a * dead.index_fill(1, torch.tensor([0, 1]), 3.0), 2),
+    "attention": (lambda a, dead: F.scaled_dot_product_attention(a[:, None], dead[:, None], a[:, None]), 4),
+    "attention to zeros": (
+        lambda a, dead: F.scaled_dot_product_attention(a[:, None], a[:, None], dead[:, None]),
+        0,
+    ),
+}
+
+
+@pytest.mark.parametrize("function", LIVE_FACTOR)
+def test_a_dead_factor_is_a_constant_and_ends_paths_only_where_it_is_zero(function):
+    forward, alive = LIVE_FACTOR[function]
+    net = Net(
+        lambda net, x: net.head(forward(net.first(x), net.units(net.second(x))).flatten(1)), units=Stamina(4)
+    )
+    net.units.alive.zero_()
+    assert found(net).alive.tolist() == [[alive, 0]]
+
+
+def test_a_dead_channel_behind_a_batch_norm_is_its_shift():
+    net = Net(
+        lambda net, x: net.head(net.second(x) * net.norm(net.units(net.first(x)))),
+        units=Stamina(4),
+        norm=nn.BatchNorm1d(4),
+    )
+    net.units.alive[:3] = False
+    assert found(net).alive.tolist() == [[1, 1]]
+    with torch.no_grad():
+        net.norm.bias[0] = 0.5
+        net.norm.running_mean[1] = -0.2
+    assert found(net).alive.tolist() == [[3, 1]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h: h.softmax(1),
+        lambda h: h.log_softmax(-1),
+        lambda h: F.softmin(h, dim=1),
+        lambda h: F.gumbel_softmax(h, dim=1),
+        lambda h: F.layer_norm(h, (4,)),
+        lambda h: F.group_norm(h, 1),
+        lambda h: F.rms_norm(h, (4,)),
+        lambda h: F.normalize(h, dim=1),
+        lambda h: F.local_response_norm(h[:, :, None], 4).flatten(1),
+        lambda h: h.sort(1).values,
+        lambda h: h.topk(4, 1).values,
+        lambda h: h.cummax(1).values.flip(1),
+        lambda h: h - h.amax(1, keepdim=True),
+        lambda h: h.argsort(1).float(),
+        lambda h: F.one_hot(h.argmax(1), 4).float(),
+        lambda h: h / h.norm(dim=1, keepdim=True),
+        lambda h: h / h.sum(1, keepdim=True),
+        lambda h: torch.ones(1, 4).gather(1, h.max(1, keepdim=True).indices.expand(1, 4)),
+    ],
+)
+def test_every_unit_that_enters_a_function_over_an_axis_is_used_by_its_first_result(function):
+    net = Net(lambda net, x: net.head(function(net.first(x)) * torch.tensor([1.0, 0.0, 0.0, 0.0])))
+    assert found(net).alive.tolist() == [[4]]
+
+
+def test_a_function_over_groups_leaves_groups_apart():
+    net = Net(lambda net, x: net.head(F.group_norm(net.first(x), 2) * torch.tensor([1.0, 0.0, 0.0, 0.0])))
+    assert found(net).alive.tolist() == [[2]]
+
+
+def test_what_a_softmax_is_forbidden_to_choose_stays_a_constant():
+    allowed = torch.tensor([True, True, False, True])
+    net = Net(
+        lambda net, x: net.head(net.first(x).masked_fill(~allowed, -torch.inf).softmax(1) * net.second(x))
+    )
+    assert found(net).alive.tolist() == [[3, 3]]
+
+
+def test_a_dead_expert_leaves_the_gate_alive_that_weighs_the_others():
+    net = Net(
+        lambda net, x: net.head(
+            sum(
+                gate * expert(x)
+                for gate, expert in zip(net.gate(x).softmax(1).split(1, 1), net.experts, strict=True)
+            )
+        ),
+        gate=nn.Linear(4, 3),
+        experts=nn.ModuleList(nn.Sequential(nn.Linear(4, 4), Stamina(4)) for _ in range(3)),
+    )
+    net.experts[1][1].alive.zero_()
+    assert found(net).alive.tolist() == [[3, 4, 0, 4]]
+
+
+def test_a_dead_squeeze_and_excitation_lets_its_channels_pass():
+    class Block(nn.Module):
+        def __init__(self, gate):
+            super().__init__()
+            self.first, self.squeeze = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)
+            self.units, self.excite = Stamina(2, dim=1), nn.Conv2d(2, 4, 1)
+            self.gate, self.head = gate, nn.Linear(4, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            scale = self.excite(self.units(self.squeeze(F.adaptive_avg_pool2d(x, 1))))
+            return self.head((x * self.gate(scale)).mean((2, 3)))
+
+    for gate, alive in [(torch.sigmoid, 4), (torch.tanh, 2)]:
+        net = Block(gate)
+        net.units.alive.zero_()
+        with torch.no_grad():
+            net.excite.bias.copy_(torch.tensor([1.0, 0.0, 0.0, -1.0]))
+        assert found(net, 1, 5, 5).alive.tolist() == [[alive, 0, 0]]
+
+
+def test_values_are_of_the_type_that_the_network_takes():
+    net = Net(
+        lambda net, x: net.head(
+            net.first(net.words(x)).mean(1) * (1 + net.units(net.second(net.words(x))).mean(1))
+        ),
+        words=nn.Embedding(9, 4),
+        units=Stamina(4),
+    )
+    net.units.alive.zero_()
+    assert survivors(net, torch.full((1, 5), 8)).alive.tolist() == [[4, 0]]
+    net.half()
+    assert survivors(net, torch.full((1, 5), 8)).alive.tolist() == [[4, 0]]
 
 
 def test_a_maximum_over_neurons_uses_all_of_them():
