@@ -62,11 +62,17 @@ class PatternRun(RuleContext):
 
     Attributes:
         calls: what layers and norms did, in the order of their calls.
+        needs_values: whether any rule has asked for values.
+
+    Args:
+        with_values: whether to run on values. It costs as much as the forward pass itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_values: bool = True) -> None:
         super().__init__()
         self.calls: list[LayerCall] = []
+        self.needs_values = False
+        self._with_values = with_values
         # by identity of the pattern; views of patterns have views of values
         self._values: dict[int, Tensor] = {}
 
@@ -86,7 +92,7 @@ class PatternRun(RuleContext):
         """
         inputs = self.follow(row.clone())  # a copy, since the network may change it in place
         # of the row, since a network in a stack has a row of its own
-        self._values[id(inputs)] = torch.zeros_like(row.detach(), dtype=example.dtype) + example
+        self._set_value(inputs, torch.zeros_like(row.detach(), dtype=example.dtype) + example)
         with self:
             outputs = forward(inputs)
         self.check([*tensors_in(outputs)])
@@ -111,7 +117,9 @@ class PatternRun(RuleContext):
             # a rule works on what was there before, and a constant becomes a value of its own
             before = target.clone()
             if self.is_followed(target):
-                self._set_value(self.follow(before), self.value(target).clone())
+                self.follow(before)
+                if self._with_values:
+                    self._set_value(before, self._values[id(target)].clone())
             else:
                 self._set_value(target, target.detach().clone())
         values = self._run_on_values(func, args, kwargs, rule, target)
@@ -145,14 +153,17 @@ class PatternRun(RuleContext):
 
         It is ``None`` where the function does not run on values. Then they are not known.
         """
+        if not self._with_values:
+            return None
         if rule is identity:  # no dropout
-            return self.value(args[0] if args else next(tensors_in(kwargs))).clone()
+            tensor = args[0] if args else next(tensors_in(kwargs))
+            return self._values.get(id(tensor), tensor).clone()
 
         # norms may write to their running statistics
         is_norm = isinstance(rule, partial)
 
         def value(tensor: Tensor) -> Tensor:
-            value = self.value(tensor)
+            value = self._values.get(id(tensor), tensor)
             return value.detach().clone() if is_norm and value is tensor else value
 
         given = {name: each for name, each in kwargs.items() if name != "out"}
@@ -165,12 +176,15 @@ class PatternRun(RuleContext):
             return None
 
     def _set_value(self, tensor: Tensor, value: Tensor | None) -> None:
+        if not self._with_values:
+            return
         if value is None or value.shape != tensor.shape:  # NaN is not zero, and so are all its results
             value = torch.full_like(tensor.detach(), torch.nan, dtype=torch.float32)
         self._values[id(tensor)] = value
 
     def value(self, tensor: Tensor) -> Tensor:
         """The value that a pattern stands for; it is exact where no path leads to."""
+        self.needs_values |= self.is_followed(tensor)
         return self._values.get(id(tensor), tensor)
 
     def may_be(self, tensor: Tensor, is_so: Callable[[Tensor], Tensor]) -> Tensor:
@@ -209,10 +223,13 @@ class ProbedRun(PatternRun):
     Args:
         outputs: probes of outputs, by the number of the call of a layer.
         weights: probes of weights, by the number of the call.
+        with_values: see `PatternRun`.
     """
 
-    def __init__(self, outputs: Mapping[int, Tensor], weights: Mapping[int, Tensor]) -> None:
-        super().__init__()
+    def __init__(
+        self, outputs: Mapping[int, Tensor], weights: Mapping[int, Tensor], *, with_values: bool = True
+    ) -> None:
+        super().__init__(with_values=with_values)
         self._outputs = outputs
         self._weights = weights
 
@@ -305,6 +322,7 @@ class StructureRun(PatternRun):
 
     def may_be(self, tensor: Tensor, is_so: Callable[[Tensor], Tensor]) -> Tensor:
         """Ones: what is not known may be anything."""
+        self.needs_values |= self.is_followed(tensor)
         return torch.ones_like(tensor, dtype=torch.float32)
 
     def weight(self, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -327,6 +345,7 @@ class StructureRun(PatternRun):
 
     def note_unknown(self, function: str) -> None:
         """Note that a function is in no table, and which module called it."""
+        self.needs_values = True
         self.notes.append(f"not followed: {function} in {self._modules[-1][0]}")
 
 

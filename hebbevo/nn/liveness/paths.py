@@ -104,6 +104,7 @@ class LivenessPlan:
         calls: of layers and norms, in their order. Of one layer all are hidden or none is.
         used: names of the parameters that any function of the forward pass is given.
         notes: what could not be followed.
+        needs_values: whether a count depends on the values of constants, and not on paths alone.
     """
 
     row: Tensor
@@ -111,6 +112,7 @@ class LivenessPlan:
     calls: tuple[PlannedCall, ...]
     used: frozenset[str]
     notes: tuple[str, ...]
+    needs_values: bool = True
 
     @classmethod
     def of(cls, net: nn.Module, row: Tensor) -> LivenessPlan:
@@ -154,7 +156,7 @@ class LivenessPlan:
             for name, call, (weight, bias) in zip(run.names, run.calls, run.parameters, strict=True)
         )
         used = frozenset(name for parameter, name in names.items() if parameter in run.seen)
-        return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)))
+        return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)), run.needs_values)
 
     @property
     def neurons(self) -> dict[str, int]:
@@ -235,14 +237,14 @@ class LivenessPlan:
     def _probe_outputs(
         self, places: Sequence[int], forward: Forward, row: Tensor, probes: list[Tensor]
     ) -> list[Tensor]:
-        run = ProbedRun(dict(zip(places, probes, strict=True)), {})
+        run = ProbedRun(dict(zip(places, probes, strict=True)), {}, with_values=self.needs_values)
         objective = self._run(run, forward, row)
         return [objective, *(run.calls[place].pattern for place in places)]
 
     def _probe_weights(
         self, places: Sequence[int], forward: Forward, row: Tensor, probes: list[Tensor]
     ) -> list[Tensor]:
-        run = ProbedRun({}, dict(zip(places, probes, strict=True)))
+        run = ProbedRun({}, dict(zip(places, probes, strict=True)), with_values=self.needs_values)
         objective = self._run(run, forward, row)
         return [objective, *(run.calls[place].weight for place in places)]
 

@@ -6,8 +6,8 @@ from the inputs leads to it, and otherwise about 1 or more (see `hebbevo.nn.live
 `RULES` has one rule for each *kind* of function, such as "every element by itself" or "a sum of products". A
 rule is a function below; the names in its decorator are the functions of that kind. So the table reads:
 
-    @_rule_for("sigmoid softplus exp ...")      the functions, by name
-    def gate(call): ...                         what they do to patterns
+    @_rule_for("relu sigmoid tanh exp ...")     the functions, by name
+    def pointwise(call): ...                    what they do to patterns
 
 To let networks call one more function, add its name to the decorator of the rule for its kind. The name is
 that in ``torch``, ``torch.nn.functional`` or ``torch.Tensor``, without the underscores of operators and
