@@ -7,6 +7,7 @@ The tree below gives the exit code with which the command line ends after each.
     HebbevoError               1
     ├── UsageError             2
     │   ├── SpaceError         2
+    │   ├── UserCodeError      2
     │   ├── DataError          2
     │   └── StudyError         2
     ├── WorkerError            1
@@ -25,6 +26,10 @@ class UsageError(HebbevoError):
 
 class SpaceError(UsageError):
     """A search space, or its space file, cannot be used as it is."""
+
+
+class UserCodeError(UsageError):
+    """The user's own code raised an exception, or did not return what it should."""
 
 
 class DataError(UsageError):

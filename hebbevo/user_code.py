@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from hebbevo import user_modules
-from hebbevo.errors import HebbevoError, UsageError
+from hebbevo.errors import HebbevoError, UsageError, UserCodeError
 from hebbevo.messages import describe, did_you_mean, first_line
 
 NO_SOURCE = user_modules.NO_SOURCE
@@ -91,17 +93,34 @@ def calling(reference: str) -> Iterator[None]:
     """Turn an exception that the user's code raises into one line with the reference and the place.
 
     Raises:
-        UsageError: for any exception and for ``SystemExit``. A ``UsageError`` keeps its message, after the
+        UserCodeError: for any exception, but not for Ctrl-C. A ``UsageError`` keeps its message, after the
             reference. Other errors of hebbevo pass unchanged.
     """
     try:
         yield
     except UsageError as error:
-        raise UsageError(f"{reference}: {error}") from error
+        raise UserCodeError(f"{reference}: {error}") from error
     except HebbevoError:
         raise
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{reference}: raised {_describe_with_place(reference, error)}") from error
+    except BaseException as error:
+        raise_if_interrupted(error)
+        raise UserCodeError(f"{reference}: raised {_describe_with_place(reference, error)}") from error
+
+
+def raise_if_interrupted(error: BaseException) -> None:
+    """Raise the error again if Ctrl-C is its cause, and not the code that ran.
+
+    During a search and in its workers Python's own handler is replaced by one that raises no plain
+    ``KeyboardInterrupt``. So there, and outside the main thread, only code of the user raises one.
+
+    >>> raise_if_interrupted(SystemExit("no data"))
+    """
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_plain = type(error) is KeyboardInterrupt
+    if isinstance(error, KeyboardInterrupt) and (
+        not is_plain or (is_default and threading.current_thread() is threading.main_thread())
+    ):
+        raise error
 
 
 def called(reference: str) -> Callable[..., Any]:
@@ -125,7 +144,8 @@ def _import(reference: str, module_name: str) -> ModuleType:
     before = () if module_name in sys.modules else tuple(sys.modules)
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        raise_if_interrupted(error)
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         # with a place in the user's code, the module is there and imports another that is missing
         if missing and not _place(reference, error):

@@ -78,7 +78,9 @@ def network(
         first = cohort.trials.index(original.number) * len(replicates)
         rows = [first + own for own in replicates]
         networks, measured = _train(ledger, cohort, rows, epoch, stops)
-        _check(ledger, result, epoch, measured)
+        if not _is_as_recorded(result, epoch, measured):
+            again = _train(ledger, cohort, rows, epoch, stops)[1] if code else measured
+            raise StudyError(_why_not(ledger, result, epoch, measured, again))
         return _in_target_units(networks[replicate], ledger.facts)
 
 
@@ -165,22 +167,43 @@ def _train(
     return networks, measured
 
 
-def _check(ledger: Ledger, result: Result, epoch: int, measured: Sequence[Measurement]) -> None:
-    """Compare what was reached with what is recorded.
+def _is_as_recorded(result: Result, epoch: int, measured: Sequence[Measurement]) -> bool:
+    return _course(result.details, epoch) == _course(_details(measured), epoch)
 
-    Raises:
-        StudyError: they differ.
+
+def _why_not(
+    ledger: Ledger, result: Result, epoch: int, measured: Sequence[Measurement], again: Sequence[Measurement]
+) -> str:
+    """Say that a trial reached other values than recorded, and the likely reason.
+
+    Args:
+        ledger: the study.
+        result: of the trial.
+        epoch: number of epochs.
+        measured: what was reached now.
+        again: what was reached in a second training with the user's code; ``measured`` without such code.
     """
+    recorded, now = _course(result.details, epoch), _course(_details(measured), epoch)
+    what = (
+        f"{ledger.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
+        f"and survivors {now} and not {recorded}"
+    )
+    names = ", ".join(ledger.spec.code)
+    if not ledger.facts.repeatable or _course(_details(again), epoch) != now:
+        advice = "give its own random generators a seed, and let nothing depend on the time"
+        return f"{what}; with your code ({names}) no two trainings come out the same: {advice}"
+    versions = ", ".join(f"{name} {version}" for name, version in ledger.facts.versions.items())
+    order = "; if your code goes through sets, set PYTHONHASHSEED=0 for it" if names else ""
+    return (
+        f"{what}; the study was made on another kind of machine, or with "
+        f"other versions or code than here: {versions}{order}"
+    )
+
+
+def _details(measured: Sequence[Measurement]) -> TrialDetails:
     from hebbevo.training import score
 
-    recorded, now = _course(result.details, epoch), _course(score(measured).details, epoch)
-    if now != recorded:
-        versions = ", ".join(f"{name} {version}" for name, version in ledger.facts.versions.items())
-        raise StudyError(
-            f"{ledger.store}: trial {result.number}, trained again, has after its first {epoch} accuracy "
-            f"and survivors {now} and not {recorded}; the study was made on another kind of machine, or with "
-            f"other versions or code than here: {versions}"
-        )
+    return score(measured).details
 
 
 def _course(details: TrialDetails, epoch: int) -> tuple[float, ...]:

@@ -51,5 +51,6 @@ def _start() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C reaches the search only, which lets its workers finish
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        # with one hash seed, sets of texts have one order in all workers
+        env={"PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": os.pathsep.join(path)},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class WorkerSetup:
             WorkerError: this machine has no such device, the process already exceeds its memory limit, or the
                 user's code has changed since the search loaded it.
         """
+        with suppress(ValueError):  # outside the main thread, where Python delivers no signals
+            signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the search
         os.nice(max(0, self.nice - os.nice(0)))
         torch.set_num_threads(self.threads)
         if self.device == "cuda":
@@ -95,6 +98,10 @@ class WorkerSetup:
         if changed:
             what = f"your code has changed since the search began ({', '.join(changed)})"
             raise WorkerError(f"{what}; put it back and resume, or begin another study")
+
+
+def _ignore(*_: object) -> None:
+    """Handle a signal by doing nothing; unlike ``SIG_IGN``, child processes do not inherit it."""
 
 
 def _limit_memory(limit: int) -> None:

@@ -12,7 +12,7 @@ from itertools import chain
 from torch import nn
 
 from hebbevo import user_code
-from hebbevo.errors import UsageError
+from hebbevo.errors import UsageError, UserCodeError
 from hebbevo.messages import listed
 from hebbevo.networks.seeding import seeded
 from hebbevo.networks.settings import Settings
@@ -46,19 +46,20 @@ class UserNetwork:
             seed: seeds PyTorch's generator during the call; the generator keeps its state.
 
         Raises:
-            UsageError: the function cannot be imported, takes other arguments, raises, or does not return an
-                ``nn.Module``; or a value is outside the range of its knob.
+            UserCodeError: the function raises, or does not return an ``nn.Module``.
+            UsageError: the function cannot be imported or takes other arguments, or a value is outside the
+                range of its knob.
         """
         function, taken = user_code.resolve(self.module), self._arguments(settings)
         with seeded(seed), user_code.calling(self.module):
             net = function(**taken)
         if not isinstance(net, nn.Module):
-            raise UsageError(f"{self.module}: gave {type(net).__name__}; return an nn.Module")
+            raise UserCodeError(f"{self.module}: gave {type(net).__name__}; return an nn.Module")
         with suppress(RuntimeError):  # old `torch.nn.utils.weight_norm` cannot be copied
             net = copy.deepcopy(net)  # the function may give the same modules every time
         if any(map(nn.parameter.is_lazy, chain(net.parameters(), net.buffers()))):
             what = "a layer of its network has no shape yet; call the network once before you return it"
-            raise UsageError(f"{self.module}: {what}")
+            raise UserCodeError(f"{self.module}: {what}")
         of_function = arguments(self.module)
         for name, module in plastic_modules(net).items():
             knobs: dict[str, Value] = {}

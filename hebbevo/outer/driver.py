@@ -208,7 +208,7 @@ class Driver:
         """Finish the trainings under way; the second time cancel them; the third time stop at once.
 
         Raises:
-            KeyboardInterrupt: the third time.
+            KeyboardInterrupt: the third time, of a class that no code of the user raises.
         """
         self._interrupts += 1
         if self._interrupts == 1:
@@ -218,7 +218,7 @@ class Driver:
             except RuntimeError:  # the signal came while another line was printed: streams are not reentrant
                 self._delayed_notice = notice
         elif self._interrupts > 2:
-            raise KeyboardInterrupt
+            raise _StopAtOnce
         elif self._executor:
             self._executor.interrupt()
 
@@ -357,6 +357,10 @@ class Driver:
         then, now = self._ledger.facts.versions, library_versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
         return ", ".join(changed) or "with the same library versions"
+
+
+class _StopAtOnce(KeyboardInterrupt):
+    """The third Ctrl-C."""
 
 
 def _copy(result: Result, number: int) -> Result:

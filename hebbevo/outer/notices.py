@@ -43,6 +43,13 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
         )
     if ledger.facts.alone:
         found.append(f"the networks train one by one: {ledger.facts.alone}")
+    if facts.invalid:
+        found.append(f"trials of some genomes will be recorded as failed: {facts.invalid}")
+    if not facts.repeatable:
+        found.append(
+            f"a step of {ledger.spec.network.module} came out otherwise when it was repeated; give its own "
+            "random generators a seed, and let nothing depend on the time"
+        )
     if ledger.facts.short:
         task, rows = ledger.spec.task, ledger.facts.rows["train"]
         found.append(

@@ -10,9 +10,10 @@ import numpy as np
 
 from hebbevo import data, user_code
 from hebbevo.data import Label, Split
-from hebbevo.errors import UsageError
+from hebbevo.errors import UsageError, UserCodeError
 from hebbevo.execution.config import available_cores
 from hebbevo.messages import describe, listed, unknown
+from hebbevo.networks import seeded
 from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import recipe
@@ -22,10 +23,11 @@ from hebbevo.spec import Spec
 from hebbevo.study.facts import ENGINE, StudyFacts, library_versions
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from hebbevo.networks import Architecture
-    from hebbevo.training import Recipe
+    from hebbevo.training import CohortTraining, Recipe
 
 WIDEST_COHORT = {"cpu": 32, "cuda": 1024}
 """Most networks in a cohort, by device."""
@@ -59,14 +61,17 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     class_weights = _class_weights(spec, split)
     plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
     genomes = sample(spec.space)
+    invalid, is_repeatable = "", True
     if spec.network.module:
-        nets = _user_networks(spec, plan, genomes)
-        _try(spec, plan, genomes[1], split)
+        genomes, nets, invalid = _user_networks(spec, plan, genomes)
+        is_repeatable, untrainable = _try_any(spec, plan, genomes, split)
+        invalid = invalid or untrainable
     else:
         most = _largest(spec, plan)
         sizes.check_networks(most, spec)
         largest = most.build({}, seed=0)
         nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
+    _try_shortest(spec, plan, genomes, nets[-len(genomes) :], split)
     _refuse_unmet(spec, genomes, nets[-len(genomes) :], split, shape)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)
     if not neurons:
@@ -102,6 +107,8 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             cohort_width=search.cohort_width
             or default_width(search.population, search.replicates, widest, workers),
             stack_check=plan.stack_check,
+            invalid=invalid,
+            repeatable=is_repeatable,
             short=_too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
         ),
     )
@@ -157,58 +164,164 @@ def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module
     return any(map(plastic_modules, prunable)) and not has_events(plan, prunable, rows)
 
 
-def _user_networks(spec: Spec, plan: Recipe, genomes: Sequence[Genome]) -> list[nn.Module]:
+def _user_networks(
+    spec: Spec, plan: Recipe, genomes: Sequence[Genome]
+) -> tuple[list[Genome], list[nn.Module], str]:
     """Build the user's network for every genome.
 
+    Returns:
+        The genomes that have a network, their networks, and why another has none; empty if all have one.
+
     Raises:
-        UsageError: none of them has anything that takes one of the genes or settings.
+        UsageError: no genome has a network, or none has anything that takes one of the genes or settings.
     """
     from hebbevo.networks import UserNetwork
     from hebbevo.training import KNOBS
 
     network = plan.network
     assert isinstance(network, UserNetwork)
-    nets = [network.build(plan.settings_for(genome), seed=0) for genome in genomes]
+    built: list[Genome] = []
+    nets: list[nn.Module] = []
+    refused: list[UserCodeError] = []
+    for genome in genomes:
+        try:
+            nets.append(network.build(plan.settings_for(genome), seed=0))
+            built.append(genome)
+        except UserCodeError as error:  # perhaps of this genome only, whose trial would be recorded as failed
+            refused.append(error)
+    if not nets:
+        raise refused[0]
     known = set(KNOBS).union(*(network.knobs(net) for net in nets))
     for part, names in (("genome", spec.genome), ("network.settings", spec.network.settings)):
         for name in names:
             if name not in known and not network.has_argument(name):
                 what = f"neither {network.module} nor a module in its network takes {unknown(name, known)}"
                 raise UsageError(f"{part}.{name}: {what}")
-    return nets
+    return built, nets, str(refused[0]) if refused else ""
 
 
-def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> None:
-    """Train the user's network for one step and score it.
+def _try_any(spec: Spec, plan: Recipe, genomes: Sequence[Genome], split: Split) -> tuple[bool, str]:
+    """Train a network of the user for one step and score it; if that fails, try those of other genomes.
+
+    Returns:
+        Whether the same step comes out the same again, and why a network before failed; empty if none did.
+
+    Raises:
+        UsageError: no network can be trained on these data.
+    """
+    failed: list[UsageError] = []
+    for genome in [*genomes[1:2], *genomes[:1], *genomes[2:]]:  # the second is the largest
+        try:
+            is_repeatable = _try(spec, plan, genome, split)
+        except UsageError as error:  # perhaps of this genome only, whose trial would be recorded as failed
+            failed.append(error)
+        else:
+            return is_repeatable, str(failed[0]) if failed else ""
+    raise failed[0]
+
+
+def _try(spec: Spec, plan: Recipe, genome: Genome, split: Split) -> bool:
+    """Train the user's network for one step, score it, and train it for the same step again.
+
+    Returns:
+        Whether both steps have come out the same.
 
     Raises:
         UsageError: it cannot be trained on these data.
     """
     import torch
 
-    from hebbevo.networks import seeded
+    try:
+        cohort, found = _step(plan, genome, split)
+        given = cohort.outputs(torch.from_numpy(split.x_val[:1]).reshape(-1, *plan.network.shape)).shape[-1]
+        if given != split.outputs:
+            wanted = f"{len(split.classes)} classes" if split.classes else "one target"
+            raise ValueError(f"it gives {given} numbers a row for {wanted}")
+        with seeded(0):
+            cohort.measure()
+        _, again = _step(plan, genome, split)
+    except UsageError:
+        raise
+    except BaseException as error:  # of the user's code, or because of it
+        user_code.raise_if_interrupted(error)
+        what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
+        raise UsageError(f"{spec.network.module}: {what}: {describe(error)}") from error
+    return torch.allclose(found, again, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _step(
+    plan: Recipe, genome: Genome, split: Split, minibatch: int = 0
+) -> tuple[CohortTraining, torch.Tensor]:
+    """Train the network of a genome for one step on the CPU.
+
+    Args:
+        plan: what all trainings share.
+        genome: the genome.
+        split: the data.
+        minibatch: the place of the minibatch in the first epoch; -1 is the last, which may be shorter.
+
+    Returns:
+        The training, and its loss and outputs.
+    """
+    import torch
+
     from hebbevo.training import CohortTraining, Rows
     from hebbevo.training.stack import SingleNet
 
-    net = plan.network.build(plan.settings_for(genome), seed=0)
-    rows = Rows.of(split, plan.network.shape, torch.device("cpu"))
+    cpu = torch.device("cpu")
+    with seeded(0):
+        net, model = (plan.network.build(plan.settings_for(genome), seed=0) for _ in range(2))
+        rows = Rows.of(split, plan.network.shape, cpu)
+        cohort = CohortTraining(plan, SingleNet(net, cpu), [plan.training_knobs(genome)], model, rows)
+        batch = [*cohort.minibatches(epoch=0)][minibatch]
+        cohort.train_step(batch)
+        found = torch.cat([cohort.losses[0], cohort.outputs(rows.x[batch]).flatten().to(cohort.losses)])
+    return cohort, found
+
+
+def _try_shortest(
+    spec: Spec, plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module], split: Split
+) -> None:
+    """Train a network of each structure for a step on the last minibatch of an epoch, where it is shorter.
+
+    Raises:
+        UsageError: one cannot be trained on it, though it can on a whole minibatch.
+    """
+    from torch.nn.modules.batchnorm import _NormBase
+
+    from hebbevo.training.structure import structure
+
+    rows, size = len(split.y_train), spec.task.batch_size
+    by_structure = dict(zip(map(structure, nets), zip(genomes, nets, strict=True), strict=True))
+    for genome, net in by_structure.values() if rows % size else ():
+        has_norm = any(isinstance(module, _NormBase) for module in net.modules())
+        if not plan.has_user_code and not (has_norm and rows % size == 1):
+            continue  # the families are known to train on two rows, and without a norm on one
+        if (problem := _problem(plan, genome, split, -1)) and not _problem(plan, genome, split, 0):
+            named = spec.network.module or spec.network.family
+            what = f"the last minibatch has {rows % size} of {rows} rows, on which {named} fails ({problem})"
+            raise UsageError(f"task.batch_size: {what}; write {_longer_last(rows, size)}")
+
+
+def _problem(plan: Recipe, genome: Genome, split: Split, minibatch: int) -> str:
+    """Why a step on a minibatch fails; empty if it does not."""
     try:
-        with seeded(0):
-            cohort = CohortTraining(
-                plan, SingleNet(net, torch.device("cpu")), [plan.training_knobs(genome)], net, rows
-            )
-            batch = next(cohort.minibatches(epoch=0))
-            cohort.train_step(batch)
-            given = cohort.outputs(rows.x_val[:1]).shape[-1]
-            if given != split.outputs:
-                wanted = f"{len(split.classes)} classes" if split.classes else "one target"
-                raise ValueError(f"it gives {given} numbers a row for {wanted}")
-            cohort.measure()
-    except UsageError:
-        raise
-    except (Exception, SystemExit) as error:  # of the user's code, or because of it
-        what = f"a network of it cannot be trained on rows of shape {plan.network.shape}"
-        raise UsageError(f"{spec.network.module}: {what}: {describe(error)}") from error
+        _, found = _step(plan, genome, split, minibatch)
+    except BaseException as error:  # of the user's code, or because of it
+        user_code.raise_if_interrupted(error)
+        return describe(error)
+    loss = float(found[0])
+    return "" if math.isfinite(loss) else f"its loss is {loss}"
+
+
+def _longer_last(rows: int, size: int) -> int:
+    """The batch size closest to ``size`` whose last minibatch is whole, or more than half of it.
+
+    >>> _longer_last(65, 32), _longer_last(33, 32)
+    (33, 33)
+    """
+    fitting = [each for each in range(2, rows + 1) if not 0 < rows % each <= each // 2]
+    return min(fitting, key=lambda each: (abs(each - size), -each), default=rows)
 
 
 def _refuse_unmet(
@@ -238,7 +351,6 @@ def _unmet(net: nn.Module, split: Split, shape: tuple[int, ...]) -> str:
     """Why layers around the units of a network do not meet the needs of its knobs; empty if they do."""
     import torch
 
-    from hebbevo.networks import seeded
     from hebbevo.nn import plastic_modules
     from hebbevo.nn.wiring import Wiring
 
@@ -273,7 +385,7 @@ def _chance(plan: Recipe, split: Split) -> float:
         always[:, int(np.bincount(split.y_val).argmax())] = 1.0
     if built_in := SCORES.get(plan.score_name):
         return float(built_in.of(always, labels))
-    with user_code.calling(plan.score_name):
+    with seeded(0), user_code.calling(plan.score_name):
         chance = float(user_code.resolve(plan.score_name)(always, labels.clone()))
     return min(max(chance, 0.0), 0.99) if chance == chance else 0.0
 

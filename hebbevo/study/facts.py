@@ -48,6 +48,8 @@ class StudyFacts:
         cohort_width: most networks in a cohort.
         stack_check: how it is checked that networks with the user's code can be stacked
             (`hebbevo.training.recipe`).
+        invalid: why some genomes have no network that can be trained; empty if all of a sample have.
+        repeatable: whether a training of the user's network came out the same twice.
         short: whether trainings end before anything can be pruned.
     """
 
@@ -73,6 +75,8 @@ class StudyFacts:
     alone: str = ""
     cohort_width: int = 1
     stack_check: int = 1
+    invalid: str = ""
+    repeatable: bool = True
     short: bool = False
 
     @property

@@ -13,7 +13,7 @@ from hebbevo.nn.units import plastic_units
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import Rows
 from hebbevo.training.member import Member, cohort_of, drawing_from
-from hebbevo.training.out_of_memory import raise_if_out_of_memory
+from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import FIRST_CHECK, Recipe
 from hebbevo.training.stack import CHECKED_STEPS
 from hebbevo.training.structure import difference
@@ -96,8 +96,8 @@ def _why_alone(recipe: Recipe, members: Sequence[Member], rows: Rows) -> str:
                     and _close(stacked.values[name][number], alone.values[name][0], floor)
                 ):
                     return f"trained alone: in a stack its {name} would be wrong"
-    except (Exception, SystemExit) as error:  # perhaps only because the nets cannot be stacked
-        raise_if_out_of_memory(error)
+    except BaseException as error:  # perhaps only because the nets cannot be stacked
+        raise_unless_failure(error)
         return f"trained alone: cannot be stacked ({describe(error)})"
     return ""
 
@@ -136,7 +136,7 @@ def _first_steps(recipe: Recipe, members: Sequence[Member], rows: Rows) -> _Firs
     found: dict[str, Tensor] = {}
     of_gradients: set[str] = set()
     norms = [0.0]
-    with drawing_from(members[0].seed, rows.x.device):
+    with drawing_from(members, rows.x.device):
         cohort = cohort_of(recipe, members, rows)
         minibatches = cohort.minibatches(epoch=0)
         for step, minibatch in zip(range(1, CHECKED_STEPS + 1), minibatches, strict=False):

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from hebbevo.messages import describe
+from hebbevo.networks.seeding import global_generators
 from hebbevo.nn import plastic_modules
 from hebbevo.nn.wiring import Wiring
 from hebbevo.space import canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
-from hebbevo.training.out_of_memory import raise_if_out_of_memory
+from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
 from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
 from hebbevo.training.structure import structure
@@ -72,8 +73,8 @@ def build_members(
             net = build()
             kind, genome = (knobs["optimizer"], structure(net)), canonical(candidate.genome)
             members[row] = Member(build, net, knobs, seed, kind, genome, replicates[genome])
-        except (Exception, SystemExit) as error:  # a failed training is a recorded value
-            raise_if_out_of_memory(error)
+        except BaseException as error:  # a failed training is a recorded value
+            raise_unless_failure(error)
             failed[row] = Measurement.failed(describe(error))
     refused = {row: Measurement.failed(why) for row, why in _unmet(members, rows).items()}
     return {row: member for row, member in members.items() if row not in refused}, failed | refused
@@ -94,8 +95,8 @@ def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
                 with drawing_from(member.seed, rows.x.device):
                     found[member.kind] = Wiring(member.build(), rows.x[:2].clone())
             found[member.kind].refuse_unmet(member.net)
-        except (Exception, SystemExit) as error:
-            raise_if_out_of_memory(error)
+        except BaseException as error:
+            raise_unless_failure(error)
             refused[row] = describe(error)
     return refused
 
@@ -108,12 +109,16 @@ def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTr
 
 
 @contextmanager
-def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Let PyTorch's generators draw from the seed of a net, and restore their states afterwards.
+def drawing_from(members: Sequence[Member], device: torch.device) -> Iterator[None]:
+    """Let global generators draw from the seed of the first net, and restore their states afterwards.
 
     Only code of the user draws from them; built-in rules draw stateless random numbers.
+
+    Raises:
+        RuntimeError: something was drawn that several nets would share.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    seed, gpus = members[0].seed, [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus), global_generators(seed + 1, drawn_by=len(members)):
         torch.default_generator.manual_seed(seed + 1)  # the weights were drawn from the seed itself
         if device.type == "cuda":
             torch.cuda.manual_seed(seed + 1)

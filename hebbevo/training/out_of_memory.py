@@ -6,6 +6,8 @@ import errno
 
 import torch
 
+from hebbevo import user_code
+
 _MESSAGES = (  # as PyTorch, oneDNN, C++, CUDA and the loader of libraries write it
     "DefaultCPUAllocator",
     "could not create a primitive",
@@ -30,7 +32,8 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError) and any(text in str(error) for text in _MESSAGES)
 
 
-def raise_if_out_of_memory(error: BaseException) -> None:
-    """Raise the error again if it says that memory ran out."""
+def raise_unless_failure(error: BaseException) -> None:
+    """Raise the error again if it is not the failure of one training: if memory ran out, or for Ctrl-C."""
+    user_code.raise_if_interrupted(error)
     if ran_out_of_memory(error):
         raise error

@@ -14,7 +14,7 @@ from hebbevo.training.cohort import CohortTraining, Rows
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.grouping import Group, groups_of
 from hebbevo.training.member import Member, build_members, cohort_of, drawing_from
-from hebbevo.training.out_of_memory import raise_if_out_of_memory
+from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
 
 
@@ -65,10 +65,10 @@ def train(
         # a replicate that trains without the others would be judged by chance
         complete = all(trials.count(each.genome) == each.replicates for each in own)
         try:
-            with drawing_from(own[0].seed, device):
+            with drawing_from(own, device):
                 found = cohort_of(recipe, own, rows).train(early_stopper if complete else None, trials)
-        except (Exception, SystemExit) as error:  # a failed training is a recorded value
-            raise_if_out_of_memory(error)
+        except BaseException as error:  # a failed training is a recorded value
+            raise_unless_failure(error)
             if len(own) == 1:
                 measured[group.rows[0]] = Measurement.failed(describe(error))
             else:  # perhaps a single net has failed, so each trains again alone
@@ -120,8 +120,8 @@ def networks_of(
             own, own_stops = [members[row] for row in group.rows], [stops[row] for row in group.rows]
             cohort = _trained_up_to(epoch, recipe, own, rows, own_stops)
             cohorts = {row: (cohort, group.rows.index(row)) for row in wanted_here}
-        except (Exception, SystemExit) as error:  # each of them trained alone the first time, too
-            raise_if_out_of_memory(error)
+        except BaseException as error:  # each of them trained alone the first time, too
+            raise_unless_failure(error)
             cohorts = {
                 row: (_trained_up_to(epoch, recipe, [members[row].built_anew()], rows, [None]), 0)
                 for row in wanted_here
@@ -135,7 +135,7 @@ def _trained_up_to(
     epoch: int, recipe: Recipe, members: Sequence[Member], rows: Rows, stops: Sequence[int | None]
 ) -> CohortTraining:
     """Train members up to an epoch, and stop each after the epoch in ``stops``."""
-    with drawing_from(members[0].seed, rows.x.device):
+    with drawing_from(members, rows.x.device):
         cohort = cohort_of(recipe, members, rows)
         for done in range(1, epoch + 1):
             cohort.train_epoch()

@@ -17,6 +17,7 @@ from tests.execution.conftest import (
     SETUP,
     FailedAttempts,
     all_end,
+    cohort,
     run_cohorts,
     singles,
     without_times,
@@ -101,3 +102,28 @@ def test_a_worker_that_was_killed_from_outside_while_idle_costs_no_attempt(user_
         [(_, [measured])] = run_cohorts(executor, singles(note, 1))
     assert measured.failure is None
     assert len([*tmp_path.glob("pid*")]) == 2
+
+
+@pytest.mark.parametrize("what", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_an_interruption_that_a_network_raises_is_its_failure_and_its_worker_lives_on(user_setup, what):
+    code = f"if place == 1: raise {what}"
+    with closing(ProcessExecutor(user_setup, workers=1)) as executor:
+        found = [measured for _, each in run_cohorts(executor, [cohort(code, 0, 1, 2)]) for measured in each]
+    assert [measured.failure is None for measured in found] == [True, False, True]
+    assert f"raised {what}" in found[1].failure
+
+
+def test_an_interrupt_that_is_sent_to_a_worker_does_not_end_its_training(user_setup):
+    code = "os.kill(os.getpid(), signal.SIGINT)"
+    with closing(ProcessExecutor(user_setup, workers=1)) as executor:
+        [(_, [measured])] = run_cohorts(executor, [cohort(code, 0)])
+    assert measured.failure is None
+
+
+def test_sets_of_texts_have_one_order_in_all_workers(user_setup, tmp_path):
+    path = f"__import__('pathlib').Path('{tmp_path}', str(os.getpid()))"
+    code = f"{path}.write_text(str(hash('text'))); time.sleep(0.2)"
+    with closing(ProcessExecutor(user_setup, workers=2)) as executor:
+        assert len([*run_cohorts(executor, singles(code, *range(4)))]) == 4
+    written = [path.read_text() for path in tmp_path.iterdir()]
+    assert len({*written}) == 1

@@ -9,6 +9,7 @@ import torch
 
 import hebbevo
 from hebbevo import data
+from hebbevo.errors import UsageError
 from hebbevo.outer import preflight
 from hebbevo.spec import read
 
@@ -114,3 +115,151 @@ def test_a_list_that_the_builder_changes_is_its_own():
 
 def popping(widths):
     return torch.nn.Linear(6, widths.pop())
+
+
+HEADS = """\
+    import torch
+    from torch import nn
+
+    class Wrong(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(7, 3)
+
+        def forward(self, x):
+            return self.layer(x)
+
+    def build(width, heads):
+        if width % heads:
+            {refuse}
+        return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3))
+"""
+REFUSALS = {
+    "raise ValueError(f'{width} is not divisible by {heads}')": "raised ValueError: 12 is not divisible by 5",
+    "return None": "gave NoneType; return an nn.Module",
+    "return Wrong()": "RuntimeError: mat1 and mat2 shapes cannot be multiplied",
+    "raise SystemExit": "raised SystemExit",
+    "raise KeyboardInterrupt": "raised KeyboardInterrupt",
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSALS)
+def test_a_genome_without_a_network_is_a_failed_trial_and_a_notice_and_never_ends_the_search(
+    own, tmp_path, refuse, monkeypatch
+):
+    genome = "width: {choices: [10, 12]}, heads: {choices: [4, 5]}"
+    # no Ctrl-C but that of the search reaches the code, as in its workers
+    monkeypatch.setattr("signal.getsignal", lambda _: None)
+    seen = []
+    space = own(HEADS.format(refuse=refuse), genome=genome)
+    study = hebbevo.search(space, study=tmp_path / "s.db", trials=12, watch=seen.append)
+    trials = study.trials()
+    for _, trial in trials.iterrows():
+        is_valid = trial["genome.width"] % trial["genome.heads"] == 0
+        assert trial.state == ("complete" if is_valid else "failed")
+    assert {*trials.state} == {"complete", "failed"}
+    assert REFUSALS[refuse].partition("12 is")[0] in trials.failure[trials.state == "failed"].iloc[0]
+    [notice] = {each.notice for each in seen if "recorded as failed" in each.notice}
+    assert REFUSALS[refuse].partition("12 is")[0] in notice
+
+
+def test_a_network_that_no_genome_has_ends_the_search_at_once_with_the_first_reason(own, tmp_path):
+    code = HEADS.format(refuse="raise ValueError(width, heads)")
+    space = own(code, genome="width: {choices: [11, 13]}, heads: {choices: [4, 5]}")
+    with pytest.raises(UsageError, match=r"own_net:build: raised ValueError: \(11, 4\)"):
+        hebbevo.search(space, study=tmp_path / "s.db")
+    assert not (tmp_path / "s.db").exists()
+
+
+NORMED = """\
+    from torch import nn
+
+    def build(width, norm):
+        middle = nn.BatchNorm1d(width) if norm else nn.Identity()
+        return nn.Sequential(nn.Linear(6, width), middle, nn.ReLU(), nn.Linear(width, 3))
+"""
+STANDARDISED = """\
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.head = nn.Linear(6, width), nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = self.first(x)
+            variance = (x - x.mean(0)).square().sum(0) / (len(x) - 1)
+            return self.head((x - x.mean(0)) / variance.sqrt() if self.training else x)
+
+    def build(width, norm):
+        return Net(width)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "norm", "error"),
+    [
+        (NORMED, "[true]", "ValueError: Expected more than 1 value per channel"),
+        (NORMED, "[false, true]", "ValueError: Expected more than 1 value per channel"),
+        (STANDARDISED, "[true]", "its loss is nan"),
+        (NORMED, "[false]", None),
+    ],
+)
+def test_a_last_minibatch_that_is_too_short_is_refused_with_a_batch_size_that_works(
+    own, tmp_path, code, norm, error
+):
+    genome = f"width: {{choices: [4, 6]}}, norm: {{choices: {norm}}}"
+    space = own(code, genome=genome, batch_size=167)  # of 168 training rows
+    study = tmp_path / "s.db"
+    if error:
+        what = "the last minibatch has 1 of 168 rows, on which own_net:build fails"
+        expected = rf"task.batch_size: {what} \(({error})"
+        with pytest.raises(UsageError, match=expected) as caught:
+            hebbevo.search(space, study=study)
+        assert str(caught.value).endswith("; write 168")
+        assert not study.exists()
+        space = own(code, genome=genome, batch_size=168)
+    assert {*hebbevo.search(space, study=study).trials().state} == {"complete"}
+
+
+@pytest.mark.parametrize(
+    ("draw", "is_repeatable"),
+    [
+        ("random.random()", True),
+        ("np.random.rand()", True),
+        ("torch.rand(()).item()", True),
+        ("np.random.default_rng().random()", False),
+        ("time.perf_counter_ns() % 1000 / 1000", False),
+        ("random.SystemRandom().random()", False),
+    ],
+)
+def test_a_network_that_draws_from_what_no_seed_decides_is_noticed(own, tmp_path, draw, is_repeatable):
+    code = f"""\
+    import random, time
+    import numpy as np
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.head = nn.Linear(6, width), nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = self.first(x).relu()
+            return self.head(x * {draw} if self.training else x)
+
+    def build(width):
+        return Net(width)
+    """
+    seen = []
+    study = hebbevo.search(own(code), study=tmp_path / "s.db", trials=2, watch=seen.append)
+    notices = [each.notice for each in seen if "came out otherwise when it was repeated" in each.notice]
+    assert (notices == []) is is_repeatable
+    if is_repeatable:
+        hebbevo.network(study, 0, allow_code=lambda _: True)
+    else:
+        try:
+            hebbevo.network(study, 0, allow_code=lambda _: True)
+        except UsageError as error:  # not where the same accuracy came out by chance
+            assert "with your code (own_net:build) no two trainings come out the same" in str(error)

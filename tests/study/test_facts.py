@@ -37,6 +37,8 @@ PLAIN = {
     "alone": "hardly two have the same structure (they differ in 2.p)",
     "cohort_width": 16,
     "stack_check": 2,
+    "invalid": "mine:build: raised ValueError: 12 is not divisible by 5",
+    "repeatable": False,
     "short": True,
 }
 
@@ -61,6 +63,7 @@ def test_a_study_that_did_not_record_a_fact_yet_has_a_neutral_one(missing: str) 
         "stack_check": 1,
         "findings": NO_FINDINGS,
         "target_scale": 1.0,
+        "repeatable": True,
     }
     assert found == usual[missing] if missing in usual else not found
     assert replace(facts, **{missing: getattr(whole, missing)}) == whole

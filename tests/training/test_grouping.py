@@ -5,10 +5,12 @@ what an ordinary PyTorch loop reaches. A note says which net trained alone, and 
 """
 
 import math
+import random
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -489,6 +491,38 @@ def test_nets_draw_from_their_own_seeds_whatever_is_drawn_elsewhere():
     one, other = train(the_recipe, same, user_problem(), CPU)
     assert one.accuracy == first[0].accuracy
     assert one.accuracy != other.accuracy
+
+
+class Drawing(TwoLayers):
+    """Draws from the generators of Python and NumPy when it is built and, some steps later, in forward."""
+
+    def __init__(self, first=0):
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(random.random() + np.random.rand()))
+        self.first, self.calls = nn.Linear(16, 8), 0
+        self.from_step = first
+
+    def between(self, x):
+        self.calls += self.training
+        if self.training and self.calls > self.from_step:
+            x = x * (random.random() + np.random.rand())
+        return x * self.factor
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_a_net_that_draws_from_python_or_numpy_reaches_the_same_alone_beside_others_and_again(first):
+    the_recipe, genomes = user_recipe(Drawing), genes("first", first, first, first)
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    together = train_user_nets(the_recipe, genomes)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    random.seed(5)
+    for genome, ours in zip(genomes, together, strict=True):
+        np.random.seed(6)
+        [alone] = train_user_nets(the_recipe, [genome])
+        assert (ours.failure, ours.accuracy) == (None, alone.accuracy)
+        [why] = why_alone(ours)
+        assert "draws from the generator of Python or NumPy" in why
+    random.setstate(before[0])
 
 
 def test_nets_of_one_structure_stack_beside_others_without_a_note(monkeypatch):

@@ -91,6 +91,31 @@ def test_an_interrupt_is_not_a_failed_training(monkeypatch):
         train(recipe(), candidates([{}]), problem(), CPU)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit, SystemExit])
+@pytest.mark.parametrize("size", [1, 3])
+def test_where_ctrl_c_does_not_reach_the_training_any_exception_is_its_failure(monkeypatch, error, size):
+    def interrupted(*_):
+        raise error
+
+    monkeypatch.setattr("signal.getsignal", lambda _: None)
+    monkeypatch.setattr(CohortTraining, "train_epoch", interrupted)
+    measured = train(recipe(), candidates(ONE_STRUCTURE[:size]), problem(), CPU)
+    assert [each.failure for each in measured] == [f"{error.__name__}: no message"] * size
+
+
+def test_a_ctrl_c_of_the_search_is_never_a_failed_training(monkeypatch):
+    class Stop(KeyboardInterrupt):
+        """What a handler of the search raises."""
+
+    def interrupted(*_):
+        raise Stop
+
+    monkeypatch.setattr("signal.getsignal", lambda _: None)
+    monkeypatch.setattr(CohortTraining, "train_epoch", interrupted)
+    with pytest.raises(Stop):
+        train(recipe(), candidates([{}]), problem(), CPU)
+
+
 class Strict:
     """Stops every trial with fewer survivors than this after the first epoch."""
 
