@@ -44,8 +44,8 @@ def no_module(wrong=False):
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
-        (picky, rf"UsageError: {__name__}:picky: raised ValueError: no 8 \(.*\)$"),
-        (no_module, f"UsageError: {__name__}:no_module: gave str; return an nn.Module$"),
+        (picky, rf"UserCodeError: {__name__}:picky: raised ValueError: no 8 \(.*\)$"),
+        (no_module, f"UserCodeError: {__name__}:no_module: gave str; return an nn.Module$"),
     ],
 )
 def test_a_net_that_cannot_be_built_fails_and_the_others_train(builder, message):
@@ -61,7 +61,9 @@ def test_a_net_that_cannot_be_built_fails_and_the_others_train(builder, message)
 
 def test_a_layer_without_shape_is_a_failed_training():
     for m in train_user_nets(user_recipe(lazy), RATES):
-        assert m.failure.startswith(f"UsageError: {__name__}:lazy: a layer of its network has no shape yet;")
+        assert m.failure.startswith(
+            f"UserCodeError: {__name__}:lazy: a layer of its network has no shape yet;"
+        )
 
 
 class Fussy(Secret):
