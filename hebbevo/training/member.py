@@ -92,7 +92,7 @@ def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
             continue
         try:
             if member.kind not in found:
-                with drawing_from(member.seed, rows.x.device):
+                with drawing_from([member], rows.x.device):
                     found[member.kind] = Wiring(member.build(), rows.x[:2].clone())
             found[member.kind].refuse_unmet(member.net)
         except BaseException as error:
