@@ -4,7 +4,9 @@ A dead branch is a constant, which need not be zero: it may be added, multiplied
 softmax. So the networks are drawn from a grammar of these.
 """
 
+import copy
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import Stamina
 from hebbevo.nn.liveness.paths import LivenessPlan, survivors
+from hebbevo.training.stack import VmapStack
 
 WIDTH = 6
 MASK = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 2.0])
@@ -276,3 +279,17 @@ def test_where_functions_cannot_be_followed_exactly_no_unit_that_matters_is_coun
         net, x = random_net(seed, {**dict.fromkeys(["layer", "product"], EXACT["product"]), **SAFE})
         alive = alive_units(net, x)
         assert not undercounted(alive, changed_by_constants(net, x, alive)), seed
+
+
+def test_networks_in_a_stack_have_constants_of_their_own():
+    net, x = random_net(3, {"product": EXACT["gate in place"]})
+    nets = [copy.deepcopy(net) for _ in range(4)]
+    for seed, each in enumerate(nets):
+        torch.manual_seed(seed)
+        for module in each.modules():
+            if isinstance(module, Stamina):
+                module.alive.copy_(torch.rand(WIDTH) < 0.5)
+    stack = VmapStack(nets, torch.device("cpu"))
+    plan = LivenessPlan.of(net, x[:1])
+    counted = plan.alive_neurons(partial(stack.call, stacked=True), len(nets))
+    assert counted.alive.tolist() == [survivors(each, x[:1]).alive[0].tolist() for each in nets]
