@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hebbevo.errors import WorkerError
 from hebbevo.execution import ProcessExecutor
 from tests.execution.conftest import (
     COHORTS,
@@ -127,3 +128,81 @@ def test_sets_of_texts_have_one_order_in_all_workers(user_setup, tmp_path):
         assert len([*run_cohorts(executor, singles(code, *range(4)))]) == 4
     written = [path.read_text() for path in tmp_path.iterdir()]
     assert len({*written}) == 1
+
+
+# --- how a worker ended ---
+
+
+def reasons(setup, code):
+    """Of the last attempt with a training that runs this code: kind, and reason."""
+    failures = FailedAttempts()
+    with closing(ProcessExecutor(setup, workers=1)) as executor:
+        list(run_cohorts(executor, singles(code, 0), failures))
+    return str(failures[-1].kind), failures[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("os._exit(3)", "its worker process ended with exit code 3"),
+        (
+            "import ctypes; ctypes.string_at(0)",
+            "its worker process was ended by SIGSEGV (segmentation fault)",
+        ),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "its worker process was ended by SIGKILL (killed)"),
+    ],
+)
+def test_the_reason_names_the_exit_code_or_the_signal_and_no_lack_of_memory(user_setup, code, reason):
+    assert reasons(user_setup, code) == ("crash", reason)
+
+
+def test_a_worker_that_the_system_killed_for_lack_of_memory_is_said_to_be_so(
+    user_setup, tmp_path, monkeypatch
+):
+    counts = tmp_path / "vmstat"
+    counts.write_text("nr_free_pages 5\noom_kill 0\n")
+    monkeypatch.setattr("hebbevo.execution.processes.SYSTEM_COUNTS", counts)
+    code = (
+        f"count = open({str(counts)!r}).read().split()[-1]\n"
+        f"open({str(counts)!r}, 'w').write(f'oom_kill {{int(count) + 1}}\\n')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert reasons(user_setup, code) == (
+        "memory",
+        "its worker process was killed because the machine ran out of memory",
+    )
+
+
+def test_a_library_that_a_worker_cannot_import_is_named(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("raise ImportError('libgpu.so is missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with closing(ProcessExecutor(SETUP, workers=1)) as executor, pytest.raises(WorkerError) as caught:
+        list(run_cohorts(executor, COHORTS))
+    assert str(caught.value) == "no worker can be started: ImportError: libgpu.so is missing"
+
+
+# --- the end of the search ---
+
+
+def test_workers_and_what_they_have_started_end_at_once_with_their_search_even_if_stopped(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from hebbevo.execution import ProcessExecutor\n"
+        "from tests.execution.conftest import run_cohorts, singles, user_setup_in\n"
+        "setup = user_setup_in(Path(sys.argv[1]))\n"
+        "code = f'''import subprocess\n"
+        "child = subprocess.Popen(['sleep', '1000'])\n"
+        "open(f\"{sys.argv[1]}/pids{{place}}\", 'w').write(f'{{os.getpid()}} {{child.pid}}\\\\n')\n"
+        "time.sleep(1000)'''\n"
+        "list(run_cohorts(ProcessExecutor(setup, workers=2), singles(code, 0, 1)))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT) as search:
+        deadline = time.monotonic() + 60
+        while sum(path.read_text().endswith("\n") for path in tmp_path.glob("pids*")) < 2:
+            assert time.monotonic() < deadline and search.poll() is None
+            time.sleep(0.05)
+        pids = [int(pid) for path in tmp_path.glob("pids*") for pid in path.read_text().split()]
+        os.kill(pids[0], signal.SIGSTOP)
+        search.kill()
+    assert len(pids) == 4
+    assert all_end(pids, seconds=5.0)
