@@ -1,4 +1,4 @@
-"""Where Python looks for modules: not in the current folder, which may hold any files.
+"""Where Python looks for modules: not in the current folder, whose files need not belong to a study.
 
 A folder with a study may hold a ``queue.py`` by chance or by malice. Code of the user that a study names is
 found all the same: `hebbevo.user_code` adds the current folder once that code is allowed.
