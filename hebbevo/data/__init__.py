@@ -1,6 +1,7 @@
 """Data sets: reading, checking, splitting and standardising them."""
 
 from hebbevo.data.catalogue import BUILT_IN, load
+from hebbevo.data.columns import Column
 from hebbevo.data.dataset import Dataset, Kind, Label, from_arrays, input_shape, may_be_amounts
 from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.data.options import NO_FINDINGS, WHITESPACE, Findings, ReadingOptions
@@ -13,6 +14,7 @@ __all__ = [
     "TABLE_SUFFIXES",
     "TEXT_SUFFIXES",
     "WHITESPACE",
+    "Column",
     "Dataset",
     "Findings",
     "Kind",

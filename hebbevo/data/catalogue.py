@@ -77,6 +77,8 @@ def load(
     if name in _LOADERS or is_reference(name):
         if target is not None:
             raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
+        if options.categorical:
+            raise DataError(f"{name}: task.categorical is for tables; leave it out")
         if name in _LOADERS:
             return of_kind(_LOADERS[name](name), kind)
         return of_kind(load_function(name, options, findings), kind)

@@ -11,12 +11,16 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.columns import Column
 from hebbevo.data.division import Division
 from hebbevo.data.options import NO_FINDINGS, Findings
 from hebbevo.errors import DataError
 from hebbevo.messages import quoted
 
 Label = int | float | str | bool
+Features = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+_VALUES_AT_A_TIME = 2**22
 
 Kind = Literal["classification", "regression"]
 """What is predicted: one of some classes, or an amount."""
@@ -36,7 +40,8 @@ class Dataset:
 
     Attributes:
         name: name, path or reference of the data set.
-        x: features, shape (rows, features).
+        x: features, shape (rows, features); in float32 if it holds all values of ``x`` and ``x_test``
+            exactly, otherwise in float64.
         y: indices into ``classes``, or the targets of a regression, shape (rows,).
         classes: the original labels in sorted order; none for a regression.
         x_test: features of the test set, shape (test rows, features), or ``None`` without a test set.
@@ -44,17 +49,19 @@ class Dataset:
         shape: shape of a row before it was flattened, by default (features,).
         division: what decides which rows are held out; ``None``: chance, class by class.
         findings: how the data were read where the user has not said it.
+        columns: the columns of a table, in the order of its features; empty if rows are no table's.
     """
 
     name: str
-    x: npt.NDArray[np.float32]
+    x: Features
     y: npt.NDArray[Any]
     classes: tuple[Label, ...]
-    x_test: npt.NDArray[np.float32] | None = None
+    x_test: Features | None = None
     y_test: npt.NDArray[Any] | None = None
     shape: tuple[int, ...] = ()
     division: Division | None = None
     findings: Findings = NO_FINDINGS
+    columns: tuple[Column, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.shape:
@@ -78,6 +85,11 @@ class Dataset:
             if array is not None:
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+    def in_float32(self) -> Dataset:
+        """The same data with rounded features, as all data sets once were."""
+        x_test = None if self.x_test is None else self.x_test.astype(np.float32)
+        return replace(self, x=self.x.astype(np.float32), x_test=x_test)
 
 
 def input_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -204,7 +216,9 @@ def with_labels(
     Raises:
         DataError: these are no rows of numbers with a label each.
     """
-    features = _features(name, "x", x, columns)
+    exact = [_fits_float32(array) for array in (x, x_test) if array is not None]
+    kind = np.float32 if all(exact) else np.float64
+    features = _features(name, "x", x, columns, kind)
     labels = _labels(name, "y", y, rows=len(features))
     classes = tuple(sorted(set(labels)))
     index = {label: place for place, label in enumerate(classes)}
@@ -215,7 +229,7 @@ def with_labels(
     if x_test is None or y_test is None:
         lone, other = ("x_test", "y_test") if y_test is None else ("y_test", "x_test")
         raise DataError(f"{name}: {lone} is given without {other}; give both or neither")
-    test_features = _features(name, "x_test", x_test, columns)
+    test_features = _features(name, "x_test", x_test, columns, kind)
     if np.shape(x_test)[1:] != np.shape(x)[1:]:
         raise DataError(
             f"{name}: a row of x_test has shape {np.shape(x_test)[1:]} and one of x has {np.shape(x)[1:]};"
@@ -228,7 +242,25 @@ def with_labels(
     return Dataset(name, features, indices, classes, test_features, test_indices, x.shape[1:])
 
 
-def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str]) -> npt.NDArray[np.float32]:
+def _fits_float32(x: npt.NDArray[Any]) -> bool:
+    """Whether float32 holds every value exactly."""
+    if x.dtype.kind not in "iuf" or x.dtype in (np.dtype(np.float32), np.dtype(np.float16)):
+        return True
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = np.array_split(x, max(1, x.size // _VALUES_AT_A_TIME)) if x.ndim else [x]
+        # cast back: compared with a float, a large integer is rounded itself
+        return all(
+            np.array_equal(part, part.astype(np.float32).astype(part.dtype), equal_nan=True) for part in parts
+        )
+
+
+def _features(
+    name: str,
+    role: str,
+    x: npt.NDArray[Any],
+    columns: Sequence[str],
+    kind: type[np.float32] | type[np.float64],
+) -> Features:
     if x.dtype.kind not in "biuf":
         raise DataError(f"{name}: {role} holds {x.dtype} values; write real numbers")
     if x.ndim < 2:
@@ -237,9 +269,9 @@ def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str])
         )
     if x.size == 0:
         raise DataError(f"{name}: {role} is empty, its shape is {x.shape}; give it rows and features")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
-        rows = np.array(x.reshape(len(x), -1), np.float32, order="C")
-    finite = np.isfinite(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows: Features = np.array(x.reshape(len(x), -1), kind, order="C")  # type: ignore[assignment]
+    finite = np.abs(rows) <= np.finfo(np.float32).max  # also false for what is not a number
     if not finite.all():
         row, column = divmod(int(finite.argmin()), rows.shape[1])
         where = repr(columns[column]) if columns else str(column)
@@ -248,6 +280,14 @@ def _features(name: str, role: str, x: npt.NDArray[Any], columns: Sequence[str])
             f" large values, the first in row {row}, column {where} (counted from 0);"
             " fill them in or drop those rows"
         )
+    if x.dtype.kind in "iu" and kind is np.float64:
+        for column, (whole, rounded) in enumerate(zip(x.reshape(len(x), -1).T, rows.T, strict=True)):
+            if np.abs(rounded).max() > 2**53 and len(np.unique(whole)) > len(np.unique(rounded)):
+                where = repr(columns[column]) if columns else str(column)
+                raise DataError(
+                    f"{name}: {role} has integers in column {where} that differ in float64 no more;"
+                    " subtract a constant from them or drop the column"
+                )
     return rows
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.arrays import NAMES, from_named
+from hebbevo.data.columns import Column
+from hebbevo.data.columns import Encoding as ColumnEncoding
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
@@ -81,13 +83,20 @@ def load_table(
         why = f" ({findings.remarks[0]})" if findings.dropped else ""
         held = f"{len(table.frame)} rows and {len(columns)} feature columns{why}"
         raise DataError(f"{name}: has {held}; give it some of both")
+    if unknown := [each for each in options.categorical if each not in columns]:
+        raise DataError(
+            f"{name}: has no feature {quoted(unknown)} for task.categorical; it has {quoted(columns)}"
+        )
+    kinds = [table.column(place, options.categorical.get(table.columns[place])) for place in places]
+    of_features = [column.name for column in kinds for _ in range(column.width)]
     labels = table.labels(findings.text_labels)
-    x = table.numbers(places)
+    x = table.values(places, kinds)
     if test is None:
-        dataset = with_labels(name, x, labels, columns=columns)
+        dataset = with_labels(name, x, labels, columns=of_features)
     else:
-        x_test = test.numbers(test.places(columns))
-        dataset = with_labels(name, x, labels, x_test, test.labels(findings.text_labels), columns=columns)
+        x_test = test.values(test.places(columns), kinds)
+        test_labels = test.labels(findings.text_labels)
+        dataset = with_labels(name, x, labels, x_test, test_labels, columns=of_features)
         if is_new and (known := rows_of_both(x, x_test)):
             remark = f"{known} of {len(x_test)} test rows have the features of another row of the data"
             findings = replace(findings, remarks=(*findings.remarks, remark))
@@ -95,7 +104,7 @@ def load_table(
     if options.split is not None:
         [place] = table.places(split_on)
         by = division(name, *options.split, table.frame.iloc[:, place].to_numpy())
-    return replace(dataset, division=by, findings=findings)
+    return replace(dataset, division=by, findings=findings, columns=tuple(kinds))
 
 
 READERS: dict[str, Callable[[str, Path, str | None, ReadingOptions, Findings | None], Dataset]] = {
@@ -120,6 +129,9 @@ def suffix_of(path: str | Path) -> str | None:
     ('.csv.gz', None)
     """
     return next((suffix for suffix in READERS if str(path).lower().endswith(suffix)), None)
+
+
+_EXACT = 2**53  # float64 rounds larger integers
 
 
 class _Table:
@@ -164,9 +176,27 @@ class _Table:
             )
         return [self.columns.index(each) for each in columns]
 
-    def numbers(self, places: Sequence[int]) -> npt.NDArray[np.float64]:
-        """The columns at some places, shape (rows, places)."""
-        return np.column_stack([_numbers(self.name, self.frame.iloc[:, place]) for place in places])
+    def column(self, place: int, encoding: ColumnEncoding | None) -> Column:
+        """What a column holds: categories if they are declared, or if it has texts and no numbers."""
+        import pandas as pd
+
+        cells = self.frame.iloc[:, place]
+        present = cells.dropna()
+        if encoding is None:
+            texts = all(isinstance(value, str) for value in present.tolist()) and len(present) > 0
+            if not texts or pd.to_numeric(present.astype(object), errors="coerce").notna().any():
+                return Column(self.columns[place])
+        return Column.of_categories(self.name, self.columns[place], cells.astype(object), encoding)
+
+    def values(self, places: Sequence[int], kinds: Sequence[Column]) -> npt.NDArray[np.float64]:
+        """The features of the columns at some places, shape (rows, features)."""
+        found = zip(kinds, (self.frame.iloc[:, place] for place in places), strict=True)
+        return np.hstack(
+            [
+                kind.features(self.name, cells) if kind.categories else _numbers(self.name, cells)[:, None]
+                for kind, cells in found
+            ]
+        )
 
     def labels(self, as_text: bool) -> npt.NDArray[Any]:
         """The labels; ``None`` where one is missing."""
@@ -303,4 +333,11 @@ def _numbers(name: str, column: pd.Series[Any]) -> npt.NDArray[np.float64]:
         raise DataError(
             f"{name}: column {str(column.name)!r} is not numeric{example}; encode it as numbers or drop it"
         )
-    return column.to_numpy(np.float64, na_value=np.nan)
+    numbers = column.to_numpy(np.float64, na_value=np.nan)
+    large = pd.api.types.is_integer_dtype(kind) and np.nanmax(np.abs(numbers), initial=0) > _EXACT
+    if large and column.nunique() > len(np.unique(numbers[~np.isnan(numbers)])):
+        raise DataError(
+            f"{name}: column {str(column.name)!r} has integers that differ in float64 no more;"
+            " subtract a constant from them or drop the column"
+        )
+    return numbers

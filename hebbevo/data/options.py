@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
+
+from hebbevo.data.columns import Encoding
 
 SplitKind = Literal["groups", "time", "column"]
 """What decides which rows are held out: whole groups, the latest times, or a column that says it."""
@@ -25,6 +27,8 @@ class ReadingOptions:
         drop: columns of a table that are no features.
         keep: columns of a table that are features even if they look like row numbers or the target.
         test: path of a file with the test rows.
+        categorical: columns of a table that hold categories, each with its encoding. Columns of text are
+            found, and become one-hot.
         split: how rows are held out and the name of the column, or of the array, that decides.
     """
 
@@ -34,6 +38,7 @@ class ReadingOptions:
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
     test: str | None = None
+    categorical: Mapping[str, Encoding] = field(default_factory=dict)
     split: tuple[SplitKind, str] | None = None
 
 

@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.columns import Column
 from hebbevo.data.dataset import WRITE_REGRESSION, Dataset, Label, may_be_amounts
 from hebbevo.data.division import HELD_OUT_PERCENT, divide
+from hebbevo.data.preprocessing import Features, Floats, Ints, Preprocessing
 from hebbevo.errors import DataError
 
-# blocks, because a float64 copy of a whole image set would take gigabytes
-ROWS_AT_A_TIME = 4096
-COLUMNS_AT_A_TIME = 64
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 Targets = Ints | Floats
 
 
@@ -35,8 +31,10 @@ class Split:
         y_test: as ``y_train``, of the test rows.
         mean: mean of each feature over the training rows, shape (features,).
         scale: standard deviation of each feature over the training rows, shape (features,); 1 where it is 0.
+            Features that are not standardised have mean 0 and scale 1.
         classes: the original labels; none for a regression.
         shape: shape of a row before it was flattened, by default (features,).
+        columns: the columns of a table, in the order of its features; empty if rows are no table's.
         target_mean: mean of the targets of a regression over the training rows.
         target_scale: their standard deviation.
     """
@@ -47,10 +45,11 @@ class Split:
     y_val: Targets
     x_test: Floats
     y_test: Targets
-    mean: Floats
-    scale: Floats
+    mean: Features
+    scale: Features
     classes: tuple[Label, ...]
     shape: tuple[int, ...] = ()
+    columns: tuple[Column, ...] = ()
     target_mean: float = 0.0
     target_scale: float = 1.0
 
@@ -63,8 +62,14 @@ class Split:
         """Number of outputs of a network: one for each class, or the one of a regression."""
         return len(self.classes) or 1
 
+    def preprocessing(self) -> Preprocessing:
+        """What made the features of the raw rows."""
+        return Preprocessing(self.mean, self.scale, self.shape, self.columns)
 
-def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
+
+def split(
+    dataset: Dataset, seed: int, batch_size: int, *, standardize: bool | tuple[str, ...] = True
+) -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
     A data set with a division is split by that instead: see `hebbevo.data.division`.
@@ -82,10 +87,13 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
         dataset: what to split.
         seed: 0 or more.
         batch_size: fewest rows that training needs.
+        standardize: whether to standardise features, or the names of the columns to standardise. Features of
+            categories never are.
 
     Raises:
         DataError: a class is too small to be in each part, training has fewer rows than ``batch_size``, or
-            the targets of a regression are all the same in training or in validation.
+            the targets of a regression are all the same in training or in validation, or ``standardize`` does
+            not suit the data.
     """
     if dataset.division is None:
         train, val, test = _partition(dataset, seed)
@@ -102,22 +110,23 @@ def split(dataset: Dataset, seed: int, batch_size: int) -> Split:
     x_test, y_test = (
         (x, y) if dataset.x_test is None or dataset.y_test is None else (dataset.x_test, dataset.y_test)
     )
-    mean, scale = _moments(x, train)
+    made = Preprocessing.fit(dataset.name, x, train, dataset.shape, dataset.columns, standardize)
     targets = y, y_test, 0.0, 1.0
     if dataset.kind == "regression":
         targets = _standardised_targets(dataset, y_test, train, val)
     y, y_test, target_mean, target_scale = targets
     return Split(
-        x_train=_standardised(x, train, mean, scale),
+        x_train=made.apply(x, train),
         y_train=y[train],
-        x_val=_standardised(x, val, mean, scale),
+        x_val=made.apply(x, val),
         y_val=y[val],
-        x_test=_standardised(x_test, test, mean, scale),
+        x_test=made.apply(x_test, test),
         y_test=y_test[test],
-        mean=mean,
-        scale=scale,
+        mean=made.mean,
+        scale=made.scale,
         classes=dataset.classes,
         shape=dataset.shape,
+        columns=dataset.columns,
         target_mean=target_mean,
         target_scale=target_scale,
     )
@@ -178,26 +187,3 @@ def _held_out(dataset: Dataset, seed: int, rows: Ints, parts: int) -> tuple[Ints
     own = replace(dataset, x=x, y=y, division=None, x_test=x_test, y_test=y_test)
     train, val, test = _partition(own, seed)
     return (rows[train], rows[val], rows[test])[: parts + 1]
-
-
-def _moments(x: Floats, rows: Ints) -> tuple[Floats, Floats]:
-    mean = np.empty(x.shape[1], np.float32)
-    scale = np.empty(x.shape[1], np.float32)
-    for start in range(0, x.shape[1], COLUMNS_AT_A_TIME):
-        columns = slice(start, start + COLUMNS_AT_A_TIME)
-        block = x[rows, columns].astype(np.float64)
-        low = block.min(axis=0)
-        # the computed mean and deviation of a constant feature can be off by a rounding error
-        constant = low == block.max(axis=0)
-        mean[columns] = np.where(constant, low, block.mean(axis=0))
-        scale[columns] = np.where(constant, 1.0, block.std(axis=0))
-    scale[scale == 0] = 1.0  # a deviation too small for float32
-    return mean, scale
-
-
-def _standardised(x: Floats, rows: Ints, mean: Floats, scale: Floats) -> Floats:
-    result = np.empty((len(rows), x.shape[1]), np.float32)
-    for start in range(0, len(rows), ROWS_AT_A_TIME):
-        block = slice(start, start + ROWS_AT_A_TIME)
-        result[block] = (x[rows[block]].astype(np.float64) - mean) / scale
-    return result

@@ -19,6 +19,8 @@ from hebbevo.training.trial_details import TrialDetails
 if TYPE_CHECKING:
     from torch import nn
 
+    from hebbevo.data import Split
+    from hebbevo.deploy.trained_network import TrainedNetwork
     from hebbevo.execution import Cohort
     from hebbevo.training import Measurement
 
@@ -30,11 +32,11 @@ def network(
     *,
     replicate: int = 0,
     allow_code: Callable[[list[str]], bool] = lambda _: False,
-) -> nn.Module:
+) -> TrainedNetwork:
     """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
 
-    All replicates of the trial are trained, since their means are recorded. The network of a regression
-    predicts the targets in their own unit.
+    All replicates of the trial are trained, since their means are recorded. What is returned takes rows as
+    the data set has them, standardises them itself, and names classes with ``predict(rows)``.
 
     Args:
         study: the study that has the trial.
@@ -50,11 +52,13 @@ def network(
             those recorded, as on another kind of machine or with other library versions.
 
     Examples:
-        >>> import hebbevo
+        >>> import torch
+        >>> import hebbevo.data
         >>> study = hebbevo.search("stamina", study="digits.db", population=4, trials=4, epochs=1, workers=1)
         >>> net = hebbevo.network(study, trial=3)
-        >>> len(list(net.modules())) > 3
-        True
+        >>> images = hebbevo.data.load("digits").x[:3].reshape(-1, 8, 8)  # as the data set has them
+        >>> net(torch.from_numpy(images)).shape, net.predict(images).shape, net.classes[-1]
+        (torch.Size([3, 10]), (3,), 9)
     """
     with Ledger.open(study.store) as ledger:
         generations = [generation.records for generation in ledger.generations()]
@@ -77,11 +81,15 @@ def network(
         stops = [_stop_epoch(records[number]) for number in cohort.trials for _ in replicates]
         first = cohort.trials.index(original.number) * len(replicates)
         rows = [first + own for own in replicates]
-        networks, measured = _train(ledger, cohort, rows, epoch, stops)
+        split = split_of(ledger)
+        networks, measured = _train(ledger, cohort, split, rows, epoch, stops)
         if not _is_as_recorded(result, epoch, measured):
-            again = _train(ledger, cohort, rows, epoch, stops)[1] if code else measured
+            again = _train(ledger, cohort, split, rows, epoch, stops)[1] if code else measured
             raise StudyError(_why_not(ledger, result, epoch, measured, again))
-        return _in_target_units(networks[replicate], ledger.facts)
+        from hebbevo.deploy.trained_network import TrainedNetwork
+
+        net = _in_target_units(networks[replicate], ledger.facts)
+        return TrainedNetwork(net, split, ledger.facts.shape)
 
 
 def _in_target_units(net: nn.Module, facts: StudyFacts) -> nn.Module:
@@ -135,13 +143,19 @@ def _stop_epoch(record: Record) -> int | None:
 
 
 def _train(
-    ledger: Ledger, cohort: Cohort, rows: Sequence[int], epoch: int, stops: Sequence[int | None]
+    ledger: Ledger,
+    cohort: Cohort,
+    split: Split,
+    rows: Sequence[int],
+    epoch: int,
+    stops: Sequence[int | None],
 ) -> tuple[Sequence[nn.Module], Sequence[Measurement]]:
     """Train a cohort again.
 
     Args:
         ledger: the study.
         cohort: the trials that were trained together.
+        split: the data.
         rows: places of the wanted networks in the cohort.
         epoch: number of epochs after which to take them.
         stops: for each network of the cohort, the epoch after which it was stopped early, or ``None``.
@@ -156,7 +170,7 @@ def _train(
     device = torch.device(ledger.facts.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise StudyError(f"{ledger.store}: trains on a GPU, and this machine has none")
-    recipe, split = recipe_of(ledger), split_of(ledger)
+    recipe = recipe_of(ledger)
     threads = torch.get_num_threads()
     torch.set_num_threads(ledger.facts.threads)
     try:

@@ -16,7 +16,7 @@ from hebbevo.messages import describe, listed, unknown
 from hebbevo.networks import seeded
 from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
-from hebbevo.outer.training_inputs import recipe
+from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
@@ -55,8 +55,8 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     task = spec.task
     sizes.check_search(spec, available_cores())
     sizes.check_data(task.dataset)
-    dataset = data.load(task.dataset, target=task.target, options=task.reading_options, kind=task.kind)
-    split = data.split(dataset, spec.search.seed, spec.task.batch_size)
+    dataset = load(task)
+    split = data.split(dataset, spec.search.seed, task.batch_size, standardize=task.standardize)
     shape = data.input_shape(split.shape)
     class_weights = _class_weights(spec, split)
     plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
@@ -96,6 +96,12 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
             findings=dataset.findings,
+            exact=True,
+            categories={
+                column.name: len(column.categories)
+                for column in dataset.columns
+                if column.categories and not column.declared
+            },
             # at the end, when all code that the study needs is loaded
             code={name: user_code.source_digest(name) for name in spec.code},
             modules=user_code.source_digests(spec.code),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hebbevo import data, user_code
-from hebbevo.data import Split
+from hebbevo.data import Dataset, Findings, Split
 from hebbevo.errors import StudyError
 from hebbevo.spec import Spec
 from hebbevo.spec.schema import Task
@@ -65,6 +65,21 @@ def recipe_of(ledger: Ledger) -> Recipe:
     return replace(plan, stack_check=facts.stack_check)
 
 
+def load(task: Task, findings: Findings | None = None) -> Dataset:
+    """Load the data that a task names.
+
+    Args:
+        task: names the data, and says how they are read.
+        findings: those of the data when they were read before; ``None`` to find them out.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    return data.load(
+        task.dataset, target=task.target, options=task.reading_options, findings=findings, kind=task.kind
+    )
+
+
 def split_of(ledger: Ledger, task: Task | None = None) -> Split:
     """Load the data of a recorded study again.
 
@@ -81,13 +96,9 @@ def split_of(ledger: Ledger, task: Task | None = None) -> Split:
         command = f"hebbevo resume {ledger.store.command} {absent[0]} PATH"
         what = f"its data {absent[1]} are not there"
         raise StudyError(f"{ledger.store}: {what}; put them back, or say where they are now: {command}")
-    dataset = data.load(
-        task.dataset,
-        target=task.target,
-        options=task.reading_options,
-        findings=ledger.facts.findings,
-        kind=task.kind,
-    )
+    dataset = load(task, ledger.facts.findings)
+    if not ledger.facts.exact:
+        dataset = dataset.in_float32()
     shape = data.input_shape(dataset.shape)
     if (dataset.fingerprint, shape) != (ledger.facts.fingerprint, ledger.facts.shape):
         if moved:
@@ -97,7 +108,7 @@ def split_of(ledger: Ledger, task: Task | None = None) -> Split:
             f"{ledger.store}: the data set {task.dataset} has changed since the study began; "
             "put the old data back (a function must give the same every time), or start another study"
         )
-    return data.split(dataset, ledger.spec.search.seed, task.batch_size)
+    return data.split(dataset, ledger.spec.search.seed, task.batch_size, standardize=task.standardize)
 
 
 def _absent_file(task: Task) -> tuple[str, str] | None:

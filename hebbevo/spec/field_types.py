@@ -56,6 +56,14 @@ def _scalars(value: Any) -> tuple[Value, ...]:
     return tuple(map(_scalar, value if isinstance(value, list | tuple) else [value]))
 
 
+def _columns(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise PydanticCustomError("columns", "no columns")
+
+
 def _count(value: Any) -> Any:
     count = _whole(value)
     if isinstance(count, str) or (type(count) is int and 1 <= count <= MOST_LAYERS):
@@ -131,3 +139,9 @@ Repeat = Annotated[
     LayerCount | None,
     Field(description=f"depth, or the number of hidden layers, a whole number from 1 to {MOST_LAYERS}"),
 ]
+Columns = Annotated[
+    bool | tuple[str, ...],
+    PlainValidator(_columns),
+    PlainSerializer(lambda value: value if isinstance(value, bool) else list(value)),
+]
+"""All columns, none, or some by their names."""

@@ -32,6 +32,7 @@ from hebbevo.spec.field_types import (
     Choice,
     ClassWeight,
     Code,
+    Columns,
     Encoding,
     Number,
     Repeat,
@@ -126,6 +127,10 @@ class Task(Model):
     test: str | None = Field(default=None, description="the path of a file with the test rows")
     split: SplitBy | None = Field(default=None, description="a mapping, as in {groups: patient}")
     kind: Kind = Field(default="classification", description="classification or regression")
+    standardize: Columns = Field(default=True, description="true, false, or a list of columns")
+    categorical: dict[str, Literal["one_hot", "index"]] = Field(
+        default={}, description="one_hot or index for each column of categories"
+    )
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")
     batch_size: Whole = Field(default=64, ge=1, description="a whole number of 1 or more")
     precision: Literal["float32", "bfloat16"] = Field(default="float32", description="float32 or bfloat16")
@@ -155,7 +160,12 @@ class Task(Model):
     def reading_options(self) -> ReadingOptions:
         """What this says about how the data are read."""
         given = self.table.model_dump() if self.table else {}
-        return ReadingOptions(**given, test=self.test, split=self.split.rule if self.split else None)
+        return ReadingOptions(
+            **given,
+            categorical=self.categorical,
+            test=self.test,
+            split=self.split.rule if self.split else None,
+        )
 
 
 class Network(Model):

@@ -39,6 +39,7 @@ _COMPLAINTS = {
     "score": "does not name a score",
     "class_weight": "gives no weights",
     "count": "does not count layers",
+    "columns": "is not true, false or a list of names",
 }
 """What to say of a value, by the type of pydantic's error."""
 

@@ -72,11 +72,11 @@ def test_every_network_is_found_in_its_cohort_and_compared_with_what_is_recorded
 ) -> None:
     for trial in range(2 * POPULATION):
         for epoch in range(1, EPOCHS + 1):
-            found = hebbevo.network(study, trial, epoch, replicate=trial % REPLICATES)
+            found = hebbevo.network(study, trial, epoch, replicate=trial % REPLICATES).network
             assert (found.row, found.epoch) == (trial % POPULATION * REPLICATES + trial % REPLICATES, epoch)
             assert found.stops == [None] * REPLICATES * POPULATION
-    assert hebbevo.network(study, 0).epoch == EPOCHS
-    assert hebbevo.network(study, 0).row == 0
+    assert hebbevo.network(study, 0).network.epoch == EPOCHS
+    assert hebbevo.network(study, 0).network.row == 0
 
 
 def test_training_again_leaves_the_number_of_pytorch_threads_as_it_was(study, substitute_engine) -> None:
@@ -96,7 +96,7 @@ def test_a_copy_has_the_network_of_its_original(space: Path, tmp_path: Path, sub
     copies = study.trials().dropna(subset="copy_of")
     assert len(copies) > POPULATION  # the whole second generation, at least
     for trial, original in zip(copies.trial, copies.copy_of, strict=True):
-        found = hebbevo.network(study, trial, 2, replicate=1)
+        found = hebbevo.network(study, trial, 2, replicate=1).network
         genomes = [candidate.genome for candidate in found.candidates[::REPLICATES]]
         assert study.trials()["genome.penalty_form"][original] == genomes[found.row // 2]["penalty_form"]
 
@@ -115,7 +115,7 @@ def test_trials_whose_cohort_was_halved_are_trained_in_that_half(
         patch.setattr(WorkerSetup, "train", train_few)
         study = hebbevo.search(space, study=tmp_path / "s.db", trials=POPULATION, halving=False)
     for trial in range(POPULATION):
-        found = hebbevo.network(study, trial, replicate=1)
+        found = hebbevo.network(study, trial, replicate=1).network
         assert (len(found.candidates), found.row) == (4, trial % 2 * REPLICATES + 1)
 
 
@@ -134,12 +134,12 @@ def test_the_engine_knows_which_trials_were_stopped_early_and_these_have_network
         return Result(result.number, None, details)
 
     stopped = recorded_again(study, tmp_path / "stopped.db", stop)
-    found = hebbevo.network(stopped, 3)
+    found = hebbevo.network(stopped, 3).network
     assert found.epoch == 2
     assert found.stops == [
         stop for trial in range(POPULATION) for stop in [2 if trial % 3 == 0 else None] * 2
     ]
-    assert hebbevo.network(stopped, 4).epoch == EPOCHS
+    assert hebbevo.network(stopped, 4).network.epoch == EPOCHS
     with pytest.raises(UsageError, match=r"trial 3 has no epoch 3; write one from 1 to 2$"):
         hebbevo.network(stopped, 3, 3)
 
@@ -212,7 +212,8 @@ def test_the_network_reaches_what_is_recorded(study, epoch: int) -> None:
     x, y = torch.from_numpy(split.x_val), torch.from_numpy(split.y_val)
     nets = [hebbevo.network(study, trial, epoch, replicate=replicate).eval() for replicate in (0, 1)]
     with torch.no_grad():
-        accuracies = [(net(x).argmax(1) == y).double().mean().item() for net in nets]
-    alive = [hebbevo.count(net, x[:1]).neurons_alive["total"] for net in nets]
+        accuracies = [(net.network(x).argmax(1) == y).double().mean().item() for net in nets]
+    alive = [hebbevo.count(net.network, x[:1]).neurons_alive["total"] for net in nets]
+    assert alive == [hebbevo.count(net).neurons_alive["total"] for net in nets]
     assert sum(accuracies) / 2 == pytest.approx(details.accuracy_per_epoch[epoch - 1], abs=1e-9)
     assert sum(alive) / 2 == details.survivors_per_epoch[epoch - 1]

@@ -1,0 +1,122 @@
+"""A trained network that takes rows as the user has them, and names classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from hebbevo.data import Label, Split
+from hebbevo.data.columns import Column
+from hebbevo.data.preprocessing import ROWS_AT_A_TIME, Preprocessing
+from hebbevo.errors import UsageError
+
+
+class TrainedNetwork(nn.Module):
+    """A network with the preprocessing of its data set and the names of its classes.
+
+    Give it rows as the data set has them: ``forward`` standardises them first, in float64. Give columns with
+    large offsets, such as Unix timestamps, in float64 too. `predict` and `predict_proba` work as in
+    scikit-learn, and also take tables. All of it is in the ``state_dict``.
+
+    Attributes:
+        network: the network alone. It takes standardised rows, in the shape in which it was trained.
+        classes: the labels, in the order of the outputs.
+        columns: the columns of a table, in the order of its features; empty if rows are no table's.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, network: nn.Module, split: Split, shape: tuple[int, ...]) -> None:
+        """Wrap a network.
+
+        Args:
+            network: takes standardised rows.
+            split: the data that it was trained on.
+            shape: shape in which the network takes a row.
+        """
+        super().__init__()
+        self.network = network
+        self.classes: tuple[Label, ...] = split.classes
+        self.columns: tuple[Column, ...] = split.columns
+        self.shape = split.shape
+        self.input_shape = shape
+        self.register_buffer("mean", torch.from_numpy(split.mean.astype(np.float64)))
+        self.register_buffer("scale", torch.from_numpy(split.scale.astype(np.float64)))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """The outputs of the network for raw rows, shape (rows, ...): logits, one for each class."""
+        flat = rows.reshape(rows.shape[0], -1).to(torch.float64)
+        standardised = ((flat - self.mean) / self.scale).to(torch.float32)
+        outputs: Tensor = self.network(standardised.reshape(-1, *self.input_shape))
+        return outputs
+
+    def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
+        """The probability of each class, shape (rows, classes). The network stays in its mode.
+
+        Args:
+            rows: an array as the data set has it, shape (rows, ...); for a table a DataFrame or a mapping of
+                columns.
+
+        Raises:
+            DataError: a column is missing, a category is unknown, or the shape is another.
+            UsageError: the network predicts amounts, which have no probabilities.
+        """
+        if not self.classes:
+            raise UsageError("predict_proba: a regression has no probabilities; call predict")
+        return cast(npt.NDArray[np.float32], self._outputs(rows).softmax(1).cpu().numpy())
+
+    def predict(self, rows: Any) -> npt.NDArray[Any]:
+        """The most probable class of each row, as the data set names it; of a regression the amount.
+
+        Takes rows as `predict_proba`.
+        """
+        outputs = self._outputs(rows).cpu().numpy()
+        predicted: npt.NDArray[Any] = (
+            np.array(self.classes)[outputs.argmax(1)] if self.classes else outputs.reshape(len(outputs))
+        )
+        return predicted
+
+    def _outputs(self, rows: Any) -> Tensor:
+        """The outputs for raw rows of any form, in evaluation mode."""
+        raw = self._preprocessing.features(rows)
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                parts = [
+                    self(torch.from_numpy(raw[start : start + ROWS_AT_A_TIME]).to(self.mean.device))
+                    for start in range(0, len(raw), ROWS_AT_A_TIME)
+                ]
+        finally:
+            self.train(training)
+        return torch.cat(parts).float() if parts else torch.empty(0, len(self.classes) or 1)
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        mean, scale = (buffer.cpu().numpy() for buffer in (self.mean, self.scale))
+        return Preprocessing(mean, scale, self.shape, self.columns)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        """Move or convert, but keep the statistics in float64: less would lose columns with large offsets."""
+        mean, scale = self.mean, self.scale
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.mean, self.scale = mean.to(self.mean.device), scale.to(self.scale.device)
+        return self
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What the ``state_dict`` holds beside tensors: classes and columns, as plain data."""
+        columns = [[each.name, list(each.categories), each.encoding] for each in self.columns]
+        return {"classes": list(self.classes), "columns": columns}
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take classes and columns from a ``state_dict``."""
+        self.classes = tuple(state["classes"])
+        self.columns = tuple(
+            Column(name, tuple(categories), encoding) for name, categories, encoding in state["columns"]
+        )

@@ -1,0 +1,129 @@
+"""Networks that a study hands out answer as recorded on the rows as the user has them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import hebbevo
+from hebbevo import data
+from hebbevo.errors import DataError
+from hebbevo.outer.training_inputs import load, split_of
+from hebbevo.study.ledger import Ledger
+
+ROWS = 240
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    colour = rng.choice(["red", "green", "blue"], ROWS)
+    shop = rng.integers(100, 104, ROWS)
+    seconds = 1_700_000_000 + rng.integers(0, 60, ROWS)
+    label = np.where((seconds % 60 > 30) ^ (colour == "red"), "yes", "no")
+    return pd.DataFrame({"colour": colour, "time": seconds, "shop": shop, "label": label})
+
+
+def write_npz(path: Path, offset: float = 0.0) -> None:
+    x = np.random.default_rng(0).normal(7.0, 3.0, (ROWS, 2, 3)) + offset
+    np.savez(path, x=x, y=np.array(["low", "high"])[(x[:, 0, 0] > 7.0 + offset).astype(int)])
+
+
+OWN = """
+import torch
+from torch import nn
+from hebbevo.nn import Stamina
+
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.shop = nn.Embedding(4, 3)
+        self.body = nn.Sequential(nn.Linear(7, 8), Stamina(8), nn.Linear(8, num_classes))
+
+    def forward(self, x):
+        return self.body(torch.cat([x[:, :4], self.shop(x[:, 4].long())], 1))
+"""
+
+CASES = {
+    "npz": ("d.npz", "", ""),
+    "csv": ("d.csv", ", target: label", ""),
+    "parquet": ("d.parquet", ", target: label, categorical: {shop: one_hot, colour: index}", ""),
+    "standardize false": ("d.npz", ", standardize: false", ""),
+    "some columns": ("d.csv", ", target: label, categorical: {shop: one_hot}, standardize: [time]", ""),
+    "own": ("d.csv", ", target: label, categorical: {shop: index, colour: one_hot}", "own"),
+    "digits": ("digits", "", ""),
+}
+
+
+def searched(folder: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> hebbevo.Study:
+    name, task, module = CASES[case]
+    path = folder / name
+    if name.endswith(".npz"):
+        write_npz(path)
+    elif name.endswith(".csv"):
+        table().to_csv(path, index=False)
+    elif name.endswith(".parquet"):
+        table().to_parquet(path)
+    network = "{hidden: [12], settings: {warmup: 4}}"
+    if module:
+        own = f"own_{folder.name}".replace("-", "_")
+        (folder / f"{own}.py").write_text(OWN)
+        monkeypatch.syspath_prepend(folder)
+        network = f"{{module: '{own}:Net', settings: {{warmup: 4}}}}"
+    space = folder / "s.yaml"
+    space.write_text(
+        f"version: 1\nname: s\ntask: {{dataset: {name if name == 'digits' else path}{task}, epochs: 2,"
+        f" batch_size: 8}}\nnetwork: {network}\nsearch: {{sampler: random, population: 4, trials: 4}}\n"
+        "genome:\n  learning_rate: {low: 1e-2, high: 3e-2, log: true}\n"
+    )
+    return hebbevo.search(space, study=folder / "s.db")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_accuracy_on_raw_validation_rows_is_the_recorded_one(
+    case: str, tmp_path: Path, monkeypatch
+) -> None:
+    study = searched(tmp_path, case, monkeypatch)
+    net = hebbevo.network(study, 1, allow_code=lambda _: True)
+    with Ledger.open(study.store) as ledger:
+        dataset, split, task = load(ledger.spec.task), split_of(ledger), ledger.spec.task
+    rows = np.arange(len(dataset.y))
+    raw = table().drop(columns="label") if task.target else dataset.x.reshape(-1, *dataset.shape)
+    # a data set of row numbers with the same labels is split in the same way
+    numbered = data.split(data.from_arrays("n", rows[:, None], dataset.y), 0, 8, standardize=False)
+    places = numbered.x_val[:, 0].astype(int)
+    raw_val = raw.iloc[places] if task.target else raw[places]
+    truth = np.array(dataset.classes)[split.y_val]
+    accuracy = float((net.predict(raw_val) == truth).mean())
+    recorded = study.trials().set_index("trial").accuracy[1]
+    assert accuracy == pytest.approx(recorded, abs=1e-9)
+    assert np.array_equal(net.classes, dataset.classes)
+    logits = net.eval()(torch.from_numpy(dataset.x[places]))
+    assert np.array_equal(np.array(net.classes)[logits.argmax(1)], net.predict(raw_val))
+    np.testing.assert_allclose(net.predict_proba(raw_val), logits.softmax(1).detach().numpy(), atol=1e-6)
+
+
+def test_a_saved_network_keeps_preprocessing_and_classes(tmp_path: Path, monkeypatch) -> None:
+    study = searched(tmp_path, "csv", monkeypatch)
+    net, other = hebbevo.network(study, 0), hebbevo.network(study, 1)
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    other.mean.zero_()
+    other.classes, other.columns = (), ()
+    other.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    rows = table().drop(columns="label")
+    assert np.array_equal(other.predict(rows), net.predict(rows))
+    assert net.float().mean.dtype == torch.float64
+
+
+def test_rows_of_another_kind_are_refused_in_one_line(tmp_path: Path, monkeypatch) -> None:
+    net = hebbevo.network(searched(tmp_path, "csv", monkeypatch), 0)
+    rows = table().head(3)
+    with pytest.raises(DataError, match="column 'colour' has unknown categories: 'pink'; known are 'blue'"):
+        net.predict(rows.assign(colour="pink"))
+    with pytest.raises(DataError, match="has no column 'time'"):
+        net.predict(rows.drop(columns="time"))
+    with pytest.raises(DataError, match="column 'time' is not numeric"):
+        net.predict(rows.assign(time="noon"))
+    with pytest.raises(DataError, match="give a DataFrame"):
+        net.predict(np.zeros((3, 7)))
