@@ -91,8 +91,8 @@ def split(
             categories never are.
 
     Raises:
-        DataError: a class is too small to be in each part, training has fewer rows than ``batch_size``, or
-            the targets of a regression are all the same in training or in validation, or ``standardize`` does
+        DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``. The
+            targets of a regression are all the same in training or in validation, or ``standardize`` does
             not suit the data.
     """
     if dataset.division is None:

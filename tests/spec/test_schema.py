@@ -94,6 +94,8 @@ def test_absent_keys_have_their_defaults(written):
             "test": None,
             "split": None,
             "kind": "classification",
+            "standardize": True,
+            "categorical": {},
             "epochs": 20,
             "batch_size": 64,
             "precision": "float32",
