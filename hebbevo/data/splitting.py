@@ -91,9 +91,9 @@ def split(
             categories never are.
 
     Raises:
-        DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``. The
-            targets of a regression are all the same in training or in validation, or ``standardize`` does
-            not suit the data.
+        DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.
+            The targets of a regression are all the same in training or in validation, or ``standardize``
+            does not suit the data.
     """
     if dataset.division is None:
         train, val, test = _partition(dataset, seed)

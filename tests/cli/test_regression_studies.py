@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LinearRegression
 
@@ -56,9 +55,7 @@ def test_a_regression_searches_reports_and_hands_out_a_network_that_predicts_pri
         facts = ledger.facts
     assert facts.classes == ()
     net = hebbevo.network(study, int(best.trial), int(best.epoch))
-    x = (table[["area", "rooms", "age"]].to_numpy() - np.array(facts.mean)) / np.array(facts.scale)
-    with torch.no_grad():
-        predicted = net(torch.tensor(x, dtype=torch.float32))[:, 0].numpy()
+    predicted = net.predict(table)
     price = table["price"].to_numpy()
     assert 1 - ((predicted - price) ** 2).sum() / ((price - price.mean()) ** 2).sum() > 0.8
 
