@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hebbevo.deploy.retraining import network
     from hebbevo.nn.liveness.counting import count
     from hebbevo.outer.progress import Progress
+    from hebbevo.study.copying import copy
     from hebbevo.study.view import Study, open_study
 
 __getattr__, __dir__ = lazy_imports.attach(
@@ -24,8 +25,9 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.nn.liveness.counting": ("count",),
         "hebbevo.outer.progress": ("Progress",),
+        "hebbevo.study.copying": ("copy",),
         "hebbevo.study.view": ("Study", "open_study"),
     },
 )
 
-__all__ = ["Progress", "Study", "count", "network", "open_study", "resume", "search"]
+__all__ = ["Progress", "Study", "copy", "count", "network", "open_study", "resume", "search"]

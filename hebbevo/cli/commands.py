@@ -89,14 +89,16 @@ def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **opt
 def front(study: str, storage: str | None, form: str) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
     from hebbevo.cli.console import output
-    from hebbevo.cli.results import FORMATS, nearest_line
+    from hebbevo.cli.results import FORMATS, empty_line, nearest_line
     from hebbevo.study.view import open_study
 
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a format; write one of {listed(list(FORMATS))}")
     opened = open_study(study, _database(study, storage))
-    FORMATS[form](opened, output())
-    if line := nearest_line(opened):
+    line = nearest_line(opened) or empty_line(opened)
+    if form != "table" or not opened.points().empty:
+        FORMATS[form](opened, output())
+    if line:
         echo(line, err=True)
 
 
@@ -106,12 +108,27 @@ def front(study: str, storage: str | None, form: str) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder.  [default: <study>-report]")
 def report(study: str, storage: str | None, output: Path | None) -> None:
     """Write report.html, front.png, front.csv and trials.csv."""
+    from hebbevo.cli.results import empty_line
     from hebbevo.report import write
     from hebbevo.study.view import open_study
 
     opened = open_study(study, _database(study, storage))
     for path in write(opened, output or opened.store.report):
         echo(path)
+    if line := empty_line(opened):
+        echo(line, err=True)
+
+
+@cli.command()
+@STUDY
+@click.argument("file")
+@STORAGE
+def copy(study: str, file: str, storage: str | None) -> None:
+    """Copy a study, which a search may be writing to, to a new file."""
+    from hebbevo.study.copying import copy as copy_study
+
+    path = copy_study(study, file, _database(study, storage))
+    echo(f"study   {path}")
 
 
 @cli.command()

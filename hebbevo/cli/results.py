@@ -28,7 +28,8 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         report: folder of the report.
         console: prints the results; remarks go to standard error.
     """
-    print_table(study, console)
+    if not study.points().empty:  # else the search itself has said how far it came, or all trials failed
+        print_table(study, console)
     for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
         if remark:
             echo(remark, err=True)
@@ -103,7 +104,22 @@ def failure_line(study: Study) -> str | None:
     failed = trials[trials.state == "failed"]
     if failed.empty or not study.points().empty:
         return None
-    return f"every trial failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
+    which = "every trial" if len(failed) == len(trials) else "every finished trial"
+    return f"{which} failed; trial {failed.trial.iloc[0]}: {failed.failure.iloc[0]}"
+
+
+def empty_line(study: Study) -> str | None:
+    """If there is no result to show, say why; else ``None``."""
+    if not study.points().empty:
+        return None
+    trials = study.trials()
+    if line := failure_line(study):
+        return line
+    state = f"{len(trials)} of {study.total} trials are begun" if len(trials) else "it has no trials"
+    return (
+        f"{study.store}: no trial has a result yet ({state}); "
+        f"continue it with 'hebbevo resume {study.store.command}'"
+    )
 
 
 def stopped_line(study: Study) -> str | None:

@@ -7,7 +7,7 @@ a generation and one closes a cohort, through Optuna's own tables (docs/explanat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -198,68 +198,86 @@ class Ledger:
             genomes: the genomes that were asked for.
         """
         records: list[Record] = []
-        ids: dict[int, int] = {}
 
         def write(session: Session) -> None:
             first = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
             records[:] = [Record(first + index, genome, None) for index, genome in enumerate(genomes)]
-            session.add(
-                models.StudyUserAttributeModel(
-                    study_id=self._study_id,
-                    key=f"{_GENERATION}:{number}",
-                    value_json=json.dumps({"total": total, "progress": progress, "size": len(genomes)}),
-                )
-            )
-            ids.clear()  # this function may be called again after a failed transaction
-            ids.update(trial_tables.begin(session, self._study_id, [record.number for record in records]))
-            mark = {"key": _GENERATION, "value_json": json.dumps(number)}
-            marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
-            trial_tables.add(session, models.TrialSystemAttributeModel, marks)
-            params = [row for record in records for row in self._params(ids[record.number], record.genome)]
-            trial_tables.add(session, models.TrialParamModel, params)
+            self._add_generation(session, Generation(number, total, progress, tuple(records)))
 
         self._write(write)
-        self._ids |= ids
         return records
 
     def close_cohort(self, results: Sequence[Result]) -> None:
         """Record, in one transaction, the results of running trials and whether they meet the constraints."""
-        goal = self.spec.goal
-
-        def write(session: Session) -> None:
-            ids = self._trial_ids(session, [result.number for result in results])
-            trial_tables.end(session, {ids[result.number]: _state(result) for result in results})
-            values, constraints, details = [], [], []
-            for result in results:
-                trial = {"trial_id": ids[result.number]}
-                for objective, value in enumerate(result.values or ()):
-                    stored, kind = models.TrialValueModel.value_to_stored_repr(value)
-                    values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
-                if result.values is not None and goal.constraints:
-                    violations = json.dumps(list(goal.violations(result.values).values()))
-                    constraints.append({**trial, "key": _CONSTRAINTS, "value_json": violations})
-                for key, detail in result.details.to_json().items():
-                    details.append({**trial, "key": key, "value_json": json.dumps(detail)})
-            trial_tables.add(session, models.TrialValueModel, values)
-            trial_tables.add(session, models.TrialSystemAttributeModel, constraints)
-            trial_tables.add(session, models.TrialUserAttributeModel, details)
-
-        self._write(write)
+        self._write(lambda session: self._add_results(session, results))
 
     def add_attempt(self, numbers: Sequence[int], attempt: FailedAttempt) -> None:
         """Record, in one transaction, a failed attempt with these running trials of its cohort."""
+        self._write(lambda session: self._add_attempts(session, numbers, [attempt]))
+
+    def add_generations(self, generations: Iterable[Generation]) -> None:
+        """Record, in one transaction, generations of another study with all that is known of them."""
 
         def write(session: Session) -> None:
-            model = models.TrialUserAttributeModel
-            ids = [*self._trial_ids(session, numbers).values()]
-            rows = session.query(model).filter(model.trial_id.in_(ids), model.key == _ATTEMPTS)
-            known = {row.trial_id: row for row in rows}
-            for trial_id in ids:
-                row = known.get(trial_id) or model(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
-                row.value_json = json.dumps([*json.loads(row.value_json), attempt.to_json()])
-                session.add(row)
+            for generation in generations:
+                self._add_generation(session, generation)
+                for record in generation.records:
+                    self._add_attempts(session, [record.number], record.attempts)
+                self._add_results(session, [record.result for record in generation.records if record.result])
 
         self._write(write)
+
+    def _add_generation(self, session: Session, generation: Generation) -> None:
+        records = generation.records
+        settings = {"total": generation.total, "progress": generation.progress, "size": len(records)}
+        session.add(
+            models.StudyUserAttributeModel(
+                study_id=self._study_id,
+                key=f"{_GENERATION}:{generation.number}",
+                value_json=json.dumps(settings),
+            )
+        )
+        ids = trial_tables.begin(session, self._study_id, [record.number for record in records])
+        self._ids |= ids  # a transaction that fails may be repeated, and then gives them other ids
+        mark = {"key": _GENERATION, "value_json": json.dumps(generation.number)}
+        marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
+        trial_tables.add(session, models.TrialSystemAttributeModel, marks)
+        params = [row for record in records for row in self._params(ids[record.number], record.genome)]
+        trial_tables.add(session, models.TrialParamModel, params)
+
+    def _add_results(self, session: Session, results: Sequence[Result]) -> None:
+        goal = self.spec.goal
+        ids = self._trial_ids(session, [result.number for result in results])
+        trial_tables.end(session, {ids[result.number]: _state(result) for result in results})
+        values, constraints, details = [], [], []
+        for result in results:
+            trial = {"trial_id": ids[result.number]}
+            for objective, value in enumerate(result.values or ()):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
+            if result.values is not None and goal.constraints:
+                violations = json.dumps(list(goal.violations(result.values).values()))
+                constraints.append({**trial, "key": _CONSTRAINTS, "value_json": violations})
+            for key, detail in result.details.to_json().items():
+                details.append({**trial, "key": key, "value_json": json.dumps(detail)})
+        trial_tables.add(session, models.TrialValueModel, values)
+        trial_tables.add(session, models.TrialSystemAttributeModel, constraints)
+        trial_tables.add(session, models.TrialUserAttributeModel, details)
+
+    def _add_attempts(
+        self, session: Session, numbers: Sequence[int], attempts: Sequence[FailedAttempt]
+    ) -> None:
+        if not attempts:
+            return
+        model = models.TrialUserAttributeModel
+        ids = [*self._trial_ids(session, numbers).values()]
+        rows = session.query(model).filter(model.trial_id.in_(ids), model.key == _ATTEMPTS)
+        known = {row.trial_id: row for row in rows}
+        added = [attempt.to_json() for attempt in attempts]
+        for trial_id in ids:
+            row = known.get(trial_id) or model(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
+            row.value_json = json.dumps([*json.loads(row.value_json), *added])
+            session.add(row)
 
     def _write(self, work: Callable[[Session], None]) -> None:
         with self.store.study_errors():

@@ -275,6 +275,30 @@ def test_copies_are_counted(run, space: Path) -> None:
     assert "8/8 trials" in err and "copies 6" in err
 
 
+def test_a_copy_has_the_front_of_the_study(run, space: Path) -> None:
+    run("search", "--space", space, "--trials", 8, "--quiet")
+    assert run("copy", "studies/small.db", "copies/small.db")[:2] == (0, "study   copies/small.db\n")
+    fronts = [run("front", path, "--format", "csv") for path in ("studies/small.db", "copies/small.db")]
+    assert fronts[0] == fronts[1]
+    code, _, err = run("copy", "studies/small.db", "copies/small.db")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("copies/small.db: is there already")
+
+
+def test_a_study_without_a_result_is_said_to_have_none(run, space: Path) -> None:
+    _, out, err = run("search", "--space", space, "--timeout", "0.000001")
+    assert "0 of 24 trials" in err and "accuracy" not in out
+    line = "studies/small.db: no trial has a result yet (it has no trials); continue it with 'hebbevo resume"
+    assert run("front", "studies/small.db") == (0, "", f"{line} studies/small.db'\n")
+    for form, empty in (("json", "[]\n"), ("csv", "trial,")):
+        code, out, err = run("front", "studies/small.db", "--format", form)
+        assert (code, out[:6].startswith(empty), err.count(line)) == (0, True, 1)
+    code, out, err = run("report", "studies/small.db")
+    assert (code, len(out.splitlines()), err.count(line)) == (0, 4, 1)
+    _, out, err = run("resume", "studies/small.db", "--timeout", "0.000001")
+    assert "0 of 24 trials" in err and "accuracy" not in out
+
+
 def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "4000"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:

@@ -8,7 +8,7 @@ import os
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,11 +32,12 @@ from hebbevo.study.storage.process_identity import host_name, is_running, this_p
 from hebbevo.study.storage.study_tables import SPEC, add_study
 
 _MAGIC = b"SQLite format 3\0"
+_IN_WAL_MODE = b"\x02\x02"  # at byte 18 of a file
 _BUSY_SECONDS = 60
 
 
 class StudyFile:
-    """A study in one SQLite file, which is in WAL mode.
+    """A study in one SQLite file, which alone holds all that is recorded: no write-ahead log is beside it.
 
     Args:
         path: of the file, which need not exist yet.
@@ -68,25 +69,38 @@ class StudyFile:
         Raises:
             StudyError: the folder cannot be written, or another search writes to it.
         """
-        fresh = self.path.with_name(f".{self.path.name}.new")
         with self.locked():
             if self.exists():
                 return
-            try:
-                _remove(fresh)  # of a killed process; its journal would be taken for the new file's
-                with self.study_errors():
-                    storage = self._storage(fresh)
-                    try:
-                        self.write(
-                            storage.engine, 0, lambda session: add_study(session, spec.name, spec, facts)
-                        )
-                    finally:
-                        storage.engine.dispose()
-                os.replace(fresh, self.path)
-            except OSError as error:
-                raise self._unwritable(error) from error
-            finally:
-                _remove(fresh)
+            self._refuse_lone_journals()
+
+            def make(fresh: Path) -> None:
+                storage = self._storage(fresh, "rwc")
+                try:
+                    self.write(storage.engine, 0, lambda session: add_study(session, spec.name, spec, facts))
+                finally:
+                    storage.engine.dispose()
+
+            self._put_in_place(make)
+
+    def copy(self, target: StudyFile) -> None:
+        """Copy the file, which may be in use, as it is between two writes.
+
+        Raises:
+            StudyError: there is no such study, the target exists, or it cannot be written.
+        """
+        self._check()
+
+        def make(fresh: Path) -> None:
+            with closing(_connect(self.path, "rw")) as source, closing(_connect(fresh, "rwc")) as copied:
+                source.backup(copied)
+                copied.execute("PRAGMA journal_mode=DELETE")  # the source may be of an earlier version
+
+        with target.locked():
+            if target.exists():
+                raise StudyError(f"{target}: is there already; write another path for the copy")
+            target._refuse_lone_journals()
+            target._put_in_place(make)
 
     def open(self) -> tuple[RDBStorage, int]:
         """Open the file, which may be in use.
@@ -102,6 +116,11 @@ class StudyFile:
         except BaseException:
             storage.engine.dispose()
             raise
+
+    def remove(self) -> None:
+        """Remove the file, its journal and its lock file."""
+        for leftover in (self.path, *_journals(self.path), self._lock_file):
+            leftover.unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -122,6 +141,8 @@ class StudyFile:
             now = utc_time(datetime.now(UTC))
             identity = {"host": host_name(), "pid": os.getpid(), "who": this_process(), "since": now}
             self._write_identity(identity)
+            if self.path.is_file():
+                self._leave_wal_mode()
             yield
         finally:
             self._write_identity({})
@@ -143,10 +164,60 @@ class StudyFile:
                 "check disk space and permissions, then 'hebbevo resume'"
             ) from error
 
-    def _storage(self, path: Path) -> RDBStorage:
+    def _put_in_place(self, make: Callable[[Path], None]) -> None:
+        """Make a hidden file and move it to the path, whole or not at all. The path must be locked."""
+        fresh = self.path.with_name(f".{self.path.name}.new")
+        try:
+            _remove(fresh)  # of a killed process; its journal would be taken for the new file's
+            with self.study_errors():
+                make(fresh)
+            os.replace(fresh, self.path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        finally:
+            _remove(fresh)
+
+    def _leave_wal_mode(self) -> None:
+        """Take the log of a study of an earlier version into its file, which then needs no log any more.
+
+        Raises:
+            StudyError: another program has the file open.
+        """
+        if _bytes(self.path, 18, 2) != _IN_WAL_MODE:
+            return
+        with suppress(sqlite3.DatabaseError), closing(_connect(self.path, "rw")) as connection:
+            if connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",):
+                return
+        if _bytes(self.path, 18, 2) == _IN_WAL_MODE and self._is_sound():
+            raise StudyError(
+                f"{self}: another program has it open (optuna-dashboard, perhaps), and then its log cannot "
+                "be taken into the file; close that program first"
+            )
+
+    def _is_sound(self) -> bool:
+        """Whether it is a study of hebbevo; if not, opening it says why."""
+        try:
+            self._check()
+        except StudyError:
+            return False
+        return True
+
+    def _refuse_lone_journals(self) -> None:
+        """Refuse a log or a journal beside a file that is missing: SQLite would take it for a new file's.
+
+        Raises:
+            StudyError: there is one.
+        """
+        for journal in _journals(self.path):
+            raise StudyError(
+                f"{self.path}: the study file is missing, but its {journal.name} is there, which may hold "
+                "trials; put the file back beside it, or move that away"
+            )
+
+    def _storage(self, path: Path, mode: str = "rw") -> RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        # not by URL, in which ?, % and {} in a path would have a meaning
-        connect: Any = partial(_connect, path)
+        # not by SQLAlchemy's URL, in which ?, % and {} in a path would have a meaning
+        connect: Any = partial(_connect, path, mode)
         pool = QueuePool(connect)
         try:
             return RDBStorage("sqlite://", engine_kwargs={"pool": pool})
@@ -163,6 +234,7 @@ class StudyFile:
         path = self.path
         try:
             if not path.exists():
+                self._refuse_lone_journals()
                 raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
             if not path.is_file():
                 what = "a folder" if path.is_dir() else "no ordinary file"
@@ -171,8 +243,11 @@ class StudyFile:
                 magic = file.read(len(_MAGIC))
             if magic != _MAGIC:
                 raise StudyError(f"{path}: is not a study file; write the path of one that hebbevo made")
-            # SQLite makes journals even to read, except for a file that is declared immutable
-            access = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+            # to read a file of an earlier version SQLite makes a log, except if it is declared immutable
+            in_wal_mode = _bytes(path, 18, 2) == _IN_WAL_MODE
+            access = "immutable=1" if in_wal_mode and not _journals(path) else "mode=ro"
+            if path.with_name(f"{path.name}-journal").exists():
+                access = "mode=rw"  # of a killed search: SQLite takes back the write that was under way
             uri = f"{path.resolve().as_uri()}?{access}"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
             try:
@@ -216,11 +291,22 @@ class StudyFile:
         return "another search is writing to it"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Connect to a file, which is made only in the mode ``rwc``. SQLite quotes nothing in a path itself."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+
+
+def _bytes(path: Path, start: int, count: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(count)
+
+
+def _journals(path: Path) -> list[Path]:
+    """The log and the journal beside a file that hold something."""
+    beside = [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-journal")]
+    return [journal for journal in beside if journal.exists() and journal.stat().st_size]
 
 
 def _remove(path: Path) -> None:

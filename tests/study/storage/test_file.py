@@ -44,9 +44,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_file_is_in_wal_mode(study_file):
-    with Ledger.open(study_file), contextlib.closing(sqlite3.connect(study_file)) as connection:
-        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+def test_no_log_is_beside_an_open_file(study_file):
+    with locked(study_file), Ledger.open(study_file) as ledger:
+        ledger.open_generation(0, 500, 0.0, GENOMES)
+        assert {file.name for file in study_file.parent.iterdir()} == {"run.db", ".run.db.lock"}
 
 
 @pytest.mark.parametrize("name", ["a b#ä中.db", "what?50%.db", "{x}%20.db", "[a]*.db", "file:x.db"])
