@@ -66,6 +66,8 @@ def refresh(references: Sequence[str]) -> None:
 
     >>> refresh(["math:sqrt"])
     """
+    if not references:
+        return  # then nothing may be imported from the current folder
     _search_working_directory()
     user_modules.forget_changed([_module(reference) for reference in references])
 
@@ -84,6 +86,8 @@ def source_digests(references: Sequence[str]) -> dict[str, str]:
 
     Modules of installed packages are left out.
     """
+    if not references:
+        return {}
     _search_working_directory()
     return user_modules.digests([_module(reference) for reference in references])
 

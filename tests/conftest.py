@@ -1,6 +1,7 @@
 """A small space file and data set for tests of whole searches, and the command line in an empty folder."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,12 @@ genome:
   regrowth_rate:        {{low: 0.0, high: 0.1}}
   learning_rate:        {{low: 3e-3, high: 3e-2, log: true}}
 """
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c() -> None:
+    """Let Ctrl-C interrupt, also where the tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
