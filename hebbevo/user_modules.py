@@ -14,6 +14,7 @@ import sysconfig
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -28,6 +29,7 @@ _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()  # of the sou
 _found_by: dict[str, set[str]] = {}  # by the module that was named, the modules that its import has loaded
 
 
+@lru_cache(maxsize=4096)
 def is_of_the_user(file: str | Path) -> bool:
     """Whether a file is neither Python's nor hebbevo's, nor that of an installed package."""
     path = Path(file)

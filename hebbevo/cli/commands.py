@@ -218,9 +218,8 @@ def main() -> None:
     The exit code is 0, 1 (failure), 2 (usage error) or 130 (interrupted).
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a character that the terminal lacks is written as an escape
+        if isinstance(stream, io.TextIOWrapper):
+            # a character that the terminal lacks is written as an escape
             stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # else Python searches all imported objects for garbage when it exits
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from hebbevo.messages import quoted
 
 Category = int | float | str | bool
 Encoding = Literal["one_hot", "index"]
-ENCODINGS: tuple[str, ...] = get_args(Encoding)
 
 MAX_FOUND_CATEGORIES = 50
 """A text column with more different texts is taken for categories only if the space file declares it."""
@@ -29,13 +28,11 @@ class Column:
         categories: its different values in sorted order; empty if it holds numbers.
         encoding: of a category: ``one_hot`` makes a feature of each, 0 or 1; ``index`` makes one feature, the
             place of the category in ``categories``.
-        declared: whether the space file says that it holds categories; otherwise its texts do.
     """
 
     name: str
     categories: tuple[Category, ...] = ()
     encoding: Encoding = "one_hot"
-    declared: bool = False
 
     @classmethod
     def of_categories(cls, source: str, name: str, values: Iterable[Any], encoding: Encoding | None) -> Self:
@@ -57,7 +54,7 @@ class Column:
                 f"{source}: column {name!r} is not numeric, it has {len(found)} different texts; drop it, or"
                 f" write task.categorical: {{{name}: one_hot}}"
             )
-        return cls(name, tuple(found), encoding or "one_hot", encoding is not None)
+        return cls(name, tuple(found), encoding or "one_hot")
 
     @property
     def width(self) -> int:

@@ -14,18 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.arrays import NAMES, from_named
-from hebbevo.data.columns import Column
-from hebbevo.data.columns import Encoding as ColumnEncoding
+from hebbevo.data.columns import Column, Encoding
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
 from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
-from hebbevo.messages import first_line, quoted
+from hebbevo.messages import first_line, listed, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_EXACT = 2**53  # float64 rounds larger integers
 
 
 def load_npz(
@@ -61,7 +62,7 @@ def _npz_arrays(path: Path, options: ReadingOptions) -> dict[str, npt.NDArray[An
 def load_table(
     name: str, path: Path, target: str | None, options: ReadingOptions, findings: Findings | None
 ) -> Dataset:
-    """Read a table; the column ``target`` holds the labels, all others numbers.
+    """Read a table; the column ``target`` holds the labels, all others numbers or categories.
 
     A text table has a header line. Columns that number the rows or repeat the target are left out.
 
@@ -89,6 +90,8 @@ def load_table(
         )
     kinds = [table.column(place, options.categorical.get(table.columns[place])) for place in places]
     of_features = [column.name for column in kinds for _ in range(column.width)]
+    if is_new:
+        findings = replace(findings, remarks=(*findings.remarks, *_text_columns(kinds, options)))
     labels = table.labels(findings.text_labels)
     x = table.values(places, kinds)
     if test is None:
@@ -129,9 +132,6 @@ def suffix_of(path: str | Path) -> str | None:
     ('.csv.gz', None)
     """
     return next((suffix for suffix in READERS if str(path).lower().endswith(suffix)), None)
-
-
-_EXACT = 2**53  # float64 rounds larger integers
 
 
 class _Table:
@@ -176,7 +176,7 @@ class _Table:
             )
         return [self.columns.index(each) for each in columns]
 
-    def column(self, place: int, encoding: ColumnEncoding | None) -> Column:
+    def column(self, place: int, encoding: Encoding | None) -> Column:
         """What a column holds: categories if they are declared, or if it has texts and no numbers."""
         import pandas as pd
 
@@ -296,6 +296,16 @@ def _findings(table: _Table, test: _Table | None, options: ReadingOptions) -> Fi
             as_text = True
             remarks.append(f"{each.name}: {why}")
     return Findings(dropped=tuple(dropped), text_labels=as_text, remarks=tuple(remarks))
+
+
+def _text_columns(kinds: Sequence[Column], options: ReadingOptions) -> list[str]:
+    """Say which columns are taken for categories because they hold texts; no line if none is."""
+    found = [kind for kind in kinds if kind.categories and kind.name not in options.categorical]
+    if not found:
+        return []
+    named = listed(f"{kind.name} ({len(kind.categories)})" for kind in found)
+    what = f"columns of text are taken for categories, one-hot: {named}"
+    return [f"{what}; declare them in task.categorical, or drop them"]
 
 
 def _text_labels(table: _Table) -> str | None:

@@ -214,6 +214,11 @@ class Wiring:
         return None
 
 
+def needs_layers(model: nn.Module) -> bool:
+    """Whether knobs of a network need layers around its units; others may train whatever is around them."""
+    return any(module.unmet(()) for module in plastic_units(model).values())
+
+
 def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers of a network, under each of their names, to be changed in place."""
     named = chain(model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False))

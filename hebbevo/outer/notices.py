@@ -27,12 +27,6 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
         names = ", ".join(changed)
         found.append(f"the code of {names} has changed since the study began; results may not compare")
     found.extend(facts.findings.remarks)
-    if facts.categories:
-        columns = ", ".join(f"{name} ({count})" for name, count in facts.categories.items())
-        found.append(
-            f"columns of text are taken for categories, one-hot: {columns}; "
-            "declare them in task.categorical, or drop them"
-        )
     if may_be_amounts(facts.classes):
         found.append(
             f"each of the {len(facts.classes)} different numbers in the target is taken for a class; "

@@ -71,8 +71,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         sizes.check_networks(most, spec)
         largest = most.build({}, seed=0)
         nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
-    _try_shortest(spec, plan, genomes, nets[-len(genomes) :], split)
-    _refuse_unmet(spec, genomes, nets[-len(genomes) :], split, shape)
+    sampled = nets[-len(genomes) :]
+    _try_shortest(spec, plan, genomes, sampled, split)
+    _refuse_unmet(spec, genomes, sampled, split, shape)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
@@ -97,11 +98,6 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             fingerprint=dataset.fingerprint,
             findings=dataset.findings,
             exact=True,
-            categories={
-                column.name: len(column.categories)
-                for column in dataset.columns
-                if column.categories and not column.declared
-            },
             # at the end, when all code that the study needs is loaded
             code={name: user_code.source_digest(name) for name in spec.code},
             modules=user_code.source_digests(spec.code),
@@ -115,7 +111,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             stack_check=plan.stack_check,
             invalid=invalid,
             repeatable=is_repeatable,
-            short=_too_short(plan, genomes, nets[-len(genomes) :], len(split.y_train)),
+            short=_too_short(plan, genomes, sampled, len(split.y_train)),
         ),
     )
 
@@ -298,11 +294,13 @@ def _try_shortest(
     from hebbevo.training.structure import structure
 
     rows, size = len(split.y_train), spec.task.batch_size
+    # the families are known to train on two rows, and without a norm on one
+    if not rows % size or (rows % size > 1 and not plan.has_user_code):
+        return
     by_structure = dict(zip(map(structure, nets), zip(genomes, nets, strict=True), strict=True))
-    for genome, net in by_structure.values() if rows % size else ():
-        has_norm = any(isinstance(module, _NormBase) for module in net.modules())
-        if not plan.has_user_code and not (has_norm and rows % size == 1):
-            continue  # the families are known to train on two rows, and without a norm on one
+    for genome, net in by_structure.values():
+        if not plan.has_user_code and not any(isinstance(module, _NormBase) for module in net.modules()):
+            continue
         if (problem := _problem(plan, genome, split, -1)) and not _problem(plan, genome, split, 0):
             named = spec.network.module or spec.network.family
             what = f"the last minibatch has {rows % size} of {rows} rows, on which {named} fails ({problem})"
@@ -357,10 +355,9 @@ def _unmet(net: nn.Module, split: Split, shape: tuple[int, ...]) -> str:
     """Why layers around the units of a network do not meet the needs of its knobs; empty if they do."""
     import torch
 
-    from hebbevo.nn import plastic_modules
-    from hebbevo.nn.wiring import Wiring
+    from hebbevo.nn.wiring import Wiring, needs_layers
 
-    if not any(module.unmet(()) for module in plastic_modules(net).values()):
+    if not needs_layers(net):
         return ""
     try:
         with seeded(0):

@@ -74,7 +74,7 @@ def gene_value(value: Any) -> str:
     if pd.isna(value):
         return NONE
     if isinstance(value, str):
-        return printable(value)
+        return value
     if type(value).__name__ in ("bool", "bool_"):  # also NumPy's own type
         return str(bool(value)).lower()
     return str(value) if isinstance(value, Integral) else number(value)

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
 from hebbevo.data import WHITESPACE, Kind, ReadingOptions
+from hebbevo.data.columns import Encoding as CategoryEncoding
 from hebbevo.data.options import SplitKind
 from hebbevo.messages import listed
 from hebbevo.networks import DEFAULT_RULES, Architecture
@@ -128,7 +129,7 @@ class Task(Model):
     split: SplitBy | None = Field(default=None, description="a mapping, as in {groups: patient}")
     kind: Kind = Field(default="classification", description="classification or regression")
     standardize: Columns = Field(default=True, description="true, false, or a list of columns")
-    categorical: dict[str, Literal["one_hot", "index"]] = Field(
+    categorical: dict[str, CategoryEncoding] = Field(
         default={}, description="one_hot or index for each column of categories"
     )
     epochs: Whole = Field(default=20, ge=1, description="a whole number of 1 or more")

@@ -39,7 +39,6 @@ class StudyFacts:
         findings: how the data are read where the user has not said it.
         exact: whether features keep their precision until they are standardised; earlier studies rounded them
             to float32 first.
-        categories: number of categories of each column of text that the space file does not mention.
         code: hash of the source file of each of the user's functions, by name.
         modules: hash of the source of each module of the user that these functions need, by name.
         device: ``cpu`` or ``cuda``, where the whole study is trained.
@@ -70,7 +69,6 @@ class StudyFacts:
     fingerprint: str = ""
     findings: Findings = NO_FINDINGS
     exact: bool = False
-    categories: Mapping[str, int] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"

@@ -30,11 +30,6 @@ _PLAIN_STEPS: dict[str, Value] = {
     "weight_decay": 0.0,
 }
 _AFTERWARDS = "{} afterwards"
-# Rounding of a gradient, as a part of the norm of all gradients of its net. A sum that cancels has no other
-# value, such as the gradient of a bias before a norm.
-_CANCELLED = 1e-3
-# Steps in proportion to the gradient keep rounding small; Adam makes a whole step of it.
-_PLAIN_STEPS = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "weight_decay": 0.0}
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from torch import nn
 
 from hebbevo.messages import describe
 from hebbevo.networks.seeding import global_generators
-from hebbevo.nn import plastic_modules
-from hebbevo.nn.wiring import Wiring
+from hebbevo.nn.wiring import Wiring, needs_layers
 from hebbevo.space import canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
@@ -88,7 +87,7 @@ def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
     found: dict[object, Wiring] = {}
     refused: dict[int, str] = {}
     for row, member in members.items():
-        if not any(module.unmet(()) for module in plastic_modules(member.net).values()):
+        if not needs_layers(member.net):
             continue
         try:
             if member.kind not in found:

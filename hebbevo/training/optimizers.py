@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import torch
 from torch import Tensor
 
-from hebbevo.space.knobs import Value
+from hebbevo.space.knobs import Scalar, Value
 from hebbevo.training import cuda_graphs
 
 
@@ -177,5 +177,4 @@ def _by_net(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
 
 def _column(knobs: Sequence[Mapping[str, Value]], name: str, device: torch.device) -> Tensor:
     """The values of one knob, (n,)."""
-    numbers = [row[name] for row in knobs]
-    return torch.tensor([float(each) for each in numbers if not isinstance(each, list)], device=device)
+    return torch.tensor([float(cast(Scalar, row[name])) for row in knobs], device=device)

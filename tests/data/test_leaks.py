@@ -228,3 +228,20 @@ def test_a_feature_of_arrays_that_grows_from_row_to_row_is_said(tmp_path):
     np.savez(tmp_path / "d.npz", x=x, y=np.arange(9000) // 3000)
     [remark] = load(str(tmp_path / "d.npz")).findings.remarks
     assert remark.startswith("feature 1 (counted from 0) grows or falls from row to row, as row numbers do")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_columns_of_text_become_categories_and_are_said_where_the_user_has_not_declared_them(
+    saved, frame, kind
+):
+    rng = np.random.default_rng(1)
+    frame = frame.assign(colour=rng.choice(["red", "blue"], ROWS), shop=rng.choice(["x", "y", "z"], ROWS))
+    path = saved(frame, kind)
+    found = load(path, target="cls")
+    what = "columns of text are taken for categories, one-hot: colour (2), shop (3)"
+    assert f"{what}; declare them in task.categorical, or drop them" in found.findings.remarks
+    assert found.x.shape[1] == 2 + 2 + 3
+    options = ReadingOptions(categorical={"colour": "one_hot", "shop": "index"})
+    declared = load(path, target="cls", options=options)
+    assert not any("columns of text" in remark for remark in declared.findings.remarks)
+    assert declared.x.shape[1] == 2 + 2 + 1

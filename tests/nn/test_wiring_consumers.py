@@ -87,6 +87,20 @@ class Layers(nn.Module):
         return self.behind(self.units(self.before(x)))
 
 
+def inputs_and_outputs_before_pruning(net, size):
+    """Images and what the net makes of them; then its constant channel is pruned by the engine."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer)
+    fresh = torch.randn(20, 3, size, size)
+    before = net.eval()(fresh)
+    net.train()
+    for _ in range(4):
+        exhaust(net.units, 2)
+        net(torch.randn(8, 3, size, size)).sum().backward()
+        optimizer.step()
+    return fresh, before
+
+
 @pytest.mark.parametrize(
     "behind",
     [
@@ -104,15 +118,7 @@ class Layers(nn.Module):
 )
 def test_pruning_a_constant_channel_changes_no_output(behind):
     net = Layers(*behind)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    fresh = torch.randn(20, 3, 6, 6)
-    before = net.eval()(fresh)
-    net.train()
-    for _ in range(4):
-        exhaust(net.units, 2)
-        net(torch.randn(8, 3, 6, 6)).sum().backward()
-        optimizer.step()
+    fresh, before = inputs_and_outputs_before_pruning(net, size=6)
     assert net.units.alive.tolist() == [True, True, False, True, True, True]
     torch.testing.assert_close(net.eval()(fresh), before, rtol=0, atol=1e-5)
     net.units.alive[3] = False  # another one makes a difference
@@ -121,15 +127,7 @@ def test_pruning_a_constant_channel_changes_no_output(behind):
 
 def test_folding_before_a_convolution_that_is_padded_with_zeros_is_exact_except_at_its_border():
     net = Layers(nn.Conv2d(6, 8, 3, padding=1))
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    attach(net, optimizer)
-    fresh = torch.randn(20, 3, 8, 8)
-    before = net.eval()(fresh)
-    net.train()
-    for _ in range(4):
-        exhaust(net.units, 2)
-        net(torch.randn(8, 3, 8, 8)).sum().backward()
-        optimizer.step()
+    fresh, before = inputs_and_outputs_before_pruning(net, size=8)
     assert not net.units.alive[2]
     after = net.eval()(fresh)
     inside = (..., slice(1, -1), slice(1, -1))

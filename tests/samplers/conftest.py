@@ -4,11 +4,24 @@ import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
+import pytest
+from optuna.samplers import GPSampler
 
 from hebbevo.samplers import Outcome, Sampler
 from hebbevo.space import FloatGene, Genome, Space
 
 Losses = Callable[[Genome], tuple[float, ...] | None]
+
+
+@pytest.fixture
+def short_search_on_optunas_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the best of 64 random points: Optuna's own search takes a second, and no claim is about it."""
+
+    def best_of_64(self, model, _):
+        points = model.search_space.sample_normalized_params(64, self._rng.rng)
+        return points[model.eval_acqf_no_grad(points).argmax()]
+
+    monkeypatch.setattr(GPSampler, "_optimize_acqf", best_of_64)
 
 
 def cube(dimension: int) -> Space:

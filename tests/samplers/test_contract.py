@@ -16,13 +16,14 @@ import moocore
 import numpy as np
 import pytest
 import torch
-from optuna.samplers import GPSampler
 
 from hebbevo.errors import HebbevoError, SpaceError
 from hebbevo.samplers import SAMPLERS, Outcome
 from hebbevo.samplers.sampler import Sampler
 from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical, expanded
 from hebbevo.space.knobs import Value
+
+pytestmark = pytest.mark.usefixtures("short_search_on_optunas_model")
 
 MIXED = Space(
     (
@@ -97,17 +98,6 @@ def with_samplers(names: Sequence[str]) -> pytest.MarkDecorator:
 
 every_sampler = with_samplers(list(SAMPLERS))
 every_learner = with_samplers([name for name in SAMPLERS if name not in BLIND])
-
-
-@pytest.fixture(autouse=True)
-def short_search_on_optunas_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the best of 64 random points: Optuna's own search takes a second, and no claim is about it."""
-
-    def best_of_64(self, model, _):
-        points = model.search_space.sample_normalized_params(64, self._rng.rng)
-        return points[model.eval_acqf_no_grad(points).argmax()]
-
-    monkeypatch.setattr(GPSampler, "_optimize_acqf", best_of_64)
 
 
 def spheres(objectives: int) -> Losses:

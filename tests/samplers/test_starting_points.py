@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from optuna.samplers import GPSampler
 
 from hebbevo.errors import SpaceError
 from hebbevo.samplers import SAMPLERS, Outcome, Sampler
 from hebbevo.samplers.replay import PastGeneration, replay
 from hebbevo.space import ChoiceGene, FloatGene, Genome, IntGene, Space, canonical
+
+pytestmark = pytest.mark.usefixtures("short_search_on_optunas_model")
 
 SPACE = Space(
     (
@@ -30,17 +31,6 @@ STARTS: list[Genome] = [
 ]
 QUICK = {"surrogate": {"model_generations": 5}, "tpe": {"n_startup_trials": 4}, "gp": {"n_startup_trials": 5}}
 LEARNERS = [name for name in SAMPLERS if name not in ("qmc", "random")]
-
-
-@pytest.fixture(autouse=True)
-def short_search_on_optunas_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the best of 64 random points: Optuna's own search takes a second, and no claim is about it."""
-
-    def best_of_64(self, model, _):
-        points = model.search_space.sample_normalized_params(64, self._rng.rng)
-        return points[model.eval_acqf_no_grad(points).argmax()]
-
-    monkeypatch.setattr(GPSampler, "_optimize_acqf", best_of_64)
 
 
 def new(name: str, start: Sequence[Genome] = (), seed: int = 0) -> Sampler:

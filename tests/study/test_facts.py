@@ -29,7 +29,6 @@ PLAIN = {
         "remarks": ["column 'id' numbers the rows"],
     },
     "exact": True,
-    "categories": {"colour": 3},
     "code": {"mine:load": "77ab"},
     "modules": {"mine": "77ab", "helper": "0c12"},
     "device": "cuda",

@@ -19,8 +19,8 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import describe
 from hebbevo.nn.forward_pass.following import LAYERS, NotFollowed
 from hebbevo.nn.forward_pass.side_effects import full_precision
-from hebbevo.nn.forward_pass.snapshot import is_file_of_user
 from hebbevo.nn.units import PlasticUnits
+from hebbevo.user_modules import is_of_the_user
 
 _IMAGE_SIZES = (32, 28, 224, 64, 16, 8)
 _FURTHER_SIZES = tuple(size for size in range(1, 49) if size not in _IMAGE_SIZES)
@@ -117,7 +117,11 @@ def suggested_inputs(model: nn.Module, rows: int) -> Iterator[tuple[Tensor, bool
 
 def _line_of_user(error: Exception) -> str:
     """The line of the user's code that an error comes from, as ``; net.py, line 12``; none: empty."""
-    lines = [each for each in traceback.extract_tb(error.__traceback__) if is_file_of_user(each.filename)]
+    lines = [
+        each
+        for each in traceback.extract_tb(error.__traceback__)
+        if each.filename.startswith("<") or is_of_the_user(each.filename)  # <stdin> in a terminal
+    ]
     return f"; {Path(lines[-1].filename).name}, line {lines[-1].lineno}" if lines else ""
 
 

@@ -10,17 +10,17 @@ import dis
 import inspect
 import random
 import sys
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from pathlib import Path
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from hebbevo import user_modules
 
 
 class Snapshot:
@@ -252,9 +252,6 @@ def _inside(value: Any) -> Iterable[Any] | None:
     return [*held, *_functions_of_forward(kind)] if is_module else held
 
 
-_LIBRARIES = sysconfig.get_path("stdlib"), str(Path(__file__).parents[2])
-
-
 @lru_cache(maxsize=1024)
 def _classes_of_user(kind: type) -> tuple[type, ...]:
     """A class and those it derives from, as far as the user wrote them."""
@@ -267,9 +264,4 @@ def _is_of_user(kind: type | FunctionType) -> bool:
     if module.partition(".")[0] in sys.builtin_module_names:
         return False
     # a session in a terminal or in a notebook has no file
-    return is_file_of_user(getattr(sys.modules.get(module), "__file__", None) or "")
-
-
-def is_file_of_user(path: str) -> bool:
-    """Whether code in a file was written by the user, and not for a library."""
-    return not path.startswith(_LIBRARIES) and not {*Path(path).parts} & {"site-packages", "dist-packages"}
+    return user_modules.is_of_the_user(getattr(sys.modules.get(module), "__file__", None) or "")
