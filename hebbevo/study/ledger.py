@@ -7,7 +7,8 @@ a generation and one closes a cohort, through Optuna's own tables (docs/explanat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,21 +23,25 @@ from optuna.distributions import (
 )
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hebbevo.errors import SpaceError, StudyError
+from hebbevo.errors import HebbevoError, SpaceError, StudyError
 from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.space.knobs import Value
 from hebbevo.spec import Spec, spec_from_json
+from hebbevo.study import checksums, validation
 from hebbevo.study.attempts import FailedAttempt
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage import Store, StudyFile, trial_tables
-from hebbevo.study.storage.study_tables import FACTS, SPEC
+from hebbevo.study.storage.study_tables import FACTS, SPEC, settings_checksum
 from hebbevo.study.storage.trial_tables import TrialRow
+from hebbevo.study.validation import RecordError, check, is_count
 from hebbevo.training.trial_details import TrialDetails
 
 _GENERATION = "hebbevo:generation"
 _ATTEMPTS = "attempts"
+_CHANGED = "its checksum differs"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
 
 
@@ -103,9 +108,13 @@ class Ledger:
         self.store = store
         self._storage, self._study_id = store.open()
         try:
-            attrs = self._storage.get_study_user_attrs(self._study_id)
-            self.spec = spec_from_json(attrs[SPEC])
-            self.facts = StudyFacts.from_json(attrs[FACTS])
+            with self._reading():
+                attrs = self._storage.get_study_user_attrs(self._study_id)
+                if attrs.get(checksums.KEY) not in (None, settings_checksum(attrs)):
+                    raise RecordError(f"its settings or facts are not as recorded: {_CHANGED}")
+                self.spec = spec_from_json(attrs[SPEC])
+                check("facts", attrs[FACTS], validation.FACTS, ("versions", "neurons", "chance"))
+                self.facts = StudyFacts.from_json(attrs[FACTS])
         except BaseException:
             self._storage.engine.dispose()
             raise
@@ -152,22 +161,49 @@ class Ledger:
 
     def generations(self) -> list[Generation]:
         """Read every generation, in the order of asking, without trials that other programs have added."""
-        with self.store.study_errors():  # trials first: they are written together with the attribute
+        with self.store.study_errors(), self._reading():
+            before = self._storage.get_study_user_attrs(self._study_id)
+            # trials before their generation's attribute, which is written together with them
             with self._storage.engine.connect() as connection:
-                rows = trial_tables.read(connection, self._study_id, _GENERATION)
+                rows = trial_tables.read(connection, self._study_id, _GENERATION, validation.DETAILS)
             attrs = self._storage.get_study_user_attrs(self._study_id)
-        grouped: dict[int, list[Record]] = {}
-        for row in rows:
-            grouped.setdefault(row.mark, []).append(self._record(row))
-        found: list[Generation] = []
-        asked = 0
-        for number, records in sorted(grouped.items()):
-            settings = attrs[f"{_GENERATION}:{number}"]
-            total = settings["total"]
-            progress = settings.get("progress", asked / total)  # the earliest studies did not record it
-            found.append(Generation(number, total, progress, tuple(records)))
-            asked += len(records)
-        return found
+            grouped: dict[int, list[TrialRow]] = {}
+            for row in rows:
+                grouped.setdefault(row.mark, []).append(row)
+            found: list[Generation] = []
+            asked = 0
+            for number, (mark, own) in enumerate(sorted(grouped.items())):
+                if type(mark) is not int or mark != number:
+                    raise RecordError(f"generation {number} is missing")
+                generation = self._generation(number, asked, attrs[f"{_GENERATION}:{number}"], own)
+                found.append(generation)
+                asked += len(own)
+            names = {f"{_GENERATION}:{generation.number}" for generation in found}
+            numbers = [record.number for generation in found for record in generation.records]
+            if any(not is_count(number) for number in numbers) or sorted(set(numbers)) != numbers:
+                raise RecordError("trials are not numbered in the order of asking")
+            originals = {
+                record.result.details.copy_of for g in found for record in g.records if record.result
+            }
+            if missing := originals - {None, *numbers}:
+                raise RecordError(f"trial {min(filter(None, missing))}, which has copies, is missing")
+            sizes = {name: before[name].get("size") for name in before if name.startswith(f"{_GENERATION}:")}
+            if missing_ones := [name for name, size in sizes.items() if size and name not in names]:
+                raise RecordError(f"the trials of {missing_ones[0].removeprefix('hebbevo:')} are missing")
+            return found
+
+    def _generation(
+        self, number: int, asked: int, settings: Mapping[str, Any], rows: Sequence[TrialRow]
+    ) -> Generation:
+        check(f"generation {number}", settings, validation.GENERATION, ("total",))
+        total = settings["total"]
+        progress = settings.get("progress", min(1.0, asked / total))  # the earliest studies did not record it
+        if settings.get("size", len(rows)) != len(rows):
+            raise RecordError(f"generation {number} has {len(rows)} of its {settings['size']} trials")
+        genomes = sum(row.genome_hash for row in rows)
+        if settings.get("checksum") not in (None, _generation_checksum(settings, genomes)):
+            raise RecordError(f"generation {number} is not as recorded: {_CHANGED}")
+        return Generation(number, total, progress, tuple(map(self._record, rows)))
 
     def move_data(self, dataset: str, test: str | None) -> None:
         """Record, in one transaction, that the data of the study are at another place.
@@ -179,9 +215,13 @@ class Ledger:
         plain = self.spec.to_json()
         plain["task"] |= {"dataset": dataset, "test": test}
 
+        attributes = {SPEC: plain, FACTS: self.facts.to_json()}
+        changed = {SPEC: plain, checksums.KEY: settings_checksum(attributes)}
+
         def write(session: Session) -> None:
             rows = session.query(models.StudyUserAttributeModel)
-            rows.filter_by(study_id=self._study_id, key=SPEC).update({"value_json": json.dumps(plain)})
+            for key, value in changed.items():
+                rows.filter_by(study_id=self._study_id, key=key).update({"value_json": json.dumps(value)})
 
         self._write(write)
         self.spec = spec_from_json(plain)
@@ -229,7 +269,17 @@ class Ledger:
 
     def _add_generation(self, session: Session, generation: Generation) -> None:
         records = generation.records
-        settings = {"total": generation.total, "progress": generation.progress, "size": len(records)}
+        settings: dict[str, Any] = {
+            "total": generation.total,
+            "progress": generation.progress,
+            "size": len(records),
+        }
+        genomes = sum(
+            checksums.param_hash(record.number, name, _stored(self._genes[name], value))
+            for record in records
+            for name, value in record.genome.items()
+        )
+        settings["checksum"] = _generation_checksum(settings, genomes)
         session.add(
             models.StudyUserAttributeModel(
                 study_id=self._study_id,
@@ -248,20 +298,27 @@ class Ledger:
     def _add_results(self, session: Session, results: Sequence[Result]) -> None:
         goal = self.spec.goal
         ids = self._trial_ids(session, [result.number for result in results])
-        trial_tables.end(session, {ids[result.number]: _state(result) for result in results})
-        values, constraints, details = [], [], []
+        if not trial_tables.end(session, {ids[result.number]: _state(result) for result in results}):
+            raise StudyError(f"{self.store}: another program has changed its trials; restore a copy of it")
+        values, attributes, details = [], [], []
         for result in results:
             trial = {"trial_id": ids[result.number]}
+            hashes = [checksums.state_hash(result.number, _state(result).name)]
             for objective, value in enumerate(result.values or ()):
                 stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                hashes.append(checksums.value_hash(result.number, objective, value))
                 values.append({**trial, "objective": objective, "value": stored, "value_type": kind})
             if result.values is not None and goal.constraints:
                 violations = json.dumps(list(goal.violations(result.values).values()))
-                constraints.append({**trial, "key": _CONSTRAINTS, "value_json": violations})
+                attributes.append({**trial, "key": _CONSTRAINTS, "value_json": violations})
             for key, detail in result.details.to_json().items():
-                details.append({**trial, "key": key, "value_json": json.dumps(detail)})
+                text = json.dumps(detail)
+                hashes.append(checksums.detail_hash(result.number, key, text))
+                details.append({**trial, "key": key, "value_json": text})
+            total = json.dumps(checksums.checksum(hashes))
+            attributes.append({**trial, "key": checksums.KEY, "value_json": total})
         trial_tables.add(session, models.TrialValueModel, values)
-        trial_tables.add(session, models.TrialSystemAttributeModel, constraints)
+        trial_tables.add(session, models.TrialSystemAttributeModel, attributes)
         trial_tables.add(session, models.TrialUserAttributeModel, details)
 
     def _add_attempts(
@@ -300,13 +357,55 @@ class Ledger:
             }
 
     def _record(self, row: TrialRow) -> Record:
-        genome = {name: _value(self._genes[name], stored) for name, stored in row.params.items()}
-        attempts = tuple(map(FailedAttempt.from_json, row.user_attrs.get(_ATTEMPTS, ())))
+        genome = {name: self._value(row.number, name, stored) for name, stored in row.params.items()}
+        if not self.spec.space.contains(genome):
+            raise RecordError(f"trial {row.number} has a genome that is none of this space")
+        attempts = row.user_attrs.get(_ATTEMPTS, [])
+        if not isinstance(attempts, list):
+            raise RecordError(f"trial {row.number}: its attempts are no list")
+        for attempt in attempts:
+            check(f"trial {row.number}: an attempt", attempt, validation.ATTEMPT, validation.ATTEMPT)
+        attempted = tuple(map(FailedAttempt.from_json, attempts))
         if not row.state.is_finished():
-            return Record(row.number, genome, None, attempts)
-        values = (row.values[0], row.values[1]) if row.state is TrialState.COMPLETE else None
+            return Record(row.number, genome, None, attempted)
+        if row.checksum not in (None, checksums.checksum([row.result_hash])):
+            raise RecordError(f"the result of trial {row.number} is not as recorded: {_CHANGED}")
+        validation.check_details(row.number, row.user_attrs)
+        values = None
+        if row.state is TrialState.COMPLETE:
+            validation.check_values(row.number, row.values)
+            values = row.values[0], row.values[1]
         result = Result(row.number, values, TrialDetails.from_json(row.user_attrs))
-        return Record(row.number, genome, result, attempts)
+        return Record(row.number, genome, result, attempted)
+
+    def _value(self, number: int, name: str, stored: float) -> Value:
+        """The value for which a number in Optuna's table stands."""
+        gene = self._genes.get(name)
+        if gene is None:
+            raise RecordError(f"trial {number} has a gene {name!r}, which the space lacks")
+        if isinstance(gene, FloatGene):
+            return stored
+        if type(stored) is not float or not stored.is_integer():
+            raise RecordError(f"trial {number}: gene {name} is not a whole number")
+        if isinstance(gene, IntGene):
+            return int(stored)
+        if not 0 <= stored < len(gene.choices):
+            raise RecordError(f"trial {number}: gene {name} is none of its choices")
+        choice = gene.choices[int(stored)]
+        return list(choice) if isinstance(choice, list) else choice
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raise `StudyError` where the record is not what hebbevo writes: no other code has to expect it."""
+        try:
+            yield
+        except (HebbevoError, SQLAlchemyError):
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise StudyError(
+                f"{self.store}: is damaged, or not made by this hebbevo ({validation.described(error)}); "
+                "use a copy of it"
+            ) from error
 
 
 def _store(store: Store | Path) -> Store:
@@ -327,12 +426,9 @@ def _stored(gene: Gene, value: Value) -> float:
     return float(value)
 
 
-def _value(gene: Gene, stored: float) -> Value:
-    """The value for which a number stands in Optuna's table."""
-    if isinstance(gene, ChoiceGene):
-        choice = gene.choices[int(stored)]
-        return list(choice) if isinstance(choice, list) else choice
-    return int(stored) if isinstance(gene, IntGene) else stored
+def _generation_checksum(settings: Mapping[str, Any], genomes: int) -> str:
+    own = [checksums.row_hash(name, settings.get(name)) for name in ("total", "progress", "size")]
+    return checksums.checksum([*own, genomes])
 
 
 def _distribution(gene: Gene) -> BaseDistribution:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +74,13 @@ def result(number: int, values: tuple[float, float] | None, **given: object) -> 
 
 DETAILS = details(survivors_per_layer=[3, 4.5], seconds=0.1 + 0.2, collapsed=True, notes=["ü\n'"])
 FAILED = result(2, None, failure="diverged")
-STOPPED = result(3, None, stopped=EarlyStop(7, (0.1 + 0.2, 1 / 3), "beaten"), accuracy_per_epoch=[0.1 + 0.2])
+STOPPED = result(
+    3,
+    None,
+    stopped=EarlyStop(7, (0.1 + 0.2, 1 / 3), "beaten"),
+    accuracy_per_epoch=[0.1 + 0.2],
+    survivors_per_epoch=[2.5],
+)
 CRASHED = FailedAttempt((0, 1), FailureKind.CRASH, "killed: ä", "process 7", 0.1 + 0.2, Recovery.AGAIN)
 COHORT = 3  # trials that `write_until_killed` records at once
 
@@ -132,6 +139,18 @@ def refused(*words: str):
     assert len(str(caught.value).splitlines()) == 1
     for word in words:
         assert word in str(caught.value)
+
+
+def without_checksums(path: Path) -> None:
+    """Make of a study one of the versions that had no checksums."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for table in ("study_user_attributes", "trial_system_attributes"):
+            connection.execute(f"DELETE FROM {table} WHERE key = 'hebbevo:checksum'")
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = json_remove(value_json, '$.checksum')"
+            " WHERE key LIKE 'hebbevo:generation:%'"
+        )
+        connection.commit()
 
 
 @contextlib.contextmanager

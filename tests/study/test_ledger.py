@@ -1,6 +1,7 @@
 """The ledger in a study file, against Optuna itself, and against kills and failures at any moment."""
 
 import contextlib
+import json
 import math
 import multiprocessing
 import random
@@ -40,6 +41,7 @@ from tests.study.conftest import (
     result,
     typed,
     uses_fork,
+    without_checksums,
     write_until_killed,
 )
 
@@ -88,13 +90,14 @@ def test_what_open_generation_returns_is_what_the_file_holds(ledger, path):
 
 def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path):
     odd = details(
-        accuracy_per_epoch=[math.inf, -math.inf],
+        accuracy_per_epoch=[math.nextafter(1, 0), 5e-324],
+        survivors_per_epoch=[1e300, 0.1 + 0.2],
         seconds=-0.0,
         inputs=5e-324,
-        neurons=2**70,
+        neurons=2**53,
         replicates=[{"survivors": 1}],
     )
-    values = [(math.inf, -math.inf), (1 / 3, 5e-324), (1, 2)]
+    values = [(math.nextafter(1, 0), 1e300), (1 / 3, 5e-324), (1, 2)]
     ledger.open_generation(0, 500, 0.0, GENOMES)
     ledger.close_cohort([Result(number, value, odd) for number, value in enumerate(values)])
     found = records(reread(path))
@@ -107,7 +110,7 @@ def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path):
             assert repr(sorted(plain.items())) == repr(sorted(trial.user_attrs.items()))
             assert repr(record.result.details) == repr(odd)
     assert [repr(record.result.values) for record in found[:3]] == [
-        "(inf, -inf)",
+        "(0.9999999999999999, 1e+300)",
         "(0.3333333333333333, 5e-324)",
         "(1.0, 2.0)",
     ]
@@ -115,7 +118,7 @@ def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path):
 
 def test_a_stopped_trial_is_pruned_for_optuna_and_comes_back_as_it_was(ledger, path):
     stop = EarlyStop(3, None, "beaten")
-    stopped = result(0, None, stopped=stop, accuracy_per_epoch=[0.1, 0.2, 0.3])
+    stopped = result(0, None, stopped=stop, accuracy_per_epoch=[0.1, 0.2, 0.3], survivors_per_epoch=[3] * 3)
     failed = result(1, None, failure="diverged")
     complete = result(2, (0.5, 1.0), stopped=stop)
     ledger.open_generation(0, 500, 0.0, GENOMES)
@@ -141,6 +144,7 @@ def test_the_earliest_studies_did_not_record_the_progress_which_is_then_the_part
     ledger.open_generation(0, 28, 0.5, GENOMES)
     ledger.open_generation(1, 28, 0.5, GENOMES)
     ledger.open_generation(2, 56, 0.5, GENOMES)
+    without_checksums(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "UPDATE study_user_attributes SET value_json = json_remove(value_json, '$.progress')"
@@ -184,13 +188,17 @@ def test_optuna_writes_the_same_rows(ledger, path, tmp_path):
     ledger.close_cohort([Result(number, (0.5, number / 3), DETAILS) for number in range(len(genomes))])
     other = tmp_path / "optuna.db"
     study = optuna.create_study(storage=f"sqlite:///{other}", directions=["maximize", "minimize"])
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        sums = connection.execute(
+            "SELECT value_json FROM trial_system_attributes WHERE key = 'hebbevo:checksum' ORDER BY trial_id"
+        ).fetchall()
     for number, genome in enumerate(genomes):
         trial = optuna.create_trial(
             values=[0.5, number / 3],
             params=genome,
             distributions={name: DISTRIBUTIONS[name] for name in genome},
             user_attrs=DETAILS.to_json(),
-            system_attrs={"hebbevo:generation": 0},
+            system_attrs={"hebbevo:generation": 0, "hebbevo:checksum": json.loads(sums[number][0])},
         )
         study.add_trial(trial)
 

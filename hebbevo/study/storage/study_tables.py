@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -12,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from hebbevo.spec import Spec
+from hebbevo.study import checksums
 from hebbevo.study.facts import StudyFacts
 
 SPEC, FACTS = "hebbevo:spec", "hebbevo:facts"
@@ -21,6 +24,8 @@ SPEC, FACTS = "hebbevo:spec", "hebbevo:facts"
 def add_study(session: Session, name: str, spec: Spec, facts: StudyFacts) -> None:
     """Add a study as Optuna's public interface would, in the transaction of the session."""
     metrics = json.dumps(["accuracy", "survivors"])
+    settings = {SPEC: spec.to_json(), FACTS: facts.to_json()}
+    attributes = settings | {checksums.KEY: settings_checksum(settings)}
     study = models.StudyModel(
         study_name=name,
         directions=[
@@ -30,10 +35,15 @@ def add_study(session: Session, name: str, spec: Spec, facts: StudyFacts) -> Non
         system_attributes=[models.StudySystemAttributeModel(key="study:metric_names", value_json=metrics)],
         user_attributes=[
             models.StudyUserAttributeModel(key=key, value_json=json.dumps(value))
-            for key, value in ((SPEC, spec.to_json()), (FACTS, facts.to_json()))
+            for key, value in attributes.items()
         ],
     )
     session.add(study)
+
+
+def settings_checksum(attributes: Mapping[str, Any]) -> str:
+    """The checksum of a study's settings and facts."""
+    return checksums.checksum(checksums.row_hash(key, json.dumps(attributes[key])) for key in (SPEC, FACTS))
 
 
 def widen_attributes(engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,8 @@ from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Executable, bindparam, insert, select, update
 from sqlalchemy.orm import Session
+
+from hebbevo.study import checksums
 
 _FETCHED = 10_000  # rows at a time
 _decode = json.JSONDecoder().decode  # json.loads first checks types, which takes a quarter of its time here
@@ -29,6 +31,9 @@ class TrialRow:
         params: by name, as the numbers that stand for values in Optuna's table.
         values: by the number of the objective.
         user_attrs: user attributes by key.
+        checksum: the recorded checksum of its result, or ``None``.
+        genome_hash: hashes of its params, summed.
+        result_hash: hashes of its state, its values and those user attributes that count, summed.
     """
 
     number: int
@@ -37,12 +42,21 @@ class TrialRow:
     params: dict[str, float] = field(default_factory=dict)
     values: dict[int, float] = field(default_factory=dict)
     user_attrs: dict[str, Any] = field(default_factory=dict)
+    checksum: Any = None
+    genome_hash: int = 0
+    result_hash: int = 0
 
 
-def read(connection: Connection, study_id: int, mark: str) -> list[TrialRow]:
+def read(connection: Connection, study_id: int, mark: str, counted: Container[str]) -> list[TrialRow]:
     """Read the trials of a study that have the system attribute ``mark``, in the order of their ids.
 
     A trial that another process adds or ends meanwhile may be missing, or still be running.
+
+    Args:
+        connection: to the database.
+        study_id: id of the study.
+        mark: key of the system attribute.
+        counted: keys of the user attributes that count for `TrialRow.result_hash`.
     """
     connection = connection.execution_options(yield_per=_FETCHED)
     trial, marks = models.TrialModel, models.TrialSystemAttributeModel
@@ -61,12 +75,23 @@ def read(connection: Connection, study_id: int, mark: str) -> list[TrialRow]:
             if trial_id in trials:
                 yield trials[trial_id], row
 
+    for found in trials.values():
+        found.result_hash = checksums.state_hash(found.number, found.state.name)
     for found, (name, value) in of_trials(param, param.param_name, param.param_value):
         found.params[sys.intern(name)] = value  # one string for all trials
+        found.genome_hash += checksums.param_hash(found.number, name, value)
     for found, (objective, value, kind) in of_trials(score, score.objective, score.value, score.value_type):
         found.values[objective] = score.stored_repr_to_value(value, kind)
+        found.result_hash += checksums.value_hash(found.number, objective, found.values[objective])
     for found, (key, value) in of_trials(attr, attr.key, attr.value_json):
         found.user_attrs[sys.intern(key)] = _decode(value)
+        if key in counted:
+            found.result_hash += checksums.detail_hash(found.number, key, value)
+    sums = select(marks.trial_id, marks.value_json).join(marks.trial)
+    sums = sums.where(trial.study_id == study_id, marks.key == checksums.KEY)
+    for trial_id, value in connection.execute(sums):
+        if trial_id in trials:
+            trials[trial_id].checksum = _decode(value)
     return list(trials.values())
 
 
@@ -83,14 +108,19 @@ def begin(session: Session, study_id: int, numbers: Sequence[int]) -> dict[int, 
     return {trial.number: trial.trial_id for trial in trials}
 
 
-def end(session: Session, states: Mapping[int, TrialState]) -> None:
-    """Set the states in which trials ended, by id."""
+def end(session: Session, states: Mapping[int, TrialState]) -> bool:
+    """Set the states in which running trials ended, by id.
+
+    Returns:
+        Whether all of them were running.
+    """
     table = models.TrialModel.__table__
     now = datetime.now(UTC).replace(tzinfo=None)  # as Optuna stores it
     rows = [
         {"ended": trial_id, "state": state, "datetime_complete": now} for trial_id, state in states.items()
     ]
-    _execute(session, update(table).where(table.c.trial_id == bindparam("ended")), rows)
+    running = (table.c.trial_id == bindparam("ended")) & (table.c.state == TrialState.RUNNING)
+    return _execute(session, update(table).where(running), rows) == len(rows)
 
 
 def add(session: Session, model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -98,6 +128,7 @@ def add(session: Session, model: Any, rows: Sequence[Mapping[str, Any]]) -> None
     _execute(session, insert(model.__table__), rows)
 
 
-def _execute(session: Session, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:  # without rows SQLAlchemy would insert one of defaults
-        session.connection().execute(statement, rows)
+def _execute(session: Session, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> int:
+    if not rows:  # without rows SQLAlchemy would insert one of defaults
+        return 0
+    return session.connection().execute(statement, rows).rowcount

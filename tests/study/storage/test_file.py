@@ -33,6 +33,7 @@ from tests.study.conftest import (
     reread,
     result,
     uses_fork,
+    without_checksums,
 )
 
 
@@ -187,6 +188,7 @@ def by_another_optuna(path: Path) -> None:
 
 def by_another_hebbevo(path: Path) -> None:
     create(path)
+    without_checksums(path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'hebbevo:spec'")
         connection.commit()

@@ -1,7 +1,6 @@
 """What a study file and a study in a database have in common: one contract for all places."""
 
 import json
-import math
 import multiprocessing
 import os
 import random
@@ -27,6 +26,7 @@ from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
 from hebbevo.study.storage import find_store, lease
 from hebbevo.study.storage.store import STUDIES
+from hebbevo.study.storage.study_tables import settings_checksum
 from hebbevo.training.trial_details import TrialDetails
 from tests.study.conftest import (
     CRASHED,
@@ -103,12 +103,12 @@ def test_other_studies_in_one_place_and_trials_of_other_programs_are_kept_apart(
         other.add_trial(trial)
         study = optuna.load_study(study_name=study_name(opened), storage=storage)
         study.add_trial(optuna.create_trial(values=[1.0, 2.0], user_attrs={"mine": 1}))
-        ledger.close_cohort([result(1, (math.inf, 3.0), notes=["ä"])])
+        ledger.close_cohort([result(1, (1.0, 3.0), notes=["ä"])])
         ledger.open_generation(1, 500, 0.5, GENOMES[2:4])
     found = records(reread(place()))
     assert [record.number for record in found] == [0, 1, 3, 4]
     assert [typed(record.genome) for record in found] == [typed(genome) for genome in GENOMES[:4]]
-    recorded = result(1, (math.inf, 3.0), notes=["ä"])
+    recorded = result(1, (1.0, 3.0), notes=["ä"])
     assert [record.result for record in found] == [None, recorded, None, None]
 
 
@@ -116,7 +116,7 @@ def test_facts_and_details_may_be_long(place):
     long = [0.1 + 0.2] * 20_000  # the means of a colour image are 64 KB and more
     store = place()
     create(store, facts=replace(FACTS, mean=tuple(long)))
-    recorded = result(0, (0.5, 1.0), accuracy_per_epoch=long)
+    recorded = result(0, (0.5, 1.0), accuracy_per_epoch=long, survivors_per_epoch=long)
     with writing(store) as ledger:
         ledger.open_generation(0, 1, 0.0, GENOMES[:1])
         ledger.close_cohort([recorded])
@@ -167,6 +167,8 @@ def test_a_new_study_is_the_rows_that_optuna_writes(place):
     study.set_metric_names(["accuracy", "survivors"])
     study.set_user_attr("hebbevo:spec", SPEC.to_json())
     study.set_user_attr("hebbevo:facts", FACTS.to_json())
+    settings = {"hebbevo:spec": SPEC.to_json(), "hebbevo:facts": FACTS.to_json()}
+    study.set_user_attr("hebbevo:checksum", settings_checksum(settings))
     optuna_id = storage.get_study_id_from_name(study.study_name)
     assert contents(storage, study_id) == contents(storage, optuna_id)
     storage.engine.dispose()
