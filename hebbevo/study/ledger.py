@@ -41,6 +41,15 @@ from hebbevo.training.trial_details import TrialDetails
 
 _GENERATION = "hebbevo:generation"
 _ATTEMPTS = "attempts"
+_MISREADINGS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _CHANGED = "its checksum differs"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
 
@@ -106,7 +115,8 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._storage, self._study_id = store.open()
+        with self._reading():
+            self._storage, self._study_id = store.open()
         try:
             with self._reading():
                 attrs = self._storage.get_study_user_attrs(self._study_id)
@@ -215,7 +225,8 @@ class Ledger:
         plain = self.spec.to_json()
         plain["task"] |= {"dataset": dataset, "test": test}
 
-        attributes = {SPEC: plain, FACTS: self.facts.to_json()}
+        with self.store.study_errors():
+            attributes = self._storage.get_study_user_attrs(self._study_id) | {SPEC: plain}
         changed = {SPEC: plain, checksums.KEY: settings_checksum(attributes)}
 
         def write(session: Session) -> None:
@@ -401,7 +412,7 @@ class Ledger:
             yield
         except (HebbevoError, SQLAlchemyError):
             raise
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+        except _MISREADINGS as error:
             raise StudyError(
                 f"{self.store}: is damaged, or not made by this hebbevo ({validation.described(error)}); "
                 "use a copy of it"

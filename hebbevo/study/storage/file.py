@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from hebbevo.errors import StudyError
+from hebbevo.messages import first_line
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage.errors import database_message, incompatible_optuna
@@ -251,6 +252,15 @@ class StudyFile:
             uri = f"{path.resolve().as_uri()}?{access}"
             connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)
             try:
+                for problem in connection.execute("PRAGMA integrity_check(1)"):
+                    if problem != ("ok",):
+                        what = first_line(problem[0].removeprefix("*** in database main ***"))
+                        raise StudyError(f"{path}: is damaged ({what}); use a copy of it")
+                foreign = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+                if connection.execute(foreign).fetchone():
+                    raise StudyError(
+                        f"{path}: has a trigger or a view, which hebbevo never makes; use a copy"
+                    )
                 found = connection.execute(
                     "SELECT 1 FROM study_user_attributes WHERE key = ? AND study_id ="
                     " (SELECT min(study_id) FROM studies)",
@@ -259,7 +269,9 @@ class StudyFile:
             finally:
                 connection.close()
         except sqlite3.DatabaseError as error:
-            raise StudyError(f"{path}: cannot be read as a study ({error}); write another path") from error
+            raise StudyError(
+                f"{path}: cannot be read as a study ({first_line(error)}); write another path"
+            ) from error
         except OSError as error:
             raise StudyError(f"{path}: cannot be read ({error.strerror}); write another path") from error
         if not found:
