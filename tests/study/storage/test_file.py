@@ -207,7 +207,7 @@ NO_STUDY = {
     ),
     "cut to a tenth": (lambda path: cut_short(path, 0.1), "cannot be read as a study"),
     "cut to a half": (lambda path: cut_short(path, 0.5), "cannot be read as a study"),
-    "cut a little": (lambda path: cut_short(path, 0.999), "malformed"),
+    "cut a little": (lambda path: cut_short(path, 0.999), "is damaged"),
     "another database": (another_database, "cannot be read as a study (no such table"),
     "another, in WAL mode": (another_database_in_wal_mode, "cannot be read as a study (no such table"),
     "a study of another program": (study_of_another_program, "hebbevo did not make it"),
