@@ -10,6 +10,7 @@ The tree below gives the exit code with which the command line ends after each.
     │   ├── UserCodeError      2
     │   ├── DataError          2
     │   └── StudyError         2
+    │       └── StudyLost      2
     ├── WorkerError            1
     ├── ReplayMismatch         1
     └── SearchInterrupted    130
@@ -38,6 +39,10 @@ class DataError(UsageError):
 
 class StudyError(UsageError):
     """A study is missing, is not a study of hebbevo, is in use, or was made with other settings."""
+
+
+class StudyLost(StudyError):
+    """The study under a search was deleted, replaced or damaged. What the search knows is in another file."""
 
 
 class WorkerError(HebbevoError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hebbevo import user_code
 from hebbevo.data import Split
-from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, StudyLost
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
@@ -27,9 +27,10 @@ from hebbevo.space import Genome, canonical
 from hebbevo.spec import duration
 from hebbevo.spec.schema import Task
 from hebbevo.study.attempts import FailedAttempt, Recovery
+from hebbevo.study.copying import rescue
 from hebbevo.study.facts import ENGINE, library_versions
 from hebbevo.study.ledger import Generation, Ledger, Record, Result
-from hebbevo.study.storage import Store
+from hebbevo.study.storage import Store, StudyFile
 from hebbevo.study.view import Study
 
 if TYPE_CHECKING:
@@ -87,11 +88,17 @@ def continue_study(
             config.prestart_worker()
             driver = Driver(ledger, total, timeout, config.trial_seconds, watch)
             driver.replay(recorded)
-            with (
-                _on_interrupt(driver.interrupt),
-                closing(_start(config, ledger, split, driver.notify)) as executor,
-            ):
-                driver.run(executor, [*lines, *notices(ledger, config)])
+            try:
+                with (
+                    _on_interrupt(driver.interrupt),
+                    closing(_start(config, ledger, split, driver.notify)) as executor,
+                ):
+                    driver.run(executor, [*lines, *notices(ledger, config)])
+                ledger.check_still_there()
+            except StudyLost as lost:
+                kept = rescue(store, ledger.spec, ledger.facts, driver.generations)
+                what = f"all that this search knows is in {kept}"
+                raise StudyLost(f"{lost}; {what}: 'hebbevo resume {StudyFile(kept).command}'") from lost
         return Study(ledger)
 
 
@@ -127,6 +134,7 @@ class Driver:
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # from each genome to the first trial that has it
+        self._generations: list[Generation] = []
         self._open: Generation | None = None  # the generation that has trials without results
         self._recorded_total = search.trials
         self._tally = Tally(ledger)
@@ -141,6 +149,14 @@ class Driver:
     def finished(self) -> bool:
         """Whether no trial is left to ask for or to train."""
         return self._open is None and len(self._records) >= self._total
+
+    @property
+    def generations(self) -> list[Generation]:
+        """All generations, with all results that are known, recorded or not."""
+        return [
+            replace(each, records=tuple(self._records[record.number] for record in each.records))
+            for each in self._generations
+        ]
 
     def replay(self, recorded: Sequence[Generation]) -> None:
         """Ask the sampler for the recorded generations and report their results to it, without training.
@@ -241,6 +257,7 @@ class Driver:
             if record.result:
                 self._shown.update(note.partition(":")[0] for note in record.result.details.notes)
         self._tally.add([record.result for record in generation.records if record.result])
+        self._generations.append(generation)
         self._open = generation
         self._recorded_total = generation.total
 
@@ -281,6 +298,9 @@ class Driver:
         """Record a failed attempt, and show the first of each kind."""
         trials = attempt.trials
         missing = [number for number in trials if self._records[number].result is None]
+        for number in missing:
+            record = self._records[number]
+            self._records[number] = replace(record, attempts=(*record.attempts, attempt))
         self._ledger.add_attempt(missing, attempt)
         kind = f"{attempt.kind} {attempt.recovery}"
         if kind not in self._shown:
@@ -311,9 +331,9 @@ class Driver:
         new = [result for result in (*results, *copied) if self._records[result.number].result is None]
         if not new:
             return
-        self._ledger.close_cohort(new)
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
+        self._ledger.close_cohort(new)
         self._tally.add(new)
         self._fresh += len(new)
         for result in new:

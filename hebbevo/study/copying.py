@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 
+from hebbevo.errors import StudyError
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Generation, Ledger
-from hebbevo.study.storage import StudyFile, find_store
+from hebbevo.study.storage import Store, StudyFile, find_store
 
 
 def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Path:
@@ -40,6 +43,22 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         else:
             write(target, ledger.spec, ledger.facts, generations)
     return target.path
+
+
+def rescue(store: Store, spec: Spec, facts: StudyFacts, generations: Sequence[Generation]) -> Path:
+    """Write what a search knows of a study that was lost to a new file, where one can be written.
+
+    Raises:
+        StudyError: no file can be written.
+    """
+    wanted = store.rescue
+    for folder in (wanted.parent, Path.cwd(), Path(gettempdir())):
+        names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
+        path = next(folder / name for name in names if not (folder / name).exists())
+        with suppress(StudyError):
+            write(StudyFile(path), spec, facts, generations)
+            return path
+    raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 
 
 def write(target: StudyFile, spec: Spec, facts: StudyFacts, generations: Sequence[Generation]) -> None:

@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hebbevo.errors import HebbevoError, SpaceError, StudyError
+from hebbevo.errors import HebbevoError, SpaceError, StudyError, StudyLost
 from hebbevo.space import ChoiceGene, FloatGene, Gene, Genome, IntGene, same
 from hebbevo.space.knobs import Value
 from hebbevo.spec import Spec, spec_from_json
@@ -123,6 +123,7 @@ class Ledger:
                 if attrs.get(checksums.KEY) not in (None, settings_checksum(attrs)):
                     raise RecordError(f"its settings or facts are not as recorded: {_CHANGED}")
                 self.spec = spec_from_json(attrs[SPEC])
+                self._spec_json = attrs[SPEC]
                 check("facts", attrs[FACTS], validation.FACTS, ("versions", "neurons", "chance"))
                 self.facts = StudyFacts.from_json(attrs[FACTS])
         except BaseException:
@@ -235,7 +236,7 @@ class Ledger:
                 rows.filter_by(study_id=self._study_id, key=key).update({"value_json": json.dumps(value)})
 
         self._write(write)
-        self.spec = spec_from_json(plain)
+        self.spec, self._spec_json = spec_from_json(plain), json.loads(json.dumps(plain))
 
     def open_generation(
         self, number: int, total: int, progress: float, genomes: Sequence[Genome]
@@ -278,7 +279,21 @@ class Ledger:
 
         self._write(write)
 
+    def check_still_there(self) -> None:
+        """Check that the study is still where it was opened, for a search that has written its last result.
+
+        Raises:
+            StudyLost: it is not.
+        """
+        self._write(lambda _: None)
+
     def _add_generation(self, session: Session, generation: Generation) -> None:
+        model = models.StudyUserAttributeModel
+        keys = session.query(model).filter(
+            model.study_id == self._study_id, model.key.startswith(f"{_GENERATION}:")
+        )
+        if (known := keys.count()) != generation.number:
+            raise StudyLost(f"{self.store}: has {known} generations now, and not {generation.number}")
         records = generation.records
         settings: dict[str, Any] = {
             "total": generation.total,
@@ -310,7 +325,7 @@ class Ledger:
         goal = self.spec.goal
         ids = self._trial_ids(session, [result.number for result in results])
         if not trial_tables.end(session, {ids[result.number]: _state(result) for result in results}):
-            raise StudyError(f"{self.store}: another program has changed its trials; restore a copy of it")
+            raise StudyLost(f"{self.store}: its running trials are no longer those of this search")
         values, attributes, details = [], [], []
         for result in results:
             trial = {"trial_id": ids[result.number]}
@@ -348,8 +363,15 @@ class Ledger:
             session.add(row)
 
     def _write(self, work: Callable[[Session], None]) -> None:
+        def checked(session: Session) -> None:
+            model = models.StudyUserAttributeModel
+            found = session.query(model.value_json).filter_by(study_id=self._study_id, key=SPEC).scalar()
+            if found is None or json.loads(found) != self._spec_json:
+                raise StudyLost(f"{self.store}: now holds another study than this search has opened")
+            work(session)
+
         with self.store.study_errors():
-            self.store.write(self._storage.engine, self._study_id, work)
+            self.store.write(self._storage.engine, self._study_id, checked)
 
     def _trial_ids(self, session: Session, numbers: Sequence[int]) -> dict[int, int]:
         model = models.TrialModel

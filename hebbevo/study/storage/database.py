@@ -74,6 +74,11 @@ class StudyDatabase:
         safe = re.sub(r"[^\w.-]", "_", self.name)
         return STUDIES / f"{safe}-report"
 
+    @property
+    def rescue(self) -> Path:
+        """A file in the folder of studies."""
+        return self.report.with_name(f"{self.report.name.removesuffix('-report')}-rescue.db")
+
     def exists(self) -> bool:
         """Whether there is a study of this name, made by hebbevo or not.
 

@@ -24,11 +24,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
-from hebbevo.errors import StudyError
+from hebbevo.errors import StudyError, StudyLost
 from hebbevo.messages import first_line
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage.errors import database_message, incompatible_optuna
+from hebbevo.study.storage.file_lock import FileLocked, locked_itself
 from hebbevo.study.storage.process_identity import host_name, is_running, this_process, utc_time
 from hebbevo.study.storage.study_tables import SPEC, add_study
 
@@ -46,6 +47,8 @@ class StudyFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._opened: tuple[int, int] | None = None  # device and number of the file that is open
+        self._size = 0
 
     def __str__(self) -> str:
         return str(self.path)
@@ -59,6 +62,11 @@ class StudyFile:
     def report(self) -> Path:
         """A folder beside the file."""
         return self.path.with_name(f"{self.path.stem}-report")
+
+    @property
+    def rescue(self) -> Path:
+        """A file beside the file."""
+        return self.path.with_name(f"{self.path.stem}-rescue.db")
 
     def exists(self) -> bool:
         """Whether there is such a file."""
@@ -78,7 +86,8 @@ class StudyFile:
             def make(fresh: Path) -> None:
                 storage = self._storage(fresh, "rwc")
                 try:
-                    self.write(storage.engine, 0, lambda session: add_study(session, spec.name, spec, facts))
+                    with Session(storage.engine) as session, session.begin():
+                        add_study(session, spec.name, spec, facts)
                 finally:
                     storage.engine.dispose()
 
@@ -112,6 +121,8 @@ class StudyFile:
         self._check()
         storage = self._storage(self.path)
         try:
+            found = os.stat(self.path)
+            self._opened, self._size = (found.st_dev, found.st_ino), found.st_size
             with Session(storage.engine) as session:
                 return storage, session.scalars(select(func.min(models.StudyModel.study_id))).one()
         except BaseException:
@@ -142,17 +153,34 @@ class StudyFile:
             now = utc_time(datetime.now(UTC))
             identity = {"host": host_name(), "pid": os.getpid(), "who": this_process(), "since": now}
             self._write_identity(identity)
-            if self.path.is_file():
-                self._leave_wal_mode()
-            yield
+            if not self.path.is_file():
+                yield
+                return
+            try:
+                with locked_itself(self.path):
+                    self._leave_wal_mode()
+                    yield
+            except FileLocked:
+                raise StudyError(
+                    f"{self}: another search is writing to this file under another name (a link); wait for "
+                    "it, or write another --study"
+                ) from None
+            except PermissionError as error:
+                raise self._unwritable(error) from error
         finally:
             self._write_identity({})
             lock.release()
 
     def write(self, engine: Engine, study_id: int, work: Callable[[Session], None]) -> None:
-        """Call ``work`` in one transaction."""
+        """Call ``work`` in one transaction.
+
+        Raises:
+            StudyLost: the path no longer leads to the file that is open.
+        """
+        self._require_opened()
         with Session(engine) as session, session.begin():
             work(session)
+        self._require_opened()  # what was written to a file that has no name any more is not recorded
 
     @contextmanager
     def study_errors(self) -> Iterator[None]:
@@ -160,10 +188,28 @@ class StudyFile:
         try:
             yield
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
+            if self._opened and _is_damage(error):
+                raise StudyLost(f"{self}: the file is damaged ({database_message(error)})") from error
             raise StudyError(
                 f"{self}: the study cannot be read or written ({database_message(error)}); "
                 "check disk space and permissions, then 'hebbevo resume'"
             ) from error
+
+    def _require_opened(self) -> None:
+        """Check that the path leads to the file that is open.
+
+        Raises:
+            StudyLost: it does not.
+        """
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            raise StudyLost(f"{self}: the file has been deleted or moved under the search") from None
+        if (found.st_dev, found.st_ino) != self._opened:
+            raise StudyLost(f"{self}: the file has been replaced by another one under the search")
+        if found.st_size < self._size:  # this search never makes it smaller
+            raise StudyLost(f"{self}: the file has been cut or overwritten under the search")
+        self._size = found.st_size
 
     def _put_in_place(self, make: Callable[[Path], None]) -> None:
         """Make a hidden file and move it to the path, whole or not at all. The path must be locked."""
@@ -279,7 +325,8 @@ class StudyFile:
 
     @property
     def _lock_file(self) -> Path:
-        return self.path.with_name(f".{self.path.name}.lock")
+        real = Path(os.path.realpath(self.path))  # one for all symbolic links
+        return real.with_name(f".{real.name}.lock")
 
     def _unwritable(self, error: OSError) -> StudyError:
         return StudyError(f"{self}: cannot be written ({error.strerror}); write another --study")
@@ -307,6 +354,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """Connect to a file, which is made only in the mode ``rwc``. SQLite quotes nothing in a path itself."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether an error of SQLite means that the file is no longer the one that was opened."""
+    wrapped = error.__cause__ or error
+    code = getattr(getattr(wrapped, "orig", wrapped), "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR) or (
+        code == sqlite3.SQLITE_READONLY_DBMOVED
+    )
 
 
 def _bytes(path: Path, start: int, count: int) -> bytes:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from hebbevo.errors import StudyError
+from hebbevo.errors import StudyError, StudyLost
 from hebbevo.study.storage.process_identity import this_process, utc_time
 
 KEY = "hebbevo:claim"
@@ -130,7 +130,7 @@ class Lease:
         try:
             study = models.StudyModel.find_or_raise_by_id(self._study_id, session, for_update=True)
         except KeyError:
-            raise StudyError(f"{self._place}: the study has been deleted; write another --study") from None
+            raise StudyLost(f"{self._place}: the study has been deleted") from None
         return models.StudySystemAttributeModel.find_by_study_and_key(study, KEY, session)
 
 

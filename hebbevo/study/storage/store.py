@@ -29,6 +29,10 @@ class Store(Protocol):
     def report(self) -> Path:
         """The folder of its report."""
 
+    @property
+    def rescue(self) -> Path:
+        """The file for what a search knows, should the study be lost under it."""
+
     def exists(self) -> bool:
         """Whether there is a study."""
 
