@@ -21,6 +21,7 @@ from hebbevo.spec import read
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage.study_tables import SPEC
+from tests.study.conftest import without_checksums
 
 
 def test_a_search_prints_its_progress_the_front_and_the_places_of_its_files(run, space: Path) -> None:
@@ -136,6 +137,7 @@ def study_of_a_single_rule(path: str) -> None:
         values = json.dumps(settings), SPEC
         connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = ?", values)
     connection.close()
+    without_checksums(Path(path))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hebbevo.errors import SpaceError, StudyError, UsageError
 from hebbevo.report import write
 from hebbevo.spec import read
 from hebbevo.study.ledger import Ledger
+from tests.study.conftest import without_checksums
 
 CODE = """\
 import sys
@@ -387,6 +388,7 @@ def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -
             "UPDATE study_user_attributes SET value_json = ? WHERE key = ?", (json.dumps(earlier), key)
         )
     connection.close()
+    without_checksums(Path("s.db"))
     assert len(hebbevo.open_study("s.db").trials()) == 6
     assert "was begun by an earlier hebbevo" in error_line(hebbevo.resume, "s.db", trials=7, allow_code=allow)
 

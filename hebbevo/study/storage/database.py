@@ -155,8 +155,11 @@ class StudyDatabase:
         try:
             yield
         except (SQLAlchemyError, StorageInternalError) as error:
+            message = database_message(error)
+            for secret in database_url.secrets(self._url):
+                message = message.replace(secret, "***")
             raise StudyError(
-                f"{self}: the database cannot be used ({database_message(error)}); "
+                f"{self}: the database cannot be used ({message}); "
                 "check --storage and the server, then try again"
             ) from error
 

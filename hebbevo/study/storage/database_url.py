@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
@@ -13,6 +14,27 @@ from hebbevo.errors import StudyError
 
 _EXAMPLE = "write postgresql://USER:PASSWORD@HOST/DATABASE, or mysql://..."
 _DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql"}
+_PUBLIC_OPTIONS = frozenset(
+    {
+        "application_name",
+        "charset",
+        "connect_timeout",
+        "host",
+        "hostaddr",
+        "keepalives_idle",
+        "port",
+        "read_default_file",
+        "read_default_group",
+        "read_timeout",
+        "service",
+        "sslmode",
+        "sslrootcert",
+        "target_session_attrs",
+        "tcp_user_timeout",
+        "unix_socket",
+        "write_timeout",
+    }
+)
 # when a connection without an answer is given up; every driver has its own options for it
 _TIMEOUTS: dict[str, dict[str, int]] = {
     "psycopg": {"connect_timeout": 10, "keepalives_idle": 30, "tcp_user_timeout": 30_000},
@@ -27,6 +49,11 @@ def parse(url: str) -> URL:
     Raises:
         StudyError: it is not the URL of a database, or the driver is missing.
     """
+    if url.count("@") > 1:  # where the password ends is a guess, and a wrong one would show its rest
+        raise StudyError(
+            "--storage: the URL has more than one @; write %40 for each that is part of the password or the "
+            "user, or leave the password to PGPASSWORD or to a service file"
+        )
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # the password may be anywhere in it, so it is not shown
@@ -49,14 +76,23 @@ def parse(url: str) -> URL:
 
 
 def without_passwords(url: str) -> str:
-    """Give a URL with ``***`` in place of passwords.
+    """Give a URL with ``***`` in place of the password, and of every option that is not known to be public.
 
-    >>> without_passwords("mysql://me:secret@host/studies")
-    'mysql://me:***@host/studies'
+    >>> without_passwords("mysql://me:secret@host/studies?charset=utf8mb4&ssl_key_password=secret")
+    'mysql://me:***@host/studies?charset=utf8mb4&ssl_key_password=***'
     """
     given = make_url(url)
-    hidden = {key: "***" for key in given.query if "pass" in key.lower()}
-    return given.update_query_dict(hidden).render_as_string(hide_password=True)
+    hidden = {key: "***" for key in given.query if key.lower() not in _PUBLIC_OPTIONS}
+    shown = given.update_query_dict(hidden).render_as_string(hide_password=True)
+    return shown.replace("%2A%2A%2A", "***")
+
+
+def secrets(url: URL) -> list[str]:
+    """The texts of a URL that no message may have, as given and as written in a URL."""
+    hidden = [value for key, value in url.query.items() if key.lower() not in _PUBLIC_OPTIONS]
+    options = [text for value in hidden for text in ([value] if isinstance(value, str) else value)]
+    password = str(url.password or "")
+    return [text for text in (password, quote(password, safe=""), *options) if len(text) > 1]
 
 
 def engine_options(url: URL) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from uuid import uuid4
 import optuna
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import SQLAlchemyError
 
 import hebbevo
 from hebbevo.study.storage import StudyDatabase, database_url
@@ -78,6 +79,13 @@ def test_a_study_given_as_a_path_is_a_file_even_if_the_environment_names_a_datab
         ("", "--storage: this is not the URL of a database; write postgresql://"),
         ("secret", "--storage: this is not the URL of a database; write postgresql://"),
         ("postgresql:/u:secret@h/d", "--storage: this is not the URL of a database"),
+        ("postgresql://u:pass@secret@127.0.0.1:1/d", "the URL has more than one @; write %40"),
+        ("postgresql://u:pass@sec/ret@127.0.0.1:1/d", "the URL has more than one @"),
+        ("postgresql://u:pass@@secret@127.0.0.1/d?x=1", "PGPASSWORD or to a service file"),
+        ("mysql://u@secret:pass@127.0.0.1:1/d", "the URL has more than one @"),
+        ("postgresql://u:%40secret@127.0.0.1:1/d", "s in postgresql://u:***@127.0.0.1:1/d"),
+        ("postgresql://u:x@127.0.0.1:1/d?sslkeyphrase=secret", "sslkeyphrase=***"),
+        ("postgresql://u:x@127.0.0.1:1/d?sslpassword=secret", "sslpassword=***"),
         ("postgresql://u:secret@h:port/d", "--storage: this is not the URL of a database"),
         (
             "postgres://u:secret@h/d",
@@ -98,11 +106,12 @@ def test_a_study_given_as_a_path_is_a_file_even_if_the_environment_names_a_datab
         ("mysql://u:secret@127.0.0.1:1/d", "Can't connect to MySQL server on '127.0.0.1'"),
     ],
 )
-@pytest.mark.parametrize("command", ["search", "resume", "front", "report"])
+@pytest.mark.parametrize("command", ["search", "resume", "front", "report", "copy"])
 def test_a_storage_that_cannot_be_used_is_an_error_of_one_line_without_the_password(
     run, space, command, storage, message
 ) -> None:
-    arguments = ["--space", space, "--study", "s"] if command == "search" else ["s"]
+    own = {"search": ["--space", space, "--study", "s"], "copy": ["s", "s.db"]}
+    arguments = own.get(command, ["s"])
     code, out, err = run(command, *arguments, "--storage", storage)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert message in err
@@ -126,6 +135,27 @@ def test_a_missing_driver_is_an_error_of_one_line_that_says_how_to_install_it(
         f"--storage: the driver of {kind} is not installed; "
         f'pip install "hebbevo[{kind}]", and write {kind}://...\n'
     )
+
+
+def test_a_service_file_and_the_environment_give_what_the_url_leaves_out(run, monkeypatch, tmp_path) -> None:
+    services = tmp_path / "services.conf"
+    services.write_text("[studies]\nhost=127.0.0.1\nport=1\nuser=me\ndbname=d\npassword=sec@ret\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("HEBBEVO_STORAGE", "postgresql:///?service=studies")
+    code, out, err = run("front", "s")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("s in postgresql:///?service=studies: the database cannot be used")
+    assert "127.0.0.1" in err and "port 1 failed" in err
+    assert "sec" not in err.replace("seconds", "")
+    monkeypatch.setenv("HEBBEVO_STORAGE", "postgresql://me@127.0.0.1:1/d")
+    monkeypatch.setenv("PGPASSWORD", "sec@ret")
+    assert "ret" not in run("front", "s")[2].replace("retry", "")
+
+
+def test_a_message_of_the_driver_is_shown_without_the_password() -> None:
+    store = StudyDatabase("postgresql://u:p%40ss%2Fword@127.0.0.1:1/d?sslpassword=hidden", "s")
+    with refused("bad: *** or ***, ***"), store.study_errors():
+        raise SQLAlchemyError("bad: p@ss/word or p%40ss%2Fword, hidden")
 
 
 def test_the_help_names_the_variable(run) -> None:
