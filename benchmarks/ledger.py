@@ -1,6 +1,6 @@
 """What it costs to write a trial and to read it: Optuna's public interface and hebbevo's ledger.
 
-Optuna's ways of writing run with their own SQLite settings and with the ledger's (WAL, synchronous=NORMAL).
+Optuna's ways of writing run with their own SQLite settings and in WAL mode (synchronous=NORMAL).
 Every way writes the same trials with the same attributes to a new SQLite file in the temporary folder. The
 readers read the study that the ledger wrote.
 
