@@ -185,7 +185,6 @@ FACTS: dict[str, tuple[Check, str]] = {
     "fingerprint": _TEXT,
     "findings": (_are_findings, "how data are read"),
     "exact": _FLAG,
-    "categories": (partial(is_mapping, one=is_count), "numbers of categories"),
     "code": (partial(is_mapping, one=is_text), "hashes by name"),
     "modules": (partial(is_mapping, one=is_text), "hashes by name"),
     "device": (lambda value: value in ("cpu", "cuda"), "cpu or cuda"),
