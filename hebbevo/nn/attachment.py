@@ -65,6 +65,7 @@ class Attachment:
         self._wiring.prepare(named_tensors(model))
         set_attached(model)
         self._hooks = (
+            optimizer.register_step_pre_hook(self._observe_gradients),
             optimizer.register_step_pre_hook(self._lower_learning_rate),
             optimizer.register_step_post_hook(self._restructure),
         )
@@ -86,6 +87,12 @@ class Attachment:
     def _current_step(self) -> int:
         """Forward steps in training mode so far."""
         return max(int(module.steps) for module in self._modules.values())
+
+    @torch.no_grad()
+    def _observe_gradients(self, *_: object) -> None:
+        """Before a step of the optimiser: gather the statistics of gradients that rules need."""
+        if self._wiring.needs_gradients:
+            self._wiring.observe_gradients(named_tensors(self._model), self._gradients())
 
     def _lower_learning_rate(
         self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -142,7 +149,9 @@ class Attachment:
             for name, module in self._modules.items()
         }
         if any(events.values()):
-            self._wiring.restructure(named_tensors(self._model), self._moments(), self._loss, events)
+            self._wiring.restructure(
+                named_tensors(self._model), self._moments(), self._loss, events, self._gradients()
+            )
 
     def _new_steps(self) -> Tensor:
         """The forward steps since the last step of the optimiser, (steps,) int64.
@@ -153,6 +162,15 @@ class Attachment:
         last, current = self._last_step, self._current_step()
         self._last_step = current
         return torch.arange(last + 1 if 0 < last <= current else current, current + 1)
+
+    def _gradients(self) -> dict[str, Tensor]:
+        """The gradients that parameters have, by each of their names."""
+        return {
+            name: parameter.grad
+            for parameter, names in self._names.items()
+            for name in names
+            if parameter.grad is not None
+        }
 
     def _moments(self) -> Moments:
         """The optimiser's state by the parameter's name: the entries of the parameter's shape."""

@@ -58,6 +58,7 @@ class Producer:
         inputs: numbers of the inputs, (*inputs) or (..., *inputs) int; ``None``: in their order.
         living_inputs: gives which inputs come from living units, (..., inputs) bool; ``None``: all, or not
             known.
+        gradient: the last gradient of the weight, of its shape; ``None``: there is none.
     """
 
     weight: Tensor
@@ -68,6 +69,7 @@ class Producer:
     fan_in: int = 0
     inputs: Tensor | None = None
     living_inputs: Callable[[], Tensor] | None = None
+    gradient: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Consumer:
         columns: which unit each input column reads; ``None``: the inputs are the units in their order.
         held: the copy of the weights that a mask keeps, of their shape, or ``None``.
         mask: which connections are in, of their shape; ``None``: all.
+        gradient: the last gradient of the weight, of its shape; ``None``: there is none.
     """
 
     weight: Tensor
@@ -108,6 +111,7 @@ class Consumer:
     columns: Columns | None = None
     held: Tensor | None = None
     mask: Tensor | None = None
+    gradient: Tensor | None = None
 
     def norm(self, units: Tensor) -> Tensor:
         """Norm of the weights that read each unit, (..., n); ``units`` is any tensor of (..., n)."""
@@ -116,12 +120,31 @@ class Consumer:
             by_unit = weight.movedim(lead + 1, lead).flatten(lead + 1)
             norm: Tensor = torch.linalg.vector_norm(by_unit, dim=-1)
             return norm
-        squares = self._in_groups(weight, lead).square()
-        by_column = squares.movedim(lead + 2, lead + 1).flatten(lead + 2).sum(-1).flatten(lead)
+        return self._sum_by_unit(weight.square(), units).sqrt()
+
+    def gate_gradient(self, units: Tensor) -> Tensor:
+        """Gradient of the loss by a factor of one on each unit, (..., n); zero without a gradient.
+
+        A factor g on the output y of a unit scales what the unit adds to all layers that read it. With
+        weights w from it, dL/dg = sum w dL/dw, since dL/dw holds the same y: no pass over the rows is
+        needed.
+        """
+        if self.gradient is None:
+            return torch.zeros_like(units, dtype=self.weight.dtype)
+        return self._sum_by_unit(connected_weight(self.weight, self.mask) * self.gradient, units)
+
+    def _sum_by_unit(self, values: Tensor, units: Tensor) -> Tensor:
+        """Sums of ``values``, of the shape of the weights, over the weights that read each unit, (..., n)."""
+        lead = units.dim() - 1
+        if self.columns is None:
+            total: Tensor = values.movedim(lead + 1, lead).flatten(lead + 1).sum(-1)
+            return total
+        grouped = self._in_groups(values, lead)
+        by_column = grouped.movedim(lead + 2, lead + 1).flatten(lead + 2).sum(-1).flatten(lead)
         # columns that read none of the units, -1, are summed in a last place, which is dropped
-        place = _column_tensor(self.columns, weight.device).flatten() % (units.shape[-1] + 1)
-        total = weight.new_zeros(*units.shape[:-1], units.shape[-1] + 1).index_add(-1, place, by_column)
-        return total[..., :-1].sqrt()
+        place = _column_tensor(self.columns, values.device).flatten() % (units.shape[-1] + 1)
+        summed = values.new_zeros(*units.shape[:-1], units.shape[-1] + 1).index_add(-1, place, by_column)
+        return summed[..., :-1]
 
     def fold_into_bias(self, output: Tensor) -> None:
         """Add to the bias the contribution of units with these constant outputs, (..., n): W output."""

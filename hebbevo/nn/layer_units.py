@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
 
@@ -11,11 +12,13 @@ import torch
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
+from hebbevo.nn.elimination import eliminated
 from hebbevo.nn.layer_context import LayerContext, Tensors, UnitSelection, connected_weight
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
 
 SCORE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM = 0, 1, 2  # further producers have the streams after it
+GATE_STREAM = -1
 
 
 class EventPart(Enum):
@@ -35,13 +38,16 @@ class LayerUnits:
 
     Attributes:
         rule: its score and its schedule.
-        tensors: knobs, (...), and buffers, (..., n), by name; changed in place.
+        tensors: knobs, (...), and buffers and parameters, (..., n), by name; changed in place.
         context: the layers around the units.
         size: units of the layer; more than n where some have no slot.
         numbers: which unit each slot holds, (..., n) int64; ``None``: all units in their order.
         inputs: whether they are input units.
         may_sync: whether values may be read from the device, so that only what changes is written.
         skipped: parts of an event that no network here asks for.
+        moments: optimiser state of the rule's parameters, by their names, each of (..., n).
+        due: which networks have an event, (...) bool; ``None``: all.
+        most: no network prunes more units than these at this event; ``None``: not known.
     """
 
     rule: UnitRule
@@ -52,6 +58,9 @@ class LayerUnits:
     inputs: bool = False
     may_sync: bool = False
     skipped: Collection[EventPart] = ()
+    moments: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    due: Tensor | None = None
+    most: int | None = None
 
     @cached_property
     def k(self) -> TensorNamespace:
@@ -85,15 +94,25 @@ class LayerUnits:
         return self._running("sum_firing")
 
     @property
-    def correlation(self) -> Tensor:
-        """Running correlation of each pair of units, (..., n, n)."""
+    def covariance(self) -> Tensor:
+        """Running covariance of each pair of units, (..., n, n)."""
         seen = self.tensors["seen"]
         # of a pair, what was gathered since the later one was regrown
         both = torch.minimum(seen.unsqueeze(-1), seen.unsqueeze(-2)).clamp(min=1e-12)
         mean = self.mean
-        covariance = self.tensors["sum_products"] / both - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+        return self.tensors["sum_products"] / both - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+
+    @property
+    def correlation(self) -> Tensor:
+        """Running correlation of each pair of units, (..., n, n)."""
+        covariance = self.covariance
         spread = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt()
         return covariance / (spread.unsqueeze(-1) * spread.unsqueeze(-2))
+
+    @property
+    def gate_gradient(self) -> Tensor:
+        """Running mean square of the loss's gradient by a gate of one on each unit, (..., n)."""
+        return self._running("sum_gate_gradient")
 
     @property
     def outgoing(self) -> Tensor:
@@ -106,6 +125,29 @@ class LayerUnits:
         weights = [connected_weight(each.weight, each.mask) for each in self.context.producers]
         lead = self.alive.dim()
         return self._joint_norm([torch.linalg.vector_norm(each.flatten(lead), dim=-1) for each in weights])
+
+    @property
+    def fan_in(self) -> int:
+        """How many connections lead to each unit."""
+        lead = self.alive.dim()
+        return sum(each.fan_in or math.prod(each.weight.shape[lead:]) for each in self.context.producers)
+
+    @property
+    def incoming_weights(self) -> Tensor:
+        """The weights that feed each unit, (..., n, inputs), of all layers that feed them side by side."""
+        lead = self.alive.dim()
+        weights = [connected_weight(each.weight, each.mask) for each in self.context.producers]
+        return torch.cat([each.flatten(lead) for each in weights], -1)
+
+    @property
+    def incoming_gradients(self) -> Tensor:
+        """The last gradients of `incoming_weights`, of their shape."""
+        lead = self.alive.dim()
+        found = [
+            torch.zeros_like(each.weight) if each.gradient is None else each.gradient
+            for each in self.context.producers
+        ]
+        return torch.cat([each.flatten(lead) for each in found], -1)
 
     @property
     def loss(self) -> Tensor | None:
@@ -122,6 +164,17 @@ class LayerUnits:
         """Forward steps of the whole training, (..., 1)."""
         return self.tensors["total_steps"].unsqueeze(-1)
 
+    def by_elimination(self, fixed: Tensor, weight: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+        """Log scores of units that leave one after the other; see `hebbevo.rules.units.rule.UnitLayer`."""
+        return eliminated(
+            fixed, weight, ridge, self.covariance, self.alive, self.due if self.may_sync else None, self.most
+        )
+
+    def gate_gradients(self) -> Tensor:
+        """Gradients of the loss by a gate of one on each unit, (..., n), for the minibatch just computed."""
+        found = [consumer.gate_gradient(self.alive) for consumer in self.context.consumers]
+        return torch.stack(found).sum(0)
+
     @property
     def keeps_weights(self) -> Tensor:
         """Whether a regrown unit has its old weights, (..., 1) bool."""
@@ -135,6 +188,13 @@ class LayerUnits:
     def draw_all(self, stream: int) -> Tensor:
         """The same numbers for all units, (..., size), also for those without a slot."""
         return self._draw(stream, None)
+
+    def by_number(self, units: Tensor) -> Tensor:
+        """From units by their slots, (..., n) bool, to units by their numbers, (..., size) bool."""
+        if self.numbers is None:
+            return units
+        found = torch.zeros(*units.shape[:-1], self.size, dtype=torch.bool, device=units.device)
+        return found.scatter(-1, self.numbers, units)
 
     def selection(self, units: Tensor) -> UnitSelection:
         """Units, (..., n) bool, to be written to."""

@@ -126,7 +126,7 @@ def _is_plain_units(module: nn.Module) -> bool:
     """Whether these are ReLU or plastic units that do to their input only what a layout may contain."""
     if not isinstance(module, PlasticUnits):
         return type(module) is nn.ReLU
-    plain = type(module).forward is PlasticUnits.forward and not module.penalised
+    plain = type(module).forward is PlasticUnits.forward and not (module.penalised or module.rule.parameters)
     return plain and (module.dim == -1 or not module.rule.prunes)
 
 

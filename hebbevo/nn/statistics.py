@@ -10,9 +10,15 @@ import torch
 from torch import Tensor
 
 from hebbevo.nn.plastic import TensorNamespace
-from hebbevo.rules.rule import Buffer
+from hebbevo.rules.rule import Buffer, Need
 from hebbevo.rules.units.rule import UnitRule
-from hebbevo.rules.units.statistics import FOR_NEEDS, Minibatch, OptionSelector, Statistic
+from hebbevo.rules.units.statistics import (
+    FOR_NEEDS,
+    GateGradient,
+    Minibatch,
+    OptionSelector,
+    Statistic,
+)
 
 
 def statistics_for(rule: UnitRule, is_wanted: Callable[[str, object], bool]) -> tuple[Statistic, ...]:
@@ -123,6 +129,18 @@ def observe(rule: UnitRule, rows: Tensor, size: Tensor, tensors: Mapping[str, Te
     window.add(Minibatch(rows, size))
     tensors["age"].add_(1)
     tensors["steps"].add_(1)
+
+
+def observe_gates(rule: UnitRule, gradient: Tensor, tensors: Mapping[str, Tensor]) -> None:
+    """Count the gradients by a gate on each unit for a minibatch, (..., n), in place.
+
+    Args:
+        rule: of the layer.
+        gradient: see above.
+        tensors: knobs, (...), and buffers, (..., n), of the layer by name.
+    """
+    if Need.GATE_GRADIENT in rule.all_needs():
+        GateGradient().add_gate(TensorNamespace(tensors, 1), TensorNamespace(tensors), gradient)
 
 
 class StackedObservation(torch.autograd.Function):

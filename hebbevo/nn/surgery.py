@@ -56,6 +56,8 @@ def prune(layer: LayerUnits, event: Tensor) -> Tensor:
     """
     regrown = _find_regrown(layer, event)
     pruned = _find_pruned(layer, event, regrown)
+    if layer.rule.recycles:
+        regrown = regrown | layer.by_number(pruned & ~schedule.uses_target(layer.k))
     if EventPart.FOLDING not in layer.skipped:
         _fold_into_biases(layer, pruned)
     _zero_weights(layer, pruned & ~layer.keeps_weights, moments=True)
@@ -138,11 +140,7 @@ def _share_targets(layers: Sequence[LayerUnits]) -> None:
 def _find_regrown(layer: LayerUnits, event: Tensor) -> Tensor:
     """The units that are regrown at this event, (..., size) bool; counts events without a lower loss."""
     k, tensors = TensorNamespace(layer.tensors), layer.tensors
-    if layer.numbers is None:
-        out = ~layer.alive
-    else:
-        out = torch.ones(*layer.alive.shape[:-1], layer.size, dtype=torch.bool, device=event.device)
-        out.scatter_(-1, layer.numbers, ~layer.alive)
+    out = ~layer.by_number(layer.alive)
     loss = layer.context.loss
     if loss is not None:
         lower = loss < tensors["best_loss"]
@@ -152,9 +150,14 @@ def _find_regrown(layer: LayerUnits, event: Tensor) -> Tensor:
         )
     if EventPart.REGROWTH in layer.skipped:
         return torch.zeros_like(out)
-    chance: Tensor = k.regrowth_rate + k.growth_rate * (tensors["stalled"] >= k.patience)
+    has_stalled = tensors["stalled"] >= k.patience
+    chance: Tensor = k.regrowth_rate + k.growth_rate * has_stalled
     drawn = layer.draw_all(REGROWTH_STREAM)
     regrown: Tensor = event.unsqueeze(-1) & out & (drawn < chance.unsqueeze(-1))
+    grows = event & has_stalled & (k.grow > 0)
+    rest = out & ~regrown
+    regrown |= rest & (rest.cumsum(-1) <= (k.grow * grows).unsqueeze(-1))  # the first ones, by their numbers
+    tensors["stalled"].masked_fill_(grows, 0)
     if EventPart.TARGETS not in layer.skipped:
         # a unit that is regrown at the last event would never be pruned again, so none is
         step, total = tensors["steps"], tensors["total_steps"]
@@ -174,10 +177,8 @@ def _find_pruned(layer: LayerUnits, event: Tensor, regrown: Tensor) -> Tensor:
         regrown: the units that are regrown at it, (..., size) bool.
     """
     k, alive = layer.k, layer.alive
-    score = layer.rule.score(k, layer.s, layer)
     living = alive.sum(-1, keepdim=True)
     past_grace = layer.tensors["age"] >= k.grace
-    candidates = alive & past_grace & (score <= getattr(k, layer.rule.threshold))
     cap = (k.max_deaths * living).floor().clamp(min=1) * (k.max_deaths > 0)
     allowed = torch.minimum(cap, (living - k.min_neurons).clamp(min=0))
     if EventPart.TARGETS not in layer.skipped:
@@ -185,12 +186,16 @@ def _find_pruned(layer: LayerUnits, event: Tensor, regrown: Tensor) -> Tensor:
         goal = layer.tensors["goal"].unsqueeze(-1)
         left = schedule.units_left(k, layer.step, layer.total, goal, layer.size)
         surplus = (living + regrown.sum(-1, keepdim=True) - left).clamp(min=0)
+        allowed = torch.where(uses_target, surplus, allowed)
+    most = int((allowed * event.unsqueeze(-1)).max()) if layer.may_sync else None
+    score = layer.rule.score(k, layer.s, replace(layer, due=event, most=most))
+    candidates = alive & past_grace & (score <= getattr(k, layer.rule.threshold))
+    if EventPart.TARGETS not in layer.skipped:
         largest = torch.finfo(score.dtype).max
         # units past their grace are pruned before others, and scores before NaN
         ranked = score.masked_fill(~past_grace, largest).nan_to_num(largest, largest)
         score = torch.where(uses_target, ranked, score)
         candidates = torch.where(uses_target, alive, candidates)
-        allowed = torch.where(uses_target, surplus, allowed)
     lowest_first = torch.where(candidates, score, torch.inf).argsort(stable=True)
     rank = lowest_first.argsort()
     pruned: Tensor = event.unsqueeze(-1) & candidates & (rank < allowed)
@@ -301,6 +306,13 @@ def _reset_state(layer: LayerUnits, returning: UnitSelection) -> None:
         returning.fill(values, buffer.start)
         if buffer.pairs:
             returning.fill(values.mT, buffer.start)
+    for name, parameter in layer.rule.parameters.items():
+        own = parameter.start
+        start = getattr(layer.k, own) if isinstance(own, str) else torch.full_like(layer.k.grace, own)
+        values = layer.tensors[name]
+        values.copy_(torch.where(returning.units, start.to(values.dtype), values))
+        for moment in layer.moments.get(name, ()):
+            returning.fill(moment)
 
 
 # --- connections ---

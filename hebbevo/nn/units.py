@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import surgery
+from hebbevo.nn import stateless_random, surgery
 from hebbevo.nn.layer_context import LayerContext
-from hebbevo.nn.layer_units import LayerUnits
+from hebbevo.nn.layer_units import GATE_STREAM, LayerUnits
 from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace, is_stacked
 from hebbevo.nn.statistics import StackedObservation, observe, statistics_for, unit_buffers
 from hebbevo.rules import UNITS
@@ -96,6 +96,8 @@ class PlasticUnits(Plastic):
                 shape = (num_neurons, num_neurons) if buffer.pairs else (num_neurons,)
                 start = 0.0 if isinstance(buffer.start, str) else buffer.start
                 self.register_buffer(name, torch.full(shape, start))
+            for name in rule.parameters:
+                self.register_parameter(name, nn.Parameter(torch.zeros(num_neurons)))
         self.configure(**knobs)
 
     def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
@@ -111,6 +113,9 @@ class PlasticUnits(Plastic):
         for name, buffer in unit_buffers(self.rule).items() if self.rule.prunes else ():
             if isinstance(buffer.start, str):
                 getattr(self, name).copy_(getattr(self, buffer.start))
+        for name, parameter in self.rule.parameters.items():
+            start = parameter.start
+            getattr(self, name).data.fill_(getattr(self, start) if isinstance(start, str) else start)
 
     def _follow_knobs(self) -> None:
         super()._follow_knobs()
@@ -138,7 +143,7 @@ class PlasticUnits(Plastic):
 
     def layer_units(self, context: LayerContext) -> LayerUnits:
         """These units in the form that `hebbevo.nn.surgery` works on, with the layers around them."""
-        return LayerUnits(self.rule, self._tensors, context, self.num_neurons, inputs=self.inputs)
+        return LayerUnits(self.rule, self._state, context, self.num_neurons, inputs=self.inputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the transfer function and the mask.
@@ -166,11 +171,14 @@ class PlasticUnits(Plastic):
             self.refuse_recomputation()
         alive = self.alive.clone()  # the mask may change below, and the backward pass needs this one
         y = (x if self.inputs else x.relu()) * self._along_units(alive, x)
+        if self.rule.parameters:
+            y = y * self._along_units(self._gate(), x)
         if not self.training or not x.numel():
             return y
         self.refuse_to_train_alone()
         if self.penalised:
-            penalty = self.rule.penalty(TensorNamespace(self._tensors), self._rows(y), alive)
+            k, s = TensorNamespace(self._tensors), TensorNamespace(self._state)
+            penalty = self.rule.penalty(k, s, self._rows(y), alive)
             y = InjectedLoss.apply(y, penalty)  # type: ignore[no-untyped-call]
         with torch.no_grad(), _without_autocast(y.device.type):
             self._observe(self._rows(y.detach()))
@@ -193,6 +201,18 @@ class PlasticUnits(Plastic):
             StackedObservation.apply(self.rule, tuple(tensors), rows, size, *tensors.values())  # type: ignore[no-untyped-call]
         else:
             observe(self.rule, rows, size, self._tensors)
+
+    def _gate(self) -> Tensor:
+        """The factors that the rule makes of its parameters, (num_neurons,); drawn anew at each step."""
+        drawn = None
+        if self.training:
+            drawn = stateless_random.uniform(self.seed, self.steps, (self.num_neurons,), GATE_STREAM)
+        return self.rule.gate(TensorNamespace(self._tensors), TensorNamespace(self._state), drawn)
+
+    @property
+    def _state(self) -> dict[str, Tensor]:
+        """Buffers and parameters."""
+        return {**self._tensors, **self._parameters}  # type: ignore[dict-item]
 
     @property
     def _tensors(self) -> dict[str, Tensor]:

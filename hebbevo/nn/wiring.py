@@ -16,6 +16,7 @@ from hebbevo.nn.layer_context import Consumer, LayerContext, Norm, Producer, Ten
 from hebbevo.nn.layer_graph import LayerNames, find_layer_names
 from hebbevo.nn.layer_units import LayerUnits
 from hebbevo.nn.plastic import TensorNamespace, plastic_modules
+from hebbevo.nn.statistics import observe_gates
 from hebbevo.nn.surgery import Moments
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.rule import Need
@@ -92,6 +93,7 @@ class Wiring:
         moments: Moments,
         loss: Tensor | None,
         events: Mapping[str, Tensor] | None = None,
+        gradients: Tensors | None = None,
         *,
         may_sync: bool = True,
     ) -> None:
@@ -101,6 +103,7 @@ class Wiring:
             tensors: all parameters and buffers by dotted name, (..., *shape).
             moments: the optimiser's, by the parameter's name.
             loss: (...), a running mean of the training loss, or ``None``.
+            gradients: the last ones, by the parameter's name, for rules that need them.
             events: by module, (...) bool, whether there is one; by default those of the present step.
             may_sync: whether values may be read from the device, so that modules without an event are left
                 out.
@@ -112,7 +115,7 @@ class Wiring:
         resting = {name for name, event in events.items() if may_sync and not event.any()}
         layers = {
             name: layer
-            for name, layer in self.layer_units(tensors, moments, loss, may_sync=may_sync).items()
+            for name, layer in self.layer_units(tensors, moments, loss, gradients, may_sync=may_sync).items()
             if layer.rule.prunes and name not in resting
         }
         # first all layers prune: units that are regrown draw weights only from inputs that live
@@ -123,21 +126,59 @@ class Wiring:
             if name not in resting:
                 surgery.rewire(connections, events[name], moments.get(weight, ()))
 
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether a rule needs gradients of weights."""
+        needs = {Need.GATE_GRADIENT, Need.INCOMING_GRADIENT}
+        return any(not needs.isdisjoint(module.rule.all_needs()) for module in self._units.values())
+
+    def observe_gradients(self, tensors: Tensors, gradients: Tensors) -> None:
+        """Gather the statistics of gradients that rules need, after a backward pass and before its step.
+
+        Args:
+            tensors: all parameters and buffers by dotted name, (..., *shape).
+            gradients: by the parameter's name, (..., *shape).
+        """
+        for name, module in self._units.items():
+            if Need.GATE_GRADIENT in module.rule.all_needs():
+                layer = self._layer(name, tensors, {}, None, gradients)
+                observe_gates(layer.rule, layer.gate_gradients(), layer.tensors)
+
     def layer_units(
-        self, tensors: Tensors, moments: Moments, loss: Tensor | None, *, may_sync: bool = False
+        self,
+        tensors: Tensors,
+        moments: Moments,
+        loss: Tensor | None,
+        gradients: Tensors | None = None,
+        *,
+        may_sync: bool = False,
     ) -> dict[str, LayerUnits]:
         """Every layer of units with the layers around it, by name; arguments as for `restructure`."""
         return {
-            name: LayerUnits(
-                module.rule,
-                _buffers(module, name, tensors),
-                self._context(name, tensors, moments, loss),
-                module.num_neurons,
-                inputs=module.inputs,
-                may_sync=may_sync,
-            )
-            for name, module in self._units.items()
+            name: self._layer(name, tensors, moments, loss, gradients or {}, may_sync=may_sync)
+            for name in self._units
         }
+
+    def _layer(
+        self,
+        name: str,
+        tensors: Tensors,
+        moments: Moments,
+        loss: Tensor | None,
+        gradients: Tensors,
+        *,
+        may_sync: bool = False,
+    ) -> LayerUnits:
+        module = self._units[name]
+        return LayerUnits(
+            module.rule,
+            _buffers(module, name, tensors),
+            self._context(name, tensors, moments, loss, gradients),
+            module.num_neurons,
+            inputs=module.inputs,
+            may_sync=may_sync,
+            moments={key: moments.get(f"{name}.{key}", ()) for key in module.rule.parameters},
+        )
 
     def layer_connections(
         self, tensors: Tensors, loss: Tensor | None = None
@@ -160,7 +201,9 @@ class Wiring:
                 )
                 yield name, weight, connections
 
-    def _context(self, units: str, tensors: Tensors, moments: Moments, loss: Tensor | None) -> LayerContext:
+    def _context(
+        self, units: str, tensors: Tensors, moments: Moments, loss: Tensor | None, gradients: Tensors
+    ) -> LayerContext:
         names = self._layer_names[units]
 
         def moments_of(name: str, *kinds: str) -> tuple[Tensor, ...]:
@@ -174,6 +217,7 @@ class Wiring:
                 tensors.get(f"{_mask_name(name)}.connected"),
                 tensors.get(f"{_mask_name(name)}.held"),
                 living_inputs=self._living_inputs(name, tensors),
+                gradient=gradients.get(f"{name}.weight"),
             )
             for name in names.producers
         )
@@ -195,6 +239,7 @@ class Wiring:
                 each.columns,
                 tensors.get(f"{_mask_name(each.name)}.held"),
                 tensors.get(f"{_mask_name(each.name)}.connected"),
+                gradients.get(f"{each.name}.weight"),
             )
             for each in names.consumers
         )
@@ -232,8 +277,9 @@ def set_attached(model: nn.Module) -> None:
 
 
 def _buffers(module: nn.Module, name: str, tensors: Tensors) -> dict[str, Tensor]:
-    """The buffers of the module of that dotted name, by their names in it, out of all tensors."""
-    return {key: tensors[f"{name}.{key}".removeprefix(".")] for key in module._buffers}
+    """The buffers and parameters of the module of that name, by their names in it, out of all tensors."""
+    own = (*module._buffers, *module._parameters)
+    return {key: tensors[f"{name}.{key}".removeprefix(".")] for key in own}
 
 
 def _is_event(module: PlasticUnits | PlasticConnections, buffers: Tensors) -> Tensor:

@@ -38,6 +38,8 @@ class Need(Enum):
     CORRELATION = "the running correlation of each pair of units"
     OUTGOING = "a layer that reads the units"
     INCOMING = "a layer that feeds the units and nothing else"
+    INCOMING_GRADIENT = "the last gradients of the weights that feed the units"
+    GATE_GRADIENT = "the running mean square of the loss's gradient by a gate of one on each unit"
     COACTIVATION = "the mean over a minibatch of input x output, for each connection"
     INPUT_MEAN = "the mean over a minibatch of each input"
     OUTPUT_MEAN = "the mean over a minibatch of each output"
@@ -48,6 +50,7 @@ class Need(Enum):
     EXCLUSIVE = "layers that read these units by weights which nothing else uses"
     LOSS = "the training loss"
     LENGTH = "the length of the training"
+    OWN_STEPS = "an optimiser that counts the steps of each weight from when the weight was drawn"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hebbevo.data import Split
 from hebbevo.nn import plastic_modules
 from hebbevo.nn.plastic import longest_settling
 from hebbevo.nn.wiring import Wiring, set_attached
+from hebbevo.rules.rule import Need
 from hebbevo.rules.settling import settling_factor
 from hebbevo.space.knobs import Value
 from hebbevo.training import cuda_graphs
@@ -25,11 +26,11 @@ from hebbevo.training.compact import CompactStack
 from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.losses import CrossEntropy, SquaredError
-from hebbevo.training.optimizers import OPTIMIZERS
+from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
 from hebbevo.training.recipe import Measurement, Recipe
 from hebbevo.training.scores import SCORES
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
-from hebbevo.training.subcohorts import SubCohort, regrouped, restructured
+from hebbevo.training.subcohorts import SubCohort, observe_gradients, regrouped, restructured
 
 EVALUATION_ROWS = 2048
 """Validation rows for which outputs are computed at once."""
@@ -140,7 +141,9 @@ class CohortTraining:
         compact = None if recipe.has_user_code and nets.size == 1 else CompactStack.of(nets, model, row)
         if compact is None:
             nets.prepare_survivors(model, row)
-        optimizer = OPTIMIZERS[str(values[0]["optimizer"])]((compact or nets).trained, values)
+        own_steps = any(module.reason_for(Need.OWN_STEPS) for module in plastic_modules(model).values())
+        optimizers = OWN_STEPS if own_steps else OPTIMIZERS
+        optimizer = optimizers[str(values[0]["optimizer"])]((compact or nets).trained, values)
         all_rows = torch.arange(nets.size, device=device)
         self.sub_cohorts: Sequence[SubCohort] = [SubCohort(all_rows, compact or nets, optimizer)]
         # code of the user may read values on the host, which a CUDA graph cannot record
@@ -206,6 +209,8 @@ class CohortTraining:
         found: list[tuple[NetStack, list[Tensor]]] = []
         for each in self.sub_cohorts:
             losses, gradients = each.nets.losses(self._loss_of, x, y)
+            if self._wiring.needs_gradients and self._step <= self._last_event:
+                observe_gradients(each.nets, self._wiring, gradients)
             self.losses[self._step_on_device, each.rows] = losses.to(self.losses.dtype)
             factors = self.learning_rate_factors[self._step_on_device, each.rows]
             each.optimizer.step(each.nets.trained, gradients, factors)
@@ -214,7 +219,8 @@ class CohortTraining:
             rate = self._running_loss_rates.index_select(0, self._step_on_device)
             self._running_loss.lerp_(self.losses.index_select(0, self._step_on_device).squeeze(0), rate)
             if event:
-                self.sub_cohorts = restructured(self.sub_cohorts, self._wiring, self._running_loss)
+                last = [gradients for _, gradients in found]
+                self.sub_cohorts = restructured(self.sub_cohorts, self._wiring, self._running_loss, last)
         self._step_on_device.add_(1)
         return found
 

@@ -30,7 +30,7 @@ from hebbevo.nn.layer_units import EventPart, LayerUnits
 from hebbevo.nn.liveness.paths import LivenessPlan, Survivors
 from hebbevo.nn.mlp_layout import INPUTS, MlpLayout, mlp_layout
 from hebbevo.nn.plastic import TensorNamespace, encoded
-from hebbevo.nn.statistics import LazySelector, StatisticsWindow, statistics_for
+from hebbevo.nn.statistics import LazySelector, StatisticsWindow, observe_gates, statistics_for
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
@@ -264,6 +264,7 @@ class CompactStack(NetStack):
             tuple(each[index + 1][0].mT for each in moments),
             held=mask_buffer(index + 1, "held"),
             mask=mask_buffer(index + 1, "connected"),
+            gradient=self._gradients[index + 1][0].mT,
         )
         producers = []
         if index != INPUTS:
@@ -282,6 +283,7 @@ class CompactStack(NetStack):
                     self._layout.widths[index],
                     self.units_in_slots(index - 1),
                     self._inputs_alive(index),
+                    self._gradients[index][0].mT,
                 )
             )
         return LayerUnits(
@@ -425,6 +427,13 @@ class CompactStack(NetStack):
 
     # --- pruning and regrowing ---
 
+    def observe_gradients(self) -> None:
+        """Gather the statistics of gradients that rules need, after `losses` and before the step."""
+        for index in self._prunable:
+            if Need.GATE_GRADIENT in self._rule(index).all_needs():
+                units = self._layer_units(index, None, [])
+                observe_gates(units.rule, units.gate_gradients(), units.tensors)
+
     @torch.no_grad()
     def prune(self, loss: Tensor, moments: Sequence[Tensor]) -> None:
         """Prune the units of nets with an event, and choose those that are regrown by `regrow`.
@@ -480,8 +489,10 @@ class CompactStack(NetStack):
     def _can_return(self, index: int) -> Tensor:
         """Whether pruned units of a layer can be regrown in each net, (size,) bool."""
         tensors = self._units[index].tensors
-        can_return: Tensor = (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0)
-        return can_return
+        can_return: Tensor = (
+            (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0) | (tensors["grow"] > 0)
+        )
+        return can_return | self._rule(index).recycles
 
     @torch.no_grad()
     def regrow(self, moments: Sequence[Tensor]) -> None:

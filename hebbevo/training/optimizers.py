@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self, cast
@@ -141,6 +142,36 @@ class AdamW(StackedOptimizer):
             weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)  # line 12
 
 
+class OwnStepsAdamW(AdamW):
+    """AdamW that counts the steps of each weight from when the weight was drawn.
+
+    A regrown weight has moments of zero. Divided by the corrections of a long training, they would move it 3
+    to 6 times as far in each of its first thousand steps as in a fresh training. So the count is a third
+    entry of the optimiser's state, of the shape of the weights, which is set to zero with the moments. ReDo
+    resets it too (Sokar et al., 2023, arXiv:2302.12902), for the whole layer.
+    """
+
+    def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
+        """First and second moment m and v, and the steps t of each weight."""
+        return *super().fresh_moments(parameter), torch.zeros_like(parameter)
+
+    @torch.no_grad()
+    def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
+        """Take one step, w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps); see `StackedOptimizer.step`."""
+        rate = self.learning_rate * factor
+        shrink = 1 - rate * self.weight_decay
+        for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
+            weight, (m, v, t) = parameter.detach(), self.moments[name]
+            rows = (-1, *(1,) * (weight.dim() - 1))
+            t.add_(1)
+            m.lerp_(grad, 1 - self.beta1)
+            v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
+            # 1 - beta^t, exact in float32 for small t too
+            correction_1, correction_2 = (-(t * math.log(beta)).expm1() for beta in (self.beta1, self.beta2))
+            update = m / correction_1 / ((v / correction_2).sqrt() + self.eps)
+            weight.mul_(shrink.view(rows)).addcmul_(update, rate.view(rows), value=-1)
+
+
 class SGD(StackedOptimizer):
     """Stochastic gradient descent with heavy-ball momentum and decoupled weight decay."""
 
@@ -168,6 +199,8 @@ class SGD(StackedOptimizer):
 
 OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}
 """Optimisers by the value of the knob ``optimizer``."""
+OWN_STEPS: dict[str, type[StackedOptimizer]] = {**OPTIMIZERS, "adamw": OwnStepsAdamW}
+"""The same for networks with a rule that needs `hebbevo.rules.rule.Need.OWN_STEPS`."""
 
 
 def _by_net(stacks: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:

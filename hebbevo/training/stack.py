@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from hebbevo.training.structure import aliases
 
 CHECKED_STEPS = 2
 """Steps that nets of the user take both in a stack and alone, to check that the stack computes the same."""
+
+_Own = TypeVar("_Own")
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """A function (outputs, labels) -> loss of one net, as ``cross_entropy``."""
@@ -153,10 +155,10 @@ class ModuleStack(NetStack):
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers under each of their names, (size, *shape); changes reach the nets."""
 
-    def under_all_names(self, moments: Mapping[str, tuple[Tensor, ...]]) -> dict[str, tuple[Tensor, ...]]:
-        """Give the optimiser's state of each parameter under every name of the parameter."""
+    def under_all_names(self, named: Mapping[str, _Own]) -> dict[str, _Own]:
+        """Give what belongs to each parameter under every name of the parameter."""
         names = aliases(self.module.named_parameters)
-        return {name: own for first, own in moments.items() for name in names[first]}
+        return {name: own for first, own in named.items() for name in names[first]}
 
     @abstractmethod
     def prepare_survivors(self, model: nn.Module, row: Tensor) -> None:

@@ -41,7 +41,27 @@ class SubCohort:
         return SubCohort(self.rows[kept], self.nets, self.optimizer)
 
 
-def restructured(sub_cohorts: Sequence[SubCohort], wiring: Wiring, loss: Tensor) -> Sequence[SubCohort]:
+@torch.no_grad()
+def observe_gradients(nets: NetStack, wiring: Wiring, gradients: Sequence[Tensor]) -> None:
+    """Gather the statistics of gradients that rules need, after the backward pass of a minibatch.
+
+    Args:
+        nets: the nets.
+        wiring: see `restructured`.
+        gradients: what `NetStack.losses` gave.
+    """
+    if isinstance(nets, CompactStack):
+        nets.observe_gradients()
+    elif isinstance(nets, ModuleStack):
+        wiring.observe_gradients(nets.tensors, nets.under_all_names(nets.by_parameter(gradients)))
+
+
+def restructured(
+    sub_cohorts: Sequence[SubCohort],
+    wiring: Wiring,
+    loss: Tensor,
+    gradients: Sequence[Sequence[Tensor]],
+) -> Sequence[SubCohort]:
     """Prune and regrow units and connections, and regroup the nets.
 
     On a GPU the groups stay as they are, since finding others would wait for values; `regrouped` is then
@@ -51,17 +71,21 @@ def restructured(sub_cohorts: Sequence[SubCohort], wiring: Wiring, loss: Tensor)
         sub_cohorts: all nets of a cohort that are still training; changed in place.
         wiring: the plastic modules of nets outside a compact stack, and the layers around them.
         loss: running mean of each net's loss, (size,).
+        gradients: the last ones of each sub-cohort, as `NetStack.losses` gave them.
 
     Returns:
         The same nets in the groups in which they now belong together.
     """
-    for each in sub_cohorts:
+    for each, last in zip(sub_cohorts, gradients, strict=True):
         if isinstance(each.nets, CompactStack):
             each.nets.prune(loss[each.rows], *each.optimizer.moments.values())
         elif isinstance(each.nets, ModuleStack):
             may_sync = not cuda_graphs.runs_ahead(loss)
             moments = each.nets.under_all_names(each.optimizer.moments)
-            wiring.restructure(each.nets.tensors, moments, loss[each.rows], may_sync=may_sync)
+            named = each.nets.under_all_names(each.nets.by_parameter(last))
+            wiring.restructure(
+                each.nets.tensors, moments, loss[each.rows], gradients=named, may_sync=may_sync
+            )
     if not cuda_graphs.runs_ahead(loss):
         # between pruning and regrowing: pruned units give up their slots, regrown ones need some
         sub_cohorts = regrouped(sub_cohorts)

@@ -29,10 +29,13 @@ def median_score(rule):
     torch.manual_seed(0)
     units = PlasticUnits(rule, 64, seed=1)
     net = nn.Sequential(nn.Linear(16, 64), units, nn.Linear(64, 4))
-    attach(net, torch.optim.SGD(net.parameters(), lr=0.0), total_steps=TOTAL)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    attach(net, optimizer, total_steps=TOTAL)
     for _ in range(3):
-        net(torch.randn(32, 16))
-    [layer] = Wiring(net).layer_units(named_tensors(net), {}, None).values()
+        F.cross_entropy(net(torch.randn(32, 16)), torch.randint(4, (32,))).backward()
+        optimizer.step()
+    gradients = {name: each.grad for name, each in net.named_parameters()}
+    [layer] = Wiring(net).layer_units(named_tensors(net), {}, None, gradients).values()
     return float(rule.score(layer.k, layer.s, layer).median())
 
 
@@ -72,6 +75,12 @@ def trained(net, steps=TOTAL, total=TOTAL, optimizer=None, attached=True, start=
         optimizer.step()
         masks.append([units.alive.clone() for units in plastic_units(net).values()])
     return masks
+
+
+def needs_layers(rule, knobs):
+    """Whether a rule with these knobs needs layers around its units."""
+    units = PlasticUnits(rule, 8, **knobs)
+    return bool(units.reason_for(Need.INCOMING) or units.reason_for(Need.OUTGOING))
 
 
 def net_of(rule, *, channels=False, **knobs):
@@ -132,7 +141,7 @@ def test_unattached_units_are_pruned_as_attached_ones_under_rules_that_need_no_l
     rule = UNITS[name]
     knobs = knobs_of(rule, "threshold") | {"rebirth": "old", "regrowth_rate": 0.2, "settle": 0.0}
     alone, attached = net_of(rule, **knobs), net_of(rule, **knobs)
-    if any(need in rule.needs and not rule.needs[need] for need in (Need.INCOMING, Need.OUTGOING)):
+    if needs_layers(rule, knobs):
         with pytest.raises(UsageError, match="needs more than the module alone"):
             trained(alone, 1, attached=False)
         return
@@ -144,7 +153,7 @@ def test_unattached_units_are_pruned_as_attached_ones_under_rules_that_need_no_l
 def test_a_rule_stacks_under_vmap_without_a_search(name):
     rule = UNITS[name]
     knobs = knobs_of(rule, "threshold") | {"settle": 0.0} if rule.prunes else {}
-    if any(need in rule.needs and not rule.needs[need] for need in (Need.INCOMING, Need.OUTGOING)):
+    if needs_layers(rule, knobs):
         pytest.skip("needs layers around the units")
     nets = [PlasticUnits(rule, 8, seed=seed, **knobs) for seed in (1, 2)]
     _, buffers = torch.func.stack_module_state([copy.deepcopy(net) for net in nets])

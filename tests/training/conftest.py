@@ -196,7 +196,7 @@ def living_only(state):
                     value.mT.masked_fill_(dead | settles, 0)
         # a statistic that no knob asks for need not be gathered
         for name, knob, value in (("mean_output", "handover", True), ("outgoing", "activity", 2)):
-            if f"{unit}.{name}" in kept and state[f"{unit}.{knob}"] != value:
+            if f"{unit}.{name}" in kept and state.get(f"{unit}.{knob}", value) != value:
                 kept[f"{unit}.{name}"].zero_()
     return kept
 

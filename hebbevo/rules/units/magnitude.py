@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hebbevo.rules.rule import Need, Needs
 from hebbevo.rules.units import schedule
-from hebbevo.rules.units.rule import UnitLayer, UnitRule, unit_knobs
+from hebbevo.rules.units.rule import UnitLayer, UnitRule, over_mean, unit_knobs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +27,4 @@ class Magnitude(UnitRule):
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Equation 1, (..., n), 0 for pruned units."""
-        norm = layer.incoming * layer.alive
-        mean = norm.sum(-1, keepdim=True) / layer.alive.sum(-1, keepdim=True).clamp(min=1)
-        return norm / mean.clamp(min=1e-30)  # eq. 1; an empty layer has scores of zero
+        return over_mean(layer.incoming, layer.alive)  # eq. 1; an empty layer has scores of zero

@@ -7,10 +7,10 @@ A rule gives a *score*: the units with the lowest scores are pruned first. A *sc
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from hebbevo.rules.rule import Asked, Need, Needs, Rule
+from hebbevo.rules.rule import Asked, Buffer, Need, Needs, Rule
 from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.statistics import Statistic
@@ -51,6 +51,11 @@ REGROWTH = (
         low=0.0, high=1.0, sensible=(0.0, 0.5),
     ),
     Knob(
+        "grow", int, 0,
+        "pruned units that join at an event while the training loss has stalled; it then has to stall anew",
+        low=0, sensible=(0, 16),
+    ),
+    Knob(
         "patience", int, 3, "events without a lower training loss after which it has stalled",
         low=1, sensible=(1, 20),
     ),
@@ -61,12 +66,18 @@ MEMORY = Knob(
     low=0.0, high=1.0, sensible=(0.9, 1.0),
 )  # fmt: skip
 
-_RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION)
+RIDGE = Knob(
+    "ridge", float, 0.01,
+    "what is added to each unit's variance, in units of the mean variance, before others predict it",
+    low=1e-6, sensible=(1e-3, 1e-1), log=True,
+)  # fmt: skip
+
+_RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION, Need.GATE_GRADIENT)
 _SHARED_NEEDS: Needs = {
     Need.FOLDABLE: (Asked("handover", True),),
     Need.EXCLUSIVE: (Asked("rebirth", FRESH),),
     Need.LENGTH: (Asked(SETTLE.name), Asked("schedule", schedule.TARGET)),
-    Need.LOSS: (Asked("growth_rate"),),
+    Need.LOSS: (Asked("growth_rate"), Asked("grow")),
 }
 """The needs of the knobs that every rule has which prunes."""
 
@@ -84,6 +95,21 @@ def unit_knobs(
     """
     memory = [MEMORY] if any(need in (needs or {}) for need in _RUNNING) else []
     return table(*own, threshold, *memory, *schedule.knobs(scheduled), *REGROWTH)
+
+
+def over_mean(values: Tensor, alive: Tensor) -> Tensor:
+    """Values of living units over their mean, (..., n); 0 for pruned units, and where the mean is 0."""
+    return values * alive / mean_of_living(values, alive).clamp(min=1e-30)
+
+
+def mean_of_living(values: Tensor, alive: Tensor) -> Tensor:
+    """The mean of the values of living units, (..., 1); 0 where none lives."""
+    return (values * alive).sum(-1, keepdim=True) / alive.sum(-1, keepdim=True).clamp(min=1)
+
+
+def log(values: Tensor) -> Tensor:
+    """Logarithms of values that may be 0, which count as 1e-12."""
+    return values.clamp(min=1e-12).log()
 
 
 class UnitLayer(Protocol):
@@ -106,8 +132,16 @@ class UnitLayer(Protocol):
         """Running share of rows in which each unit's output is not zero, (..., n), 0 to 1."""
 
     @property
+    def covariance(self) -> Tensor:
+        """Running covariance of each pair of units, (..., n, n)."""
+
+    @property
     def correlation(self) -> Tensor:
         """Running correlation of each pair of units, (..., n, n), -1 to 1."""
+
+    @property
+    def gate_gradient(self) -> Tensor:
+        """Running mean square of the loss's gradient by a gate of one on each unit's output, (..., n)."""
 
     @property
     def outgoing(self) -> Tensor:
@@ -116,6 +150,21 @@ class UnitLayer(Protocol):
     @property
     def incoming(self) -> Tensor:
         """Norm of the weights that feed each unit, without biases, (..., n); 1 where none are known."""
+
+    @property
+    def fan_in(self) -> int:
+        """How many connections lead to each unit, those that are out included."""
+
+    @property
+    def incoming_weights(self) -> Tensor:
+        """The weights that feed each unit, without biases, (..., n, inputs); 0 where a connection is out.
+
+        Inputs that come from pruned units, whose weights are 0, may be left out.
+        """
+
+    @property
+    def incoming_gradients(self) -> Tensor:
+        """The last gradients of `incoming_weights`, of their shape."""
 
     @property
     def loss(self) -> Tensor | None:
@@ -129,6 +178,23 @@ class UnitLayer(Protocol):
     def total(self) -> Tensor:
         """Forward steps of the whole training, (..., 1); 0: not known."""
 
+    def by_elimination(self, fixed: Tensor, weight: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+        """Log scores, (..., n), of units that leave one after the other, the lowest first.
+
+        log score_j = fixed_j + weight log(1 - R_j^2), where R_j^2 is the share of unit j's variance that the
+        units which are left predict. So of two units that say the same, one leaves, and the other no longer
+        is redundant.
+
+        Args:
+            fixed: what does not depend on other units, (..., n).
+            weight: (..., 1).
+            ridge: what is added to every variance, in units of their mean, (..., 1).
+
+        Returns:
+            The scores, of which only those of units that may be pruned at this event are exact; and the
+            scores as if each unit left first.
+        """
+
     def draw(self) -> Tensor:
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
 
@@ -141,16 +207,23 @@ class UnitRule(Rule):
         statistics: sums of its own over the rows of minibatches, beside those of `Need`.
         penalties: the knobs that weigh a loss on the outputs, `penalty`; where all are zero it is not
             computed.
+        parameters: numbers for each unit, by name, that the optimiser trains; `gate` is made of them.
         prunes: whether units are ever pruned.
+        recycles: whether a unit below the threshold is regrown at the event that prunes it.
     """
 
     can_need = frozenset(
-        {*_RUNNING, Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE, Need.LOSS, Need.LENGTH}
-    )
+        {
+            *_RUNNING, Need.OUTGOING, Need.INCOMING, Need.INCOMING_GRADIENT, Need.FOLDABLE, Need.EXCLUSIVE,
+            Need.LOSS, Need.LENGTH, Need.OWN_STEPS,
+        }
+    )  # fmt: skip
     threshold: ClassVar[str] = THRESHOLD.name
     statistics: ClassVar[Sequence[Statistic]] = ()
     penalties: ClassVar[Sequence[str]] = ()
+    parameters: ClassVar[Mapping[str, Buffer]] = {}
     prunes: ClassVar[bool] = True
+    recycles: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
@@ -172,11 +245,23 @@ class UnitRule(Rule):
         """
         return schedule.is_event(k, step, total)
 
-    def penalty(self, k: Any, outputs: Tensor, alive: Tensor) -> Tensor:
+    def gate(self, k: Any, s: Any, drawn: Tensor | None) -> Tensor:
+        """Factors of the outputs of one network, (n,), made of ``parameters``.
+
+        Args:
+            k: knobs as attributes, scalars.
+            s: buffers and parameters as attributes, (n,).
+            drawn: in training, uniform numbers in (0, 1), (n,), new ones at each step; in evaluation
+                ``None``.
+        """
+        raise NotImplementedError
+
+    def penalty(self, k: Any, s: Any, outputs: Tensor, alive: Tensor) -> Tensor:
         """A loss on the outputs of one network, added to that of the task.
 
         Args:
             k: knobs as attributes, scalars.
+            s: buffers and parameters as attributes, (n,).
             outputs: of a minibatch, (rows, n).
             alive: which units live, (n,) bool.
 

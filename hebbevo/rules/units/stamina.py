@@ -155,7 +155,7 @@ class Stamina(UnitRule):
         stamina: Tensor = s.gain / s.reference.clamp(min=1e-30)  # eq. 5
         return stamina
 
-    def penalty(self, k: Any, outputs: Tensor, alive: Tensor) -> Tensor:
+    def penalty(self, k: Any, s: Any, outputs: Tensor, alive: Tensor) -> Tensor:
         """Penalise large units and a low entropy of outputs.
 
         With the mean outputs m over a minibatch, and q_j = m_j / sum_i m_i:

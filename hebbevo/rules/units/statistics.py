@@ -183,6 +183,24 @@ class Products(Statistic):
         s.sum_products.mul_(k.memory.unsqueeze(-1)).add_(batch.y.mT @ batch.y / batch.y.shape[-2])
 
 
+class GateGradient(Statistic):
+    """The squared gradient of the loss by a gate of one on each unit.
+
+    Molchanov et al., 2019, arXiv:1906.10771, section 3.2: the first-order estimate of how much the loss
+    changes if a unit is removed. It is known after the backward pass only, so the engine adds it by
+    `add_gate`.
+    """
+
+    buffers: ClassVar = {"sum_gate_gradient": Buffer()}
+
+    def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
+        """Nothing: there is no gradient yet."""
+
+    def add_gate(self, k: Any, s: Any, gradient: Tensor) -> None:
+        """Add the gradients of the gates for a minibatch, (..., n)."""
+        s.sum_gate_gradient.mul_(k.memory).add_(gradient.square())
+
+
 class FoldedMean(Statistic):
     """The mean output that is folded into the next layer's bias when a unit is pruned.
 
@@ -203,6 +221,7 @@ FOR_NEEDS: Mapping[Need, tuple[Statistic, ...]] = {
     Need.VARIANCE: (Count(), Mean(), Square()),
     Need.FIRING_RATE: (Count(), Firing()),
     Need.CORRELATION: (Count(), Mean(), Products()),
+    Need.GATE_GRADIENT: (Count(), GateGradient()),
     Need.FOLDABLE: (FoldedMean(),),
 }
 """The statistics that the engine gathers for a need."""
