@@ -492,7 +492,9 @@ class CompactStack(NetStack):
         can_return: Tensor = (
             (tensors["regrowth_rate"] > 0) | (tensors["growth_rate"] > 0) | (tensors["grow"] > 0)
         )
-        return can_return | self._rule(index).recycles
+        if self._rule(index).recycles:
+            can_return |= ~schedule.uses_target(TensorNamespace(tensors))
+        return can_return
 
     @torch.no_grad()
     def regrow(self, moments: Sequence[Tensor]) -> None:
