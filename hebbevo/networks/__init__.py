@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from hebbevo import lazy_imports
 from hebbevo.networks.architecture import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
 from hebbevo.networks.seeding import seeded
-from hebbevo.networks.settings import Settings
+from hebbevo.networks.settings import Settings, split_layer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,7 @@ __all__ = [
     "arguments",
     "largest",
     "seeded",
+    "split_layer",
 ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hebbevo.networks.seeding import seeded
-from hebbevo.networks.settings import Settings, layer_settings
+from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Scalar, Value, table
@@ -44,7 +44,7 @@ _KNOBS = table(
 )  # fmt: skip
 
 LAYERED = frozenset(
-    {"channels", "hidden"}.union(*(rule.knobs for known in AXES.values() for rule in known.values()))
+    {"channels", "hidden", *AXES}.union(*(rule.knobs for known in AXES.values() for rule in known.values()))
 )
 """Knobs that each layer may set for itself, as ``knob.1``, ``knob.2``, ..."""
 
@@ -131,7 +131,12 @@ class Architecture:
     def prunes(self, settings: Settings) -> bool:
         """Whether a rule of the network with these settings may prune units or connections."""
         shaped = self.shaped(settings)
-        return UNITS[shaped.units].prunes or CONNECTIONS[shaped.connections].prunes
+        layers = range(len(shaped.channels) + len(shaped.hidden) + 1)
+        of_layers = {rule_of_layer(settings, "units", shaped.units, layer) for layer in layers}
+        masked = {rule_of_layer(settings, "connections", shaped.connections, layer) for layer in layers}
+        return any(UNITS[name].prunes for name in of_layers) or any(
+            CONNECTIONS[name].prunes for name in masked
+        )
 
     @property
     def has_user_code(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from hebbevo.networks.settings import Settings, layer_settings
+from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer
 from hebbevo.nn import credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 
@@ -18,9 +18,9 @@ class LayerFactory:
     """Makes the parts of one network. Layers are numbered from 1; the output layer is the last.
 
     Attributes:
-        units: name of the rule for units.
-        connections: name of the rule for connections.
-        credit: name of the rule for credit.
+        units: name of the rule for units, in layers whose settings name no other.
+        connections: name of the rule for connections, likewise.
+        credit: name of the rule for credit, likewise.
         hidden_layers: how many hidden layers the network has, convolutions among them.
         settings: the network's settings and genes by name.
         seed: seed of the network; each part derives its own from it.
@@ -41,13 +41,16 @@ class LayerFactory:
         with_knobs_of = min(number, self.hidden_layers)
         seed = self.seed + _LAYER_SEEDS + number
         made = _he_initialised(module)
-        credit, connections = CREDIT[self.credit], CONNECTIONS[self.connections]
+        credit = CREDIT[rule_of_layer(self.settings, "credit", self.credit, with_knobs_of)]
+        connections = CONNECTIONS[
+            rule_of_layer(self.settings, "connections", self.connections, with_knobs_of)
+        ]
         # the output layer learns from the labels themselves, so a local update does not apply to it
         if number <= self.hidden_layers or not credit.updates:
             knobs = layer_settings(self.settings, credit.knobs, with_knobs_of)
-            made = credited(self.credit, made, seed=seed, **knobs)
+            made = credited(credit.name, made, seed=seed, **knobs)
         knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)
-        return masked(self.connections, made, seed=seed, **knobs)
+        return masked(connections.name, made, seed=seed, **knobs)
 
     def unit_layer(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
         """Make ``width`` units, or channels, under the rule for units.
@@ -58,11 +61,11 @@ class LayerFactory:
             dim: axis of the units in their input.
             inputs: whether they are the inputs of the network, which have no activation function.
         """
-        rule = UNITS[self.units]
+        rule = UNITS[rule_of_layer(self.settings, "units", self.units, number)]
         knobs = layer_settings(self.settings, rule.knobs, number)
         if inputs and "target" in rule.knobs and "target.0" not in self.settings:
             knobs["target"] = width  # a target without a layer is for hidden layers
-        return unit_layer(self.units, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
+        return unit_layer(rule.name, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
 
 
 def _he_initialised(layer: nn.Linear | nn.Conv2d) -> nn.Module:

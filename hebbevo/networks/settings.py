@@ -10,6 +10,16 @@ Settings = Mapping[str, Value]
 """Values by name: the settings of a study, and the genes of one genome, which override them."""
 
 
+def split_layer(name: str) -> tuple[str, int | None]:
+    """Split the name of a setting of one layer into that of the setting and the number of the layer.
+
+    >>> split_layer("grace.2"), split_layer("grace")
+    (('grace', 2), ('grace', None))
+    """
+    stem, _, layer = name.rpartition(".")
+    return (stem, int(layer)) if stem and layer.isdecimal() else (name, None)
+
+
 def layer_settings(settings: Settings, names: Iterable[str], layer: int) -> dict[str, Value]:
     """Select the settings of one layer: its own value ``name.layer``, else the value of all layers.
 
@@ -26,3 +36,18 @@ def layer_settings(settings: Settings, names: Iterable[str], layer: int) -> dict
         {'grace': 3}
     """
     return {name: settings[key] for name in names for key in (name, f"{name}.{layer}") if key in settings}
+
+
+def rule_of_layer(settings: Settings, axis: str, default: str, layer: int) -> str:
+    """Name the rule on an axis for one layer.
+
+    >>> rule_of_layer({"units.1": "usage"}, "units", "stamina", 1)
+    'usage'
+
+    Args:
+        settings: values by name.
+        axis: ``units``, ``connections`` or ``credit``.
+        default: the rule of layers without a setting of their own.
+        layer: number of the layer, from 1; 0 is the input.
+    """
+    return str(layer_settings(settings, [axis], layer).get(axis, default))

@@ -8,7 +8,7 @@ from typing import Any
 from hebbevo import user_code
 from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.errors import UsageError
-from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, split_layer
 from hebbevo.rules import AXES, known_knobs
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
@@ -68,7 +68,7 @@ def _family_problems(raw: object) -> Iterator[Problem]:
     rules = {
         axis: [
             known[name]
-            for name in possible_rules(axis, fixed[axis], genes)
+            for name in possible_rules(axis, fixed[axis], genes, mapping_at(network, "settings"))
             if isinstance(name, str) and name in known
         ]
         for axis, known in AXES.items()
@@ -76,9 +76,12 @@ def _family_problems(raw: object) -> Iterator[Problem]:
     if all(rules.values()) and isinstance(family, str) and family in FAMILIES:
         with_knobs = [rule for on_axis in rules.values() for rule in on_axis if rule.knobs]
         noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in with_knobs))}"
-        settable = _by_name(*(rule.knobs for rule in with_knobs), KNOBS)
+        of_rules = _by_name(*(rule.knobs for rule in with_knobs))
+        of_layers = _layer_knobs(raw, {**of_rules, **_by_name(FAMILIES[family].knobs)})
+        settable = {**of_rules, **_by_name(KNOBS), **of_layers}
         yield from _setting_problems(raw, "network", noun, settable)
-        yield from _gene_problems(raw, noun, {**settable, **_by_name(FAMILIES[family].knobs)}, LAYERED)
+        known = {**settable, **_by_name(FAMILIES[family].knobs)}
+        yield from _gene_problems(raw, noun, known, LAYERED)
 
 
 def _module_problems(raw: object, module: object) -> Iterator[Problem]:
@@ -196,6 +199,17 @@ def _gene_problems(raw: object, noun: str, known: _Known, layered: Collection[st
     for name in mapping_at(raw, "network", "settings"):
         if name in genome:
             yield Problem(("network", "settings", name), "is a gene too; drop it here or in the genome")
+
+
+def _layer_knobs(raw: object, known: _Known) -> _Known:
+    """The knobs of names such as ``grace.2``, which set ``grace`` in one layer, in genome and settings."""
+    names = [*mapping_at(raw, "genome"), *mapping_at(raw, "network", "settings")]
+    stems = {name: split_layer(name) for name in names if isinstance(name, str)}
+    return {
+        name: known[stem]
+        for name, (stem, layer) in stems.items()
+        if layer is not None and stem in LAYERED and stem in known
+    }
 
 
 def _by_name(*tables: Mapping[str, Knob]) -> dict[str, list[Knob]]:
