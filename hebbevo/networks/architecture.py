@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hebbevo.networks.seeding import seeded
-from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer
+from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer, split_layer
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Scalar, Value, table
@@ -34,6 +34,10 @@ _KNOBS = table(
         "hidden", int, 128, "neurons of a hidden layer; without this gene, network.hidden says how many",
         low=1, high=100_000, sensible=(4, 256), log=True, per_layer=True,
     ),
+    Knob(
+        "capacity", int, 0, "neurons to which a hidden layer may grow beyond its width; 0: it does not",
+        low=0, high=100_000, sensible=(64, 512), log=True, per_layer=True,
+    ),
     *(
         Knob(
             axis, str, DEFAULT_RULES[axis], f"rule for {axis}; without this gene, network.{axis} names it",
@@ -44,7 +48,9 @@ _KNOBS = table(
 )  # fmt: skip
 
 LAYERED = frozenset(
-    {"channels", "hidden", *AXES}.union(*(rule.knobs for known in AXES.values() for rule in known.values()))
+    {"channels", "hidden", "capacity", *AXES}.union(
+        *(rule.knobs for known in AXES.values() for rule in known.values())
+    )
 )
 """Knobs that each layer may set for itself, as ``knob.1``, ``knob.2``, ..."""
 
@@ -110,6 +116,23 @@ class Architecture:
             credit=str(settings.get("credit", self.credit)),
         )
 
+    def with_reserves(self, settings: Settings) -> Architecture:
+        """The architecture with the capacities that ``settings`` name, where they are above the widths.
+
+        A layer whose units are never pruned has no reserve.
+        """
+
+        def capacities(widths: tuple[int, ...], first: int) -> tuple[int, ...]:
+            return tuple(
+                max(width, _whole(layer_settings(settings, ["capacity"], number).get("capacity", 0)))
+                if UNITS[rule_of_layer(settings, "units", self.units, number)].prunes
+                else width
+                for number, width in enumerate(widths, start=first)
+            )
+
+        channels = capacities(self.channels, 1)
+        return replace(self, channels=channels, hidden=capacities(self.hidden, len(channels) + 1))
+
     def build(self, settings: Settings, seed: int) -> nn.Module:
         """Build the network that this architecture becomes with ``settings``.
 
@@ -125,8 +148,12 @@ class Architecture:
         shaped = self.shaped(settings)
         hidden_layers = len(shaped.channels) + len(shaped.hidden)
         rules = shaped.units, shaped.connections, shaped.credit
+        whole = shaped.with_reserves(settings)
+        widths, capacities = ((*each.channels, *each.hidden) for each in (shaped, whole))
+        starts = [width / capacity for width, capacity in zip(widths, capacities, strict=True)]
+        make = LayerFactory(*rules, hidden_layers, settings, seed, dict(enumerate(starts, start=1)))
         with seeded(seed):
-            return FAMILIES[self.family].build(shaped, LayerFactory(*rules, hidden_layers, settings, seed))
+            return FAMILIES[self.family].build(whole, make)
 
     def prunes(self, settings: Settings) -> bool:
         """Whether a rule of the network with these settings may prune units or connections."""
@@ -202,7 +229,9 @@ def largest(architecture: Architecture, space: Space) -> Architecture:
         depths.append(None)  # a genome without the gene has as many layers as the architecture
     channels = _possible_widths("channels", architecture.channels, genes, [None])
     hidden = _possible_widths("hidden", architecture.hidden, genes, depths)
-    return replace(architecture, channels=max(channels, key=sum), hidden=max(hidden, key=sum))
+    found = replace(architecture, channels=max(channels, key=sum), hidden=max(hidden, key=sum))
+    capacities = (gene for gene in space.genes if split_layer(gene.name)[0] == "capacity")
+    return found.with_reserves({gene.name: _integers(gene)[-1] for gene in capacities})
 
 
 def _possible_widths(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -18,12 +19,11 @@ class LayerFactory:
     """Makes the parts of one network. Layers are numbered from 1; the output layer is the last.
 
     Attributes:
-        units: name of the rule for units, in layers whose settings name no other.
-        connections: name of the rule for connections, likewise.
-        credit: name of the rule for credit, likewise.
-        hidden_layers: how many hidden layers the network has, convolutions among them.
-        settings: the network's settings and genes by name.
-        seed: seed of the network; each part derives its own from it.
+        units: name of the rule for units, in layers whose settings name no other. connections: name of the
+        rule for connections, likewise. credit: name of the rule for credit, likewise. hidden_layers: how
+        many hidden layers the network has, convolutions among them. settings: the network's settings and
+        genes by name. seed: seed of the network; each part derives its own from it. starts: fraction of each
+        hidden layer, by its number, that is there at the start; 1 where it is absent.
     """
 
     units: str
@@ -32,6 +32,7 @@ class LayerFactory:
     hidden_layers: int
     settings: Settings
     seed: int
+    starts: Mapping[int, float] = field(default_factory=dict)
 
     def layer(self, module: nn.Linear | nn.Conv2d, number: int) -> nn.Module:
         """Put a linear layer or a convolution under the rules for connections and credit.
@@ -65,6 +66,8 @@ class LayerFactory:
         knobs = layer_settings(self.settings, rule.knobs, number)
         if inputs and "target" in rule.knobs and "target.0" not in self.settings:
             knobs["target"] = width  # a target without a layer is for hidden layers
+        if self.starts.get(number, 1.0) < 1:
+            knobs["initial_neurons"] = self.starts[number] * float(str(knobs.get("initial_neurons", 1.0)))
         return unit_layer(rule.name, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
 
 

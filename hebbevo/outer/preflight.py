@@ -135,7 +135,7 @@ def _largest(spec: Spec, plan: Recipe) -> Architecture:
     if network.family == "conv" and len(network.shape) != 3:
         what = f"{spec.task.dataset} has rows of shape {network.shape}, which are no images"
         raise UsageError(f"network.family: {what}; write family: mlp")
-    return largest(network, spec.space)
+    return largest(network, spec.space).with_reserves(plan.settings)
 
 
 def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> str:

@@ -77,10 +77,12 @@ def _family_problems(raw: object) -> Iterator[Problem]:
         with_knobs = [rule for on_axis in rules.values() for rule in on_axis if rule.knobs]
         noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in with_knobs))}"
         of_rules = _by_name(*(rule.knobs for rule in with_knobs))
-        of_layers = _layer_knobs(raw, {**of_rules, **_by_name(FAMILIES[family].knobs)})
-        settable = {**of_rules, **_by_name(KNOBS), **of_layers}
+        of_family = _by_name(FAMILIES[family].knobs)
+        of_layers = _layer_knobs(raw, {**of_rules, **of_family})
+        capacity = {name: knobs for name, knobs in of_family.items() if name == "capacity"}
+        settable = {**of_rules, **_by_name(KNOBS), **capacity, **of_layers}
         yield from _setting_problems(raw, "network", noun, settable)
-        known = {**settable, **_by_name(FAMILIES[family].knobs)}
+        known = {**settable, **of_family}
         yield from _gene_problems(raw, noun, known, LAYERED)
 
 
