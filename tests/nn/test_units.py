@@ -111,7 +111,7 @@ def in_maps(rows, x):
 CHANNELS = [
     LIVELY,
     LIVELY | dict(activity="frequency", penalty_form="ratio"),
-    LIVELY | dict(large_neuron_penalty=0.5, entropy_bonus=0.25),
+    LIVELY | dict(entropy_bonus=0.25),
 ]
 IDS = ["activation", "frequency", "penalised"]
 
@@ -150,7 +150,7 @@ def test_the_axis_may_be_counted_from_the_end():
 
 def test_statistics_of_channels_are_exact_under_autocast():
     x = torch.randn(5, 301, 3, 4).bfloat16()
-    rough, exact = (Stamina(301, dim=1, large_neuron_penalty=0.5, hebbian_threshold=NEVER) for _ in range(2))
+    rough, exact = (Stamina(301, dim=1, entropy_bonus=0.5, hebbian_threshold=NEVER) for _ in range(2))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         y = rough(x.requires_grad_())
     y.float().sum().backward()
@@ -442,8 +442,9 @@ def test_needs_and_penalties_follow_the_knobs(complaint):
     assert units.penalised
     units.configure(entropy_bonus=0.0)
     assert not units.penalised
-    units.configure(large_neuron_penalty=0.5)
+    units.configure(size_penalty=0.5)
     assert units.penalised
+    assert "size_penalty needs" in complaint(units, torch.ones(2, 4))
 
 
 def test_a_copy_is_configured_independently(complaint):
@@ -459,7 +460,7 @@ def test_a_copy_is_configured_independently(complaint):
 def test_units_are_made_and_configured_without_memory(kind, complaint):
     with torch.device("meta"):
         units, plain = kind(4, dim=1, **KNOBS), kind(4)
-        plain.configure(initial_neurons=0.5, large_neuron_penalty=0.5)
+        plain.configure(initial_neurons=0.5, entropy_bonus=0.5)
     real = kind(4, dim=1, **KNOBS)
     assert all(buffer.is_meta for buffer in units.buffers())
     shapes = {name: (value.shape, value.dtype) for name, value in units.state_dict().items()}

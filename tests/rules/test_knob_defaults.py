@@ -38,7 +38,7 @@ STAMINA = PRUNING | {
     "activity": ("activation", -inf, inf, False),
     "firing_prior": (0.5, 0.0, 1.0, False),
     "stamina_decay": (0.98, 0.0, 1.0, False),
-    "large_neuron_penalty": (0.0, 0.0, inf, True),
+    "size_penalty": (0.0, 0.0, inf, True),
     "entropy_bonus": (0.0, 0.0, inf, True),
 }
 HEBB_MASK = SETTLE | {

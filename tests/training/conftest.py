@@ -40,7 +40,7 @@ MANY_KNOBS = {
     "growth_rate": 0.4,
     "patience": 1,
     "entropy_bonus": 0.05,
-    "large_neuron_penalty": 0.01,
+    "size_penalty": 0.01,
 }
 # nets that differ in the optimiser and in having a regulariser
 FOUR_KINDS = [
@@ -51,7 +51,7 @@ FOUR_KINDS = [
     {"handover": True, "unactivation_penalty": 2.0},
     {"settle": 0.5},
     {"growth_rate": 0.5, "patience": 1, "initial_neurons": 0.4, "regrowth_rate": 0.0},
-    {"large_neuron_penalty": 0.01},
+    {"size_penalty": 0.01},
     {"entropy_bonus": 0.1},
     SGD,
     {"optimizer": "sgd", "learning_rate": 0.02, "momentum": 0.5, **MANY_KNOBS},

@@ -27,7 +27,7 @@ from tests.training.conftest import (
 )
 
 # a penalty on units needs autograd, and nets with another optimiser train in another stack
-NOT_COMPACT = {"optimizer", "large_neuron_penalty", "entropy_bonus"}
+NOT_COMPACT = {"optimizer", "size_penalty", "entropy_bonus"}
 COMPACT = [genome for genome in FOUR_KINDS if not NOT_COMPACT & {*genome}]
 
 

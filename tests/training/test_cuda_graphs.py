@@ -146,7 +146,7 @@ def trained(the_cohort, epochs, stopping=()):
     return the_cohort
 
 
-STACKED = [genome for genome in FOUR_KINDS if not {"optimizer", "large_neuron_penalty"} & {*genome}]
+STACKED = [genome for genome in FOUR_KINDS if not {"optimizer", "size_penalty"} & {*genome}]
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -743,9 +743,7 @@ def test_nets_of_other_depth_widths_rules_and_optimisers_are_stacked_apart(monke
 
 def test_only_a_regulariser_and_the_optimiser_keep_nets_of_one_rule_apart():
     the_recipe = recipe()
-    regularised = [
-        genome for genome in FOUR_KINDS if {"entropy_bonus", "large_neuron_penalty"} & genome.keys()
-    ]
+    regularised = [genome for genome in FOUR_KINDS if {"entropy_bonus", "size_penalty"} & genome.keys()]
     plain = [genome for genome in ONE_STRUCTURE + FOUR_KINDS if genome not in regularised]
     one, other = ({structure(net) for net in build_nets(the_recipe, each)} for each in (plain, regularised))
     assert (len(one), len(other)) == (1, 1)

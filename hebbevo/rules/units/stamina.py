@@ -73,8 +73,8 @@ _KNOBS = (
         low=0.0, high=1.0, sensible=(0.9, 1.0),
     ),
     Knob(
-        "large_neuron_penalty", float, 0.0,
-        "weight of the loss sum_j (y_j / mean - 1)^2 over the layer's mean outputs y",
+        "size_penalty", float, 0.0,
+        "weight of the loss on units that contribute more than the layer's mean; small ones pay nothing",
         low=0.0, sensible=(1e-5, 1.0), log=True,
     ),
     Knob(
@@ -146,9 +146,9 @@ class Stamina(UnitRule):
     name = "stamina"
     knobs = unit_knobs(*_KNOBS, scheduled=schedule.THRESHOLD, threshold=_THRESHOLD)
     threshold = _THRESHOLD.name
-    needs: ClassVar[Needs] = {Need.OUTGOING: (Asked("activity", "contribution"),)}
+    needs: ClassVar[Needs] = {Need.OUTGOING: (Asked("activity", "contribution"), Asked("size_penalty"))}
     statistics = (BalancedActivity(),)
-    penalties = ("large_neuron_penalty", "entropy_bonus")
+    penalties = ("size_penalty", "entropy_bonus")
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Stamina, (..., n)."""
@@ -158,15 +158,21 @@ class Stamina(UnitRule):
     def penalty(self, k: Any, s: Any, outputs: Tensor, alive: Tensor) -> Tensor:
         """Penalise large units and a low entropy of outputs.
 
-        With the mean outputs m over a minibatch, and q_j = m_j / sum_i m_i:
+        With the mean outputs m over a minibatch, q_j = m_j / sum_i m_i, the standard deviations sigma_j of the
+        outputs, and c_j = sigma_j ||w_out,j||:
 
-            large_neuron_penalty sum_j (m_j / mean - 1)^2 + entropy_bonus sum_j q_j log q_j    (6)
+            size_penalty sum_j max(0, c_j / mean_i c_i - 1)^2 + entropy_bonus sum_j q_j log q_j    (6)
 
-        The sum and the mean in the first term are those of living units.
+        The sum and the mean in the first term are those of living units. It is one-sided, and its mean counts
+        as a constant: a penalty on small units, or on the mean, would lift those that are about to die. The
+        outgoing weights are those of the last event.
         """
         mean = outputs.mean(0)
-        share = mean / mean.sum().clamp(min=1e-12)  # q; share x number of living units is m_j / mean
-        large = ((share * alive.sum().clamp(min=1) - 1).square() * alive).sum()
+        share = mean / mean.sum().clamp(min=1e-12)  # q
         entropy = -(share * share.clamp(min=1e-12).log()).sum()
-        weighted: Tensor = k.large_neuron_penalty * large - k.entropy_bonus * entropy  # eq. 6
+        # the small number keeps the gradient of the root finite where a unit is silent
+        contribution = (outputs.var(0, correction=0) + 1e-12).sqrt() * s.outgoing * alive
+        mean_contribution = contribution.detach().sum() / alive.sum().clamp(min=1)
+        large = ((contribution / mean_contribution.clamp(min=1e-12) - 1).clamp(min=0).square() * alive).sum()
+        weighted: Tensor = k.size_penalty * large - k.entropy_bonus * entropy  # eq. 6
         return weighted

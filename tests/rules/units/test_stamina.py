@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F  # noqa: N812
 
-from hebbevo.nn import InputStamina, Stamina
+from hebbevo.nn import InputStamina, Stamina, attach
 from hebbevo.nn.layer_context import Consumer, LayerContext
 from hebbevo.nn.surgery import prepare_units
 from hebbevo.nn.wiring import set_attached
@@ -147,17 +147,20 @@ def test_frequency_with_a_prior_and_constant_penalty_one_is_twice_the_log_odds_r
 # the losses on the outputs
 
 
-def literal_loss(mean_output, large, bonus):
-    """The loss as written, over the living neurons' mean outputs."""
-    share = mean_output / mean_output.sum()
+def literal_loss(outputs, outgoing, large, bonus):
+    """The loss as written, over the outputs of the living neurons and the norms of their outgoing weights."""
+    share = outputs.mean(0) / outputs.mean(0).sum()
     entropy = -sum(q * q.log() for q in share if q > 0)
-    return large * ((mean_output / mean_output.mean() - 1) ** 2).sum() - bonus * entropy
+    contribution = outputs.std(0, correction=0) * outgoing
+    excess = contribution / contribution.mean().detach() - 1
+    return large * sum(each**2 for each in excess if each > 0) - bonus * entropy
 
 
 def penalised_net(**knobs):
-    return nn.Sequential(
-        nn.Linear(5, 6), Stamina(6, hebbian_threshold=NEVER, **knobs), nn.Linear(6, 3)
-    ).double()
+    net = nn.Sequential(nn.Linear(5, 6), Stamina(6, hebbian_threshold=NEVER, **knobs), nn.Linear(6, 3))
+    net = net.double()
+    attach(net, torch.optim.SGD(net.parameters(), lr=0.0))
+    return net
 
 
 def task_grads(net, x, y):
@@ -171,14 +174,15 @@ Y = torch.arange(20) % 3
 @pytest.mark.parametrize("pruned", [[], [1, 4]], ids=["all alive", "two pruned"])
 @pytest.mark.parametrize(("large", "bonus"), [(0.5, 0.0), (0.0, 0.25), (0.125, 2.0)])
 def test_the_losses_add_the_gradient_of_the_literal_formula(large, bonus, pruned):
-    net = penalised_net(large_neuron_penalty=large, entropy_bonus=bonus)
+    net = penalised_net(size_penalty=large, entropy_bonus=bonus)
     net[1].alive[pruned] = False
     alive = net[1].alive.clone()
 
     hidden = F.relu(net[0](X)) * alive
-    loss = F.cross_entropy(net[2](hidden), Y) + literal_loss(hidden.mean(0)[alive], large, bonus)
+    outgoing = net[2].weight.detach().norm(dim=0)[alive]
+    loss = F.cross_entropy(net[2](hidden), Y) + literal_loss(hidden[:, alive], outgoing, large, bonus)
     expected = torch.autograd.grad(loss, list(net.parameters()))
-    torch.testing.assert_close(task_grads(net, X, Y), expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(task_grads(net, X, Y), expected, rtol=1e-7, atol=1e-9)
 
     plain = penalised_net()
     state = {key: each for key, each in net.state_dict().items() if not key.endswith(("penalty", "bonus"))}
@@ -188,7 +192,7 @@ def test_the_losses_add_the_gradient_of_the_literal_formula(large, bonus, pruned
 
 def test_the_losses_of_a_stack_are_those_of_each_net():
     nets = [
-        penalised_net(large_neuron_penalty=large, entropy_bonus=bonus)
+        penalised_net(size_penalty=large, entropy_bonus=bonus)
         for large, bonus in ((0.5, 0.0), (0.0, 0.25), (0.125, 2.0))
     ]
     nets[1][1].alive[2] = False
@@ -204,28 +208,58 @@ def test_the_losses_of_a_stack_are_those_of_each_net():
 
 
 def test_a_layer_without_living_units_has_finite_losses():
-    net = penalised_net(large_neuron_penalty=1.0, entropy_bonus=1.0)
+    net = penalised_net(size_penalty=1.0, entropy_bonus=1.0)
     net[1].alive.zero_()
     assert all(grad.isfinite().all() for grad in task_grads(net, X, Y))
 
 
-@pytest.mark.parametrize("knob", ["entropy_bonus", "large_neuron_penalty"])
-def test_training_with_a_loss_on_the_outputs_makes_expected_outputs_more_uniform(knob):
+def test_training_with_an_entropy_bonus_makes_expected_outputs_more_uniform():
     def distance_to_uniform(weight):
-        torch.manual_seed(1)
-        net = penalised_net(**{knob: weight})
-        with torch.no_grad():  # a layer of very unequal neurons
-            net[0].weight.mul_(torch.logspace(-1, 1, 6)[:, None])
-        optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
-        for _ in range(60):
-            optimizer.zero_grad()
-            F.cross_entropy(net(X), Y).backward()
-            optimizer.step()
-        output = F.relu(net[0](X)).mean(0).detach()
+        net = unequal_net(entropy_bonus=weight)
+        output = trained_outputs(net).mean(0)
         share = output / output.sum()
         return float(torch.special.xlogy(share, share * 6).sum())  # log 6 - H(q)
 
     assert distance_to_uniform(1.0) < 0.1 * distance_to_uniform(0.0)
+
+
+def test_training_with_a_size_penalty_shrinks_the_largest_contribution_and_lifts_no_small_one():
+    def shares(weight):
+        net = unequal_net(size_penalty=weight)
+        return (trained_outputs(net).std(0) * net[2].weight.norm(dim=0)).detach().sort().values
+
+    free, penalised = shares(0.0), shares(1.0)
+    assert penalised[-1] < 0.8 * free[-1]
+    assert penalised[0] <= free[0]
+
+
+def test_units_below_the_mean_contribution_get_no_gradient_from_the_size_penalty():
+    net, plain = unequal_net(size_penalty=1.0), unequal_net()
+    with_penalty, without = (task_grads(each, X, Y)[0] for each in (net, plain))
+    hidden = F.relu(net[0](X))
+    small = (contribution := hidden.std(0) * net[2].weight.norm(dim=0)) < contribution.mean()
+    assert 0 < small.sum() < 6
+    changes = (with_penalty - without).abs().amax(1)
+    assert changes[~small].min() > 1e-3
+    assert changes[small].max() == 0
+
+
+def unequal_net(**knobs):
+    """A layer of very unequal neurons."""
+    torch.manual_seed(1)
+    net = penalised_net(**knobs)
+    with torch.no_grad():
+        net[0].weight.mul_(torch.logspace(-1, 1, 6)[:, None])
+    return net
+
+
+def trained_outputs(net):
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    for _ in range(60):
+        optimizer.zero_grad()
+        F.cross_entropy(net(X), Y).backward()
+        optimizer.step()
+    return F.relu(net[0](X)).detach()
 
 
 # inputs, and knobs
