@@ -158,8 +158,8 @@ class Stamina(UnitRule):
     def penalty(self, k: Any, s: Any, outputs: Tensor, alive: Tensor) -> Tensor:
         """Penalise large units and a low entropy of outputs.
 
-        With the mean outputs m over a minibatch, q_j = m_j / sum_i m_i, the standard deviations sigma_j of the
-        outputs, and c_j = sigma_j ||w_out,j||:
+        With the mean outputs m over a minibatch, q_j = m_j / sum_i m_i, the standard deviations sigma_j of
+        the outputs, and c_j = sigma_j ||w_out,j||:
 
             size_penalty sum_j max(0, c_j / mean_i c_i - 1)^2 + entropy_bonus sum_j q_j log q_j    (6)
 
