@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from hebbevo.cli.echo import echo
 from hebbevo.messages import printable
 from hebbevo.report.formatting import count
-from hebbevo.report.queries import genes
+from hebbevo.report.queries import genes, rule_genes, rules_on_front
 from hebbevo.report.tables import csv
 from hebbevo.study.view import Study
 
@@ -33,8 +33,10 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
     for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
         if remark:
             echo(remark, err=True)
-    if line := stopped_line(study):
+    for line in rule_lines(study):
         echo(line)
+    if stopped := stopped_line(study):
+        echo(stopped)
     echo(f"study   {study.store}")
     echo(f"report  {report / 'report.html'}")
     echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
@@ -132,6 +134,14 @@ def stopped_line(study: Study) -> str | None:
     trained = study.points().groupby("trial").epoch.max().loc[own]
     part = trained.mean() / study.settings["task"]["epochs"]
     return f"stopped {stopped} of {len(trials)} trials early: {part:.0%} of all epochs were trained"
+
+
+def rule_lines(study: Study) -> Iterator[str]:
+    """Say which part of the front each rule holds, for every gene that is a rule."""
+    for gene in rule_genes(study):
+        parts = [f"{rule} {held.span}" for rule, held in rules_on_front(study, gene).items()]
+        if parts:
+            yield f"{gene:<7} {', '.join(parts)} {study.count}"
 
 
 def unrepeatable_line(study: Study) -> str | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hebbevo.networks import split_layer
+from hebbevo.report.formatting import count, gene_value
+from hebbevo.rules import AXES
 from hebbevo.study.view import Study
 
 
@@ -33,6 +37,39 @@ def is_before_end(study: Study, points: pd.DataFrame) -> NDArray[np.bool_]:
 def genes(study: Study) -> list[str]:
     """The names of the genes in the order of the space file; repeated genes have one name per layer."""
     return [name.removeprefix("genome.") for name in study.trials().columns if name.startswith("genome.")]
+
+
+def rule_genes(study: Study) -> list[str]:
+    """The genes that are rules: ``units``, ``connections`` or ``credit``, or that of one layer."""
+    return [gene for gene in genes(study) if split_layer(gene)[0] in AXES]
+
+
+def gene_value_of(frame: pd.DataFrame, gene: str) -> pd.Series[Any]:
+    """The values of a gene in each row of a table, as a person reads them."""
+    return frame[f"genome.{gene}"].map(gene_value)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The part of the front that networks under one rule hold.
+
+    Attributes:
+        networks: how many points of the front are theirs.
+        span: their numbers of survivors, from the least to the most.
+    """
+
+    networks: int
+    span: str
+
+
+def rules_on_front(study: Study, gene: str) -> dict[str, Held]:
+    """Which part of the front each rule holds, by the rule, in the order of the front."""
+    front = study.front()
+    found = {}
+    for rule, own in front.groupby(gene_value_of(front, gene), sort=False):
+        ends = dict.fromkeys(count(each) for each in (own["survivors"].min(), own["survivors"].max()))
+        found[str(rule)] = Held(len(own), " to ".join(ends))
+    return found
 
 
 def gene_settings(study: Study, gene: str) -> dict[str, Any]:

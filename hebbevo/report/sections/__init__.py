@@ -13,6 +13,7 @@ from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
 from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.progress import progress
+from hebbevo.report.sections.rules import rules
 from hebbevo.report.sections.summary import summary
 from hebbevo.report.sections.window import window
 from hebbevo.study.view import Study
@@ -20,6 +21,7 @@ from hebbevo.study.view import Study
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     summary,
     front,
+    rules,
     progress,
     window,
     notes,
