@@ -28,10 +28,11 @@ def test_the_part_of_the_front_that_each_rule_holds_is_found(with_rules):
 def test_the_table_has_a_row_for_every_rule_that_was_tried(with_rules):
     section = rules(with_rules)
     assert section.title == "The rules"
-    text = " ".join(Document(section.body).text.split())
-    assert "usage 3 2 10 to 20 85.0 % 60" in text
-    assert "stamina 2 1 40 90.0 % 40" in text
-    assert "random 1 0 60.0 % 20" in text
+    words = [word.strip() for word in Document(section.body).words if word.strip()]
+    start = words.index("usage")
+    assert words[start : start + 6] == ["usage", "3", "2", "10 to 20", "85.0 %", "60"]
+    assert words[start + 6 : start + 12] == ["stamina", "2", "1", "40", "90.0 %", "40"]
+    assert words[start + 12 :] == ["random", "1", "0", "60.0 %", "20"]
 
 
 def test_the_lines_after_a_search_name_each_rule_with_its_part(with_rules):
