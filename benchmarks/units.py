@@ -1,0 +1,133 @@
+"""Every rule for units, pruned down to the same widths on MNIST, beside dense networks of those widths.
+
+784-300-100-10 is pruned gradually to the widths 12-8, 26-14, 40-20, 71-33 and 120-50; the dense control has
+them from the start. All share one recipe: AdamW, 20 epochs in minibatches of 128, 20 events from 5 % to 60 %
+of the training, then the learning rate falls to zero. The score is test accuracy after the last epoch, so
+nothing is chosen by it. CPU seconds are those of whole trainings, of the networks of one cohort in equal
+parts.
+
+    HEBBEVO_DATA=FOLDER python benchmarks/units.py [--seeds 5] [--csv units.csv]
+
+The script appends a line for each network to the file, so that it can be stopped and started again. Its table
+and picture are made of all lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import plotly.graph_objects as go
+import torch
+from throughput import processor
+
+from hebbevo.data import Split, load, split
+from hebbevo.networks import Architecture
+from hebbevo.rules import UNITS
+from hebbevo.training import Candidate, Recipe, train
+
+HIDDEN = (300, 100)
+WIDTHS = ((12, 8), (26, 14), (40, 20), (71, 33), (120, 50))
+BATCH = 128
+RECIPE = {"learning_rate": 5e-3, "weight_decay": 0.1, "settle": 0.4}
+SCHEDULE = {"schedule": "target", "events": 20}
+OWN = {  # what a rule has beside the shared recipe; all else is as by default
+    "l0": {"gate_penalty": 1e-5, "gate_start": 3.0},
+}
+COLUMNS = ("units", "neurons", "seed", "accuracy", "seconds", "rows", "epochs")
+
+
+def cohort(
+    rule: str, widths: Sequence[int], seeds: Sequence[int], data: Split, epochs: int
+) -> list[tuple[int, float, float]]:
+    """Seed, test accuracy and CPU seconds of each network of a cohort."""
+    dense = not UNITS[rule].prunes
+    network = Architecture("mlp", tuple(widths) if dense else HIDDEN, rule, False, data.shape, 10)
+    steps = epochs * -(-len(data.x_train) // BATCH)
+    own = {
+        **SCHEDULE,
+        "warmup": steps // 20,
+        "target.1": widths[0],
+        "target.2": widths[1],
+        **OWN.get(rule, {}),
+    }
+    settings = {**RECIPE, **({} if dense else own)}
+    recipe = Recipe(network, settings, epochs, BATCH, 0)
+    started = time.process_time()
+    found = train(recipe, [Candidate({}, seed) for seed in seeds], data, torch.device("cpu"))
+    seconds = (time.process_time() - started) / len(seeds)
+    for each in found:
+        assert each.failure is None, each.failure
+        assert each.layers == tuple(widths), each.layers
+    return [(seed, each.accuracy[-1], seconds) for seed, each in zip(seeds, found, strict=True)]
+
+
+def report(lines: pd.DataFrame, picture: Path | None) -> None:
+    """Print the table of all lines, and draw it."""
+    by = lines.groupby(["units", "neurons"])["accuracy"]
+    mean, sd = by.mean().unstack() * 100, by.std().unstack() * 100
+    seconds = lines.groupby("units")["seconds"].mean()
+    order = mean.mean(axis=1).sort_values(ascending=False).index
+    print(f"| units | {' | '.join(map(str, mean.columns))} | CPU s a network |")
+    print(f"|{' --- |' * (len(mean.columns) + 2)}")
+    for rule in order:
+        cells = (f"{mean.loc[rule, n]:.2f} ± {sd.loc[rule, n]:.2f}" for n in mean.columns)
+        print(f"| {rule} | {' | '.join(cells)} | {seconds[rule]:.0f} |")
+    if picture is not None:
+        figure = go.Figure()
+        for rule in order:
+            bars = {"array": sd.loc[rule].to_list(), "thickness": 1}
+            figure.add_scatter(x=[*mean.columns], y=mean.loc[rule].to_list(), error_y=bars, name=rule)
+        figure.update_xaxes(type="log", title="hidden neurons left", tickvals=[*mean.columns])
+        figure.update_yaxes(title="test accuracy, %")
+        figure.write_image(picture, width=900, height=560, scale=2)
+
+
+def main() -> None:
+    """Train what is not in the file yet, then print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=None, help="training rows; the default is all")
+    parser.add_argument("--rules", nargs="+", default=list(UNITS))
+    parser.add_argument("--csv", type=Path, default=Path("units.csv"))
+    parser.add_argument("--picture", type=Path, default=None)
+    options = parser.parse_args()
+    whole = split(load("mnist"), 0, BATCH)
+    data = replace(
+        whole,
+        x_train=whole.x_train[: options.rows],
+        y_train=whole.y_train[: options.rows],
+        x_val=whole.x_test,
+        y_val=whole.y_test,
+    )
+    done = pd.read_csv(options.csv) if options.csv.exists() else pd.DataFrame(columns=COLUMNS)
+    seeds = list(range(options.seeds))
+    for widths in WIDTHS:
+        for rule in options.rules:
+            own = done[(done.units == rule) & (done.neurons == sum(widths))]
+            if {*own.seed} >= {*seeds}:
+                continue
+            is_new = not options.csv.exists()
+            found = cohort(rule, widths, seeds, data, options.epochs)
+            with options.csv.open("a", newline="") as file:
+                writer = csv.writer(file)
+                if is_new:
+                    writer.writerow(COLUMNS)
+                rows = len(data.x_train)
+                for seed, accuracy, seconds in found:
+                    row = (rule, sum(widths), seed, f"{accuracy:.4f}", f"{seconds:.1f}", rows, options.epochs)
+                    writer.writerow(row)
+            print(rule, widths, [f"{accuracy:.4f}" for _, accuracy, _ in found], flush=True)
+    print(f"{processor()}, torch {torch.__version__}, Python {platform.python_version()}\n")
+    report(pd.read_csv(options.csv), options.picture)
+
+
+if __name__ == "__main__":
+    main()
