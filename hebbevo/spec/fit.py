@@ -36,7 +36,8 @@ def possible_rules(
     layers = [name for name in (*genome, *settings) if split_layer(name)[0] == axis != name]
     for name in layers:
         found += [settings[name]] if name in settings else _choices_of(name, [], genome)
-    return list(dict.fromkeys(found))
+    # what is written may be no text, and then cannot be hashed
+    return [rule for place, rule in enumerate(found) if rule not in found[:place]]
 
 
 def _choices_of(name: str, otherwise: list[object], genome: Mapping[str, Range | Choices]) -> list[object]:
@@ -109,6 +110,9 @@ def _knob_problems(spec: Spec) -> Iterator[Problem]:
     for name in spec.genome:
         if lacking := _rules_without(spec, name):
             axis, rules = lacking
+            if not set(_rules_of_layer(spec, axis, split_layer(name)[1])) - {*rules}:
+                yield Problem(("genome", name), f"{listed(rules)} has no such knob; drop it")
+                continue
             stem, layer = split_layer(name)
             rule_gene = f"{axis}.{layer}" if f"{axis}.{layer}" in spec.genome else axis
             having = [rule for rule in _rules_of(spec, axis) if stem in AXES[axis][rule].knobs]
@@ -160,6 +164,8 @@ def _rules_without(spec: Spec, name: str) -> tuple[str, list[str]] | None:
             return None
         if having and found is None:
             found = axis, lacking
+        elif layer is not None and found is None and any(stem in rule.knobs for rule in known.values()):
+            found = axis, lacking  # another layer may have it
     return found
 
 

@@ -253,3 +253,54 @@ def test_a_layer_without_a_width_is_refused(genes, layer):
         GeneError, match=rf"^depth: nothing says how wide layer {layer} is; write more widths"
     ):
         largest(architecture(hidden=(6, 5, 4)), Space(tuple(genes)))
+
+
+# --- rules of single layers, and reserves ---
+
+
+def test_a_layer_may_have_a_rule_of_its_own_with_knobs_of_its_own():
+    net = architecture(hidden=(4, 3), inputs=True).build(
+        {"units.0": "contribution", "units.1": "usage", "ridge": 0.05, "grace": 7, "grace.2": 3}, 1
+    )
+    assert [units.rule.name for units in (net.inputs, *net.units)] == ["contribution", "usage", "stamina"]
+    assert float(net.units[0].ridge) == pytest.approx(0.05)
+    assert [int(units.grace) for units in net.units] == [7, 3]
+
+
+def test_a_layer_may_have_a_rule_for_connections_of_its_own():
+    net = architecture(hidden=(4, 3)).build({"connections.2": "hebb_mask"}, 1)
+    # the output layer has the rules of the last hidden layer
+    assert [isinstance(layer, HebbMask) for layer in (*net.layers, net.head)] == [False, True, True]
+
+
+def test_a_network_prunes_if_one_of_its_layers_does():
+    dense = Architecture("mlp", (4, 3), "dense", False, (3,), 2)
+    assert not dense.prunes({})
+    assert dense.prunes({"units.2": "usage"})
+    assert not dense.prunes({"units.3": "usage"})  # there is no such layer
+
+
+@pytest.mark.parametrize("family", ["mlp", "conv"])
+def test_a_layer_with_a_capacity_starts_with_its_width_and_has_a_reserve(family):
+    shape, channels = ((1, 8, 8), (5,)) if family == "conv" else ((3,), ())
+    small = Architecture(family, (4, 3), "stamina", False, shape, 2, channels)
+    layer = len(channels) + 1
+    net = small.build({"capacity": 10, f"capacity.{layer}": 2}, 1)
+    alive = [units.alive for units in net.modules() if isinstance(units, Stamina)]
+    widths = [*channels, 4, 3]
+    assert [int(each.sum()) for each in alive] == widths
+    assert [len(each) for each in alive] == [
+        width if number == layer else 10 for number, width in enumerate(widths, start=1)
+    ]
+    x = torch.randn(6, *shape)
+    assert net(x).shape == (6, 2)
+
+
+def test_a_layer_that_is_never_pruned_has_no_reserve():
+    net = architecture(hidden=(4, 3)).build({"units.1": "dense", "capacity": 10}, 1)
+    assert [layer.out_features for layer in net.layers] == [4, 10]
+
+
+def test_the_largest_network_of_a_space_has_its_reserves():
+    space = Space((IntGene("capacity.2", 4, 32), IntGene("hidden.1", 4, 8)))
+    assert largest(architecture(hidden=(4, 3)), space).hidden == (8, 32)

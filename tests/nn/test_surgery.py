@@ -201,6 +201,23 @@ def test_without_a_known_loss_no_unit_joins():
 
 
 @pytest.mark.parametrize("may_sync", [False, True])
+def test_units_join_one_batch_at_a_time_and_the_loss_has_to_stall_anew(may_sync):
+    units = Stamina(8, initial_neurons=0.25, grow=3, patience=2, **CALM)
+    set_attached(units)
+    counts = []
+    for loss in (1.0, 1.1, 1.2, 1.3, 1.4, 0.9, 1.0, 1.0, 1.0, 1.0, 1.0):
+        context = between_layers(torch.tensor(loss))
+        layer = replace(units.layer_units(context), may_sync=may_sync)
+        units(torch.randn(16, 8))
+        regrown = prune(layer, units.is_event(units.steps))
+        regrow(layer, regrown)
+        counts.append(int(units.alive.sum()))
+    # the loss has not fallen for two events at the 3rd, the 5th and the 8th: 3 join, 3 more, and none is left
+    assert counts == [2, 2, 5, 5, 8, 8, 8, 8, 8, 8, 8]
+    assert bool(units.alive[:5].all())
+
+
+@pytest.mark.parametrize("may_sync", [False, True])
 def test_nothing_changes_between_the_events(may_sync):
     units = Stamina(
         8, initial_neurons=0.25, growth_rate=1.0, regrowth_rate=1.0, patience=1, **CALM | dict(prune_period=2)

@@ -134,6 +134,26 @@ def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, con
 
 
 @pytest.mark.parametrize("name", PRUNING)
+def test_a_net_grows_alike_alone_in_a_stack_and_in_a_compact_stack(name):
+    never = max(-1e9, UNITS[name].knobs[UNITS[name].threshold].low)
+    knobs = {"schedule": "threshold", UNITS[name].threshold: never, "initial_neurons": 0.4, "grow": 3}
+    training = RuleTraining(name, knobs=knobs | {"patience": 1})
+    rates = (0.3, 1.0, 3.0)  # with which a loss soon stalls
+    cohorts = {how: training.cohort(how, rates) for how in ("alone", "stack", "compact")}
+    for cohort in cohorts.values():
+        for _ in range(training.epochs):
+            cohort.train_epoch()
+    masks = {
+        how: [own[0] for key, own in cohort.state.items() if key.endswith("alive")]
+        for how, cohort in cohorts.items()
+    }
+    for alone, stacked, compact in zip(*masks.values(), strict=True):
+        assert torch.equal(alone, stacked)
+        assert torch.equal(alone, compact)
+        assert alone[round(0.4 * len(alone)) :].any()
+
+
+@pytest.mark.parametrize("name", PRUNING)
 def test_the_same_packing_gives_the_same_bits(name):
     training = RuleTraining(name, knobs=knobs_of(UNITS[name], "target") | {"regrowth_rate": 0.1})
     first, second = (training.cohort("compact") for _ in range(2))

@@ -138,15 +138,16 @@ BAD_STRUCTURES = [
     ("repeat: depth}", "repeat: hidden}", 7, "genome.hidden.repeat", "hidden is repeated itself; write"),
     ("repeat: depth}", "repeat: prune_period}", 7, "genome.hidden.repeat", "prune_period goes from 5 to 40"),
     ("high: 4}", "high: 4, repeat: 2}", 6, "genome.depth.repeat", "depth is not set per layer; drop repeat"),
-    ("dense]}", "dense], repeat: depth}", 8, "genome.units.repeat", "units is not set per layer; drop repea"),
+    ("dense]}", "dense], repeat: depth}", 9, "genome.unactivation_penalty.when.units", "differs from layer to"),
     ("1e-2, log: true}", "1e-2, repeat: depth}", 12, "genome.learning_rate.repeat", "is not set per layer;"),
     (HIDDEN, "momentum: {choices: [0]}", 6, "genome.depth", "nothing says how wide layer 3 is; write more"),
     ("log: true, repeat: depth}", "when: {units: dense}}", 6, "genome.depth", "or a hidden gene that is alw"),
     ("high: 256", "high: 100001", 7, "genome.hidden.high", "100001 is outside its range; write a whole numb"),
     (HIDDEN, f"{HIDDEN}\n  hidden.2: {{type: int, low: 1, high: 9}}", 8, "genome.hidden.2", "hidden is repe"),
     ("  units: {", "  hidden.9: {type: int, low: 1, high: 2}\n  units: {", 8, "genome.hidden.9", "hidden is"),
-    ("  learning_rate", "  grace.1", 12, "genome.grace.1", "'grace.1' is not a knob of stamina or dense; wr"),
-    ("[stamina, dense]", "[stamina, dens]", 8, "genome.units.choices.1", "'dens' is not one of stamina, mag"),
+    ("  learning_rate", "  grave.1", 12, "genome.grave.1", "'grave.1' is not a knob of stamina or dense; wr"),
+    ("  learning_rate", "  grace.1", 12, "genome.grace.1.type", "this knob is a whole number; write type: int"),
+    ("[stamina, dense]", "[stamina, dens]", 8, "genome.units.choices.1", "'dens' is not one of stamina, usa"),
     ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.units", "a choice has no range; write {"),
     ("log: true, when: {units: stamina}", "log: true", 9, "genome.unactivation_penalty",
      "dense has no such knob; write when: {units: stamina}"),
@@ -278,6 +279,58 @@ def test_a_rule_or_knob_that_no_network_of_any_axis_can_have_is_one_line(
 ):
     found = complaint(written(AXES.replace(old, new, 1)))
     assert found[:2] == (line, key)
+    assert fragment in found[2]
+
+
+LAYERS = (
+    MINIMAL
+    + """\
+  units.1: {choices: [usage, contribution]}
+  ridge: {low: 1e-3, high: 1e-1, log: true}
+network: {units: stamina, hidden: [8, 8], settings: {units.2: random, target.2: 5, capacity: 16}}
+"""
+)
+
+
+def test_a_rule_and_a_knob_can_be_those_of_one_layer(written):
+    spec = read(written(LAYERS))
+    assert spec.network.settings == {"units.2": "random", "target.2": 5, "capacity": 16}
+    assert {genome["units.1"] for genome in spec.space.sample(50, np.random.default_rng(0))} == {
+        "usage", "contribution"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "fragment"),
+    [
+        (
+            "units.2: random",
+            "units.3: random",
+            "network.settings.units.3",
+            "there is no layer 3; write units.N",
+        ),
+        (
+            "units.2: random",
+            "units.0: random",
+            "network.settings.units.0",
+            "there is no layer 0; write units.N",
+        ),
+        (
+            "units.1: {",
+            "units.4: {",
+            "genome.units.4",
+            "there is no layer 4; write units.N with N from 1 to 2",
+        ),
+        ("units.2: random", "units.2: rnadom", "network.settings.units.2", "'rnadom' is not one of stamina"),
+        ("target.2: 5", "target.2: 0", "network.settings.target.2", "0 is outside its range"),
+        ("target.2", "targte.2", "network.settings.targte.2", "'targte.2' is not a knob of"),
+        ("  ridge:", "  ridge.2:", "genome.ridge.2", "random has no such knob"),
+        ("[usage, contribution]", "[contribution]", "genome.ridge", "is not a knob of"),
+    ],
+)
+def test_what_no_layer_can_have_is_one_line(written, old, new, key, fragment):
+    found = complaint(written(LAYERS.replace(old, new, 1)))
+    assert found[1] == key
     assert fragment in found[2]
 
 
