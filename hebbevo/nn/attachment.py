@@ -65,8 +65,7 @@ class Attachment:
         self._wiring.prepare(named_tensors(model))
         set_attached(model)
         self._hooks = (
-            optimizer.register_step_pre_hook(self._observe_gradients),
-            optimizer.register_step_pre_hook(self._lower_learning_rate),
+            optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._restructure),
         )
 
@@ -88,20 +87,37 @@ class Attachment:
         """Forward steps in training mode so far."""
         return max(int(module.steps) for module in self._modules.values())
 
-    @torch.no_grad()
-    def _observe_gradients(self, *_: object) -> None:
-        """Before a step of the optimiser: gather the statistics of gradients that rules need."""
-        if self._wiring.needs_gradients:
-            self._wiring.observe_gradients(named_tensors(self._model), self._gradients())
-
-    def _lower_learning_rate(
+    def _before_step(
         self, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Before a step of the optimiser: set the learning rate of the settling phase."""
-        if not self._settle:
-            return None
+        """Before a step of the optimiser: set its learning rate, and gather statistics of gradients."""
         # in a closure, as Lightning and skorch give one, the forward step is still to come
-        step = self._current_step() + any(map(callable, (*args[1:], *kwargs.values())))
+        has_closure = any(map(callable, (*args[1:], *kwargs.values())))
+        if self._settle:
+            self._lower_learning_rate(self._current_step() + has_closure)
+        if not has_closure:
+            self._observe_gradients()
+            return None
+        guarded = {name: self._guarded(each) for name, each in kwargs.items()}
+        return (args[0], *map(self._guarded, args[1:])), guarded
+
+    @torch.no_grad()
+    def _observe_gradients(self) -> None:
+        """Gather the statistics of gradients that rules need, between a backward pass and its step."""
+        if not self._wiring.observes_gradients:
+            return
+        gradients = self._gradients()
+        # a gradient scaler leaves it to a fused optimiser to unscale gradients, and to skip infinite ones
+        found_inf = getattr(self._optimizer, "found_inf", None)
+        if found_inf is not None and found_inf.any():
+            return
+        scale = getattr(self._optimizer, "grad_scale", None)
+        if scale is not None:
+            gradients = {name: gradient / scale for name, gradient in gradients.items()}
+        self._wiring.observe_gradients(named_tensors(self._model), gradients)
+
+    def _lower_learning_rate(self, step: int) -> None:
+        """Set the learning rate of a step in the settling phase."""
         if self._last_step <= self._total_steps < step:
             warnings.warn(
                 f"attach: total_steps={self._total_steps} is over and the learning rate is zero from now on; "
@@ -113,20 +129,20 @@ class Attachment:
             # another attachment, or a step that failed, may have lowered it already
             full = group.setdefault(_FULL_RATE, group["lr"])
             group["lr"] = min(group["lr"], full * factor)
-        guarded = {name: self._guarded(each) for name, each in kwargs.items()}
-        return (args[0], *map(self._guarded, args[1:])), guarded
 
     def _guarded(self, argument: Any) -> Any:
-        """A closure that restores the learning rate if it raises; any other argument unchanged."""
+        """A closure that gathers gradients, and restores the learning rate if it raises; else unchanged."""
         if not callable(argument):
             return argument
 
         def closure(*args: Any, **kwargs: Any) -> Any:
             try:
-                return argument(*args, **kwargs)
+                loss = argument(*args, **kwargs)
             except BaseException:  # PyTorch then does not call the hook that follows the step
                 self._restore_learning_rate()
                 raise
+            self._observe_gradients()
+            return loss
 
         return closure
 
@@ -150,7 +166,12 @@ class Attachment:
         }
         if any(events.values()):
             self._wiring.restructure(
-                named_tensors(self._model), self._moments(), self._loss, events, self._gradients()
+                named_tensors(self._model),
+                self._moments(),
+                self._loss,
+                events,
+                self._gradients(),
+                self._step_counts(),
             )
 
     def _new_steps(self) -> Tensor:
@@ -182,6 +203,15 @@ class Attachment:
             )
             for parameter, state in self._optimizer.state.items()
             for name in self._names.get(parameter, ())
+        }
+
+    def _step_counts(self) -> dict[str, Tensor]:
+        """The steps that the optimiser has counted, () each, by the parameter's name."""
+        return {
+            name: state["step"]
+            for parameter, state in self._optimizer.state.items()
+            for name in self._names.get(parameter, ())
+            if isinstance(state.get("step"), Tensor)
         }
 
 

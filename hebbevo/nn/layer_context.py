@@ -123,11 +123,10 @@ class Consumer:
         return self._sum_by_unit(weight.square(), units).sqrt()
 
     def gate_gradient(self, units: Tensor) -> Tensor:
-        """Gradient of the loss by a factor of one on each unit, (..., n); zero without a gradient.
+        """Gradient of the loss by a gate of one on each unit, (..., n), through this layer alone.
 
-        A factor g on the output y of a unit scales what the unit adds to all layers that read it. With
-        weights w from it, dL/dg = sum w dL/dw, since dL/dw holds the same y: no pass over the rows is
-        needed.
+        A gate g on the unit acts as a factor g on the weights w that read it. So dL/dg = sum w dL/dw, and no
+        pass over the rows is needed. Without a gradient of the weights it is zero.
         """
         if self.gradient is None:
             return torch.zeros_like(units, dtype=self.weight.dtype)
@@ -193,6 +192,8 @@ class LayerContext:
         exclusive: whether the consumers' weights for these units serve nothing else, so that setting them to
             zero has no other effect.
         loss: (...), running mean of the training loss, or ``None`` where it is not known.
+        step_counts: the numbers of steps that an optimiser of PyTorch has counted for the weights and biases
+            around the units, () each, as far as they are to be set to zero with a unit's moments.
     """
 
     producers: tuple[Producer, ...] = ()
@@ -200,6 +201,7 @@ class LayerContext:
     consumers: tuple[Consumer, ...] = ()
     exclusive: bool = False
     loss: Tensor | None = None
+    step_counts: tuple[Tensor, ...] = ()
 
 
 def connected_weight(weight: Tensor, mask: Tensor | None) -> Tensor:

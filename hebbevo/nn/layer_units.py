@@ -112,7 +112,7 @@ class LayerUnits:
     @property
     def gate_gradient(self) -> Tensor:
         """Running mean square of the loss's gradient by a gate of one on each unit, (..., n)."""
-        return self._running("sum_gate_gradient")
+        return self._running("sum_gate_gradient", "seen_gradients")
 
     @property
     def outgoing(self) -> Tensor:
@@ -206,9 +206,9 @@ class LayerUnits:
             numbers = torch.arange(self.size, device=seed.device)
         return stateless_random.uniform_at(seed.unsqueeze(-1), step.unsqueeze(-1), numbers, stream)
 
-    def _running(self, total: str) -> Tensor:
+    def _running(self, total: str, seen: str = "seen") -> Tensor:
         """A decayed mean: the quotient of equation 1 of `hebbevo.rules.units.statistics`."""
-        return self.tensors[total] / self.tensors["seen"].clamp(min=1e-12)
+        return self.tensors[total] / self.tensors[seen].clamp(min=1e-12)
 
     def _joint_norm(self, norms: Sequence[Tensor]) -> Tensor:
         """The norm of the weights of all layers together, from the norms for each layer."""

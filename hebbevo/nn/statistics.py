@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hebbevo.nn.plastic import TensorNamespace
-from hebbevo.rules.rule import Buffer, Need
+from hebbevo.rules.rule import Buffer
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.rules.units.statistics import (
     FOR_NEEDS,
@@ -131,16 +131,14 @@ def observe(rule: UnitRule, rows: Tensor, size: Tensor, tensors: Mapping[str, Te
     tensors["steps"].add_(1)
 
 
-def observe_gates(rule: UnitRule, gradient: Tensor, tensors: Mapping[str, Tensor]) -> None:
+def observe_gates(gradient: Tensor, tensors: Mapping[str, Tensor]) -> None:
     """Count the gradients by a gate on each unit for a minibatch, (..., n), in place.
 
     Args:
-        rule: of the layer.
         gradient: see above.
         tensors: knobs, (...), and buffers, (..., n), of the layer by name.
     """
-    if Need.GATE_GRADIENT in rule.all_needs():
-        GateGradient().add_gate(TensorNamespace(tensors, 1), TensorNamespace(tensors), gradient)
+    GateGradient().add_gate(TensorNamespace(tensors, 1), TensorNamespace(tensors), gradient)
 
 
 class StackedObservation(torch.autograd.Function):

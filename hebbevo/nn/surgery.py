@@ -72,6 +72,7 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
     They have fresh weights where nothing but these units loses by it, as ReDo gives them (Sokar et al., 2023,
     arXiv:2302.12902, section 4): incoming ones are drawn anew, outgoing ones are zero. Otherwise they have
     their old weights. Optimiser moments are zero in any case: old ones would move fresh weights at once.
+    Where an optimiser counts steps for whole weights, `hebbevo.rules.rule.Need.OWN_STEPS` starts them anew.
     """
     context = layer.context
     fresh = regrown & ~layer.keeps_weights & context.exclusive
@@ -92,6 +93,9 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
                 renewed.fill(own, value)
         for moment in norm.moments:
             returning.fill(moment)
+    if context.step_counts and regrown.any():
+        for count in context.step_counts:
+            count.zero_()
     if "outgoing" in layer.tensors and context.consumers:
         renewed.fill(layer.tensors["outgoing"])
     layer.alive.logical_or_(regrown)
@@ -307,10 +311,10 @@ def _reset_state(layer: LayerUnits, returning: UnitSelection) -> None:
         if buffer.pairs:
             returning.fill(values.mT, buffer.start)
     for name, parameter in layer.rule.parameters.items():
-        own = parameter.start
-        start = getattr(layer.k, own) if isinstance(own, str) else torch.full_like(layer.k.grace, own)
-        values = layer.tensors[name]
-        values.copy_(torch.where(returning.units, start.to(values.dtype), values))
+        values, start = layer.tensors[name], parameter.start
+        if isinstance(start, str):
+            start = getattr(layer.k, start).to(values.dtype)
+        values.copy_(torch.where(returning.units, start, values))
         for moment in layer.moments.get(name, ()):
             returning.fill(moment)
 

@@ -94,6 +94,7 @@ class Wiring:
         loss: Tensor | None,
         events: Mapping[str, Tensor] | None = None,
         gradients: Tensors | None = None,
+        step_counts: Tensors | None = None,
         *,
         may_sync: bool = True,
     ) -> None:
@@ -103,8 +104,9 @@ class Wiring:
             tensors: all parameters and buffers by dotted name, (..., *shape).
             moments: the optimiser's, by the parameter's name.
             loss: (...), a running mean of the training loss, or ``None``.
-            gradients: the last ones, by the parameter's name, for rules that need them.
             events: by module, (...) bool, whether there is one; by default those of the present step.
+            gradients: the last ones, by the parameter's name, for rules that need them.
+            step_counts: () each, the steps that an optimiser has counted, by the parameter's name.
             may_sync: whether values may be read from the device, so that modules without an event are left
                 out.
         """
@@ -115,7 +117,9 @@ class Wiring:
         resting = {name for name, event in events.items() if may_sync and not event.any()}
         layers = {
             name: layer
-            for name, layer in self.layer_units(tensors, moments, loss, gradients, may_sync=may_sync).items()
+            for name, layer in self.layer_units(
+                tensors, moments, loss, gradients, step_counts, may_sync=may_sync
+            ).items()
             if layer.rule.prunes and name not in resting
         }
         # first all layers prune: units that are regrown draw weights only from inputs that live
@@ -127,10 +131,9 @@ class Wiring:
                 surgery.rewire(connections, events[name], moments.get(weight, ()))
 
     @property
-    def needs_gradients(self) -> bool:
-        """Whether a rule needs gradients of weights."""
-        needs = {Need.GATE_GRADIENT, Need.INCOMING_GRADIENT}
-        return any(not needs.isdisjoint(module.rule.all_needs()) for module in self._units.values())
+    def observes_gradients(self) -> bool:
+        """Whether a rule needs statistics of gradients, which `observe_gradients` gathers."""
+        return any(Need.GATE_GRADIENT in module.rule.all_needs() for module in self._units.values())
 
     def observe_gradients(self, tensors: Tensors, gradients: Tensors) -> None:
         """Gather the statistics of gradients that rules need, after a backward pass and before its step.
@@ -142,7 +145,7 @@ class Wiring:
         for name, module in self._units.items():
             if Need.GATE_GRADIENT in module.rule.all_needs():
                 layer = self._layer(name, tensors, {}, None, gradients)
-                observe_gates(layer.rule, layer.gate_gradients(), layer.tensors)
+                observe_gates(layer.gate_gradients(), layer.tensors)
 
     def layer_units(
         self,
@@ -150,12 +153,15 @@ class Wiring:
         moments: Moments,
         loss: Tensor | None,
         gradients: Tensors | None = None,
+        step_counts: Tensors | None = None,
         *,
         may_sync: bool = False,
     ) -> dict[str, LayerUnits]:
         """Every layer of units with the layers around it, by name; arguments as for `restructure`."""
         return {
-            name: self._layer(name, tensors, moments, loss, gradients or {}, may_sync=may_sync)
+            name: self._layer(
+                name, tensors, moments, loss, gradients or {}, step_counts or {}, may_sync=may_sync
+            )
             for name in self._units
         }
 
@@ -166,6 +172,7 @@ class Wiring:
         moments: Moments,
         loss: Tensor | None,
         gradients: Tensors,
+        step_counts: Tensors | None = None,
         *,
         may_sync: bool = False,
     ) -> LayerUnits:
@@ -173,7 +180,7 @@ class Wiring:
         return LayerUnits(
             module.rule,
             _buffers(module, name, tensors),
-            self._context(name, tensors, moments, loss, gradients),
+            self._context(name, tensors, moments, loss, gradients, step_counts or {}),
             module.num_neurons,
             inputs=module.inputs,
             may_sync=may_sync,
@@ -202,7 +209,13 @@ class Wiring:
                 yield name, weight, connections
 
     def _context(
-        self, units: str, tensors: Tensors, moments: Moments, loss: Tensor | None, gradients: Tensors
+        self,
+        units: str,
+        tensors: Tensors,
+        moments: Moments,
+        loss: Tensor | None,
+        gradients: Tensors,
+        step_counts: Tensors,
     ) -> LayerContext:
         names = self._layer_names[units]
 
@@ -243,7 +256,13 @@ class Wiring:
             )
             for each in names.consumers
         )
-        return LayerContext(producers, norms, consumers, names.exclusive, loss)
+        counted = [
+            f"{name}.{kind}" for name in (*names.producers, *names.norms) for kind in ("weight", "bias")
+        ]
+        counted += [f"{each.name}.weight" for each in names.consumers]
+        own_steps = Need.OWN_STEPS in self._units[units].rule.all_needs()
+        counts = tuple(step_counts[name] for name in counted if own_steps and name in step_counts)
+        return LayerContext(producers, norms, consumers, names.exclusive, loss, counts)
 
     def _living_inputs(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
         """A function for which inputs of a layer come from living units, (..., inputs) bool, if known."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hebbevo import user_code
 from hebbevo.data import Split
-from hebbevo.nn import plastic_modules
+from hebbevo.nn import plastic_modules, plastic_units
 from hebbevo.nn.plastic import longest_settling
 from hebbevo.nn.wiring import Wiring, set_attached
 from hebbevo.rules.rule import Need
@@ -144,6 +144,11 @@ class CohortTraining:
         own_steps = any(module.reason_for(Need.OWN_STEPS) for module in plastic_modules(model).values())
         optimizers = OWN_STEPS if own_steps else OPTIMIZERS
         optimizer = optimizers[str(values[0]["optimizer"])]((compact or nets).trained, values)
+        optimizer.undecayed = frozenset(
+            f"{name}.{key}".removeprefix(".")
+            for name, module in plastic_units(model).items()
+            for key in module.rule.parameters
+        )
         all_rows = torch.arange(nets.size, device=device)
         self.sub_cohorts: Sequence[SubCohort] = [SubCohort(all_rows, compact or nets, optimizer)]
         # code of the user may read values on the host, which a CUDA graph cannot record
@@ -209,7 +214,7 @@ class CohortTraining:
         found: list[tuple[NetStack, list[Tensor]]] = []
         for each in self.sub_cohorts:
             losses, gradients = each.nets.losses(self._loss_of, x, y)
-            if self._wiring.needs_gradients and self._step <= self._last_event:
+            if self._wiring.observes_gradients and self._step <= self._last_event:
                 observe_gradients(each.nets, self._wiring, gradients)
             self.losses[self._step_on_device, each.rows] = losses.to(self.losses.dtype)
             factors = self.learning_rate_factors[self._step_on_device, each.rows]

@@ -432,7 +432,7 @@ class CompactStack(NetStack):
         for index in self._prunable:
             if Need.GATE_GRADIENT in self._rule(index).all_needs():
                 units = self._layer_units(index, None, [])
-                observe_gates(units.rule, units.gate_gradients(), units.tensors)
+                observe_gates(units.gate_gradients(), units.tensors)
 
     @torch.no_grad()
     def prune(self, loss: Tensor, moments: Sequence[Tensor]) -> None:

@@ -22,6 +22,7 @@ class StackedOptimizer(ABC):
         columns: names of the attributes of shape (n,), one number for each net.
         learning_rate: step sizes, (n,).
         weight_decay: decoupled weight decay, (n,).
+        undecayed: names of the parameters without weight decay; the owner may set them.
         moments: optimiser state of each parameter by name, each entry of the parameter's shape.
 
     Args:
@@ -30,6 +31,7 @@ class StackedOptimizer(ABC):
     """
 
     columns: ClassVar[tuple[str, ...]] = ("learning_rate", "weight_decay")
+    undecayed: frozenset[str] = frozenset()
 
     def __init__(self, parameters: Mapping[str, Tensor], knobs: Sequence[Mapping[str, Value]]) -> None:
         device = next(iter(parameters.values())).device
@@ -52,6 +54,11 @@ class StackedOptimizer(ABC):
             grads: gradients in the order of ``parameters``.
             factor: factors of the learning rates at this step, (n,).
         """
+
+    def shrink(self, name: str, rate: Tensor, weight: Tensor) -> Tensor:
+        """The factor by which a parameter decays at a step, 1 - lr wd, (n, 1, ..., 1) along ``weight``."""
+        decay = torch.zeros_like(self.weight_decay) if name in self.undecayed else self.weight_decay
+        return (1 - rate * decay).view(-1, *(1,) * (weight.dim() - 1))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all nets but those at ``rows``, (k,) int64."""
@@ -107,14 +114,28 @@ class AdamW(StackedOptimizer):
         if cuda_graphs.runs_ahead(factor):
             self._step_all_nets(parameters, grads, factor)
             return
-        weights = [weight.detach() for weight in parameters.values()]
+        own_grads = dict(zip(parameters, grads, strict=True))
+        for decays in (True, False):
+            names = [name for name in parameters if (name not in self.undecayed) is decays]
+            if names:
+                self._step_fused(
+                    {name: (parameters[name], own_grads[name]) for name in names}, factor, decays
+                )
+
+    def _step_fused(
+        self, parameters: Mapping[str, tuple[Tensor, Tensor]], factor: Tensor, decays: bool
+    ) -> None:
+        """Update parameters, with their gradients by name, one net after the other by PyTorch's kernel."""
+        weights, grads = ([*each] for each in zip(*parameters.values(), strict=True))
+        weights = [weight.detach() for weight in weights]
         # the kernel ignores strides, so a gradient must be laid out in memory like its weight
         grads = [
             grad if grad.stride() == weight.stride() else torch.empty_like(weight).copy_(grad)
             for weight, grad in zip(weights, grads, strict=True)
         ]
         stacks = weights, grads, *zip(*(self.moments[name] for name in parameters), strict=True)
-        columns = (self.learning_rate * factor).tolist(), self.weight_decay.tolist(), self.steps.unbind()
+        decay = (self.weight_decay * decays).tolist()
+        columns = (self.learning_rate * factor).tolist(), decay, self.steps.unbind()
         for weight, grad, m, v, rate, decay, step in zip(*map(_by_net, stacks), *columns, strict=True):
             # the public torch.optim.AdamW costs as much again as this kernel on small nets
             torch._fused_adamw_(
@@ -128,7 +149,6 @@ class AdamW(StackedOptimizer):
     ) -> None:
         """Update all nets at once by operations that read no number on the host, as a CUDA graph needs."""
         rate = self.learning_rate * factor
-        shrink = 1 - rate * self.weight_decay
         steps = self.steps.double()  # in float32, 1 - 0.999 has few digits left
         # lr m^ / (sqrt(v^) + eps) with m^ = m / (1 - beta1^t) and v^ = v / (1 - beta2^t), lines 9 and 10
         size = rate / (1 - self.beta1**steps).to(rate.dtype)
@@ -139,16 +159,16 @@ class AdamW(StackedOptimizer):
             m.lerp_(grad, 1 - self.beta1)  # m <- beta1 m + (1 - beta1) g, line 7
             v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)  # line 8
             update = m / (v.sqrt() / root.view(rows) + self.eps)
-            weight.mul_(shrink.view(rows)).addcmul_(update, size.view(rows), value=-1)  # line 12
+            weight.mul_(self.shrink(name, rate, weight))
+            weight.addcmul_(update, size.view(rows), value=-1)  # line 12
 
 
 class OwnStepsAdamW(AdamW):
     """AdamW that counts the steps of each weight from when the weight was drawn.
 
-    A regrown weight has moments of zero. Divided by the corrections of a long training, they would move it 3
-    to 6 times as far in each of its first thousand steps as in a fresh training. So the count is a third
-    entry of the optimiser's state, of the shape of the weights, which is set to zero with the moments. ReDo
-    resets it too (Sokar et al., 2023, arXiv:2302.12902), for the whole layer.
+    A regrown weight has moments of zero. With the bias corrections of a long training they would move it 3
+    to 6 times as far in each of its first hundred steps as in a fresh training. So the count is a third
+    entry of the optimiser's state, of the shape of the weights, which is set to zero with the moments.
     """
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
@@ -159,7 +179,6 @@ class OwnStepsAdamW(AdamW):
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
         """Take one step, w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps); see `StackedOptimizer.step`."""
         rate = self.learning_rate * factor
-        shrink = 1 - rate * self.weight_decay
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
             weight, (m, v, t) = parameter.detach(), self.moments[name]
             rows = (-1, *(1,) * (weight.dim() - 1))
@@ -169,7 +188,7 @@ class OwnStepsAdamW(AdamW):
             # 1 - beta^t, exact in float32 for small t too
             correction_1, correction_2 = (-(t * math.log(beta)).expm1() for beta in (self.beta1, self.beta2))
             update = m / correction_1 / ((v / correction_2).sqrt() + self.eps)
-            weight.mul_(shrink.view(rows)).addcmul_(update, rate.view(rows), value=-1)
+            weight.mul_(self.shrink(name, rate, weight)).addcmul_(update, rate.view(rows), value=-1)
 
 
 class SGD(StackedOptimizer):
@@ -189,12 +208,11 @@ class SGD(StackedOptimizer):
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
         """Take one step, u <- momentum u + g and w <- w (1 - lr wd) - lr u; see `StackedOptimizer.step`."""
         rate = self.learning_rate * factor
-        shrink = 1 - rate * self.weight_decay
         for (name, weight), grad in zip(parameters.items(), grads, strict=True):
             rows = (-1, *(1,) * (weight.dim() - 1))
             (velocity,) = self.moments[name]
             velocity.mul_(self.momentum.view(rows)).add_(grad)
-            weight.mul_(shrink.view(rows)).addcmul_(velocity, rate.view(rows), value=-1)
+            weight.mul_(self.shrink(name, rate, weight)).addcmul_(velocity, rate.view(rows), value=-1)
 
 
 OPTIMIZERS: dict[str, type[StackedOptimizer]] = {"adamw": AdamW, "sgd": SGD}

@@ -14,7 +14,6 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticUnits, attach, plastic_units
 from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
-from hebbevo.rules.rule import Need
 from hebbevo.rules.units.schedule import SCHEDULES
 from tests.rules.conftest import RuleTraining, is_compacted
 from tests.training.conftest import living_only
@@ -88,8 +87,7 @@ def trained(net, steps=TOTAL, total=TOTAL, optimizer=None, attached=True, start=
 
 def needs_layers(rule, knobs):
     """Whether a rule with these knobs needs layers around its units."""
-    units = PlasticUnits(rule, 8, **knobs)
-    return bool(units.reason_for(Need.INCOMING) or units.reason_for(Need.OUTGOING))
+    return bool(PlasticUnits(rule, 8, **knobs).unmet(()))
 
 
 def net_of(rule, *, channels=False, **knobs):

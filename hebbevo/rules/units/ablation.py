@@ -1,15 +1,15 @@
 """Ablation: units to which few salient connections lead are pruned.
 
-Lasby et al., 2024, arXiv:2305.02299 (SRigL), section 3.2 and algorithm 1. A connection of a layer is salient
-if its weight is among the layer's largest, or its gradient is. With ``salient_weights`` and
-``salient_gradients`` as shares of the connections to living units that are salient by weight and by
-gradient:
+Lasby et al., 2024, arXiv:2305.02299 (SRigL), section 3.2 and algorithm 1. Of the C connections to the living
+units of a layer, those are salient that have the n_w largest weights or the n_g largest gradients in size:
 
-    score_j = salient connections to unit j / ((salient_weights + salient_gradients) inputs)    (1)
+    n_w = d (1 - zeta) C,  n_g = d zeta C    (1)
+    score_j = salient connections to unit j / (d inputs of a unit)    (2)
 
-Were all units alike, each would score about 1. SRigL prunes units below ``threshold`` (gamma_sal, 0.3).
-There the shares follow from the density d and the share zeta of connections that are rewired: d (1 - zeta)
-and d zeta.
+In SRigL d is the share of connections that are in, and zeta the share of these that is rewired. Here
+``salient_weights`` is d (1 - zeta), ``salient_gradients`` is d zeta, and d is at most the share that is in.
+Were all units alike, each would score about 1. SRigL prunes units whose score is below ``salience``
+(gamma_sal, 0.3). Its gradients are those of all connections; here a connection that is out has none.
 """
 
 from __future__ import annotations
@@ -51,19 +51,24 @@ class Ablation(UnitRule):
     knobs = unit_knobs(*_KNOBS, scheduled=schedule.TARGET, threshold=_THRESHOLD, needs=needs)
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
-        """Equation 1, (..., n), 0 for pruned units."""
-        connections = layer.fan_in * layer.alive.sum(-1, keepdim=True)  # those to living units
-        alive = layer.alive.unsqueeze(-1)
-        by_weight = _largest(layer.incoming_weights * alive, connections * k.salient_weights)
-        by_gradient = _largest(layer.incoming_gradients * alive, connections * k.salient_gradients)
+        """Equation 2, (..., n), 0 for pruned units."""
+        living = layer.alive.unsqueeze(-1)
+        weights, gradients = layer.incoming_weights * living, layer.incoming_gradients * living
+        connections = layer.fan_in * layer.alive.sum(-1, keepdim=True).clamp(min=1)  # C
+        share_in = (weights != 0).sum((-2, -1)).unsqueeze(-1) / connections
+        wanted = (k.salient_weights + k.salient_gradients).clamp(min=1e-12)
+        d = wanted.minimum(share_in)
+        part = d / wanted * connections
+        by_weight = _largest(weights, part * k.salient_weights)  # eq. 1
+        by_gradient = _largest(gradients, part * k.salient_gradients)
         salient = (by_weight | by_gradient).sum(-1)
-        return salient / (layer.fan_in * (k.salient_weights + k.salient_gradients)).clamp(min=1e-12)  # eq. 1
+        return salient / (d * layer.fan_in).clamp(min=1e-12)  # eq. 2
 
 
 def _largest(values: Tensor, count: Tensor) -> Tensor:
     """Which of ``values``, (..., n, inputs), are among the ``count``, (..., 1), largest in size and not 0."""
     sizes = values.abs()
     ranked = sizes.flatten(-2).sort(-1, descending=True).values
-    last = (count.round().long() - 1).clamp(max=ranked.shape[-1] - 1)
+    last = count.round().long().clamp(max=ranked.shape[-1]) - 1
     smallest = ranked.gather(-1, last.clamp(min=0)).unsqueeze(-1)
     return (sizes >= smallest) & (sizes > 0) & (last >= 0).unsqueeze(-1)

@@ -1,13 +1,19 @@
 """ReDo: units that are dormant are recycled.
 
-Sokar et al., 2023, arXiv:2302.12902, equation 1 and algorithm 1. With h_j the output of unit j:
+Sokar et al., 2023, arXiv:2302.12902, definition 3.1 and algorithm 1. With h_j the output of unit j:
 
     score_j = E|h_j| / mean_i E|h_i|, i over the living units    (1)
 
-Every ``prune_period`` steps (F in the paper, 1000 there) a unit whose score is at most ``threshold`` (tau,
-0.025) is drawn anew: fresh incoming weights, outgoing weights of zero, optimiser moments of zero, and steps
-that the optimiser counts from then on. Under the schedule *target* the units with the lowest scores are
-pruned for good.
+Every ``prune_period`` steps (F, 1000 in the paper) a unit whose score is at most ``dormancy`` (tau, 0.025) is
+drawn anew: fresh incoming weights, a bias and outgoing weights of zero, optimiser moments of zero. The
+optimiser's count of steps starts anew too, which is "key to the algorithm's performance" by the comments of
+https://github.com/timoklein/redo (``src/redo.py``). That code resets the count of a whole weight matrix, as
+`hebbevo.nn.attach` does with an optimiser of PyTorch. Searches count the steps of each weight
+(`hebbevo.training.optimizers.OwnStepsAdamW`).
+
+As for every rule, at most the share ``max_deaths`` of a layer is recycled at an event, and no unit within
+``grace`` steps of its return; the paper has neither. The mean is a running one, there that of a minibatch.
+Under the schedule *target* the units with the lowest scores are pruned for good.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ class ReDo(UnitRule):
 
     name = "redo"
     threshold = _THRESHOLD.name
-    needs: ClassVar[Needs] = {Need.MEAN: (), Need.INCOMING: (), Need.OWN_STEPS: ()}
+    needs: ClassVar[Needs] = {Need.MEAN: (), Need.INCOMING: (), Need.EXCLUSIVE: (), Need.OWN_STEPS: ()}
     knobs = unit_knobs(scheduled=schedule.THRESHOLD, threshold=_THRESHOLD, needs=needs)
     recycles = True
 

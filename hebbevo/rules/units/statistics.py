@@ -188,10 +188,11 @@ class GateGradient(Statistic):
 
     Molchanov et al., 2019, arXiv:1906.10771, section 3.2: the first-order estimate of how much the loss
     changes if a unit is removed. It is known after the backward pass only, so the engine adds it by
-    `add_gate`.
+    `add_gate`. Backward passes have a denominator of their own, since there may be fewer of them than
+    forward steps.
     """
 
-    buffers: ClassVar = {"sum_gate_gradient": Buffer()}
+    buffers: ClassVar = {"sum_gate_gradient": Buffer(), "seen_gradients": Buffer()}
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
         """Nothing: there is no gradient yet."""
@@ -199,6 +200,7 @@ class GateGradient(Statistic):
     def add_gate(self, k: Any, s: Any, gradient: Tensor) -> None:
         """Add the gradients of the gates for a minibatch, (..., n)."""
         s.sum_gate_gradient.mul_(k.memory).add_(gradient.square())
+        s.seen_gradients.mul_(k.memory).add_(1)
 
 
 class FoldedMean(Statistic):
@@ -221,7 +223,7 @@ FOR_NEEDS: Mapping[Need, tuple[Statistic, ...]] = {
     Need.VARIANCE: (Count(), Mean(), Square()),
     Need.FIRING_RATE: (Count(), Firing()),
     Need.CORRELATION: (Count(), Mean(), Products()),
-    Need.GATE_GRADIENT: (Count(), GateGradient()),
+    Need.GATE_GRADIENT: (GateGradient(),),
     Need.FOLDABLE: (FoldedMean(),),
 }
 """The statistics that the engine gathers for a need."""

@@ -1,12 +1,18 @@
 """Taylor: the units whose removal changes the loss least, to first order, are pruned.
 
-A gate g_j = 1 multiplies the output of unit j. Its removal, g_j = 0, changes the loss L of a minibatch by
-about dL/dg_j, and the score is the mean square of that over minibatches:
+A gate g_j = 1 multiplies all that unit j adds to the layers that read it. With w the weights of these layers
+that read unit j, the loss L of a minibatch has by this gate the gradient
 
-    score_j = E[(dL/dg_j)^2] / mean_i E[(dL/dg_i)^2], i over the living units    (1)
+    dL/dg_j = sum_w w dL/dw    (1)
 
-Molchanov et al., 2019, arXiv:1906.10771, section 3.2 and equation 8, with gates behind the units. The mean is
-a running one over training steps. Molchanov et al., 2017, arXiv:1611.06440, take the mean of sizes instead.
+Removal is g_j = 0, and changes the loss by about -dL/dg_j. The score is the mean square of that over
+minibatches:
+
+    score_j = E[(dL/dg_j)^2] / mean_i E[(dL/dg_i)^2], i over the living units    (2)
+
+Molchanov et al., 2019, arXiv:1906.10771, section 3.2, first order, with gates: there too the gradient is that
+of the mean loss of a minibatch, and squares are averaged over the minibatches between two prunings. Here the
+average is a running one. Molchanov et al., 2017, arXiv:1611.06440, average sizes in place of squares.
 """
 
 from __future__ import annotations
@@ -25,9 +31,9 @@ class Taylor(UnitRule):
     """The mean squared gradient of the loss by a gate on the unit, over the layer's mean."""
 
     name = "taylor"
-    needs: ClassVar[Needs] = {Need.GATE_GRADIENT: (), Need.OUTGOING: ()}
+    needs: ClassVar[Needs] = {Need.GATE_GRADIENT: (), Need.EXCLUSIVE: ()}  # or eq. 1 is not all of dL/dg
     knobs = unit_knobs(scheduled=schedule.TARGET, needs=needs)
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
-        """Equation 1, (..., n), 0 for pruned units."""
-        return over_mean(layer.gate_gradient, layer.alive)  # eq. 1
+        """Equation 2, (..., n), 0 for pruned units."""
+        return over_mean(layer.gate_gradient, layer.alive)  # eq. 2
