@@ -200,8 +200,7 @@ def _find_pruned(layer: LayerUnits, event: Tensor, regrown: Tensor) -> Tensor:
         ranked = score.masked_fill(~past_grace, largest).nan_to_num(largest, largest)
         score = torch.where(uses_target, ranked, score)
         candidates = torch.where(uses_target, alive, candidates)
-    lowest_first = torch.where(candidates, score, torch.inf).argsort(stable=True)
-    rank = lowest_first.argsort()
+    rank = layer.ranked(torch.where(candidates, score, torch.inf))
     pruned: Tensor = event.unsqueeze(-1) & candidates & (rank < allowed)
     return pruned
 
