@@ -152,8 +152,10 @@ class Attachment:
 
     @torch.no_grad()
     def _restructure(self, *_: object) -> None:
-        """After a step of the optimiser: prune and regrow where there is an event."""
+        """After a step of the optimiser: perturb weights, and prune and regrow where there is an event."""
         self._restore_learning_rate()
+        if self._wiring.perturbs:
+            self._wiring.perturb(named_tensors(self._model))
         for name, module in self._modules.items():
             if self._loss is None and (reason := module.reason_for(Need.LOSS)):
                 raise UsageError(

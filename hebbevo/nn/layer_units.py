@@ -18,7 +18,7 @@ from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
 
 SCORE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM = 0, 1, 2  # further producers have the streams after it
-GATE_STREAM = -1
+GATE_STREAM, NOISE_STREAM = -1, -2  # further tensors with noise have the streams before it
 
 
 class EventPart(Enum):

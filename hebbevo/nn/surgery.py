@@ -22,7 +22,7 @@ from torch import Tensor
 from hebbevo.nn import stateless_random
 from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.layer_context import Consumer, Producer, UnitSelection
-from hebbevo.nn.layer_units import REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
+from hebbevo.nn.layer_units import NOISE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.rules.units import schedule
@@ -100,6 +100,41 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
         renewed.fill(layer.tensors["outgoing"])
     layer.alive.logical_or_(regrown)
     _reset_state(layer, returning)
+
+
+def perturb(layer: LayerUnits) -> None:
+    """Decay the weights that feed living units and add noise, as the rule says for this step, in place.
+
+    See `hebbevo.rules.units.rule.UnitRule.perturbation`. The noise on a weight is a function of seed, step and
+    its number in the whole layer, so it is the same in every stack.
+    """
+    context, numbers = layer.context, _unit_numbers(layer)
+    asked = layer.rule.perturbation(layer.k, layer.s, layer)
+    decay, shrinkage, noise = (each * layer.alive for each in asked)
+    has_scale = any(norm.weight is not None for norm in context.norms)
+    # values, the numbers of their entries, which entries are in, and whether they decay
+    changed: list[tuple[Tensor | None, Tensor, Tensor | None, bool]] = []
+    for producer in context.producers:
+        number = _weight_numbers(producer, numbers)
+        changed.append((producer.weight, number, _connected(producer, numbers), not has_scale))
+        changed.append((producer.bias, numbers, None, not has_scale))
+    for norm in context.norms:
+        changed += [(norm.weight, numbers, None, True), (norm.bias, numbers, None, False)]
+    for place, (values, index, is_in, decays) in enumerate(changed):
+        if values is None:
+            continue
+        if decays:
+            size = (values.abs() * _along(1 - decay, values) - _along(shrinkage, values)).clamp(min=0)
+            values.copy_(size.copysign(values))
+        seed, step = (_along(layer.tensors[name], index) for name in ("seed", "steps"))
+        drawn = stateless_random.uniform_at(seed, step, index, NOISE_STREAM - place)
+        added = normal(drawn.to(values.dtype)) * _along(noise, values)
+        values.add_(added if is_in is None else added * is_in)
+
+
+def normal(drawn: Tensor) -> Tensor:
+    """Numbers of a normal distribution with mean 0 and variance 1, from uniform numbers in (0, 1)."""
+    return (2 * drawn - 1).erfinv() * math.sqrt(2)
 
 
 def he_uniform(drawn: Tensor, fan_in: int) -> Tensor:
@@ -250,15 +285,9 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
     weight, lead = producer.weight, fresh.units.dim()
     kernel = weight.shape[lead:]
     seed, step = layer.tensors["seed"], layer.tensors["steps"]
-    numbers, inputs = layer.numbers, producer.inputs
-    if numbers is None:
-        numbers = torch.arange(layer.size, device=weight.device).expand(fresh.units.shape)
-    if inputs is None:
-        inputs = torch.arange(math.prod(kernel), device=weight.device).reshape(kernel)
+    numbers, inputs = _unit_numbers(layer), _input_numbers(producer, lead)
     ones, fan_in = (1,) * len(kernel), producer.fan_in or math.prod(kernel)
-    living = None if producer.living_inputs is None else producer.living_inputs()
-    if living is not None:  # pruned units have weights of zero, also to units that are regrown
-        living = living.reshape(*living.shape, *(1,) * (len(kernel) - 1))
+    living = _living_inputs(producer, lead)
     for values in (weight, producer.held):
         if values is None:
             continue
@@ -276,17 +305,64 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
                 drawn = drawn * living[networks]
             values[fresh.places] = drawn
         else:  # draw for all units, as it is not known here which are selected
-            own = inputs if inputs.dim() == len(kernel) else inputs.unsqueeze(lead - 1)
-            index = numbers.int().reshape(*numbers.shape, *ones) * fan_in + own.int()
-            laid_seed, laid_step = (each.reshape(*each.shape, 1, *ones) for each in (seed, step))
+            index = _weight_numbers(producer, numbers)
+            laid_seed, laid_step = (_along(each, index) for each in (seed, step))
             drawn = stateless_random.uniform_at(laid_seed, laid_step, index, stream)
             drawn = he_uniform(drawn, fan_in).to(values.dtype)
-            if producer.mask is not None:
-                drawn = drawn * producer.mask
-            if living is not None:
-                drawn = drawn * living.unsqueeze(lead - 1)
-            chosen = fresh.units.reshape(*fresh.units.shape, *ones)
-            values.copy_(torch.where(chosen, drawn, values))
+            is_in = _connected(producer, numbers)
+            if is_in is not None:
+                drawn = drawn * is_in
+            values.copy_(torch.where(_along(fresh.units, values), drawn, values))
+
+
+def _unit_numbers(layer: LayerUnits) -> Tensor:
+    """Which unit each slot holds, (..., n) int64."""
+    if layer.numbers is not None:
+        return layer.numbers
+    return torch.arange(layer.size, device=layer.alive.device).expand(layer.alive.shape)
+
+
+def _input_numbers(producer: Producer, lead: int) -> Tensor:
+    """The number of each weight among those of its unit, (*kernel) or (..., *kernel)."""
+    if producer.inputs is not None:
+        return producer.inputs
+    kernel = producer.weight.shape[lead:]
+    return torch.arange(math.prod(kernel), device=producer.weight.device).reshape(kernel)
+
+
+def _weight_numbers(producer: Producer, numbers: Tensor) -> Tensor:
+    """The number of each weight in the whole layer, (..., n, *kernel) int32, from those of the units."""
+    lead = numbers.dim()
+    kernel, inputs = producer.weight.shape[lead:], _input_numbers(producer, lead)
+    own = inputs if inputs.dim() == len(kernel) else inputs.unsqueeze(lead - 1)
+    fan_in = producer.fan_in or math.prod(kernel)
+    return _along(numbers.int(), producer.weight) * fan_in + own.int()
+
+
+def _living_inputs(producer: Producer, lead: int) -> Tensor | None:
+    """Which inputs come from living units, (..., inputs, *ones); ``None``: all, or not known.
+
+    Pruned units have weights of zero, also to units that are regrown.
+    """
+    living = None if producer.living_inputs is None else producer.living_inputs()
+    if living is None:
+        return None
+    return living.reshape(*living.shape, *(1,) * (producer.weight.dim() - lead - 1))
+
+
+def _connected(producer: Producer, numbers: Tensor) -> Tensor | None:
+    """Which weights are in and come from living inputs, (..., n or 1, *kernel) bool; ``None``: all."""
+    lead = numbers.dim()
+    living = _living_inputs(producer, lead)
+    if living is None:
+        return producer.mask
+    living = living.unsqueeze(lead - 1)
+    return living if producer.mask is None else producer.mask & living
+
+
+def _along(values: Tensor, like: Tensor) -> Tensor:
+    """Lay values, (...) or (..., n), along the first axes of another tensor."""
+    return values.reshape(*values.shape, *(1,) * (like.dim() - values.dim()))
 
 
 def _measure_outgoing(layer: LayerUnits, event: Tensor) -> None:

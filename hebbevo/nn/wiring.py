@@ -131,6 +131,21 @@ class Wiring:
                 surgery.rewire(connections, events[name], moments.get(weight, ()))
 
     @property
+    def perturbs(self) -> bool:
+        """Whether a rule changes weights after every step of the optimiser."""
+        return any(module.rule.perturbs for module in self._units.values())
+
+    def perturb(self, tensors: Tensors) -> None:
+        """Decay weights and add noise to them as rules say, after a step of the optimiser, in place.
+
+        Args:
+            tensors: all parameters and buffers by dotted name, (..., *shape).
+        """
+        for name, module in self._units.items():
+            if module.rule.perturbs:
+                surgery.perturb(self._layer(name, tensors, {}, None, {}))
+
+    @property
     def observes_gradients(self) -> bool:
         """Whether a rule needs statistics of gradients, which `observe_gradients` gathers."""
         return any(Need.GATE_GRADIENT in module.rule.all_needs() for module in self._units.values())

@@ -41,6 +41,7 @@ UNITS: dict[str, UnitRule] = _registry(
     "decorrelation",
     "frequency",
     "redo",
+    "demp",
     "ablation",
     "l0",
     "magnitude",

@@ -30,7 +30,7 @@ from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
 from hebbevo.training.recipe import Measurement, Recipe
 from hebbevo.training.scores import SCORES
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
-from hebbevo.training.subcohorts import SubCohort, observe_gradients, regrouped, restructured
+from hebbevo.training.subcohorts import SubCohort, observe_gradients, perturb, regrouped, restructured
 
 EVALUATION_ROWS = 2048
 """Validation rows for which outputs are computed at once."""
@@ -135,6 +135,8 @@ class CohortTraining:
         self.event_steps = nets.call(partial(_event_steps, steps=steps)).any(dim=0).cpu().numpy()
         # the check of a stack compares all statistics after the first steps
         self._last_event = max([CHECKED_STEPS, *(np.flatnonzero(self.event_steps) + 1)])
+        if self._wiring.perturbs:
+            self._last_event = total  # which units are perturbed may depend on statistics at every step
         nets.matmul_dtype = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
         # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
@@ -219,6 +221,8 @@ class CohortTraining:
             self.losses[self._step_on_device, each.rows] = losses.to(self.losses.dtype)
             factors = self.learning_rate_factors[self._step_on_device, each.rows]
             each.optimizer.step(each.nets.trained, gradients, factors)
+            if self._wiring.perturbs:
+                perturb(each.nets, self._wiring)
             found.append((each.nets, gradients))
         with torch.no_grad():
             rate = self._running_loss_rates.index_select(0, self._step_on_device)

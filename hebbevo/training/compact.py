@@ -427,6 +427,13 @@ class CompactStack(NetStack):
 
     # --- pruning and regrowing ---
 
+    @torch.no_grad()
+    def perturb(self) -> None:
+        """Decay weights and add noise to them as rules say, after a step of the optimiser."""
+        for index in self._prunable:
+            if self._rule(index).perturbs:
+                surgery.perturb(self._layer_units(index, None, []))
+
     def observe_gradients(self) -> None:
         """Gather the statistics of gradients that rules need, after `losses` and before the step."""
         for index in self._prunable:

@@ -56,6 +56,20 @@ def observe_gradients(nets: NetStack, wiring: Wiring, gradients: Sequence[Tensor
         wiring.observe_gradients(nets.tensors, nets.under_all_names(nets.by_parameter(gradients)))
 
 
+@torch.no_grad()
+def perturb(nets: NetStack, wiring: Wiring) -> None:
+    """Decay weights and add noise to them as rules say, after a step of the optimiser.
+
+    Args:
+        nets: the nets.
+        wiring: see `restructured`.
+    """
+    if isinstance(nets, CompactStack):
+        nets.perturb()
+    elif isinstance(nets, ModuleStack):
+        wiring.perturb(nets.tensors)
+
+
 def restructured(
     sub_cohorts: Sequence[SubCohort],
     wiring: Wiring,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs, Rule
 from hebbevo.rules.settling import SETTLE
@@ -199,6 +199,23 @@ class UnitLayer(Protocol):
         """Uniform numbers in (0, 1), (..., n): a function of seed, step and unit alone."""
 
 
+class Perturbation(NamedTuple):
+    """What happens to weights after a step of the optimiser, (..., n) or (..., 1) each.
+
+    A weight w to unit j becomes sign(w) max((1 - decay_j) |w| - shrinkage_j, 0) + noise_j z, with z drawn from
+    a normal distribution of variance 1 for each weight and step.
+
+    Attributes:
+        decay: the share of its size that a weight loses.
+        shrinkage: the amount of its size that it loses then, at most all.
+        noise: the standard deviation of what is added.
+    """
+
+    decay: Tensor
+    shrinkage: Tensor
+    noise: Tensor
+
+
 class UnitRule(Rule):
     """A score for units. What a subclass leaves out is what most rules want.
 
@@ -210,6 +227,7 @@ class UnitRule(Rule):
         parameters: numbers for each unit, by name, that the optimiser trains; `gate` is made of them.
         prunes: whether units are ever pruned.
         recycles: whether a unit below the threshold is regrown at the event that prunes it.
+        perturbs: whether it changes weights after every step of the optimiser, by `perturbation`.
     """
 
     can_need = frozenset(
@@ -224,6 +242,7 @@ class UnitRule(Rule):
     parameters: ClassVar[Mapping[str, Buffer]] = {}
     prunes: ClassVar[bool] = True
     recycles: ClassVar[bool] = False
+    perturbs: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
@@ -267,6 +286,20 @@ class UnitRule(Rule):
 
         Returns:
             A scalar.
+        """
+        raise NotImplementedError
+
+    def perturbation(self, k: Any, s: Any, layer: UnitLayer) -> Perturbation:
+        """What happens to the weights that feed living units, after a step of the optimiser.
+
+        Noise goes to the weights and biases of the layers that feed them, and to scale and bias of a batch
+        norm in between. Decay and shrinkage go to the scale alone where there is one, else to the weights and
+        biases. Nothing happens to pruned units and connections.
+
+        Args:
+            k: knobs as attributes, (..., 1) each.
+            s: buffers as attributes, (..., n).
+            layer: the layer at this step.
         """
         raise NotImplementedError
 
