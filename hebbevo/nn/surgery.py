@@ -105,8 +105,8 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
 def perturb(layer: LayerUnits) -> None:
     """Decay the weights that feed living units and add noise, as the rule says for this step, in place.
 
-    See `hebbevo.rules.units.rule.UnitRule.perturbation`. The noise on a weight is a function of seed, step and
-    its number in the whole layer, so it is the same in every stack.
+    `hebbevo.rules.units.rule.UnitRule.perturbation` has the details. The noise on a weight is a function of
+    seed, step and its number in the whole layer, so it is the same in every stack.
     """
     context, numbers = layer.context, _unit_numbers(layer)
     asked = layer.rule.perturbation(layer.k, layer.s, layer)

@@ -1,27 +1,30 @@
-"""DemP: dead units are pruned, and noise and a regulariser that rises and falls let more units die.
+"""DemP: dead units are pruned, and a regulariser and noise, which rise and fall, let more units die.
 
-Dufort-Labbé et al., 2024, arXiv:2403.07688, and the published code, SimonDufLab/Maxwell_demon
-(``controlling_overfitting.py`` and ``utils.py``). A unit is dead when it has not fired in ``window`` forward
-steps. With r_j the running firing rate of unit j, and h_j the forward steps since it last fired:
+Dufort-Labbé et al., 2024, arXiv:2403.07688 (Demon Pruning), with the details of the published code,
+SimonDufLab/Maxwell_demon (``controlling_overfitting.py`` and ``utils.py``). A unit is dead when it has not
+fired in ``window`` forward steps. With r_j the running firing rate of unit j, and h_j the forward steps since
+it last fired:
 
     score_j = r_j [h_j < window]    (1)
 
-After step t of the optimiser, counted from 0, each weight w to a living unit changes by
+The optimiser's step t, counted from 0, is followed by a change of each weight w to a living unit:
 
-    w <- (1 - decay c(t)) w + noise c(t) [unit j fires at step t] z,  z ~ N(0, 1)    (2)
+    w <- sign(w) max(|w| - decay c(t), 0)            regulariser "l1"    (2)
+         (1 - decay c(t)) w                                      "l2"
 
-The noise is asymmetric: a unit that fires wanders about, and one that is silent stays where it is. In the
-code, the noise goes to weights whose gradient is not zero, after the optimiser, and is not scaled by the
-learning rate. With ``regulariser: l1`` a weight comes closer to zero by decay c(t), whatever its size.
+    w <- w + noise c(t) [unit j fires at step t] z,  z ~ N(0, 1)         (3)
 
-The one cycle of the code is that of Smith & Topin, 2018, arXiv:1708.07120, in cosine arcs: c rises from 1/25
-to 1 in the first part ``rise`` of the T steps before the settling phase, and falls to 4e-6:
+The noise is asymmetric: a unit that fires wanders, and one that is silent stays where it is. As in the code,
+it is not scaled by the learning rate. The regulariser acts on the scale of a batch norm between the units and
+the layer that feeds them, as in the paper; where there is none, on the incoming weights and biases. In the
+code it is a part of the loss, here it is decoupled from the optimiser. The noise of the code also acts on the
+output layer, here on what feeds units only.
 
-    c(t) = b + (a - b) (1 + cos(pi u)) / 2, from a to b, u the share of the arc that is over    (3)
+c(t) is one cycle of cosine arcs, with the constants of the code: from 1/25 to 1 in the first part ``rise``
+(0.3) of the T steps before the settling phase, then down to 4e-6. After step T it is zero. On an arc from a
+to b of which the share u is over:
 
-After step T, c is zero. The regulariser acts on the scale of a batch norm between the units and the layer
-that feeds them, as in the paper. Where there is none, it acts on the incoming weights and biases. In the code
-it is a part of the loss; here it is decoupled from the optimiser.
+    c(t) = b + (a - b) (1 + cos(pi u)) / 2    (4)
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ from hebbevo.space.knobs import Knob
 if TYPE_CHECKING:
     from torch import Tensor
 
-L2, L1 = REGULARISERS = ("l2", "l1")
+L1, L2 = REGULARISERS = ("l1", "l2")
 START, END = 1 / 25, 1 / 25e4
 
 _KNOBS = (
@@ -48,19 +51,19 @@ _KNOBS = (
         low=1, sensible=(10, 200), log=True,
     ),
     Knob(
-        "decay", float, 1e-3, "what the regulariser takes of the weights to a unit in a step, at its peak",
-        low=0.0, high=1.0, sensible=(1e-5, 1e-2), log=True,
+        "decay", float, 1e-3, "peak of what the regulariser takes of weights to living units in a step",
+        low=0.0, high=1.0, sensible=(1e-4, 5e-2), log=True,
     ),
     Knob(
-        "noise", float, 1e-3, "standard deviation of the noise on the weights to a unit in a step, at its peak",
-        low=0.0, sensible=(1e-5, 1e-2), log=True,
+        "noise", float, 1e-3, "peak of the standard deviation of noise on weights to units that fire",
+        low=0.0, sensible=(1e-4, 5e-2), log=True,
     ),
     Knob(
-        "regulariser", str, L2, "decay takes a share of each weight, or an amount of its size",
+        "regulariser", str, L1, "decay is an amount of a weight's size (l1), or a share of it (l2)",
         choices=REGULARISERS,
     ),
     Knob(
-        "rise", float, 0.3, "part of the training before the settling phase in which noise and decay rise",
+        "rise", float, 0.3, "part of the training, up to the settling phase, in which decay and noise rise",
         low=0.0, high=1.0, sensible=(0.1, 0.9),
     ),
 )  # fmt: skip
@@ -90,17 +93,19 @@ class DemP(UnitRule):
         return layer.firing_rate * (s.silent < k.window)  # eq. 1
 
     def perturbation(self, k: Any, s: Any, layer: UnitLayer) -> Perturbation:
-        """Equation 2."""
+        """Equations 2 and 3."""
         cycle = one_cycle(k, layer.step - 1, last_event_step(k, layer.total))
-        decay, is_l1 = k.decay * cycle, k.regulariser == REGULARISERS.index(L1)
-        return Perturbation(decay * ~is_l1, decay * is_l1, k.noise * cycle * (s.silent == 0))  # eq. 2
+        is_l1 = k.regulariser == REGULARISERS.index(L1)
+        decay = k.decay * cycle  # eq. 2
+        noise = k.noise * cycle * (s.silent == 0)  # eq. 3
+        return Perturbation(decay * ~is_l1, decay * is_l1, noise)
 
 
 def one_cycle(k: Any, step: Tensor, total: Tensor) -> Tensor:
-    """c of equation 3 at ``step``, counted from 0, of ``total`` steps; of the shape of ``step``."""
+    """Equation 4 at ``step``, counted from 0, of ``total`` steps; of the shape of ``step``."""
     peak = (k.rise * total).floor()
     rises = step < peak
     done = (step / peak.clamp(min=1)).where(rises, (step - peak) / (total - peak).clamp(min=1))
     weight = (1 + (math.pi * done).cos()) / 2
-    cycle: Tensor = (1 + (START - 1) * weight).where(rises, END + (1 - END) * weight)  # eq. 3
+    cycle: Tensor = (1 + (START - 1) * weight).where(rises, END + (1 - END) * weight)  # eq. 4
     return cycle * (step < total)

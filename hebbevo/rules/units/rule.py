@@ -202,8 +202,8 @@ class UnitLayer(Protocol):
 class Perturbation(NamedTuple):
     """What happens to weights after a step of the optimiser, (..., n) or (..., 1) each.
 
-    A weight w to unit j becomes sign(w) max((1 - decay_j) |w| - shrinkage_j, 0) + noise_j z, with z drawn from
-    a normal distribution of variance 1 for each weight and step.
+    A weight w to unit j becomes sign(w) max((1 - decay_j) |w| - shrinkage_j, 0) + noise_j z, with another
+    z ~ N(0, 1) for each weight and step.
 
     Attributes:
         decay: the share of its size that a weight loses.
