@@ -51,11 +51,12 @@ def uniform_at(seed: Tensor, step: Tensor, index: Tensor, stream: int) -> Tensor
     low, high = key.to(torch.int32), (key >> 32).to(torch.int32)
     # lowbias32, with the high half of the key in its second round; the masks make >> the unsigned shift
     bits = index.to(torch.int32) * _GOLDEN_32 + low
-    bits = (bits ^ ((bits >> 16) & 0xFFFF)) * _LOW_1
-    bits = (bits ^ ((bits >> 15) & 0x1FFFF) ^ high) * _LOW_2
-    bits = bits ^ ((bits >> 16) & 0xFFFF)
+    # in place, as memory is what this costs where every weight of a layer has a number
+    bits.bitwise_xor_((bits >> 16).bitwise_and_(0xFFFF)).mul_(_LOW_1)
+    bits.bitwise_xor_((bits >> 15).bitwise_and_(0x1FFFF)).bitwise_xor_(high).mul_(_LOW_2)
+    bits.bitwise_xor_((bits >> 16).bitwise_and_(0xFFFF))
     # 23 bits: with 24 of them, adding a half would be rounded, at the top to 1
-    return ((bits >> 9) & 0x7FFFFF).to(torch.float32).add(0.5).mul(2.0**-23)
+    return (bits >> 9).bitwise_and_(0x7FFFFF).to(torch.float32).add_(0.5).mul_(2.0**-23)
 
 
 def _mix(bits: Tensor) -> Tensor:

@@ -124,17 +124,20 @@ def perturb(layer: LayerUnits) -> None:
         if values is None:
             continue
         if decays:
-            size = (values.abs() * _along(1 - decay, values) - _along(shrinkage, values)).clamp(min=0)
-            values.copy_(size.copysign(values))
+            largest = _along(shrinkage, values)
+            values.mul_(_along(1 - decay, values))
+            values.sub_(values.clamp(-largest, largest))
+        if layer.may_sync and not noise.any():
+            continue
         seed, step = (_along(layer.tensors[name], index) for name in ("seed", "steps"))
         drawn = stateless_random.uniform_at(seed, step, index, NOISE_STREAM - place)
-        added = normal(drawn.to(values.dtype)) * _along(noise, values)
-        values.add_(added if is_in is None else added * is_in)
+        added = normal(drawn.to(values.dtype)).mul_(_along(noise, values))
+        values.add_(added if is_in is None else added.mul_(is_in))
 
 
 def normal(drawn: Tensor) -> Tensor:
     """Numbers of a normal distribution with mean 0 and variance 1, from uniform numbers in (0, 1)."""
-    return (2 * drawn - 1).erfinv() * math.sqrt(2)
+    return (2 * drawn).sub_(1).erfinv_().mul_(math.sqrt(2))
 
 
 def he_uniform(drawn: Tensor, fan_in: int) -> Tensor:

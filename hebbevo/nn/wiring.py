@@ -135,15 +135,16 @@ class Wiring:
         """Whether a rule changes weights after every step of the optimiser."""
         return any(module.rule.perturbs for module in self._units.values())
 
-    def perturb(self, tensors: Tensors) -> None:
+    def perturb(self, tensors: Tensors, *, may_sync: bool = True) -> None:
         """Decay weights and add noise to them as rules say, after a step of the optimiser, in place.
 
         Args:
             tensors: all parameters and buffers by dotted name, (..., *shape).
+            may_sync: whether values may be read from the device, so that nothing is drawn without noise.
         """
         for name, module in self._units.items():
             if module.rule.perturbs:
-                surgery.perturb(self._layer(name, tensors, {}, None, {}))
+                surgery.perturb(self._layer(name, tensors, {}, None, {}, may_sync=may_sync))
 
     @property
     def observes_gradients(self) -> bool:

@@ -67,7 +67,9 @@ def perturb(nets: NetStack, wiring: Wiring) -> None:
     if isinstance(nets, CompactStack):
         nets.perturb()
     elif isinstance(nets, ModuleStack):
-        wiring.perturb(nets.tensors)
+        tensors = nets.tensors
+        may_sync = not any(map(cuda_graphs.runs_ahead, tensors.values()))
+        wiring.perturb(tensors, may_sync=may_sync)
 
 
 def restructured(
