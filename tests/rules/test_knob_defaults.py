@@ -24,6 +24,7 @@ PRUNING = SETTLE | {
     "handover": (False, -inf, inf, False),
     "initial_neurons": (1.0, 0.0, 1.0, False),
     "growth_rate": (0.0, 0.0, 1.0, False),
+    "grow": (0, 0, inf, False),
     "patience": (3, 1, inf, False),
 }
 TO_A_TARGET = PRUNING | {
@@ -40,6 +41,16 @@ STAMINA = PRUNING | {
     "stamina_decay": (0.98, 0.0, 1.0, False),
     "size_penalty": (0.0, 0.0, inf, True),
     "entropy_bonus": (0.0, 0.0, inf, True),
+}
+DEMP = PRUNING | {
+    "schedule": ("threshold", -inf, inf, False),
+    "threshold": (0.0, -inf, inf, False),
+    "memory": (0.98, 0.0, 1.0, False),
+    "window": (50, 1, inf, True),
+    "decay": (1e-3, 0.0, 1.0, True),
+    "noise": (1e-3, 0.0, inf, True),
+    "regulariser": ("l1", -inf, inf, False),
+    "rise": (0.3, 0.0, 1.0, False),
 }
 HEBB_MASK = SETTLE | {
     "update_form": ("weighted", -inf, inf, False),
@@ -61,6 +72,7 @@ KNOBS = {
     ("units", "stamina"): STAMINA,
     ("units", "magnitude"): TO_A_TARGET,
     ("units", "random"): TO_A_TARGET,
+    ("units", "demp"): DEMP,
     ("units", "dense"): SETTLE,
     ("connections", "full"): {},
     ("connections", "hebb_mask"): HEBB_MASK,
