@@ -131,7 +131,8 @@ def perturb(layer: LayerUnits) -> None:
             continue
         seed, step = (_along(layer.tensors[name], index) for name in ("seed", "steps"))
         drawn = stateless_random.uniform_at(seed, step, index, NOISE_STREAM - place)
-        added = normal(drawn.to(values.dtype)).mul_(_along(noise, values))
+        precise = torch.promote_types(values.dtype, drawn.dtype)  # half precision would round some to 1
+        added = normal(drawn.to(precise)).mul_(_along(noise, values))
         values.add_(added if is_in is None else added.mul_(is_in))
 
 

@@ -1,5 +1,6 @@
 """Decay and noise after a step of the optimiser, against arithmetic on numbers drawn one by one."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
 from hebbevo.rules.units.rule import Perturbation, UnitRule, unit_knobs
 from tests.rules.conftest import HIDDEN, RuleTraining, is_compacted
+from tests.training.conftest import living_only
 
 SEED, STEP = 5, 7
 
@@ -164,6 +166,16 @@ def test_noise_is_normal_and_another_one_at_each_step_and_tensor():
     assert np.abs(np.corrcoef(torch.stack(draws)) - np.eye(3)).max() < 0.03
 
 
+def test_noise_on_weights_in_half_precision_is_finite_and_rounded_once():
+    net = nn.Sequential(nn.Linear(3000, 4), PlasticUnits(shaken(noise=0.1), 4, seed=SEED), nn.Linear(4, 3))
+    net[0].weight.data.zero_()
+    half = copy.deepcopy(net).bfloat16()
+    for each in (net, half):
+        each[1].steps.fill_(STEP)
+        Wiring(each).perturb(named_tensors(each))
+    torch.testing.assert_close(half[0].weight, net[0].weight.bfloat16())
+
+
 def test_a_rule_that_does_not_ask_is_not_perturbed():
     net = nn.Sequential(nn.Linear(6, 4), PlasticUnits(UNITS["magnitude"], 4), nn.Linear(4, 3))
     assert not Wiring(net).perturbs
@@ -220,6 +232,32 @@ def test_in_every_stack_a_weight_gets_the_noise_and_decay_of_its_number(how, con
         kept = state[name][living] != 0
         assert kept.any()
         torch.testing.assert_close(state[name][living][kept], weights[place][living][kept])
+
+
+def test_channels_and_the_batch_norm_before_them_get_the_same_alone_and_in_a_stack():
+    knobs = {"schedule": "target", "events": 4, "decay": 0.02, "noise": 0.05}
+    training = RuleTraining("demp", family="conv", knobs=knobs, epochs=2)
+    alone, stack = training.cohort("alone"), training.cohort("stack")
+    for cohort in (alone, stack):
+        for _ in range(training.epochs):
+            cohort.train_epoch()
+    found = {name: tensor[:1] for name, tensor in stack.state.items()}
+    torch.testing.assert_close(alone.state, found, rtol=1e-8, atol=1e-8)
+
+
+def test_connections_that_keep_their_weights_while_they_are_out_get_the_same_in_every_stack():
+    knobs = {"schedule": "target", "events": 4, "decay": 0.02, "noise": 0.05}
+    training = RuleTraining("demp", "hebb_mask", knobs=knobs)
+    states = []
+    for how in ("alone", "stack", "compact"):
+        cohort = training.cohort(how)
+        for _ in range(training.epochs):
+            cohort.train_epoch()
+        states.append(living_only({name: tensor[0].clone() for name, tensor in cohort.state.items()}))
+    alone, stack, compact = states
+    assert not all(each.all() for name, each in stack.items() if name.endswith("connected"))
+    for each in (alone, compact):
+        torch.testing.assert_close(each, stack, rtol=1e-8, atol=1e-8)
 
 
 def unit_names(state):
