@@ -207,7 +207,7 @@ STILL = (1e-30, 1e-30, 1e-30)  # learning rates at which no weight moves in doub
 def test_in_every_stack_a_weight_gets_the_noise_and_decay_of_its_number(how, connections):
     knobs = {
         "schedule": "target", "target": 6, "events": 4, "warmup": 0, "settle": 0.25, "density": 0.5,
-        "decay": 0.05, "noise": 0.2, "regulariser": "l2", "weight_decay": 0.0,
+        "decay": 0.05, "noise": 0.2, "regulariser": "l2", "rise": 0.4, "weight_decay": 0.0,
     }  # fmt: skip
     training = RuleTraining("demp", connections, knobs=knobs)
     cohort = training.cohort(how, rates=STILL)
@@ -284,7 +284,7 @@ def perturb_literally(weight, state, units, start, step):
 def one_cycle(step, total):
     if step >= total:
         return 0.0
-    peak = int(0.3 * total)
+    peak = round(0.4 * total)
     first, last, done = (
         (1 / 25, 1, step / peak) if step < peak else (1, 1 / 25e4, (step - peak) / (total - peak))
     )

@@ -169,7 +169,7 @@ def test_a_net_of_another_precision_has_statistics_of_that_precision(dtype, rule
     units.configure(**{units.rule.threshold: 0.7})
     net = nn.Sequential(nn.Linear(4, 8), units, nn.Linear(8, 3)).to(dtype)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
-    attach(net, optimizer)
+    attach(net, optimizer, total_steps=12)
     living = set()
     for _ in range(12):
         y = net(torch.randn(16, 4, dtype=dtype))

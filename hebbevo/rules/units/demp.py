@@ -103,9 +103,9 @@ class DemP(UnitRule):
 
 def one_cycle(k: Any, step: Tensor, total: Tensor) -> Tensor:
     """Equation 4 at ``step``, counted from 0, of ``total`` steps; of the shape of ``step``."""
-    peak = (k.rise * total).floor()
+    peak = (k.rise.double() * total).round()  # in half precision, steps would not be exact
     rises = step < peak
     done = (step / peak.clamp(min=1)).where(rises, (step - peak) / (total - peak).clamp(min=1))
     weight = (1 + (math.pi * done).cos()) / 2
     cycle: Tensor = (1 + (START - 1) * weight).where(rises, END + (1 - END) * weight)  # eq. 4
-    return cycle * (step < total)
+    return (cycle * (step < total)).to(k.rise.dtype)

@@ -82,7 +82,7 @@ def test_without_an_optimiser_and_a_length_it_says_what_is_missing():
 @pytest.mark.parametrize(("total", "rise"), [(100, 0.3), (37, 0.3), (50, 0.9), (20, 1.0)])
 def test_the_cycle_is_that_of_pytorch(total, rise):
     """Its steps end at ``total_steps - 1``, and its peak is one step before the share ``pct_start``."""
-    peak = math.floor(rise * total)
+    peak = round(rise * total)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
     share = (peak + 1) / (total + 1)
     schedule = OneCycleLR(
@@ -103,7 +103,7 @@ def test_the_cycle_is_that_of_pytorch(total, rise):
 
 
 def literal_cycle(step, total, rise):
-    peak = math.floor(rise * total)
+    peak = round(rise * total)
     if step < peak:
         start, end, share = 1 / 25, 1.0, step / peak
     else:
