@@ -60,7 +60,7 @@ def _part_problems(spec: Spec) -> Iterator[Problem]:
         yield Problem(("network", absent), f"{network.family} has none; drop it")
     for rule in _rules_of(spec, "units") if network.inputs else ():
         if Need.INCOMING in UNITS[rule].needs:
-            what = f"{rule} scores units by the weights that feed them, which inputs do not have; drop it"
+            what = f"{rule} needs weights that feed the units, which inputs do not have; drop it"
             yield Problem(("network", "inputs"), what)
     if not convolutional and not network.hidden:
         yield Problem(("network", "hidden"), f"is empty; write {Network.model_fields['hidden'].description}")
