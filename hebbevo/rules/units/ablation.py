@@ -1,15 +1,21 @@
 """Ablation: units to which few salient connections lead are pruned.
 
-Lasby et al., 2024, arXiv:2305.02299 (SRigL), section 3.2 and algorithm 1. Of the C connections to the living
-units of a layer, those are salient that have the n_w largest weights or the n_g largest gradients in size:
+Lasby et al., 2024, arXiv:2305.02299 (SRigL), section 3.2 and algorithm 1. Of the C connections of a layer n
+are in, a share zeta of which is rewired. Those connections to living units are salient that have the n_w
+largest weights or the n_g largest gradients in size:
 
-    n_w = d (1 - zeta) C,  n_g = d zeta C    (1)
-    score_j = salient connections to unit j / (d inputs of a unit)    (2)
+    n_w = (1 - zeta) n,  n_g = zeta n    (1)
 
-In SRigL d is the share of connections that are in, and zeta the share of these that is rewired. Here
-``salient_weights`` is d (1 - zeta), ``salient_gradients`` is d zeta, and d is at most the share that is in.
+With a constant fan-in each living unit has n / living of these, at most as many as it has inputs:
+
+    score_j = salient connections to unit j / min(n / living, inputs)    (2)
+
 Were all units alike, each would score about 1. SRigL prunes units whose score is below ``salience``
-(gamma_sal, 0.3). Its gradients are those of all connections; here a connection that is out has none.
+(gamma_sal, 0.3). Fewer units then have more connections each, and none is pruned when all n fit in no better.
+
+Here ``salient_weights`` is (1 - zeta) n / C and ``salient_gradients`` is zeta n / C, also in a layer without
+a mask. With a mask, n is at most what is in. SRigL has gradients of all connections; here one that is out has
+none.
 """
 
 from __future__ import annotations
@@ -26,11 +32,11 @@ if TYPE_CHECKING:
 
 _KNOBS = (
     Knob(
-        "salient_weights", float, 0.07, "share of connections that are salient by their weights",
+        "salient_weights", float, 0.07, "salient by their weights, as a share of all connections",
         low=0.0, high=1.0, sensible=(0.01, 0.3), log=True,
     ),
     Knob(
-        "salient_gradients", float, 0.03, "share of connections that are salient by their gradients",
+        "salient_gradients", float, 0.03, "salient by their gradients, as a share of all connections",
         low=0.0, high=1.0, sensible=(0.0, 0.1),
     ),
 )  # fmt: skip
@@ -52,17 +58,17 @@ class Ablation(UnitRule):
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Equation 2, (..., n), 0 for pruned units."""
-        living = layer.alive.unsqueeze(-1)
-        weights, gradients = layer.incoming_weights * living, layer.incoming_gradients * living
-        connections = layer.fan_in * layer.alive.sum(-1, keepdim=True).clamp(min=1)  # C
-        share_in = (weights != 0).sum((-2, -1)).unsqueeze(-1) / connections
-        wanted = (k.salient_weights + k.salient_gradients).clamp(min=1e-12)
-        d = wanted.minimum(share_in)
-        part = d / wanted * connections
+        weights, gradients = (
+            each * layer.alive.unsqueeze(-1) for each in (layer.incoming_weights, layer.incoming_gradients)
+        )
+        wanted = (k.salient_weights + k.salient_gradients) * layer.size * layer.fan_in
+        n = wanted.minimum((weights != 0).sum((-2, -1)).unsqueeze(-1))
+        part = n / wanted.clamp(min=1e-12) * layer.size * layer.fan_in
         by_weight = _largest(weights, part * k.salient_weights)  # eq. 1
         by_gradient = _largest(gradients, part * k.salient_gradients)
         salient = (by_weight | by_gradient).sum(-1)
-        return salient / (d * layer.fan_in).clamp(min=1e-12)  # eq. 2
+        fan_in = (n / layer.alive.sum(-1, keepdim=True).clamp(min=1)).clamp(max=layer.fan_in)
+        return salient / fan_in.clamp(min=1e-12)  # eq. 2
 
 
 def _largest(values: Tensor, count: Tensor) -> Tensor:

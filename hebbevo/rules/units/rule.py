@@ -152,6 +152,10 @@ class UnitLayer(Protocol):
         """Norm of the weights that feed each unit, without biases, (..., n); 1 where none are known."""
 
     @property
+    def size(self) -> int:
+        """Units of the layer, pruned ones included."""
+
+    @property
     def fan_in(self) -> int:
         """How many connections lead to each unit, those that are out included."""
 
