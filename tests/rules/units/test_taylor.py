@@ -6,6 +6,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import PlasticUnits, attach
 from hebbevo.rules import UNITS
+from tests.rules.units.conftest import digits
 
 
 def taylor(number, **knobs):
@@ -67,3 +68,51 @@ def test_the_score_is_the_published_mean_over_several_events():
             expected = (total / seen) * alive / (total / seen)[alive].mean()
         torch.testing.assert_close(units.score, expected, rtol=1e-6, atol=1e-12)
     assert events >= 3
+
+
+# what the paper reports, on digits
+
+
+def rank_correlation(first, second):
+    ranks = torch.stack([each.argsort().argsort().double() for each in (first, second)])
+    return float(torch.corrcoef(ranks)[0, 1])
+
+
+def test_its_order_is_nearly_that_of_the_measured_changes_of_the_loss():
+    """Section 4 of the paper: scores correlate with the squared change in loss when a unit is removed.
+
+    The paper has a correlation above 0.93 on ImageNet. Digits, 64-32 units, 2 epochs, seeds 0 to 2.
+    Tolerance: rank correlations of 0.6 in each layer, and 0.75 on average; random scores have less than 0.45.
+    """
+    x, y = torch.from_numpy(digits().x_train), torch.from_numpy(digits().y_train)
+    found = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        layers = [taylor(number, schedule="threshold", threshold=-1.0) for number in (64, 32)]
+        net = nn.Sequential(nn.Linear(64, 64), layers[0], nn.Linear(64, 32), layers[1], nn.Linear(32, 10))
+        optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+        attach(net, optimizer)
+        for _ in range(2):
+            for rows in torch.randperm(len(x)).split(32):
+                optimizer.zero_grad()
+                F.cross_entropy(net(x[rows]), y[rows]).backward()
+                optimizer.step()
+        rows = torch.randperm(len(x))[:1216]
+        net.eval()
+
+        def losses(net=net, rows=rows):
+            """The loss of each of 38 minibatches."""
+            return F.cross_entropy(net(x[rows]), y[rows], reduction="none").view(-1, 32).mean(1)
+
+        with torch.no_grad():
+            whole = losses()
+            for units in layers:
+                measured = torch.zeros(units.num_neurons)
+                for unit in range(units.num_neurons):
+                    units.alive[unit] = False
+                    measured[unit] = (losses() - whole).square().mean()
+                    units.alive[unit] = True
+                found.append(rank_correlation(units.score, measured))
+                assert abs(rank_correlation(torch.rand(units.num_neurons), measured)) < 0.45
+    assert min(found) > 0.6
+    assert sum(found) / 6 > 0.75
