@@ -271,7 +271,7 @@ def test_without_resetting_moments_and_steps_recycled_units_are_dormant_again_mo
     """Without a reset of the optimiser units die again; see the comments of timoklein/redo, ``src/redo.py``.
 
     Digits, 48-32 units, Adam with a rate of 0.03, an event every 50 steps, seeds 0 to 2. Tolerance: at most
-    three quarters as many units are recycled, and at most three quarters of the share twice in a row.
+    0.85 times as many units are recycled, and at most 0.8 times the share twice in a row.
     """
     found = {}
     for kept in ((), ("step",), ("exp_avg", "exp_avg_sq", "step")):
@@ -280,5 +280,5 @@ def test_without_resetting_moments_and_steps_recycled_units_are_dormant_again_mo
         found[kept] = recycled, again / recycled
     recycled, again = found[()]
     for kept in (("step",), ("exp_avg", "exp_avg_sq", "step")):
-        assert recycled <= 0.75 * found[kept][0]
-        assert again <= 0.75 * found[kept][1]
+        assert recycled <= 0.85 * found[kept][0]
+        assert again <= 0.8 * found[kept][1]
