@@ -234,7 +234,8 @@ def attach(
     Args:
         model: any module with plastic modules in it.
         optimizer: any PyTorch optimiser over the model's parameters. Its state is set to zero for weights
-            that are pruned or regrown.
+            that are pruned or regrown. Under the rule ``redo`` its count of steps also starts anew, for all
+            weights of the layers around units that are regrown.
         total_steps: forward steps in training mode of the whole training. The knob ``settle`` needs it; in
             the settling phase the learning rate falls to zero.
         example: an input of the model, or a tuple of inputs, of which only shapes and types count; by default

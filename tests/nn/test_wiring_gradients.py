@@ -1,5 +1,7 @@
 """The gradient of the loss by a gate on each unit, against autograd by real gates."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,7 +12,7 @@ from hebbevo.nn import HebbMask, PlasticUnits, attach, masked, plastic_units
 from hebbevo.nn.wiring import Wiring, named_tensors, set_attached
 from hebbevo.rules import UNITS
 from tests.nn.conftest import TwoHeads
-from tests.rules.conftest import RuleTraining, rows_of
+from tests.rules.conftest import RuleTraining, rows_of, train_together
 
 CALM = {"schedule": "threshold", "threshold": -1.0, "memory": 0.75}
 
@@ -141,6 +143,24 @@ def test_every_net_of_a_cohort_has_the_gate_gradients_of_its_own_minibatches(fam
         for name in one:
             found = cohort.state[f"{name}.sum_gate_gradient"][row]
             torch.testing.assert_close(found, one[name] * 0.75 + other[name], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["stack", "compact"])
+def test_in_half_precision_the_gate_gradients_of_a_cohort_are_the_same_up_to_rounding(how):
+    training = RuleTraining("taylor", knobs=CALM)
+    rows = rows_of()
+    rows = replace(rows, x=rows.x.float(), x_val=rows.x_val.float())
+    found = []
+    for precision in ("float32", "bfloat16"):
+        recipe = replace(training.recipe, stacked=True, precision=precision)
+        nets = [net.float() for net in training.nets()]
+        cohort = train_together(how, recipe, nets, training.nets()[0].float(), rows)
+        cohort.train_step(next(cohort.minibatches(0)))
+        found.append({key: each for key, each in cohort.state.items() if key.endswith("sum_gate_gradient")})
+    for name, exact in found[0].items():
+        assert found[1][name].dtype == torch.float32
+        assert not torch.equal(found[1][name], exact)
+        torch.testing.assert_close(found[1][name], exact, rtol=0.1, atol=0.02 * float(exact.max()))
 
 
 # in a loop of one's own
