@@ -122,7 +122,7 @@ class Attachment:
             warnings.warn(
                 f"attach: total_steps={self._total_steps} is over and the learning rate is zero from now on; "
                 "give the steps of the whole training",
-                stacklevel=3,
+                stacklevel=4,
             )
         factor = settling_factor(step, self._total_steps, self._settle)
         for group in self._optimizer.param_groups:
@@ -208,7 +208,9 @@ class Attachment:
         }
 
     def _step_counts(self) -> dict[str, Tensor]:
-        """The steps that the optimiser has counted, () each, by the parameter's name."""
+        """The steps that the optimiser has counted, () each, by the parameter's name, if a rule needs them."""
+        if not any(module.reason_for(Need.OWN_STEPS) for module in self._modules.values()):
+            return {}
         return {
             name: state["step"]
             for parameter, state in self._optimizer.state.items()
