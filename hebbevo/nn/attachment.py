@@ -208,7 +208,7 @@ class Attachment:
         }
 
     def _step_counts(self) -> dict[str, Tensor]:
-        """The steps that the optimiser has counted, () each, by the parameter's name, if a rule needs them."""
+        """The steps that the optimiser has counted, () each, by the parameter's name, if a rule needs it."""
         if not any(module.reason_for(Need.OWN_STEPS) for module in self._modules.values()):
             return {}
         return {

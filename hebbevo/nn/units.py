@@ -146,7 +146,7 @@ class PlasticUnits(Plastic):
         return LayerUnits(self.rule, self._state, context, self.num_neurons, inputs=self.inputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the transfer function and the mask.
+        """Apply the transfer function, the mask, and the gates of a rule that has some.
 
         In training mode, also gather statistics and add the rule's loss; unattached, also prune and regrow.
 
