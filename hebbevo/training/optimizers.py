@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self, cast
@@ -167,28 +166,31 @@ class OwnStepsAdamW(AdamW):
     """AdamW that counts the steps of each weight from when the weight was drawn.
 
     A regrown weight has moments of zero. With the bias corrections of a long training they would move it 3
-    to 6 times as far in each of its first hundred steps as in a fresh training. So the count is a third
-    entry of the optimiser's state, of the shape of the weights, which is set to zero with the moments.
+    to 6 times as far in each of its first hundred steps as in a fresh training. So each weight has its own
+    corrections, which are set to zero with the moments and then grow anew:
+
+        c = 1 - beta^t, or c <- beta c + (1 - beta)    (1)
+
+    This is the moment that a gradient of one at every step would have.
     """
 
     def fresh_moments(self, parameter: Tensor) -> tuple[Tensor, ...]:
-        """First and second moment m and v, and the steps t of each weight."""
-        return *super().fresh_moments(parameter), torch.zeros_like(parameter)
+        """First and second moment, m and v, and the bias correction of each."""
+        return *super().fresh_moments(parameter), *super().fresh_moments(parameter)
 
     @torch.no_grad()
     def step(self, parameters: Mapping[str, Tensor], grads: Sequence[Tensor], factor: Tensor) -> None:
         """Take one step, w <- w (1 - lr wd) - lr m^ / (sqrt(v^) + eps); see `StackedOptimizer.step`."""
         rate = self.learning_rate * factor
         for (name, parameter), grad in zip(parameters.items(), grads, strict=True):
-            weight, (m, v, t) = parameter.detach(), self.moments[name]
+            weight, (m, v, of_m, of_v) = parameter.detach(), self.moments[name]
             rows = (-1, *(1,) * (weight.dim() - 1))
-            t.add_(1)
             m.lerp_(grad, 1 - self.beta1)
             v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
-            # 1 - beta^t, exact in float32 for small t too
-            correction_1, correction_2 = (-(t * math.log(beta)).expm1() for beta in (self.beta1, self.beta2))
-            update = m / correction_1 / ((v / correction_2).sqrt() + self.eps)
-            weight.mul_(self.shrink(name, rate, weight)).addcmul_(update, rate.view(rows), value=-1)
+            of_m.mul_(self.beta1).add_(1 - self.beta1)  # eq. 1
+            of_v.mul_(self.beta2).add_(1 - self.beta2)
+            size = (v / of_v).sqrt_().add_(self.eps).mul_(of_m)
+            weight.mul_(self.shrink(name, rate, weight)).sub_((m / size).mul_(rate.view(rows)))
 
 
 class SGD(StackedOptimizer):

@@ -11,6 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticUnits, attach
 from hebbevo.rules import UNITS
+from hebbevo.training.optimizers import AdamW, OwnStepsAdamW
+from tests.rules.conftest import RuleTraining
 from tests.rules.units.conftest import digits
 
 EAGER = {"warmup": 0, "prune_period": 1, "grace": 0, "max_deaths": 1.0, "min_neurons": 0, "memory": 0.0}
@@ -194,6 +196,39 @@ def test_recycled_units_are_then_updated_as_by_a_fresh_optimiser(fused):
     for rows in (lambda net: net[2].weight, lambda net: net[2].bias, lambda net: net[4].weight.mT):
         torch.testing.assert_close(rows(net)[1:3], rows(other)[1:3], rtol=1e-5, atol=1e-7)
         assert not torch.allclose(rows(net)[3:], rows(other)[3:], rtol=1e-3)
+
+
+@pytest.mark.parametrize("how", ["alone", "stack"])
+def test_a_cohort_counts_the_steps_of_recycled_weights_anew(how):
+    knobs = {
+        "schedule": "threshold",
+        "dormancy": 0.8,
+        "prune_period": 3,
+        "warmup": 0,
+        "grace": 0,
+        "settle": 0.0,
+    }
+    cohort = RuleTraining("redo", knobs=knobs).cohort(how)
+    [sub_cohort] = cohort.sub_cohorts
+    assert type(sub_cohort.optimizer) is OwnStepsAdamW
+    rows = next(cohort.minibatches(0))
+    last = {}
+    for step in range(1, 8):
+        cohort.train_step(rows)
+        if step % 3 == 0:
+            for name, age in ((name, value) for name, value in cohort.state.items() if name.endswith("age")):
+                last[name] = torch.where(age == 0, step, last.get(name, torch.zeros_like(age)))
+    first, _ = last.values()
+    assert {0, 3, 6} <= {*first.flatten().tolist()}
+    names = [name for name in sub_cohort.optimizer.moments if name.endswith("weight")]
+    correction = sub_cohort.optimizer.moments[names[0]][2]  # 1 - 0.9^t
+    expected = (1 - 0.9 ** (7 - first).double()).unsqueeze(-1).expand_as(correction)
+    torch.testing.assert_close(correction, expected)
+
+
+def test_other_rules_have_the_ordinary_optimiser_in_a_cohort():
+    [sub_cohort] = RuleTraining("stamina").cohort("stack").sub_cohorts
+    assert type(sub_cohort.optimizer) is AdamW
 
 
 def test_other_rules_leave_the_count_of_steps_as_it_is():
