@@ -389,11 +389,8 @@ def _reset_state(layer: LayerUnits, returning: UnitSelection) -> None:
         returning.fill(values, buffer.start)
         if buffer.pairs:
             returning.fill(values.mT, buffer.start)
-    for name, parameter in layer.rule.parameters.items():
-        values, start = layer.tensors[name], parameter.start
-        if isinstance(start, str):
-            start = getattr(layer.k, start).to(values.dtype)
-        values.copy_(torch.where(returning.units, start, values))
+    for name, start in layer.rule.parameters.items():
+        returning.fill(layer.tensors[name], start)
         for moment in layer.moments.get(name, ()):
             returning.fill(moment)
 

@@ -96,8 +96,8 @@ class PlasticUnits(Plastic):
                 shape = (num_neurons, num_neurons) if buffer.pairs else (num_neurons,)
                 start = 0.0 if isinstance(buffer.start, str) else buffer.start
                 self.register_buffer(name, torch.full(shape, start))
-            for name in rule.parameters:
-                self.register_parameter(name, nn.Parameter(torch.zeros(num_neurons)))
+            for name, start in rule.parameters.items():
+                self.register_parameter(name, nn.Parameter(torch.full((num_neurons,), start)))
         self.configure(**knobs)
 
     def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
@@ -113,9 +113,6 @@ class PlasticUnits(Plastic):
         for name, buffer in unit_buffers(self.rule).items() if self.rule.prunes else ():
             if isinstance(buffer.start, str):
                 getattr(self, name).copy_(getattr(self, buffer.start))
-        for name, parameter in self.rule.parameters.items():
-            start = parameter.start
-            getattr(self, name).data.fill_(getattr(self, start) if isinstance(start, str) else start)
 
     def _follow_knobs(self) -> None:
         super()._follow_knobs()
@@ -126,7 +123,7 @@ class PlasticUnits(Plastic):
     def score(self) -> Tensor:
         """The rule's present score of every unit, (num_neurons,): the lowest are pruned first."""
         units = self.layer_units(LayerContext())
-        return self.rule.score(units.k, units.s, units)
+        return self.rule.score(units.k, units.s, units).detach()
 
     @property
     def unread_buffers(self) -> set[str]:

@@ -31,7 +31,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.rules.rule import Buffer
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import UnitLayer, UnitRule, unit_knobs
 from hebbevo.space.knobs import Knob
@@ -62,7 +61,7 @@ class L0(UnitRule):
 
     name = "l0"
     knobs = unit_knobs(*_KNOBS, scheduled=schedule.THRESHOLD)
-    parameters: ClassVar = {"theta": Buffer()}
+    parameters: ClassVar = {"theta": 0.0}
     penalties = ("gate_penalty",)
 
     def gate(self, k: Any, s: Any, drawn: Tensor | None) -> Tensor:

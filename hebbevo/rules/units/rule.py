@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from hebbevo.rules.rule import Asked, Buffer, Need, Needs, Rule
+from hebbevo.rules.rule import Asked, Need, Needs, Rule
 from hebbevo.rules.settling import SETTLE
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.statistics import Statistic
@@ -228,7 +228,8 @@ class UnitRule(Rule):
         statistics: sums of its own over the rows of minibatches, beside those of `Need`.
         penalties: the knobs that weigh a loss on the outputs, `penalty`; where all are zero it is not
             computed.
-        parameters: numbers for each unit, by name, that the optimiser trains; `gate` is made of them.
+        parameters: names of numbers for each unit that the optimiser trains, each with its start; `gate` is
+            made of them.
         prunes: whether units are ever pruned.
         recycles: whether a unit below the threshold is regrown at the event that prunes it.
         perturbs: whether it changes weights after every step of the optimiser, by `perturbation`.
@@ -243,7 +244,7 @@ class UnitRule(Rule):
     threshold: ClassVar[str] = THRESHOLD.name
     statistics: ClassVar[Sequence[Statistic]] = ()
     penalties: ClassVar[Sequence[str]] = ()
-    parameters: ClassVar[Mapping[str, Buffer]] = {}
+    parameters: ClassVar[Mapping[str, float]] = {}
     prunes: ClassVar[bool] = True
     recycles: ClassVar[bool] = False
     perturbs: ClassVar[bool] = False
