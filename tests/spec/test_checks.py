@@ -146,7 +146,7 @@ BAD_STRUCTURES = [
     (HIDDEN, f"{HIDDEN}\n  hidden.2: {{type: int, low: 1, high: 9}}", 8, "genome.hidden.2", "hidden is repe"),
     ("  units: {", "  hidden.9: {type: int, low: 1, high: 2}\n  units: {", 8, "genome.hidden.9", "hidden is"),
     ("  learning_rate", "  grace.1", 12, "genome.grace.1", "'grace.1' is not a knob of stamina or dense; wr"),
-    ("[stamina, dense]", "[stamina, dens]", 8, "genome.units.choices.1", "'dens' is not one of stamina, mag"),
+    ("[stamina, dense]", "[stamina, dens]", 8, "genome.units.choices.1", "'dens' is not one of stamina, usa"),
     ("{choices: [stamina, dense]}", "{low: 1, high: 2}", 8, "genome.units", "a choice has no range; write {"),
     ("log: true, when: {units: stamina}", "log: true", 9, "genome.unactivation_penalty",
      "dense has no such knob; write when: {units: stamina}"),
