@@ -172,7 +172,7 @@ class PlasticUnits(Plastic):
         alive = self.alive.clone()  # the mask may change below, and the backward pass needs this one
         y = (x if self.inputs else x.relu()) * self._along_units(alive, x)
         if self.rule.parameters:
-            y = y * self._along_units(self._gate(), x)
+            y = y * self._along_units(self._gate().to(y.dtype), x)
         if not self.training or not x.numel():
             return y
         self.refuse_to_train_alone()

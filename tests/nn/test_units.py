@@ -178,7 +178,7 @@ def test_a_net_of_another_precision_has_statistics_of_that_precision(dtype, rule
         living.add(int(units.alive.sum()))
     assert y.dtype == units.mean_output.dtype == dtype
     assert y.isfinite().all()
-    assert len(living) > 1
+    assert len(living) > 1 or units.rule.recycles
 
 
 def channel_net(seed, **knobs):
@@ -544,7 +544,8 @@ def test_gradient_checkpointing_is_refused():
 def test_units_of_every_rule_are_made_by_its_name(rule, inputs):
     units = unit_layer(rule, 6, dim=1, inputs=inputs, seed=3)
     x = torch.randn(2, 6, 4)
-    assert torch.equal(units.eval()(x), x if inputs else x.relu())
+    gate = 0.5 if rule == "l0" else 1.0  # gates that are trained begin half open
+    assert torch.equal(units.eval()(x), gate * (x if inputs else x.relu()))
     if inputs and not UNITS[rule].prunes:
         assert type(units) is nn.Identity
     else:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.rules.units.conftest import (
+from tests.rules.conftest import (
     assert_lowest_leave,
     covariance_of,
     deaths_of,

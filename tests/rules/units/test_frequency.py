@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hebbevo.rules import UNITS
-from tests.rules.units.conftest import assert_lowest_leave, deaths_of, hand_drawn, trained_events
+from tests.rules.conftest import assert_lowest_leave, deaths_of, hand_drawn, trained_events
 
 
 def test_units_that_fire_least_often_leave_first():

@@ -9,8 +9,8 @@ from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticUnits, attach
 from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
-from tests.rules.conftest import RuleTraining
-from tests.rules.units.conftest import (
+from tests.rules.conftest import (
+    RuleTraining,
     assert_lowest_leave,
     covariance_of,
     deaths_of,
