@@ -36,8 +36,8 @@ def eliminated(
         covariance: of the units, (..., n, n).
         alive: which units live, (..., n) bool; the others keep their fixed scores.
         may_leave: which of them may leave, (..., n) bool; ``None``: all.
-        most: how many units leave; of those that are left, the scores are as if each left next.
-            ``None``: all leave.
+        most: of how many units that leave the scores must be exact; once one fewer have left, the scores of
+            the others are as if each left next. ``None``: of all.
 
     Returns:
         The scores, (..., n), and the scores as if each unit left first, (..., n), in double precision.
@@ -67,11 +67,11 @@ def eliminated(
     scores = as_first = torch.where(alive, as_if_next(), fixed)
     out = ~alive if may_leave is None else ~(alive & may_leave.reshape(-1, n))
     network = torch.arange(len(fixed), device=fixed.device).unsqueeze(-1)
-    for _ in range(n if most is None else min(most, n)):
+    for _ in range((n if most is None else min(most, n)) - 1):
         lowest, unit = scores.masked_fill(out, torch.inf).min(-1, keepdim=True)
         out = out.scatter(-1, unit, True)
         row = inverse[network, unit]  # c_i^T, (networks, 1, n)
-        row = row * row.gather(-1, unit.unsqueeze(-1)).clamp(min=1e-30).rsqrt()
-        inverse.baddbmm_(row.mT, row, alpha=-1)  # eq. 3
+        pivot = row.gather(-1, unit.unsqueeze(-1)).clamp(min=1e-30)
+        inverse.baddbmm_(row.mT, row / pivot, alpha=-1)  # eq. 3
         scores = torch.where(out, scores, as_if_next().maximum(lowest))
     return scores.reshape(shape), as_first.reshape(shape)

@@ -47,7 +47,7 @@ class LayerUnits:
         skipped: parts of an event that no network here asks for.
         moments: optimiser state of the rule's parameters, by their names, each of (..., n).
         due: which networks have an event, (...) bool; ``None``: all.
-        most: no network prunes more units than these at this event; ``None``: not known.
+        most: no network prunes more units at this event; ``None``: not known.
     """
 
     rule: UnitRule

@@ -69,7 +69,7 @@ def published(event):
 
     values = all_values()
     mean = values[left].mean()
-    for _ in range(event.deaths):
+    for _ in range(event.deaths - 1):
         lowest = min(left, key=lambda unit: values[unit])
         left.remove(lowest)
         if k["r"]:

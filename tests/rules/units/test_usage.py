@@ -31,7 +31,7 @@ def published(event):
 
     usages = all_usages()
     mean = usages[left].mean()
-    for _ in range(event.deaths):
+    for _ in range(event.deaths - 1):
         lowest = min(left, key=lambda unit: usages[unit])
         left.remove(lowest)
         usages[left] = all_usages()[left]
