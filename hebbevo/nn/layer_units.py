@@ -119,7 +119,12 @@ class LayerUnits:
 
     @property
     def outgoing(self) -> Tensor:
-        """Norm of the weights that read each unit, (..., n); 1 where no layer reads them."""
+        """Norm of the weights that read each unit, (..., n); 1 where no layer reads them.
+
+        Where the layers around the units are not at hand, it is that of the last event.
+        """
+        if not self.context.consumers and "outgoing" in self.tensors:
+            return self.tensors["outgoing"]
         return self._joint_norm([consumer.norm(self.alive) for consumer in self.context.consumers])
 
     @property

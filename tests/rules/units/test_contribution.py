@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from hebbevo.nn import PlasticUnits, attach
+from hebbevo.rules import UNITS
 from tests.rules.conftest import (
     assert_lowest_leave,
     covariance_of,
@@ -30,6 +34,17 @@ def test_scores_are_those_of_the_equation_at_every_event(memory):
         expected = over_mean(spread * event.outgoing, event)
         assert event.scores == pytest.approx(expected, rel=1e-9)
         assert_lowest_leave(event, expected)
+
+
+def test_the_units_themselves_give_their_score_with_the_outgoing_weights_of_the_last_event():
+    units = PlasticUnits(UNITS["contribution"], 3, target=2, events=1, warmup=0)
+    net = nn.Sequential(nn.Linear(3, 3), units, nn.Linear(3, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    attach(net, optimizer, total_steps=1)
+    rows = net[0](torch.randn(9, 3)).relu().detach()
+    units(rows)
+    expected = rows.std(0, correction=0) * net[2].weight.norm(dim=0)
+    assert units.score.tolist() == pytest.approx((expected / expected.mean()).tolist())
 
 
 def test_below_a_threshold_only_units_leave_that_have_no_effect():
