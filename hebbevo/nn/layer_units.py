@@ -93,7 +93,9 @@ class LayerUnits:
         """Running variance of each unit's output within a minibatch, (..., n)."""
         if "sum_variance" in self.tensors:
             return self._running("sum_variance")
-        return self.tensors["sum_covariance"].diagonal(dim1=-2, dim2=-1) / self._seen
+        return self.tensors["sum_covariance"].diagonal(dim1=-2, dim2=-1) / self.tensors["seen"].clamp(
+            min=1e-12
+        )
 
     @property
     def firing_rate(self) -> Tensor:
@@ -233,27 +235,9 @@ class LayerUnits:
             numbers = torch.arange(self.size, device=seed.device)
         return stateless_random.uniform_at(seed.unsqueeze(-1), step.unsqueeze(-1), numbers, stream)
 
-    @property
-    def _seen(self) -> Tensor:
-        """The denominator of equation 1 of `hebbevo.rules.units.statistics`, (..., n)."""
-        return self.tensors["seen"].clamp(min=1e-12)
-
     def _running(self, total: str) -> Tensor:
         """A decayed mean: the quotient of equation 1 of `hebbevo.rules.units.statistics`."""
-        return self.tensors[total] / self._seen
-
-    def _covariance(self, *networks_and_units: Tensor) -> Tensor:
-        """`covariance`, or that of some units of some networks, (k, 1) and (k, m) int64, as (k, m, m)."""
-        scale, total = self._seen.rsqrt(), self.tensors["sum_covariance"]
-        if networks_and_units:
-            networks, units = networks_and_units
-            n = scale.shape[-1]
-            scale = scale.reshape(-1, n)[networks, units]
-            places = networks.unsqueeze(-1), units.unsqueeze(-1), units.unsqueeze(-2)
-            total = total.reshape(-1, n, n)[places]
-        # of a pair, what was gathered since the later one was regrown counts as far as it is evidence on the
-        # earlier one too: so the matrix stays positive semi-definite
-        return total * scale.unsqueeze(-1) * scale.unsqueeze(-2)
+        return self.tensors[total] / self.tensors["seen"].clamp(min=1e-12)
 
     def _joint_norm(self, norms: Sequence[Tensor]) -> Tensor:
         """The norm of the weights of all layers together, from the norms for each layer."""
@@ -263,3 +247,17 @@ class LayerUnits:
             norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(list(norms)), dim=0)
         )
         return joint
+
+    def _covariance(self, *networks_and_units: Tensor) -> Tensor:
+        """`covariance`, or that of some units of some networks, (k, 1) and (k, m) int64, as (k, m, m)."""
+        scale = self.tensors["seen"].clamp(min=1e-12).rsqrt()
+        total = self.tensors["sum_covariance"]
+        if networks_and_units:
+            networks, units = networks_and_units
+            n = scale.shape[-1]
+            scale = scale.reshape(-1, n)[networks, units]
+            places = networks.unsqueeze(-1), units.unsqueeze(-1), units.unsqueeze(-2)
+            total = total.reshape(-1, n, n)[places]
+        # of a pair, what was gathered since the later one was regrown counts as far as it is evidence on the
+        # earlier one too: so the matrix stays positive semi-definite
+        return total * scale.unsqueeze(-1) * scale.unsqueeze(-2)
