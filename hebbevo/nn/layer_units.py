@@ -93,9 +93,7 @@ class LayerUnits:
         """Running variance of each unit's output within a minibatch, (..., n)."""
         if "sum_variance" in self.tensors:
             return self._running("sum_variance")
-        return self.tensors["sum_covariance"].diagonal(dim1=-2, dim2=-1) / self.tensors["seen"].clamp(
-            min=1e-12
-        )
+        return self.tensors["sum_covariance"].diagonal(dim1=-2, dim2=-1) / self.tensors["seen"].clamp(min=1)
 
     @property
     def firing_rate(self) -> Tensor:
@@ -250,7 +248,7 @@ class LayerUnits:
 
     def _covariance(self, *networks_and_units: Tensor) -> Tensor:
         """`covariance`, or that of some units of some networks, (k, 1) and (k, m) int64, as (k, m, m)."""
-        scale = self.tensors["seen"].clamp(min=1e-12).rsqrt()
+        scale = self.tensors["seen"].clamp(min=1).rsqrt()  # it is 0, or 1 and more
         total = self.tensors["sum_covariance"]
         if networks_and_units:
             networks, units = networks_and_units
