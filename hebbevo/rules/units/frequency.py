@@ -42,10 +42,8 @@ class Frequency(UnitRule):
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Equation 1 over equation 2, (..., n), 0 for pruned units."""
-        fired, seen = s.sum_firing, s.seen
-        prior = mean_of_living(fired, layer.alive) / mean_of_living(seen, layer.alive).clamp(
-            min=1e-12
-        )  # eq. 2
+        alive, fired, seen = layer.alive, s.sum_firing, s.seen
+        prior = mean_of_living(fired, alive) / mean_of_living(seen, alive).clamp(min=1e-12)  # eq. 2
         posterior = (k.belief * prior + fired) / (k.belief + seen).clamp(min=1e-12)  # eq. 1
-        score: Tensor = posterior * layer.alive / prior.clamp(min=1e-12)
+        score: Tensor = posterior * alive / prior.clamp(min=1e-12)
         return score
