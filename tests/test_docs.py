@@ -122,9 +122,24 @@ def test_every_knob_of_a_rule_is_explained(rule: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*UNITS, *CONNECTIONS, *CREDIT}))
-def test_the_pages_on_spaces_and_on_rules_name_every_rule(name: str) -> None:
-    for path in ("howto/write_a_rule.md", "reference/space_files.md"):
-        assert f"`{name}`" in page(path)
+def test_the_page_on_spaces_names_every_rule(name: str) -> None:
+    assert f"`{name}`" in page("reference/space_files.md")
+
+
+@pytest.mark.parametrize("name", sorted({*CONNECTIONS, *CREDIT}))
+def test_the_guide_to_rules_names_every_rule_for_connections_and_for_credit(name: str) -> None:
+    assert f"`{name}`" in page("howto/write_a_rule.md")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_gallery_has_a_section_for_every_rule_for_units_with_its_own_knobs(name: str) -> None:
+    text = page("reference/units.md")
+    [section] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert "\nChoose it" in section
+    assert f"\n| [`{name}`](#{name}) |" in text
+    if name != "stamina":  # it has a page of its own
+        for knob in UNITS[name].knobs.keys() - UNITS["random"].knobs.keys() - {"memory", "settle"}:
+            assert f"`{knob}`" in section
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "benchmarks").glob("*.py")))

@@ -12,7 +12,7 @@ def eliminated(
     ridge: Tensor,
     covariance: Tensor,
     alive: Tensor,
-    due: Tensor | None = None,
+    may_leave: Tensor | None = None,
     most: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Log scores of units, in the order in which they leave: each time the one with the lowest score leaves.
@@ -20,27 +20,27 @@ def eliminated(
     With C the covariance of the units that are left, ridge times the mean variance added to its diagonal,
 
         log score_j = fixed_j + weight log(1 - R_j^2)    (1)
-        1 - R_j^2 = 1 / (C_jj [C^-1]_jj)                 (2)
+        1 - R_j^2 = 1 / (C_jj [C^-1]_jj)    (2)
 
-    R_j^2 is the share of unit j's variance that the others predict. When unit i leaves, the inverse of what
-    is left is (Hassibi & Stork, 1993, NeurIPS 5, the update of their inverse Hessian)
+    R_j^2 is the share of unit j's variance that the others predict by least squares. When unit i leaves, the
+    inverse for those that are left is (Frantar & Alistarh, 2022, arXiv:2208.11580, lemma 1)
 
-        C^-1 <- C^-1 - c_i c_i^T / [C^-1]_ii    (3)
+        C^-1 <- C^-1 - c_i c_i^T / [C^-1]_ii, c_i column i of C^-1    (3)
 
     A unit that leaves later never has a lower score than one that left before.
 
     Args:
-        fixed: what does not depend on other units, (..., n).
-        weight: of the logarithm, (..., 1).
+        fixed: what does not depend on other units, (..., n); -inf: a unit that leaves first.
+        weight: of the logarithm, 0 or more, (..., 1).
         ridge: (..., 1), 0 or more.
         covariance: of the units, (..., n, n).
         alive: which units live, (..., n) bool; the others keep their fixed scores.
-        due: (...) bool, the networks that are asked for; ``None``: all. The others keep their fixed scores.
-        most: how many units leave; of those that are left, the scores are as if each left next.
-            ``None``: all leave.
+        may_leave: which of them may leave, (..., n) bool; ``None``: all.
+        most: of how many units that leave the scores must be exact; once one fewer have left, the scores of
+            the others are as if each left next. ``None``: of all.
 
     Returns:
-        The scores, (..., n), and the scores as if each unit left first, (..., n).
+        The scores, (..., n), and the scores as if each unit left first, (..., n), in double precision.
 
     >>> twins = torch.tensor([[1.0, 0.99, 0.0], [0.99, 1.0, 0.0], [0.0, 0.0, 1.0]])
     >>> one, none, alive = torch.ones(1), torch.zeros(1), torch.ones(3, dtype=torch.bool)
@@ -49,44 +49,29 @@ def eliminated(
     >>> scores.argsort().tolist(), as_first.argsort().tolist()  # after one of the twins the other is needed
     ([1, 2, 0], [1, 0, 2])
     """
-    lead, n = fixed.shape[:-1], fixed.shape[-1]
-    rows = slice(None) if due is None or not lead else due.flatten().nonzero().flatten()
-    own_alive = alive.reshape(-1, n)[rows]
-    own_fixed = fixed.reshape(-1, n)[rows].double()
-    own_weight = weight.expand(*lead, 1).reshape(-1, 1)[rows].double()
-    own_ridge = ridge.expand(*lead, 1).reshape(-1, 1)[rows].double()
-    c = covariance.reshape(-1, n, n)[rows].double()
-    pairs = own_alive.unsqueeze(-1) & own_alive.unsqueeze(-2)
-    variance = c.diagonal(dim1=-2, dim2=-1).clamp(min=0) * own_alive
-    mean_variance = variance.sum(-1, keepdim=True) / own_alive.sum(-1, keepdim=True).clamp(min=1)
-    diagonal = (variance + own_ridge * mean_variance).clamp(min=1e-12)
-    diagonal = torch.where(own_alive, diagonal, 1)  # units that do not live are independent of all others
-    c = torch.where(pairs, c, 0)
-    c.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
+    shape, n = fixed.shape, fixed.shape[-1]
+    fixed, alive = fixed.reshape(-1, n).double(), alive.reshape(-1, n)
+    weight, ridge = weight.reshape(-1, 1).double(), ridge.reshape(-1, 1)
+    # units that do not live are independent of all others
+    pairs = alive.unsqueeze(-1) & alive.unsqueeze(-2)
+    c = torch.where(pairs, covariance.reshape(-1, n, n).double(), 0)
+    diagonal = c.diagonal(dim1=-2, dim2=-1)
+    mean_variance = diagonal.sum(-1, keepdim=True) / alive.sum(-1, keepdim=True).clamp(min=1)
+    diagonal.add_(ridge * mean_variance).clamp_(min=1e-12).masked_fill_(~alive, 1)
     inverse = torch.linalg.inv_ex(c).inverse
-    left = own_alive.clone()
-    floor = torch.full_like(own_weight, -torch.inf)
-    infinite = torch.full_like(own_fixed, torch.inf)
+    of_unit = inverse.diagonal(dim1=-2, dim2=-1)  # [C^-1]_jj, a view
 
     def as_if_next() -> Tensor:
-        unexplained = 1 / (diagonal * inverse.diagonal(dim1=-2, dim2=-1)).clamp(min=1)  # eq. 2
-        found = own_fixed + own_weight * unexplained.clamp(min=1e-12).log()  # eq. 1
-        return torch.where(left, torch.maximum(found, floor), infinite)
+        return torch.addcmul(fixed, weight, (diagonal * of_unit).clamp(min=1).log(), value=-1)  # eq. 1, 2
 
-    scores = as_first = torch.where(left, as_if_next(), own_fixed)
-    for _ in range(min(n if most is None else most, n)):
-        lowest, place = as_if_next().min(-1, keepdim=True)
-        leaves = left & torch.zeros_like(left).scatter(-1, place, True)
-        scores = torch.where(leaves, lowest, scores)
-        floor = torch.where(leaves.any(-1, keepdim=True), lowest.nextafter(infinite[:, :1]), floor)
-        column = inverse.gather(-1, place.unsqueeze(-1).expand(-1, n, 1))
-        pivot = column.gather(-2, place.unsqueeze(-1)).clamp(min=1e-30)
-        inverse = inverse - (column / pivot) @ column.mT  # eq. 3
-        left = left & ~leaves
-    scores = torch.where(left, as_if_next(), scores)
-    found = []
-    for own in (scores, as_first):
-        whole = fixed.reshape(-1, n).double()
-        whole[rows] = own
-        found.append(whole.reshape(fixed.shape))
-    return found[0], found[1]
+    scores = as_first = torch.where(alive, as_if_next(), fixed)
+    out = ~alive if may_leave is None else ~(alive & may_leave.reshape(-1, n))
+    network = torch.arange(len(fixed), device=fixed.device).unsqueeze(-1)
+    for _ in range((n if most is None else min(most, n)) - 1):
+        lowest, unit = scores.masked_fill(out, torch.inf).min(-1, keepdim=True)
+        out = out.scatter(-1, unit, True)
+        row = inverse[network, unit]  # c_i^T, (networks, 1, n)
+        pivot = row.gather(-1, unit.unsqueeze(-1)).clamp(min=1e-30)
+        inverse.baddbmm_(row.mT, row / pivot, alpha=-1)  # eq. 3
+        scores = torch.where(out, scores, as_if_next().maximum(lowest))
+    return scores.reshape(shape), as_first.reshape(shape)

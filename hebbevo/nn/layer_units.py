@@ -47,7 +47,7 @@ class LayerUnits:
         skipped: parts of an event that no network here asks for.
         moments: optimiser state of the rule's parameters, by their names, each of (..., n).
         due: which networks have an event, (...) bool; ``None``: all.
-        most: no network prunes more units than these at this event; ``None``: not known.
+        most: no network prunes more units at this event; ``None``: not known.
     """
 
     rule: UnitRule
@@ -84,9 +84,16 @@ class LayerUnits:
         return self._running("sum_output")
 
     @property
+    def mean_size(self) -> Tensor:
+        """Running mean of the size of each unit's output, (..., n)."""
+        return self._running("sum_size")
+
+    @property
     def variance(self) -> Tensor:
-        """Running variance of each unit's output, (..., n)."""
-        return (self._running("sum_square") - self.mean.square()).clamp(min=0)
+        """Running variance of each unit's output within a minibatch, (..., n)."""
+        if "sum_variance" in self.tensors:
+            return self._running("sum_variance")
+        return self.tensors["sum_covariance"].diagonal(dim1=-2, dim2=-1) / self.tensors["seen"].clamp(min=1)
 
     @property
     def firing_rate(self) -> Tensor:
@@ -95,12 +102,8 @@ class LayerUnits:
 
     @property
     def covariance(self) -> Tensor:
-        """Running covariance of each pair of units, (..., n, n)."""
-        seen = self.tensors["seen"]
-        # of a pair, what was gathered since the later one was regrown
-        both = torch.minimum(seen.unsqueeze(-1), seen.unsqueeze(-2)).clamp(min=1e-12)
-        mean = self.mean
-        return self.tensors["sum_products"] / both - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+        """Running covariance of each pair of units within a minibatch, (..., n, n)."""
+        return self._covariance()
 
     @property
     def correlation(self) -> Tensor:
@@ -116,7 +119,12 @@ class LayerUnits:
 
     @property
     def outgoing(self) -> Tensor:
-        """Norm of the weights that read each unit, (..., n); 1 where no layer reads them."""
+        """Norm of the weights that read each unit, (..., n); 1 where no layer reads them.
+
+        Where the layers around the units are not at hand, it is that of the last event.
+        """
+        if not self.context.consumers and "outgoing" in self.tensors:
+            return self.tensors["outgoing"]
         return self._joint_norm([consumer.norm(self.alive) for consumer in self.context.consumers])
 
     @property
@@ -166,9 +174,28 @@ class LayerUnits:
 
     def by_elimination(self, fixed: Tensor, weight: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
         """Log scores of units that leave one after the other; see `hebbevo.rules.units.rule.UnitLayer`."""
-        return eliminated(
-            fixed, weight, ridge, self.covariance, self.alive, self.due if self.may_sync else None, self.most
+        may_leave = self.alive & (self.tensors["age"] >= self.k.grace)
+        if not self.may_sync or self.due is None:
+            return eliminated(fixed, weight, ridge, self.covariance, self.alive, may_leave, self.most)
+        # networks without an event, those whose scores have no such term, and pruned units keep what is fixed
+        n = fixed.shape[-1]
+        networks = (self.due & (weight > 0).squeeze(-1)).flatten().nonzero()  # (k, 1)
+        scores, at_first = (fixed.reshape(-1, n).to(torch.double, copy=True) for _ in range(2))
+        if not len(networks):
+            return scores.reshape(fixed.shape), at_first.reshape(fixed.shape)
+        alive, may_leave = (each.reshape(-1, n)[networks.squeeze(-1)] for each in (self.alive, may_leave))
+        living = max(1, int(alive.sum(-1).max()))
+        units = (~alive).long().argsort(dim=-1, stable=True)[:, :living]  # (k, living), those that live first
+        scores[networks, units], at_first[networks, units] = eliminated(
+            scores[networks, units],
+            weight.reshape(-1, 1)[networks.squeeze(-1)],
+            ridge.reshape(-1, 1)[networks.squeeze(-1)],
+            self._covariance(networks, units),
+            alive.gather(-1, units),
+            may_leave.gather(-1, units),
+            self.most,
         )
+        return scores.reshape(fixed.shape), at_first.reshape(fixed.shape)
 
     def gate_gradients(self) -> Tensor:
         """Gradients of the loss by a gate of one on each unit, (..., n), for the minibatch just computed."""
@@ -229,3 +256,17 @@ class LayerUnits:
             norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(list(norms)), dim=0)
         )
         return joint
+
+    def _covariance(self, *networks_and_units: Tensor) -> Tensor:
+        """`covariance`, or that of some units of some networks, (k, 1) and (k, m) int64, as (k, m, m)."""
+        scale = self.tensors["seen"].clamp(min=1).rsqrt()  # it is 0, or 1 and more
+        total = self.tensors["sum_covariance"]
+        if networks_and_units:
+            networks, units = networks_and_units
+            n = scale.shape[-1]
+            scale = scale.reshape(-1, n)[networks, units]
+            places = networks.unsqueeze(-1), units.unsqueeze(-1), units.unsqueeze(-2)
+            total = total.reshape(-1, n, n)[places]
+        # of a pair, what was gathered since the later one was regrown counts as far as it is evidence on the
+        # earlier one too: so the matrix stays positive semi-definite
+        return total * scale.unsqueeze(-1) * scale.unsqueeze(-2)

@@ -17,6 +17,7 @@ from hebbevo.networks import seeded
 from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import load, recipe
+from hebbevo.rules.rule import Need
 from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
@@ -74,6 +75,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     sampled = nets[-len(genomes) :]
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
+    _refuse_single_rows(spec, sampled)
     neurons = max(_neurons(net, shape, plan.count) for net in nets)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
@@ -349,6 +351,21 @@ def _refuse_unmet(
                 if chosen == having and sum(chosen) > 1:  # of one genome it could be chance
                     what = f"{listed([choice])} is never possible: {problem}"
                     raise UsageError(f"genome.{gene.name}: {what}; or leave this choice out")
+
+
+def _refuse_single_rows(spec: Spec, nets: Sequence[nn.Module]) -> None:
+    """Check that minibatches have several rows where a rule needs variances, which are those within one.
+
+    Raises:
+        UsageError: they have one row, and the units of a network are not channels, whose places are rows too.
+    """
+    from hebbevo.nn.units import plastic_units
+
+    layers = (layer for net in nets for layer in plastic_units(net).values() if layer.dim == -1)
+    for layer in layers if spec.task.batch_size == 1 else ():
+        if reason := layer.reason_for(Need.VARIANCE) or layer.reason_for(Need.CORRELATION):
+            what = f"{reason} needs the variance of outputs, which a minibatch of one row has not"
+            raise UsageError(f"task.batch_size: {what}; write 2 or more")
 
 
 def _unmet(net: nn.Module, split: Split, shape: tuple[int, ...]) -> str:

@@ -33,9 +33,10 @@ class Need(Enum):
     """What a rule may ask the engine for. What no rule asks for is not computed."""
 
     MEAN = "the running mean of each unit's output"
+    MEAN_SIZE = "the running mean of the size of each unit's output"
     VARIANCE = "the running variance of each unit's output"
     FIRING_RATE = "the running share of rows in which each unit's output is not zero"
-    CORRELATION = "the running correlation of each pair of units"
+    CORRELATION = "the running covariance and correlation of each pair of units"
     OUTGOING = "a layer that reads the units"
     INCOMING = "a layer that feeds the units and nothing else"
     INCOMING_GRADIENT = "the last gradients of the weights that feed the units"

@@ -341,6 +341,30 @@ NETS = {
         BUSY | dict(target=4, events=2, rebirth="old", handover=True),
         BUSY | dict(schedule="threshold", threshold=0.1, settle=0.25),
     ],
+    "usage": [
+        BUSY | dict(schedule="threshold", threshold=0.3, max_deaths=0.6),
+        BUSY | dict(target=2, events=3, grace=4),
+        BUSY | dict(target=4, events=6, rebirth="old", ridge=0.1),
+        BUSY | dict(schedule="threshold", threshold=0.6, grace=3),
+    ],
+    "score": [
+        BUSY | dict(schedule="threshold", threshold=0.5, r=0.0, u=1.0),
+        BUSY | dict(target=3, events=4, s=-0.5),
+        BUSY | dict(target=4, events=6, p=0.0, q=0.3, r=1.0, grace=5),
+        BUSY | dict(schedule="threshold", threshold=0.7, p=2.0, r=0.2, max_deaths=0.5),
+    ],
+    "decorrelation": [
+        BUSY | dict(schedule="threshold", threshold=0.4),
+        BUSY | dict(target=3, events=8),
+        BUSY | dict(target=4, events=2, rebirth="old", handover=True),
+        BUSY | dict(schedule="threshold", threshold=0.6, initial_neurons=0.5),
+    ],
+    "frequency": [
+        BUSY | dict(schedule="threshold", threshold=0.9),
+        BUSY | dict(target=3, events=8, belief=0.0),
+        BUSY | dict(target=4, events=2, rebirth="old"),
+        BUSY | dict(schedule="threshold", threshold=1.0, belief=2.0),
+    ],
 }
 
 

@@ -48,6 +48,14 @@ def test_a_setting_that_no_network_can_meet_is_refused_before_the_search(tmp_pat
     assert line.startswith("network: features.0.2: handover needs a layer")
 
 
+@pytest.mark.parametrize("rule", ["usage", "contribution", "score", "decorrelation"])
+def test_minibatches_of_one_row_are_refused_for_rules_that_need_the_variance_within_one(tmp_path, rule):
+    spec = space({"hidden": [4], "units": rule})
+    spec["task"]["batch_size"] = 1
+    line = f"task.batch_size: {rule} needs the variance of outputs, which a minibatch of one row has not"
+    assert refusal(tmp_path, spec) == f"{line}; write 2 or more"
+
+
 def test_a_choice_that_is_possible_beside_another_gene_is_searched_and_fails_only_where_it_is_not(
     tmp_path, monkeypatch
 ):

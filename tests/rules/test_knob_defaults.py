@@ -31,8 +31,9 @@ TO_A_TARGET = PRUNING | {
     "schedule": ("target", -inf, inf, False),
     "threshold": (0.0, -inf, inf, False),
 }
-STAMINA = PRUNING | {
-    "schedule": ("threshold", -inf, inf, False),
+TO_A_THRESHOLD = PRUNING | {"schedule": ("threshold", -inf, inf, False)}
+OF_STATISTICS = TO_A_TARGET | {"memory": (0.98, 0.0, 1.0, False)}
+STAMINA = TO_A_THRESHOLD | {
     "hebbian_threshold": (0.0, -inf, inf, False),
     "unactivation_penalty": (1.0, 0.0, inf, True),
     "penalty_form": ("mean", -inf, inf, False),
@@ -52,6 +53,27 @@ DEMP = PRUNING | {
     "regulariser": ("l1", -inf, inf, False),
     "rise": (0.3, 0.0, 1.0, False),
 }
+USAGE = OF_STATISTICS | {"ridge": (0.01, 1e-6, inf, True)}
+SCORE = USAGE | {
+    "p": (1.0, 0.0, inf, False),
+    "q": (1.0, 0.0, inf, False),
+    "r": (0.5, 0.0, inf, False),
+    "s": (0.0, -inf, inf, False),
+    "u": (0.0, -inf, inf, False),
+}
+REDO = TO_A_THRESHOLD | {"dormancy": (0.025, 0.0, inf, False), "memory": (0.98, 0.0, 1.0, False)}
+ABLATION = PRUNING | {
+    "schedule": ("target", -inf, inf, False),
+    "salient_weights": (0.07, 0.0, 1.0, True),
+    "salient_gradients": (0.03, 0.0, 1.0, False),
+    "salience": (0.3, 0.0, inf, True),
+}
+L0 = TO_A_THRESHOLD | {
+    "threshold": (0.0, -inf, inf, False),
+    "gate_penalty": (0.001, 0.0, inf, True),
+    "gate_start": (0.0, -inf, inf, False),
+    "gate_rate": (10.0, 0.0, inf, True),
+}
 HEBB_MASK = SETTLE | {
     "update_form": ("weighted", -inf, inf, False),
     "permanence_rate": (0.1, 0.0, inf, True),
@@ -70,6 +92,15 @@ CONNECTION_MAGNITUDE = SETTLE | {
 }
 KNOBS = {
     ("units", "stamina"): STAMINA,
+    ("units", "usage"): USAGE,
+    ("units", "contribution"): OF_STATISTICS,
+    ("units", "score"): SCORE,
+    ("units", "taylor"): OF_STATISTICS,
+    ("units", "decorrelation"): OF_STATISTICS,
+    ("units", "frequency"): OF_STATISTICS | {"belief": (10.0, 0.0, inf, True)},
+    ("units", "redo"): REDO,
+    ("units", "ablation"): ABLATION,
+    ("units", "l0"): L0,
     ("units", "magnitude"): TO_A_TARGET,
     ("units", "random"): TO_A_TARGET,
     ("units", "demp"): DEMP,
@@ -81,7 +112,7 @@ KNOBS = {
 }
 
 
-@pytest.mark.parametrize(("axis", "rule"), KNOBS, ids="-".join)
+@pytest.mark.parametrize(("axis", "rule"), KNOBS, ids=lambda name: name)
 def test_a_rule_has_these_knobs_with_these_defaults_limits_and_scales(axis, rule):
     knobs = AXES[axis][rule].knobs
     assert {name: (knob.default, knob.low, knob.high, knob.log) for name, knob in knobs.items()} == (
@@ -96,7 +127,9 @@ def test_every_rule_of_the_registries_is_in_the_table():
 
 @pytest.mark.parametrize("need", Need)
 def test_a_rule_has_a_knob_for_the_memory_of_running_statistics_if_it_needs_them(need):
-    running = {Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION}
+    running = {
+        Need.MEAN, Need.MEAN_SIZE, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION, Need.GATE_GRADIENT
+    }  # fmt: skip
     knobs = unit_knobs(scheduled="target", needs={Need.OUTGOING: (), need: ()})
     assert ("memory" in knobs) == (need in running)
     if need in running:

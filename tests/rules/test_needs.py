@@ -7,6 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticConnections, PlasticUnits, attach
+from hebbevo.nn.layer_context import LayerContext
 from hebbevo.rules import UNITS
 from hebbevo.rules.connections.rule import ByCount, ConnectionRule
 from hebbevo.rules.rule import Buffer, Need
@@ -28,6 +29,7 @@ class Recording(UnitRule):
         need: ()
         for need in (
             Need.MEAN,
+            Need.MEAN_SIZE,
             Need.VARIANCE,
             Need.FIRING_RATE,
             Need.CORRELATION,
@@ -39,7 +41,10 @@ class Recording(UnitRule):
     seen: list[dict[str, torch.Tensor]] = []  # noqa: RUF012
 
     def score(self, k, s, layer):
-        names = ("mean", "variance", "firing_rate", "correlation", "outgoing", "incoming")
+        names = (
+            "mean", "mean_size", "variance", "firing_rate", "covariance", "correlation", "outgoing",
+            "incoming",
+        )  # fmt: skip
         self.seen.append({name: getattr(layer, name).clone() for name in names})
         return layer.mean + 1
 
@@ -70,13 +75,14 @@ def literal(outputs):
     def mean(of):
         return sum(weight * of(y) for weight, y in zip(weights, outputs, strict=True))
 
-    first, second = mean(lambda y: y.mean(0)), mean(lambda y: y.T @ y / len(y))
-    covariance = second - first[:, None] * first
+    covariance = mean(lambda y: (y - y.mean(0)).T @ (y - y.mean(0)) / len(y))
     spread = covariance.diagonal().clamp(min=1e-12).sqrt()
     return {
-        "mean": first,
+        "mean": mean(lambda y: y.mean(0)),
+        "mean_size": mean(lambda y: y.abs().mean(0)),
         "variance": covariance.diagonal(),
         "firing_rate": mean(lambda y: (y > 0).double().mean(0)),
+        "covariance": covariance,
         "correlation": covariance / (spread[:, None] * spread),
     }
 
@@ -110,9 +116,47 @@ def test_statistics_of_a_regrown_unit_start_again():
         optimizer.step()
         if step == 0:
             assert net[1].alive.all()
-    returned = literal(outputs[1:])
-    torch.testing.assert_close(Recording.seen[-1]["mean"][3:], returned["mean"][3:], rtol=1e-6, atol=1e-6)
-    assert not torch.allclose(Recording.seen[-1]["mean"][:3], returned["mean"][:3], rtol=1e-4)
+    returned, always = literal(outputs[1:]), literal(outputs)
+    found = Recording.seen[-1]
+    for name in ("mean", "mean_size", "variance", "firing_rate"):
+        torch.testing.assert_close(found[name][3:], returned[name][3:], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found[name][:3], always[name][:3], rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(found["mean"][:3], returned["mean"][:3], rtol=1e-4)
+    torch.testing.assert_close(found["covariance"][3:, 3:], returned["covariance"][3:, 3:])
+    torch.testing.assert_close(found["covariance"][:3, :3], always["covariance"][:3, :3])
+    # of a pair, what both have been seen for, as far as it is evidence on the one that is older
+    younger, older = (sum(MEMORY**age for age in range(steps)) for steps in (STEPS - 1, STEPS))
+    shared = returned["covariance"][3:, :3] * (younger / older) ** 0.5
+    torch.testing.assert_close(found["covariance"][3:, :3], shared)
+    assert torch.linalg.eigvalsh(found["covariance"]).min() > -1e-12
+
+
+def test_the_variance_is_known_from_covariances_alone():
+    class Related(Recording):
+        needs = {Need.CORRELATION: ()}  # noqa: RUF012
+        knobs = unit_knobs(scheduled="threshold", needs=needs)
+        found = []  # noqa: RUF012
+
+        def score(self, k, s, layer):
+            self.found.append((layer.variance, layer.covariance))
+            return layer.variance
+
+    units = PlasticUnits(Related(), 5, seed=1, warmup=0, prune_period=1, max_deaths=0.0)
+    units(torch.randn(7, 5))
+    [(variance, covariance)] = Related.found
+    torch.testing.assert_close(variance, covariance.diagonal())
+    assert "sum_variance" not in dict(units.named_buffers())
+
+
+def test_the_variance_of_outputs_that_are_large_and_alike_is_exact():
+    units = PlasticUnits(Recording(), 3, seed=1)
+    y = 3000 + torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.5]])
+    units.attached = True
+    for _ in range(20):
+        units(y)
+    layer = units.layer_units(LayerContext())
+    torch.testing.assert_close(layer.variance, torch.tensor([0.0, 1.0, 0.0625]))
+    torch.testing.assert_close(layer.correlation[1, 2], torch.tensor(-1.0))
 
 
 def test_no_statistic_is_gathered_that_the_rule_does_not_need():
@@ -128,7 +172,8 @@ def test_no_statistic_is_gathered_that_the_rule_does_not_need():
         dict(PlasticUnits(Recording(), 5).named_buffers()),
     )
     assert set(theirs) - set(ours) == {
-        "memory", "seen", "sum_output", "sum_square", "sum_firing", "sum_products", "outgoing",
+        "memory", "seen", "sum_output", "sum_size", "sum_variance", "sum_firing", "sum_covariance",
+        "outgoing",
     }  # fmt: skip
 
 

@@ -5,7 +5,10 @@ from hebbevo.rules.connections.rule import ByCount
 
 
 def test_every_rule_is_registered_under_its_own_name():
-    assert list(UNITS) == ["stamina", "magnitude", "random", "dense"]
+    assert list(UNITS) == [
+        "stamina", "usage", "contribution", "score", "taylor", "decorrelation", "frequency", "redo",
+        "ablation", "l0", "magnitude", "random", "dense",
+    ]  # fmt: skip
     assert list(CONNECTIONS) == ["full", "hebb_mask", "magnitude"]
     assert list(CREDIT) == ["backprop"]
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
@@ -14,6 +17,11 @@ def test_every_rule_is_registered_under_its_own_name():
 def test_only_the_controls_never_prune():
     assert [name for name, rule in UNITS.items() if not rule.prunes] == ["dense"]
     assert [name for name, rule in CONNECTIONS.items() if not rule.prunes] == ["full"]
+
+
+def test_only_redo_recycles_and_only_l0_has_trained_parameters():
+    assert [name for name, rule in UNITS.items() if rule.recycles] == ["redo"]
+    assert [name for name, rule in UNITS.items() if rule.parameters] == ["l0"]
 
 
 def test_only_hebb_mask_keeps_the_weights_of_pruned_connections():

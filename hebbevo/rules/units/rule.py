@@ -72,7 +72,9 @@ RIDGE = Knob(
     low=1e-6, sensible=(1e-3, 1e-1), log=True,
 )  # fmt: skip
 
-_RUNNING = (Need.MEAN, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION, Need.GATE_GRADIENT)
+_RUNNING = (
+    Need.MEAN, Need.MEAN_SIZE, Need.VARIANCE, Need.FIRING_RATE, Need.CORRELATION, Need.GATE_GRADIENT
+)  # fmt: skip
 _SHARED_NEEDS: Needs = {
     Need.FOLDABLE: (Asked("handover", True),),
     Need.EXCLUSIVE: (Asked("rebirth", FRESH),),
@@ -107,11 +109,6 @@ def mean_of_living(values: Tensor, alive: Tensor) -> Tensor:
     return (values * alive).sum(-1, keepdim=True) / alive.sum(-1, keepdim=True).clamp(min=1)
 
 
-def log(values: Tensor) -> Tensor:
-    """Logarithms of values that may be 0, which count as 1e-12."""
-    return values.clamp(min=1e-12).log()
-
-
 class UnitLayer(Protocol):
     """A layer of n units at an event, of one network or of many: what a score may be made of."""
 
@@ -124,8 +121,12 @@ class UnitLayer(Protocol):
         """Running mean of each unit's output, (..., n)."""
 
     @property
+    def mean_size(self) -> Tensor:
+        """Running mean of the size of each unit's output, (..., n)."""
+
+    @property
     def variance(self) -> Tensor:
-        """Running variance of each unit's output, (..., n)."""
+        """Running variance of each unit's output within a minibatch, (..., n)."""
 
     @property
     def firing_rate(self) -> Tensor:
@@ -133,7 +134,7 @@ class UnitLayer(Protocol):
 
     @property
     def covariance(self) -> Tensor:
-        """Running covariance of each pair of units, (..., n, n)."""
+        """Running covariance of each pair of units within a minibatch, (..., n, n)."""
 
     @property
     def correlation(self) -> Tensor:
@@ -186,12 +187,12 @@ class UnitLayer(Protocol):
         """Log scores, (..., n), of units that leave one after the other, the lowest first.
 
         log score_j = fixed_j + weight log(1 - R_j^2), where R_j^2 is the share of unit j's variance that the
-        units which are left predict. So of two units that say the same, one leaves, and the other no longer
-        is redundant.
+        units which are left predict. So of two units that say the same, one leaves, and the other is no
+        longer redundant.
 
         Args:
-            fixed: what does not depend on other units, (..., n).
-            weight: (..., 1).
+            fixed: what does not depend on other units, (..., n); -inf: a unit that leaves first.
+            weight: 0 or more, (..., 1).
             ridge: what is added to every variance, in units of their mean, (..., 1).
 
         Returns:

@@ -69,6 +69,11 @@ class Minibatch:
         return self.y.square().mean(-2)
 
     @_CachedProperty
+    def deviation(self) -> Tensor:
+        """Outputs less the mean output of their unit, (..., rows, n)."""
+        return self.y - self.mean.unsqueeze(-2)
+
+    @_CachedProperty
     def fires(self) -> Tensor:
         """1 where a unit fires and 0 where it is silent, (..., rows, n)."""
         return self.size.sign()
@@ -153,14 +158,24 @@ class Mean(DecayedMean):
         return batch.mean
 
 
-class Square(DecayedMean):
-    """The squared output."""
+class MeanSize(DecayedMean):
+    """The size of the output."""
 
-    buffers: ClassVar = {"sum_square": Buffer()}
+    buffers: ClassVar = {"sum_size": Buffer()}
 
     def minibatch_mean(self, batch: Minibatch) -> Tensor:
-        """The mean square."""
-        return batch.square
+        """The mean size."""
+        return batch.mean_size
+
+
+class Variance(DecayedMean):
+    """The variance of the output within a minibatch, without what the weights change from one to the next."""
+
+    buffers: ClassVar = {"sum_variance": Buffer()}
+
+    def minibatch_mean(self, batch: Minibatch) -> Tensor:
+        """The mean squared deviation from the unit's mean."""
+        return batch.deviation.square().mean(-2)
 
 
 class Firing(DecayedMean):
@@ -173,14 +188,17 @@ class Firing(DecayedMean):
         return batch.firing_rate
 
 
-class Products(Statistic):
-    """Products of the outputs of each pair of units."""
+class Covariance(Statistic):
+    """The covariance of each pair of units within a minibatch; see `Variance`."""
 
-    buffers: ClassVar = {"sum_products": Buffer(pairs=True)}
+    buffers: ClassVar = {"sum_covariance": Buffer(pairs=True)}
 
     def add(self, k: Any, s: Any, c: Any, batch: Minibatch) -> None:
-        """Add the mean over the rows of y yᵀ, (..., n, n), decayed as in equation 1."""
-        s.sum_products.mul_(k.memory.unsqueeze(-1)).add_(batch.y.mT @ batch.y / batch.y.shape[-2])
+        """Add the mean over the rows of d d^T, (..., n, n), d the deviations, decayed as in equation 1."""
+        d, total = batch.deviation, s.sum_covariance.mul_(k.memory.unsqueeze(-1))
+        rows, n = d.shape[-2:]
+        d = d.reshape(-1, rows, n)
+        total.view(-1, n, n).baddbmm_(d.mT, d, alpha=1 / rows)
 
 
 class GateGradient(Statistic):
@@ -220,9 +238,10 @@ class FoldedMean(Statistic):
 
 FOR_NEEDS: Mapping[Need, tuple[Statistic, ...]] = {
     Need.MEAN: (Count(), Mean()),
-    Need.VARIANCE: (Count(), Mean(), Square()),
+    Need.MEAN_SIZE: (Count(), MeanSize()),
+    Need.VARIANCE: (Count(), Variance()),
     Need.FIRING_RATE: (Count(), Firing()),
-    Need.CORRELATION: (Count(), Mean(), Products()),
+    Need.CORRELATION: (Count(), Covariance()),
     Need.GATE_GRADIENT: (GateGradient(),),
     Need.FOLDABLE: (FoldedMean(),),
 }

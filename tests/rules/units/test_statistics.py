@@ -1,8 +1,10 @@
 """The statistics of one minibatch of outputs that may be negative, by hand."""
 
+from types import SimpleNamespace
+
 import torch
 
-from hebbevo.rules.units.statistics import FoldedMean, Minibatch
+from hebbevo.rules.units.statistics import Covariance, FoldedMean, MeanSize, Minibatch, Variance
 
 Y = torch.tensor([[1.0, -2.0, 0.0], [3.0, 2.0, 0.0], [0.0, -6.0, 0.0], [0.0, 2.0, 4.0]])
 
@@ -28,3 +30,27 @@ def test_the_folded_mean_moves_a_tenth_of_the_way_to_the_mean_of_each_minibatch(
     for share in (0.1, 0.19):
         FoldedMean().add(None, State, None, Minibatch(Y, Y.abs()))
         torch.testing.assert_close(State.mean_output, share * Y.mean(0))
+
+
+def test_variances_and_covariances_are_those_of_the_rows_of_each_minibatch():
+    k = SimpleNamespace(memory=torch.tensor([0.5]))
+    s = SimpleNamespace(
+        sum_variance=torch.zeros(3), sum_covariance=torch.zeros(3, 3), sum_size=torch.zeros(3)
+    )
+    for rows in (Y, Y + 1000, Y[:1]):  # what moves from one minibatch to the next does not count
+        for statistic in (Variance(), Covariance(), MeanSize()):
+            statistic.add(k, s, None, Minibatch(rows, rows.abs()))
+    expected = torch.cov(Y.T, correction=0) * (0.25 + 0.5)
+    torch.testing.assert_close(s.sum_covariance, expected)
+    torch.testing.assert_close(s.sum_variance, expected.diagonal())
+    size = 0.25 * Y.abs().mean(0) + 0.5 * (Y + 1000).abs().mean(0) + Y[0].abs()
+    torch.testing.assert_close(s.sum_size, size)
+
+
+def test_covariances_of_a_stack_are_those_of_its_networks():
+    y = torch.randn(2, 3, 7, 4, dtype=torch.float64)
+    k = SimpleNamespace(memory=torch.full((2, 3, 1), 0.5))
+    s = SimpleNamespace(sum_covariance=torch.ones(2, 3, 4, 4, dtype=torch.float64))
+    Covariance().add(k, s, None, Minibatch(y, y))
+    expected = torch.stack([torch.cov(rows.T, correction=0) for rows in y.flatten(0, 1)]).view(2, 3, 4, 4)
+    torch.testing.assert_close(s.sum_covariance, 0.5 + expected)
