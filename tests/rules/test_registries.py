@@ -7,7 +7,7 @@ from hebbevo.rules.connections.rule import ByCount
 def test_every_rule_is_registered_under_its_own_name():
     assert list(UNITS) == [
         "stamina", "usage", "contribution", "score", "taylor", "decorrelation", "frequency", "redo",
-        "ablation", "l0", "magnitude", "random", "dense",
+        "demp", "ablation", "l0", "magnitude", "random", "dense",
     ]  # fmt: skip
     assert list(CONNECTIONS) == ["full", "hebb_mask", "magnitude"]
     assert list(CREDIT) == ["backprop"]
