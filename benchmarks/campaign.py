@@ -69,15 +69,25 @@ FAULTS = (
     "SIGSTOP worker, SIGKILL driver",
     "SIGKILL report",
     "full disk",
+    "read-only disk",
     "clock jump",
 )
+# a mount of its own for one process, which needs no rights where users may have namespaces
+READ_ONLY = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
 COLUMNS = ("date", "study", "sampler", "executor", "store", "fault", "moment", "exit", "end", "outcome")
 
 
 class Search:
     """A command of hebbevo in a process of its own; all that it starts can be found by a mark."""
 
-    def __init__(self, folder: Path, *words: str, jump: float = 0.0, largest_file: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *words: str,
+        jump: float = 0.0,
+        largest_file: int | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.mark = f"CAMPAIGN_MARK={uuid.uuid4().hex}"  # not seeded: campaigns may run side by side
         (folder / "path").mkdir(exist_ok=True)
         (folder / "path" / "sitecustomize.py").write_text(JUMPING_CLOCK)
@@ -91,8 +101,11 @@ class Search:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
+        command = [sys.executable, "-m", "hebbevo", *words]
+        if read_only:
+            command = ["unshare", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh", *command]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hebbevo", *words],
+            command,
             cwd=folder,
             env=env,
             stdout=subprocess.DEVNULL,
@@ -125,6 +138,15 @@ class Search:
             if "hebbevo.execution.worker" in words or words.startswith("ray::"):
                 found.append(pid)
         return found
+
+    def wait_for_worker(self) -> int | None:
+        """A process that trains for this search, once there is one; ``None`` if the search ends first."""
+        end = time.monotonic() + LIMIT
+        while self.process.poll() is None and time.monotonic() < end:
+            if workers := self.workers():
+                return random.choice(workers)
+            time.sleep(0.01)
+        return None
 
     def finish(self) -> str:
         """Wait for the end; gives the problem, if any."""
@@ -171,17 +193,22 @@ def table(study: str, storage: str | None) -> pd.DataFrame:
 
 
 def disturb(folder: Path, fault: str, command: list[str], report: list[str], seconds: float) -> tuple:
-    """Let a search meet a fault. Gives the moment, the exit code, the seconds to its end, and the outcome."""
+    """Let a search meet a fault.
+
+    Gives what it met, the moment, the exit code, the seconds to its end, and the outcome.
+    """
     moment = random.uniform(0.0, seconds)
     if fault == "full disk":
         search = Search(folder, *command, largest_file=random.randrange(0, 200_000))
     elif fault == "clock jump":
         search = Search(folder, *command, jump=random.choice((-86400.0, 86400.0)))
+    elif fault == "read-only disk":
+        search = Search(folder, *command, read_only=True)
     else:
         search = Search(folder, *(report if fault == "SIGKILL report" else command))
         time.sleep(moment)
-    driver, workers = search.process.pid, search.workers()
-    worker = random.choice(workers) if workers else None
+    driver = search.process.pid
+    worker = search.wait_for_worker() if "worker" in fault else None
     if fault == "SIGSTOP+CONT driver":
         send(driver, signal.SIGSTOP)
         time.sleep(1.0)
@@ -208,13 +235,15 @@ def disturb(folder: Path, fault: str, command: list[str], report: list[str], sec
         outcome = f"FAILED {problem}"
     else:
         outcome = "good"
-    return round(moment, 2), code, round(left, 2), outcome
+    if "worker" in fault and not worker:
+        fault += ", none there"
+    return fault, round(moment, 2), code, round(left, 2), outcome
 
 
 def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) -> list[dict]:
     """One study with faults. Gives a row for each fault."""
-    sampler = random.choice(arguments.samplers)
-    executor = random.choice(arguments.executors)
+    sampler = arguments.samplers[number % len(arguments.samplers)]
+    executor = arguments.executors[number // len(arguments.samplers) % len(arguments.executors)]
     storage = random.choice([None, *arguments.database])
     with tempfile.TemporaryDirectory(prefix="campaign") as name:
         folder = Path(name)
@@ -234,7 +263,7 @@ def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) 
             seconds = {"serial": 4.0, "local": 6.0, "ray": 14.0}[executor] * arguments.slowness
             results = disturb(folder, fault, command, report, seconds)
             now = datetime.datetime.now().isoformat(timespec="seconds")
-            values = (now, number, sampler, executor, "database" if storage else "SQLite", fault, *results)
+            values = (now, number, sampler, executor, "database" if storage else "SQLite", *results)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
         last = Search(folder, *command)
         problem = last.finish()
