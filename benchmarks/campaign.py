@@ -41,7 +41,7 @@ version: 1
 name: campaign
 task: {{dataset: digits, epochs: 2, batch_size: 256}}
 network: {{family: mlp, hidden: [16, 12], units: stamina}}
-search: {{sampler: {sampler}, population: 8, trials: 48, cohort_width: 2, seed: 5}}
+search: {{sampler: {sampler}, population: 8, trials: 24, cohort_width: 2, seed: 5}}
 genome:
   unactivation_penalty: {{low: 1e-2, high: 100, log: true}}
   hebbian_threshold: {{low: -1.0, high: 1.0}}
@@ -134,9 +134,11 @@ class Search:
         for pid in self.alive():
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_text()
+                parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            if "hebbevo.execution.worker" in words or words.startswith("ray::"):
+            # beside each worker is a process without a parent that kills what the worker has started
+            if ("hebbevo.execution.worker" in words and parent != "1") or words.startswith("ray::"):
                 found.append(pid)
         return found
 
