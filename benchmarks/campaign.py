@@ -36,6 +36,9 @@ from hebbevo.study.storage import lease
 
 ORPHAN_SECONDS = 5.0
 LIMIT = 300.0  # seconds for one command
+# A worker that is stopped before it has asked the system to end with its search ends when it is continued.
+STARTING_SECONDS = 2.0
+TICKS = os.sysconf("SC_CLK_TCK")
 SPACE = """\
 version: 1
 name: campaign
@@ -134,11 +137,13 @@ class Search:
         for pid in self.alive():
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_text()
-                parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                parent, age = stat[1], time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / TICKS
             except OSError:
                 continue
             # beside each worker is a process without a parent that kills what the worker has started
-            if ("hebbevo.execution.worker" in words and parent != "1") or words.startswith("ray::"):
+            is_worker = "hebbevo.execution.worker" in words and parent != "1"
+            if (is_worker or words.startswith("ray::")) and age >= STARTING_SECONDS:
                 found.append(pid)
         return found
 
