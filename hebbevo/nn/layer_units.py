@@ -136,6 +136,17 @@ class LayerUnits:
         """The same numbers for all units, (..., size), also for those without a slot."""
         return self._draw(stream, None)
 
+    def ranked(self, score: Tensor) -> Tensor:
+        """The rank of each unit by its score, (..., n), from 0; of equal scores the unit of the lower number.
+
+        Slots need not be in the order of the units that they hold, and must not decide.
+        """
+        if self.numbers is None:
+            return score.argsort(stable=True).argsort()
+        by_number = self.numbers.argsort()
+        rank = score.gather(-1, by_number).argsort(stable=True).argsort()
+        return torch.empty_like(rank).scatter_(-1, by_number, rank)
+
     def selection(self, units: Tensor) -> UnitSelection:
         """Units, (..., n) bool, to be written to."""
         return UnitSelection(units, self.may_sync)

@@ -191,8 +191,7 @@ def _find_pruned(layer: LayerUnits, event: Tensor, regrown: Tensor) -> Tensor:
         score = torch.where(uses_target, ranked, score)
         candidates = torch.where(uses_target, alive, candidates)
         allowed = torch.where(uses_target, surplus, allowed)
-    lowest_first = torch.where(candidates, score, torch.inf).argsort(stable=True)
-    rank = lowest_first.argsort()
+    rank = layer.ranked(torch.where(candidates, score, torch.inf))
     pruned: Tensor = event.unsqueeze(-1) & candidates & (rank < allowed)
     return pruned
 
