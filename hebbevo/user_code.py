@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any
 
-from hebbevo import user_modules
+from hebbevo import import_path, user_modules
 from hebbevo.errors import HebbevoError, UsageError, UserCodeError
 from hebbevo.messages import describe, did_you_mean, first_line
 
@@ -31,7 +31,7 @@ def is_reference(text: str) -> bool:
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Import what a reference names. The working directory is searched too, as by ``python -m``.
+    """Import what a reference names. The working directory is searched too, before installed packages.
 
     >>> resolve("math:sqrt")(9.0)
     3.0
@@ -164,9 +164,7 @@ def _import(reference: str, module_name: str) -> ModuleType:
 
 
 def _search_working_directory() -> None:
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    sys.path[:] = import_path.with_folder(sys.path, os.getcwd())
     importlib.invalidate_caches()  # the file may be newer than what Python remembers of the folder
 
 

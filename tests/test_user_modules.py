@@ -222,6 +222,16 @@ def test_a_worker_that_would_load_other_code_than_the_search_is_refused_in_one_l
         [*run_cohorts(executor, [cohort("", 0)])]
 
 
+def test_a_worker_that_cannot_import_the_code_is_refused_and_no_training_fails_for_it(write, monkeypatch):
+    """As on a machine of a cluster that lacks a package."""
+    setup = setup_of(write, "from torch import nn\ndef build(): return nn.Linear(4, 2)\n")
+    monkeypatch.setitem(sys.modules, "made_here", sys.modules["edited_net"])
+    setup = replace(setup, recipe=replace(setup.recipe, network=UserNetwork("made_here:build", (4,), 2)))
+    expected = "^no worker can be started: a worker cannot import your code: made_here:build: no module named"
+    with closing(ProcessExecutor(setup, workers=1)) as executor, pytest.raises(WorkerError, match=expected):
+        [*run_cohorts(executor, [cohort("", 0)])]
+
+
 LAZY = """\
 import pathlib
 from torch import nn

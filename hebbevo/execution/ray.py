@@ -74,7 +74,7 @@ class RayExecutor(WorkerPool):
             # workers look for modules where this process does; in its current folder only for the user's code
             self._path = import_path.without_current_folder(sys.path)
             if setup.recipe.code:
-                self._path.append(os.getcwd())
+                self._path = import_path.with_folder(self._path, os.getcwd())
             self._actor = ray.remote(_Actor).options(
                 num_cpus=setup.threads,
                 num_gpus=gpus,
@@ -149,7 +149,8 @@ class _Actor:
     """The cluster's side of an actor: the code that runs there."""
 
     def __init__(self, setup: WorkerSetup, path: list[str]) -> None:
-        sys.path.extend(folder for folder in path if folder not in sys.path)  # for the user's own code
+        # for the user's own code, which is found in the same order as in the search
+        sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
         # the data are in the object store, read-only; PyTorch warns of that, but trainings do not write them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         self._setup = setup

@@ -60,6 +60,10 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     shape = data.input_shape(split.shape)
     class_weights = _class_weights(spec, split)
     plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
+    for name in plan.code:
+        if name.startswith("__main__:"):
+            what = "a script that is running cannot be imported by workers, nor by 'hebbevo resume'"
+            raise UsageError(f"{name}: {what}; move it into a module, and name mine:{name.partition(':')[2]}")
     genomes = sample(spec.space)
     invalid, is_repeatable = "", True
     if spec.network.module:
@@ -315,7 +319,9 @@ def _problem(plan: Recipe, genome: Genome, split: Split, minibatch: int) -> str:
         user_code.raise_if_interrupted(error)
         return describe(error)
     loss = float(found[0])
-    return "" if math.isfinite(loss) else f"its loss is {loss}"
+    if not math.isfinite(loss):
+        return f"its loss is {loss}"
+    return "" if found.isfinite().all() else "its outputs after the step are not finite"
 
 
 def _longer_last(rows: int, size: int) -> int:

@@ -171,6 +171,16 @@ def test_a_network_that_no_genome_has_ends_the_search_at_once_with_the_first_rea
     assert not (tmp_path / "s.db").exists()
 
 
+def test_code_of_a_running_script_is_refused_since_no_worker_could_import_it(own, tmp_path, monkeypatch):
+    space = own(PLAIN)
+    space.write_text(space.read_text().replace("own_net:build", "__main__:build"))
+    monkeypatch.setattr(sys.modules["__main__"], "build", lambda width: None, raising=False)
+    expected = r"^__main__:build: a script .*; move it into a module, and name mine:build"
+    with pytest.raises(UsageError, match=expected):
+        hebbevo.search(space, study=tmp_path / "s.db", workers=1)
+    assert not (tmp_path / "s.db").exists()
+
+
 NORMED = """\
     from torch import nn
 
@@ -195,6 +205,23 @@ STANDARDISED = """\
         return Net(width)
 """
 
+# one row has no distance from the mean of the rows, and the root of it no gradient
+CENTRED = """\
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.head = nn.Linear(6, width), nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.head(x / (1 + (x - x.mean(0)).square().sum(0).sqrt()) if self.training else x)
+
+    def build(width, norm):
+        return Net(width)
+"""
+
 
 @pytest.mark.parametrize(
     ("code", "norm", "error"),
@@ -202,6 +229,7 @@ STANDARDISED = """\
         (NORMED, "[true]", "ValueError: Expected more than 1 value per channel"),
         (NORMED, "[false, true]", "ValueError: Expected more than 1 value per channel"),
         (STANDARDISED, "[true]", "its loss is nan"),
+        (CENTRED, "[true]", "its outputs after the step are not finite"),
         (NORMED, "[false]", None),
     ],
 )
