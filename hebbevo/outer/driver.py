@@ -163,7 +163,12 @@ class Driver:
 
         Raises:
             ReplayMismatch: it asks for other genomes than the recorded ones.
+            StudyError: a generation lacks results, although another one was asked after it.
         """
+        for generation in recorded[:-1]:
+            if missing := [record.number for record in generation.records if record.result is None]:
+                what = f"is damaged (trial {missing[0]} has no result, though later ones were asked)"
+                raise StudyError(f"{self._ledger.store}: {what}; use a copy of it")
         try:
             replay(self._sampler, self._population, map(self._past, recorded))
         except ReplayMismatch as mismatch:

@@ -1,10 +1,12 @@
 """The outer loop: kills, interrupts, replay, timeouts, and what the sampler learns."""
 
+import contextlib
 import io
 import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo.errors import ReplayMismatch, SearchInterrupted
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
 from hebbevo.execution import worker_setup
 from hebbevo.outer import driver
 from hebbevo.samplers import SAMPLERS, Genetic
@@ -224,6 +226,17 @@ def test_a_sampler_that_asks_for_other_genomes_is_a_replay_mismatch_that_names_t
     monkeypatch.setitem(SAMPLERS, "ga", Reversing)
     with pytest.raises(ReplayMismatch, match=r"generation 1 .*the same library versions"):
         hebbevo.resume(uninterrupted, trials=32)
+
+
+def test_a_study_with_a_gap_among_its_results_is_not_continued(uninterrupted: Path) -> None:
+    with contextlib.closing(sqlite3.connect(uninterrupted)) as connection:
+        connection.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 5")
+        for table_name in ("trial_values", "trial_user_attributes"):
+            connection.execute(f"DELETE FROM {table_name} WHERE trial_id = 6")
+        connection.execute("DELETE FROM trial_system_attributes WHERE trial_id = 6 AND key LIKE '%checksum'")
+        connection.commit()
+    with pytest.raises(StudyError, match=r"is damaged \(trial 5 has no result, though later ones were asked"):
+        hebbevo.resume(uninterrupted)
 
 
 def test_replay_mismatch_names_the_versions_that_changed(
