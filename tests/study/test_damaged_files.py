@@ -277,9 +277,7 @@ def test_a_file_without_one_of_its_trials_or_generations_is_refused(intact, tmp_
 def tables_of(path: Path) -> dict[str, list[int]]:
     """The row ids of every table of a study."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        ]
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         return {
             name: [row for (row,) in connection.execute(f"SELECT rowid FROM {name} ORDER BY rowid")]
             for (name,) in tables
