@@ -238,14 +238,18 @@ def test_every_command_refuses_a_damaged_file_in_one_line_with_exit_code_2(intac
     [
         "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END",
         "CREATE VIEW v AS SELECT 1",
+        "CREATE VIRTUAL TABLE v USING rtree(a, b, c)",
+        "INSERT INTO sqlite_master VALUES ('Trigger', 't', 'trials', 0,"
+        " 'CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END')",
     ],
 )
 def test_a_file_with_code_in_it_is_refused(intact, tmp_path, made):
     path = Path(shutil.copy(intact, tmp_path / "run.db"))
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
         connection.execute(made)
         connection.commit()
-    with refused("a trigger or a view"):
+    with refused("a trigger, a view or a virtual table"):
         hebbevo.open_study(path)
 
 
