@@ -131,6 +131,7 @@ class Driver:
             search.settings,
             self._goal.dimension,
             ledger.spec.starting_genomes,
+            ledger.facts.sampling,
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # from each genome to the first trial that has it

@@ -17,6 +17,7 @@ from hebbevo.networks import seeded
 from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import load, recipe
+from hebbevo.samplers import VERSION
 from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
@@ -115,6 +116,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             stack_check=plan.stack_check,
             invalid=invalid,
             repeatable=is_repeatable,
+            sampling=VERSION,
             short=_too_short(plan, genomes, sampled, len(split.y_train)),
         ),
     )

@@ -197,6 +197,7 @@ FACTS: dict[str, tuple[Check, str]] = {
     "invalid": _TEXT,
     "repeatable": _FLAG,
     "short": _FLAG,
+    "sampling": _POSITIVE,
 }
 """Checks of a study's facts."""
 

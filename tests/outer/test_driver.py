@@ -228,6 +228,26 @@ def test_a_sampler_that_asks_for_other_genomes_is_a_replay_mismatch_that_names_t
         hebbevo.resume(uninterrupted, trials=32)
 
 
+def test_a_study_of_an_earlier_version_of_the_samplers_is_replayed_as_it_was_asked(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NSGA-II of version 1 took no genome for a parent that was drawn in place of a repeated one."""
+    space = tmp_path / "repeats.yaml"
+    space.write_text(
+        f"version: 1\nname: repeats\ntask: {{dataset: {blobs}, epochs: 1}}\nnetwork: {{hidden: [4]}}\n"
+        "search: {sampler: nsga2, population: 6, trials: 30, settings: {mutation_prob: 1.0e-9}}\n"
+        "genome:\n  grace: {type: int, low: 1, high: 6}\n  warmup: {type: int, low: 1, high: 8}\n"
+    )
+    new, old = tmp_path / "new.db", tmp_path / "old.db"
+    hebbevo.search(space, study=new)
+    with monkeypatch.context() as patch:
+        patch.setattr("hebbevo.outer.preflight.VERSION", 1)
+        hebbevo.search(space, study=old, trials=18)
+    hebbevo.resume(old, trials=30)
+    genomes = [column for column in table(new) if column.startswith("genome.")]
+    assert not table(new)[genomes].equals(table(old)[genomes])
+
+
 def test_a_study_with_a_gap_among_its_results_is_not_continued(uninterrupted: Path) -> None:
     with contextlib.closing(sqlite3.connect(uninterrupted)) as connection:
         connection.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 5")
