@@ -69,13 +69,16 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     invalid, is_repeatable = "", True
     if spec.network.module:
         genomes, nets, invalid = _user_networks(spec, plan, genomes)
+        sizes.check_networks("network.module", max(map(_weights, nets)), spec)
         is_repeatable, untrainable = _try_any(spec, plan, genomes, split)
         invalid = invalid or untrainable
     else:
         most = _largest(spec, plan)
-        sizes.check_networks(most, spec)
-        largest = most.build({}, seed=0)
-        nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
+        where = "network.channels" if most.channels else "network.hidden"
+        sizes.check_networks(where, sizes.count_weights(most), spec)
+        keep = _Keeper()
+        nets = [keep(most.build({}, seed=0))]
+        nets += [keep(plan.network.build(plan.settings_for(genome), seed=0)) for genome in genomes]
     sampled = nets[-len(genomes) :]
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
@@ -172,6 +175,26 @@ def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module
     return any(map(plastic_modules, prunable)) and not has_events(plan, prunable, rows)
 
 
+class _Keeper:
+    """Keeps networks that are only looked at, with one copy of the weights that several of them have."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], list[torch.Tensor]] = {}
+
+    def __call__(self, net: nn.Module) -> nn.Module:
+        """Give a network whose weights are those of an earlier one where they are equal."""
+        import torch
+
+        for name, parameter in net.named_parameters():
+            known = self._known.setdefault((name, parameter.dtype, parameter.shape), [])
+            equal = next((each for each in known if torch.equal(each, parameter.data)), None)
+            if equal is None:
+                known.append(parameter.data)
+            else:
+                parameter.data = equal
+        return net
+
+
 def _user_networks(
     spec: Spec, plan: Recipe, genomes: Sequence[Genome]
 ) -> tuple[list[Genome], list[nn.Module], str]:
@@ -188,12 +211,13 @@ def _user_networks(
 
     network = plan.network
     assert isinstance(network, UserNetwork)
+    keep = _Keeper()
     built: list[Genome] = []
     nets: list[nn.Module] = []
     refused: list[UserCodeError] = []
     for genome in genomes:
         try:
-            nets.append(network.build(plan.settings_for(genome), seed=0))
+            nets.append(keep(network.build(plan.settings_for(genome), seed=0)))
             built.append(genome)
         except UserCodeError as error:  # perhaps of this genome only, whose trial would be recorded as failed
             refused.append(error)
@@ -435,6 +459,10 @@ def _widest(nets: Sequence[nn.Module], device: str) -> int:
 
     It depends on the networks and the kind of device, never on the memory that happens to be free.
     """
-    weights = max(sum(parameter.numel() for parameter in net.parameters()) for net in nets)
+    weights = max(map(_weights, nets))
     bytes_per_net = 4 * 4 * max(weights, 1)  # weight, gradient and two moments, in float32
     return max(1, min(WIDEST_COHORT[device], _STACK_BYTES[device] // bytes_per_net))
+
+
+def _weights(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
