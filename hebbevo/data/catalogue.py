@@ -61,7 +61,7 @@ def load(
     ((1797, 64), (8, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
 
     Args:
-        name: one of ``BUILT_IN``, the path of an .npz, .csv, .tsv or .parquet file, or a function as
+        name: one of ``BUILT_IN``, the path of an .npz file or of a table, or a function as
             ``package.module:function``. The function is called without arguments. It returns (x, y) or
             (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them. It may also return a
             `Dataset`, or a mapping of arrays by names such as ``x_train``.
@@ -76,7 +76,7 @@ def load(
     """
     if name in _LOADERS or is_reference(name):
         if target is not None:
-            raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
+            raise DataError(f"{name}: target {target!r} is for tables; leave it out")
         if options.categorical:
             raise DataError(f"{name}: task.categorical is for tables; leave it out")
         if name in _LOADERS:

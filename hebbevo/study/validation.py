@@ -160,6 +160,7 @@ DETAILS: dict[str, tuple[Check, str]] = {
 _FINDINGS: dict[str, tuple[Check, str]] = {
     "dropped": _TEXTS,
     "text_labels": _FLAG,
+    "text_columns": _TEXTS,
     "channels_last": _FLAG,
     "validation": _FLAG,
     "remarks": _TEXTS,
