@@ -160,6 +160,14 @@ def table_features(source: str, columns: Sequence[Column], table: Any) -> npt.ND
     absent = [column.name for column in columns if column.name not in names]
     if absent:
         raise DataError(f"{source}: has no column {quoted(absent)}; it has {quoted(names) or 'none'}")
+    for column in columns:
+        values = table[by_name[column.name]]
+        if names.count(column.name) > 1:
+            raise DataError(
+                f"{source}: {names.count(column.name)} columns are named {column.name!r}; keep one"
+            )
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise DataError(f"{source}: column {column.name!r} is {values!r}; give a value for each row")
     blocks = [column.features(source, table[by_name[column.name]]) for column in columns]
     if len({len(block) for block in blocks}) > 1:
         lengths = ", ".join(

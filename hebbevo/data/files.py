@@ -169,7 +169,12 @@ class _Table:
         self._is_text = suffix_of(path) in TEXT_SUFFIXES
         with reading(path, "a .csv file with a header line" if self._is_text else "a .parquet file"):
             self.header = self._read_text(header=None, nrows=1, dtype=str) if self._is_text else None
-            self.frame = self._read()
+            try:
+                self.frame = self._read()
+            except (ValueError, Warning) as error:
+                if not self._is_text or not _is_too_long(error):
+                    raise
+                raise DataError(f"{name}: {self._too_long(error)}") from error
         self.columns = [str(column) for column in self.frame.columns]
         self.target = self._place_of(target, is_new)
         self.features = [place for place in range(len(self.columns)) if place != self.target]
@@ -227,9 +232,20 @@ class _Table:
         return np.hstack([kind.features(self.name, each) for kind, each in zip(kinds, cells, strict=True)])
 
     def labels(self, as_text: bool) -> npt.NDArray[Any]:
-        """The labels; ``None`` where one is missing."""
-        texts = self.texts(self.target) if as_text else None
-        labels = self.frame.iloc[:, self.target] if texts is None else texts
+        """The labels; ``None`` where one is missing.
+
+        Raises:
+            DataError: one that can be the name of a class is among numbers, where it counts as missing.
+        """
+        values = self.frame.iloc[:, self.target]
+        texts = self.texts(self.target) if as_text or values.isna().any() else None
+        if texts is not None and not as_text and (named := texts[texts.notna() & values.isna()]).size:
+            raise DataError(
+                f"{self.name}: y has {len(named)} missing or infinite labels, the first in row"
+                f" {named.index[0]} (counted from 0): {named.iloc[0]!r} among numbers; drop those rows, or"
+                " write another name, as 'unknown', if it is a class"
+            )
+        labels = texts if as_text and texts is not None else values
         return labels.astype(object).where(labels.notna(), None).to_numpy()
 
     def texts(self, place: int) -> pd.Series[Any] | None:
@@ -294,6 +310,12 @@ class _Table:
             ) from error
         return table
 
+    def _too_long(self, error: Exception) -> str:
+        where = first_line(error).partition("error: ")[2]
+        what = f"cannot be read: a row has more cells than the header line has names{f' ({where})' if where else ''}"
+        otherwise = "put a line with the names of all columns first, and no titles or comments"
+        return f"{what}; {_separator_advice(self.header_names()) or otherwise}"
+
     def _place_of(self, target: str | None, is_new: bool) -> int:
         name, columns = self.name, self.columns
         # a study that has begun with a repeated name goes on with it
@@ -305,11 +327,8 @@ class _Table:
             )
         if target is None or target not in columns:
             wrong = "needs the column of the labels" if target is None else f"has no column {target!r}"
-            mark = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
-            advice = f"target: one of {quoted(columns)}"
-            if mark is not None:
-                advice = f"table: {{separator: {mark!r}}}, which the header line seems to have"
-            raise DataError(f"{name}: {wrong}; write {advice}")
+            advice = _separator_advice(columns) or f"write target: one of {quoted(columns)}"
+            raise DataError(f"{name}: {wrong}; {advice}")
         return columns.index(target)
 
 
@@ -394,6 +413,22 @@ def _why_text(table: _Table, place: int, what: str, names: str) -> str | None:
     if merged is None:
         return None
     return f"the {what} {quoted(merged)} are read as different {names}, and all {what} as text"
+
+
+def _separator_advice(names: Sequence[str]) -> str | None:
+    """Name the separator that the header line has instead of the one with which it was read."""
+    mark = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), None)
+    if mark is None:
+        return None
+    return f"write table: {{separator: {mark!r}}}, which the header line seems to have"
+
+
+def _is_too_long(error: Exception) -> bool:
+    import pandas as pd
+
+    if isinstance(error, pd.errors.ParserError):
+        return "Expected" in str(error)
+    return isinstance(error, pd.errors.ParserWarning)
 
 
 def _is_fraction(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,7 +105,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             mean=tuple(split.mean.tolist()),
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
-            findings=dataset.findings,
+            findings=replace(
+                dataset.findings, remarks=(*dataset.findings.remarks, *data.rounded_away(dataset, split))
+            ),
             exact=True,
             # at the end, when all code that the study needs is loaded
             code={name: user_code.source_digest(name) for name in spec.code},

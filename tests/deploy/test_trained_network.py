@@ -129,6 +129,13 @@ def test_rows_of_another_kind_are_refused_in_one_line(tmp_path: Path, monkeypatc
         net.predict(np.zeros((3, 7)))
     with pytest.raises(DataError, match=r"column 'time' is not numeric, the first is '1\.234'"):
         net.predict(rows.assign(time="1.234"))  # perhaps 1234
+    with pytest.raises(DataError, match="2 columns are named 'time'; keep one"):
+        net.predict(pd.concat([rows, rows[["time"]] + 1], axis=1))
+    for row in (rows.iloc[0], {"colour": "red", "time": 1.7e9, "shop": 101}):
+        with pytest.raises(
+            DataError, match=r"column 'colour' is '(red|green|blue)'; give a value for each row"
+        ):
+            net.predict(row)
 
 
 def test_rows_that_lack_a_value_get_no_answer(tmp_path: Path, monkeypatch) -> None:
