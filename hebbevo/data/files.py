@@ -311,8 +311,9 @@ class _Table:
         return table
 
     def _too_long(self, error: Exception) -> str:
-        where = first_line(error).partition("error: ")[2]
-        what = f"cannot be read: a row has more cells than the header line has names{f' ({where})' if where else ''}"
+        what, where = "cannot be read: a row has more cells than the header line has names", first_line(error)
+        if "error: " in where:
+            what += f" ({where.partition('error: ')[2]})"
         otherwise = "put a line with the names of all columns first, and no titles or comments"
         return f"{what}; {_separator_advice(self.header_names()) or otherwise}"
 
