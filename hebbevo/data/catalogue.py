@@ -16,6 +16,7 @@ from hebbevo.data.idx import load_idx
 from hebbevo.data.options import NO_OPTIONS, Findings, ReadingOptions
 from hebbevo.data.originals import locate
 from hebbevo.errors import DataError
+from hebbevo.paths import expanded
 from hebbevo.user_code import is_reference
 
 
@@ -88,4 +89,4 @@ def load(
             f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
             f" ends in {', '.join(FILE_SUFFIXES)}, or package.module:function"
         )
-    return of_kind(READERS[suffix](name, Path(name).expanduser(), target, options, findings), kind)
+    return of_kind(READERS[suffix](name, expanded(name), target, options, findings), kind)

@@ -23,6 +23,7 @@ from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
 from hebbevo.messages import first_line, listed, quoted
+from hebbevo.paths import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def load_npz(
     """
     if target is not None:
         raise DataError(f"{name}: target {target!r} is for tables; leave it out, y holds the labels")
-    test = None if options.test is None else _npz_arrays(Path(options.test).expanduser(), options)
+    test = None if options.test is None else _npz_arrays(expanded(options.test), options)
     return from_named(name, _npz_arrays(path, options), options, findings, test)
 
 
@@ -80,7 +81,7 @@ def load_table(
     table = _Table(name, path, target, options, is_new)
     test = None
     if options.test is not None:
-        test = _Table(options.test, Path(options.test).expanduser(), target, options, is_new)
+        test = _Table(options.test, expanded(options.test), target, options, is_new)
     if findings is None:
         findings = _findings(table, test, options)
     split_on = () if options.split is None else (options.split[1],)

@@ -19,6 +19,7 @@ from hebbevo.data import TEXT_SUFFIXES
 from hebbevo.errors import UsageError
 from hebbevo.networks import Architecture
 from hebbevo.outer.packing import genomes_per_cohort
+from hebbevo.paths import expanded
 from hebbevo.spec import Spec
 
 _GENOME = 500  # bytes of the shortest genome with its record, and of each gene
@@ -71,7 +72,7 @@ def check_data(dataset: str) -> None:
     Raises:
         UsageError: it cannot fit.
     """
-    path = Path(dataset).expanduser()
+    path = expanded(dataset)
     with suppress(OSError, zipfile.BadZipFile):
         if not path.is_file():
             return
