@@ -251,7 +251,8 @@ def disturb(folder: Path, fault: str, command: list[str], report: list[str], sec
 def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) -> list[dict]:
     """One study with faults. Gives a row for each fault."""
     sampler = arguments.samplers[number % len(arguments.samplers)]
-    executor = arguments.executors[number // len(arguments.samplers) % len(arguments.executors)]
+    executor = arguments.executors[number % len(arguments.executors)]
+    faults = [fault for fault in FAULTS if executor != "serial" or "worker" not in fault]  # it has none
     storage = random.choice([*[None] * 4, *arguments.database])  # a lease makes databases slow here
     with tempfile.TemporaryDirectory(prefix="campaign") as name:
         folder = Path(name)
@@ -266,7 +267,7 @@ def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) 
             straight[sampler] = table(str(folder / "whole.db"), None)
         rows = []
         for _ in range(arguments.faults):
-            fault = random.choice(FAULTS)
+            fault = random.choice(faults)
             report = ["report", study, *where]
             seconds = {"serial": 4.0, "local": 6.0, "ray": 14.0}[executor] * arguments.slowness
             results = disturb(folder, fault, command, report, seconds)
