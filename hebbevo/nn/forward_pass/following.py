@@ -174,8 +174,9 @@ class Follower(TorchFunctionMode):
         operands = [*tensors_in(args), *tensors_in(kwargs)]
         self.check(operands)
         name, in_place = function_name(func)
-        if any(isinstance(each, Item) for each in (*args, *kwargs.values())):
-            raise value_decides("item")
+        for each in (*args, *kwargs.values()):
+            if any(isinstance(one, Item) for one in (each if isinstance(each, list | tuple) else [each])):
+                raise value_decides("item")
         if (
             name in WITHOUT_VALUES
             or not any(map(self.is_followed, operands))

@@ -281,7 +281,10 @@ def pointwise(call: PatternCall) -> Any:
 
 @_rule_for("softmax softmin log_softmax gumbel_softmax")
 def softmax(call: PatternCall) -> Any:
-    """Every result depends on all elements along the axis, but for those that are minus infinity."""
+    """Every result depends on all elements along the axis, but for those that are minus infinity.
+
+    A choice among one is a constant.
+    """
     (x,) = call.followed
     position = 4 if call.name == "gumbel_softmax" else 1
     dim = call.kwargs.get("dim", call.args[position] if len(call.args) > position else None)
@@ -290,7 +293,8 @@ def softmax(call: PatternCall) -> Any:
     axes = [*range(x.dim())] if dim is None else [dim]  # without an axis, PyTorch finds one
     end = torch.inf if call.name == "softmin" else -torch.inf
     possible = call.follower.may_be(x, lambda value: value != end)
-    return binary((x * possible).sum(axes, keepdim=True) * possible)
+    is_choice = call.follower.may_be(possible.sum(axes, keepdim=True), lambda number: number > 1)
+    return binary((x * possible).sum(axes, keepdim=True) * possible * is_choice)
 
 
 @_rule_for("normalize")

@@ -126,6 +126,8 @@ def test_a_number_taken_from_a_tensor_may_be_kept_and_printed(forward):
         lambda x, item: x[:, : int(item)],
         lambda x, item: x + torch.full((3,), float(item)),
         lambda x, item: x * torch.tensor(item),
+        lambda x, item: x * torch.tensor([item, item, 1.0]),
+        lambda x, item: x + torch.full((3,), item),
         lambda x, item: x * {item: 1.0}[item],
     ],
 )
