@@ -15,12 +15,12 @@ def test_the_home_folder_stands_for_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/a/b.csv") == tmp_path / "a" / "b.csv"
     assert expanded(Path("a/~/b")) == Path("a/~/b")
-    assert expanded("./~nobody-of-that-name/b") == Path("~nobody-of-that-name/b")
+    assert expanded("./~no-such-user/b") == Path("~no-such-user/b")
 
 
 def test_a_home_folder_that_is_not_known_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = "~nobody-of-that-name/x.csv"
+    path = "~no-such-user/x.csv"
     for use in (
         lambda: hebbevo.search("stamina", dataset=path, target="t", study="s.db"),
         lambda: hebbevo.search("stamina", test=path, dataset="a.csv", target="t", study="s.db"),
@@ -33,7 +33,7 @@ def test_a_home_folder_that_is_not_known_is_refused_in_one_line(tmp_path, monkey
     ):
         with pytest.raises(UsageError) as caught:
             use()
-        assert "no home folder of nobody-of-that-name is known; write the whole path" in str(caught.value)
+        assert "no home folder of no-such-user is known; write the whole path" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 

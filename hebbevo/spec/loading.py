@@ -53,7 +53,7 @@ def shipped() -> dict[str, Path]:
 
 def _find(where: str | Path) -> Path:
     path = expanded(where)
-    if os.path.exists(path):
+    if str(where) and os.path.exists(path):
         return path
     known = shipped()
     name = str(where).removesuffix(".yaml")
