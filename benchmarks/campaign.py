@@ -274,7 +274,7 @@ def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) 
             now = datetime.datetime.now().isoformat(timespec="seconds")
             values = (now, number, sampler, executor, "database" if storage else "SQLite", *results)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
-            if storage and results[2] == -signal.SIGKILL:
+            if storage and results[2] < 0:
                 time.sleep(lease.EXPIRY_SECONDS + 1)  # a killed search leaves its lease to expire
         last = Search(folder, *command)
         problem = last.finish()
