@@ -30,6 +30,7 @@ class SearchOptions(Overrides, ExecutorOptions, total=False):
     """What `search` takes beside the space and the study."""
 
 
+@user_code.interruptible()
 @prestart.discard_unused()
 def search(
     space: str | Path | Spec,
@@ -121,6 +122,7 @@ def search(
     )
 
 
+@user_code.interruptible()
 def resume(
     study: str | Path,
     *,

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+import signal
 import sys
 import textwrap
+import time
 
 import pytest
 
 from hebbevo import user_code
-from hebbevo.errors import DataError, SearchInterrupted, UsageError
+from hebbevo.errors import DataError, SearchInterrupted, UsageError, UserCodeError
 from hebbevo.user_code import is_reference, resolve, source_digest
 
 
@@ -281,3 +283,15 @@ def test_an_error_of_hebbevo_keeps_its_message_after_the_reference():
 def test_an_interruption_is_not_reported_as_an_error_of_the_function(error):
     with pytest.raises(error, match=r"^stopped$"), user_code.calling("mine:load"):
         raise error("stopped")
+
+
+def test_ctrl_c_is_another_interruption_than_one_that_the_code_raises(write):
+    write("mine.py", "import os, signal\ndef raises(): raise KeyboardInterrupt\n")
+    before = signal.getsignal(signal.SIGINT)
+    with user_code.interruptible():
+        with pytest.raises(UserCodeError, match=r"^mine:raises: raised KeyboardInterrupt"):
+            user_code.called("mine:raises")()
+        with pytest.raises(KeyboardInterrupt), user_code.calling("mine:raises"):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hebbevo.training import Measurement
 
 
+@user_code.interruptible()
 def network(
     study: Study,
     trial: int,

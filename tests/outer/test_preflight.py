@@ -145,11 +145,9 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refuse", REFUSALS)
 def test_a_genome_without_a_network_is_a_failed_trial_and_a_notice_and_never_ends_the_search(
-    own, tmp_path, refuse, monkeypatch
+    own, tmp_path, refuse
 ):
     genome = "width: {choices: [10, 12]}, heads: {choices: [4, 5]}"
-    # no Ctrl-C but that of the search reaches the code, as in its workers
-    monkeypatch.setattr("signal.getsignal", lambda _: None)
     seen = []
     space = own(HEADS.format(refuse=refuse), genome=genome)
     study = hebbevo.search(space, study=tmp_path / "s.db", trials=12, watch=seen.append)
