@@ -143,7 +143,7 @@ class Search:
                 continue
             # beside each worker is a process without a parent that kills what the worker has started
             is_worker = "hebbevo.execution.worker" in words and parent != "1"
-            if (is_worker or words.startswith("ray::")) and age >= STARTING_SECONDS:
+            if (is_worker or words.startswith("ray::_Actor")) and age >= STARTING_SECONDS:
                 found.append(pid)
         return found
 
