@@ -24,6 +24,7 @@ PLAIN = {
     "findings": {
         "dropped": ["id"],
         "text_labels": True,
+        "text_columns": ["town"],
         "channels_last": False,
         "validation": True,
         "remarks": ["column 'id' numbers the rows"],
