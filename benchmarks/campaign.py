@@ -32,9 +32,13 @@ import pandas as pd
 
 import hebbevo
 from hebbevo.samplers import SAMPLERS
+from hebbevo.study.storage import lease
 
 ORPHAN_SECONDS = 5.0
 LIMIT = 300.0  # seconds for one command
+# A worker that is stopped before it has asked the system to end with its search ends when it is continued.
+STARTING_SECONDS = 2.0
+TICKS = os.sysconf("SC_CLK_TCK")
 SPACE = """\
 version: 1
 name: campaign
@@ -69,15 +73,25 @@ FAULTS = (
     "SIGSTOP worker, SIGKILL driver",
     "SIGKILL report",
     "full disk",
+    "read-only disk",
     "clock jump",
 )
+# a mount of its own for one process, which needs no rights where users may have namespaces
+READ_ONLY = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
 COLUMNS = ("date", "study", "sampler", "executor", "store", "fault", "moment", "exit", "end", "outcome")
 
 
 class Search:
     """A command of hebbevo in a process of its own; all that it starts can be found by a mark."""
 
-    def __init__(self, folder: Path, *words: str, jump: float = 0.0, largest_file: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *words: str,
+        jump: float = 0.0,
+        largest_file: int | None = None,
+        read_only: bool = False,
+    ) -> None:
         self.mark = f"CAMPAIGN_MARK={uuid.uuid4().hex}"  # not seeded: campaigns may run side by side
         (folder / "path").mkdir(exist_ok=True)
         (folder / "path" / "sitecustomize.py").write_text(JUMPING_CLOCK)
@@ -91,8 +105,11 @@ class Search:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
+        command = [sys.executable, "-m", "hebbevo", *words]
+        if read_only:
+            command = ["unshare", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh", *command]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hebbevo", *words],
+            command,
             cwd=folder,
             env=env,
             stdout=subprocess.DEVNULL,
@@ -120,11 +137,24 @@ class Search:
         for pid in self.alive():
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_text()
+                stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                parent, age = stat[1], time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / TICKS
             except OSError:
                 continue
-            if "hebbevo.execution.worker" in words or words.startswith("ray::"):
+            # beside each worker is a process without a parent that kills what the worker has started
+            is_worker = "hebbevo.execution.worker" in words and parent != "1"
+            if (is_worker or words.startswith("ray::_Actor")) and age >= STARTING_SECONDS:
                 found.append(pid)
         return found
+
+    def wait_for_worker(self) -> int | None:
+        """A process that trains for this search, once there is one; ``None`` if the search ends first."""
+        end = time.monotonic() + LIMIT
+        while self.process.poll() is None and time.monotonic() < end:
+            if workers := self.workers():
+                return random.choice(workers)
+            time.sleep(0.01)
+        return None
 
     def finish(self) -> str:
         """Wait for the end; gives the problem, if any."""
@@ -171,17 +201,22 @@ def table(study: str, storage: str | None) -> pd.DataFrame:
 
 
 def disturb(folder: Path, fault: str, command: list[str], report: list[str], seconds: float) -> tuple:
-    """Let a search meet a fault. Gives the moment, the exit code, the seconds to its end, and the outcome."""
+    """Let a search meet a fault.
+
+    Gives what it met, the moment, the exit code, the seconds to its end, and the outcome.
+    """
     moment = random.uniform(0.0, seconds)
     if fault == "full disk":
         search = Search(folder, *command, largest_file=random.randrange(0, 200_000))
     elif fault == "clock jump":
         search = Search(folder, *command, jump=random.choice((-86400.0, 86400.0)))
+    elif fault == "read-only disk":
+        search = Search(folder, *command, read_only=True)
     else:
         search = Search(folder, *(report if fault == "SIGKILL report" else command))
         time.sleep(moment)
-    driver, workers = search.process.pid, search.workers()
-    worker = random.choice(workers) if workers else None
+    driver = search.process.pid
+    worker = search.wait_for_worker() if "worker" in fault else None
     if fault == "SIGSTOP+CONT driver":
         send(driver, signal.SIGSTOP)
         time.sleep(1.0)
@@ -208,14 +243,17 @@ def disturb(folder: Path, fault: str, command: list[str], report: list[str], sec
         outcome = f"FAILED {problem}"
     else:
         outcome = "good"
-    return round(moment, 2), code, round(left, 2), outcome
+    if "worker" in fault and not worker:
+        fault += ", none there"
+    return fault, round(moment, 2), code, round(left, 2), outcome
 
 
 def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) -> list[dict]:
     """One study with faults. Gives a row for each fault."""
-    sampler = random.choice(arguments.samplers)
-    executor = random.choice(arguments.executors)
-    storage = random.choice([None, *arguments.database])
+    sampler = arguments.samplers[number % len(arguments.samplers)]
+    executor = arguments.executors[number % len(arguments.executors)]
+    faults = [fault for fault in FAULTS if executor != "serial" or "worker" not in fault]  # it has none
+    storage = random.choice([*[None] * 4, *arguments.database])  # a lease makes databases slow here
     with tempfile.TemporaryDirectory(prefix="campaign") as name:
         folder = Path(name)
         (folder / "s.yaml").write_text(SPACE.format(sampler=sampler))
@@ -229,13 +267,15 @@ def round_of_faults(arguments: argparse.Namespace, straight: dict, number: int) 
             straight[sampler] = table(str(folder / "whole.db"), None)
         rows = []
         for _ in range(arguments.faults):
-            fault = random.choice(FAULTS)
+            fault = random.choice(faults)
             report = ["report", study, *where]
             seconds = {"serial": 4.0, "local": 6.0, "ray": 14.0}[executor] * arguments.slowness
             results = disturb(folder, fault, command, report, seconds)
             now = datetime.datetime.now().isoformat(timespec="seconds")
-            values = (now, number, sampler, executor, "database" if storage else "SQLite", fault, *results)
+            values = (now, number, sampler, executor, "database" if storage else "SQLite", *results)
             rows.append(dict(zip(COLUMNS, values, strict=True)))
+            if storage and results[2] < 0:
+                time.sleep(lease.EXPIRY_SECONDS + 1)  # a killed search leaves its lease to expire
         last = Search(folder, *command)
         problem = last.finish()
         if not problem:

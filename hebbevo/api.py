@@ -16,6 +16,7 @@ from hebbevo.outer.driver import continue_study
 from hebbevo.outer.progress import Watcher
 from hebbevo.outer.starting_points import front_of
 from hebbevo.outer.training_inputs import split_of
+from hebbevo.paths import expanded
 from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read
 from hebbevo.spec.starting_points import completed
 from hebbevo.study.ledger import Ledger
@@ -29,6 +30,7 @@ class SearchOptions(Overrides, ExecutorOptions, total=False):
     """What `search` takes beside the space and the study."""
 
 
+@user_code.interruptible()
 @prestart.discard_unused()
 def search(
     space: str | Path | Spec,
@@ -120,6 +122,7 @@ def search(
     )
 
 
+@user_code.interruptible()
 def resume(
     study: str | Path,
     *,
@@ -193,7 +196,7 @@ def _with_whole_paths(spec: Spec) -> Spec:
 
 
 def _whole(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    return str(expanded(path).resolve())
 
 
 def _is_elsewhere(recorded: Spec, now: Spec) -> bool:

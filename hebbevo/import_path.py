@@ -1,7 +1,8 @@
 """Where Python looks for modules: not in the current folder, whose files need not belong to a study.
 
 A folder with a study may hold a ``queue.py`` by chance or by malice. Code of the user that a study names is
-found all the same: `hebbevo.user_code` adds the current folder once that code is allowed.
+found all the same: `hebbevo.user_code` adds the current folder once that code is allowed, behind Python's own
+modules, so that none of them is replaced.
 
 This module is imported first, so it imports only what every Python process has loaded at its start.
 """
@@ -13,6 +14,8 @@ import sys
 from collections.abc import Iterable
 
 _INSTALLED = ("site-packages", "dist-packages")
+_LIBRARY = os.path.dirname(os.__file__)
+_OF_PYTHON = (_LIBRARY, os.path.join(_LIBRARY, "lib-dynload"))
 
 
 def without_current_folder(path: Iterable[str]) -> list[str]:
@@ -27,10 +30,26 @@ def without_current_folder(path: Iterable[str]) -> list[str]:
     named = {os.path.normpath(entry) for entry in _python_path() if os.path.isabs(entry)}
     kept = []
     for entry in path:
-        installed = os.path.basename(entry) in _INSTALLED or entry == os.path.dirname(os.__file__)
+        installed = os.path.basename(entry) in _INSTALLED or entry == _LIBRARY
         if installed or os.path.normpath(entry) in named or not _is_current_folder(entry):
             kept.append(entry)
     return kept
+
+
+def with_folder(path: Iterable[str], folder: str) -> list[str]:
+    """Add a folder to a search path of modules, where it is not on it: before installed packages.
+
+    Python's own modules come first, whatever files lie beside the user's code. An installed package may be an
+    older copy of that code, so it comes later.
+
+    >>> with_folder(["/mine", *sys.path], "/mine") == ["/mine", *sys.path]
+    True
+    """
+    found = list(path)
+    if folder not in found:
+        own = [place for place, entry in enumerate(found) if os.path.normpath(entry) in _OF_PYTHON]
+        found.insert(own[-1] + 1 if own else len(found), folder)
+    return found
 
 
 def protect_command() -> None:

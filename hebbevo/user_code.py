@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any
 
-from hebbevo import user_modules
+from hebbevo import import_path, user_modules
 from hebbevo.errors import HebbevoError, UsageError, UserCodeError
 from hebbevo.messages import describe, did_you_mean, first_line
 
 NO_SOURCE = user_modules.NO_SOURCE
+
+_added: list[str] = []  # the folder that was added to the path of modules, if one was
 
 
 def is_reference(text: str) -> bool:
@@ -31,7 +33,7 @@ def is_reference(text: str) -> bool:
 
 
 def resolve(reference: str) -> Callable[..., Any]:
-    """Import what a reference names. The working directory is searched too, as by ``python -m``.
+    """Import what a reference names. The working directory is searched too, before installed packages.
 
     >>> resolve("math:sqrt")(9.0)
     3.0
@@ -111,11 +113,37 @@ def calling(reference: str) -> Iterator[None]:
         raise UserCodeError(f"{reference}: raised {_describe_with_place(reference, error)}") from error
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it Ctrl-C raises a ``KeyboardInterrupt`` of a class that no code of the user raises.
+
+    A handler other than Python's own stays; outside the main thread Python delivers no signals.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _CtrlC(KeyboardInterrupt):
+    """Ctrl-C, and nothing that code of the user raises."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _CtrlC
+
+
 def raise_if_interrupted(error: BaseException) -> None:
     """Raise the error again if Ctrl-C is its cause, and not the code that ran.
 
-    During a search and in its workers Python's own handler is replaced by one that raises no plain
-    ``KeyboardInterrupt``. So there, and outside the main thread, only code of the user raises one.
+    Within `interruptible`, during a search and in its workers, Python's own handler is replaced by one that
+    raises no plain ``KeyboardInterrupt``. So there, and outside the main thread, only code of the user
+    raises one.
 
     >>> raise_if_interrupted(SystemExit("no data"))
     """
@@ -165,8 +193,11 @@ def _import(reference: str, module_name: str) -> ModuleType:
 
 def _search_working_directory() -> None:
     folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    if folder not in sys.path or _added:
+        # the folder of an earlier study gives way: modules of the same names may lie in both
+        before = [entry for entry in sys.path if entry not in _added]
+        sys.path[:] = import_path.with_folder(before, folder)
+        _added[:] = [folder] if folder not in before else []
     importlib.invalidate_caches()  # the file may be newer than what Python remembers of the folder
 
 

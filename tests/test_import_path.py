@@ -14,6 +14,16 @@ MODULES = ("queue", "typing", "ctypes", "json", "torch", "optuna", "sitecustomiz
 ENTRY_POINTS = "[torch.backends]\nhostile = hostile:run\n[sqlalchemy.dialects]\nsqlite = hostile:run\n"
 
 
+OWN = """\
+version: 1
+name: own
+task:    {{dataset: {data}, epochs: 1, batch_size: 32}}
+network: {{module: "mine_net:build"}}
+search:  {{sampler: random, population: 4, trials: 4, cohort_width: 1}}
+genome:  {{learning_rate: {{low: 1e-3, high: 1e-2, log: true}}}}
+"""
+
+
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with modules and an entry point that leave a trace when they are imported."""
@@ -53,6 +63,8 @@ def test_workers_of_a_program_in_the_current_folder_do_not_either(
     hostile: Path, space: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The path of the program is its own, but its workers take the folder for code only."""
+    import torch  # noqa: F401  by the program, before the folder is on its path
+
     space.write_text(space.read_text().replace("replicates: 2", "replicates: 2, cohort_width: 4"))
     monkeypatch.setattr(sys, "path", [*sys.path, "", str(hostile)])
     study = hebbevo.search(space, study="s.db", trials=8, executor="local", workers=2)
@@ -87,3 +99,28 @@ def test_importing_hebbevo_leaves_the_path_of_another_program_alone(tmp_path: Pa
     (tmp_path / "beside.py").touch()
     done = subprocess.run([sys.executable, "-m", "mine"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_beside_code_that_is_allowed_no_other_file_is_imported_by_workers(
+    hostile: Path, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files with the names of Python's modules do no harm, and what the named module imports is found."""
+    (
+        hostile / "torch.py"
+    ).unlink()  # like any Python program, user code prefers this one to the installed one
+    (hostile / "optuna.py").unlink()
+    (hostile / "mine_helper.py").write_text("WIDTH = 5\n")
+    (hostile / "mine_net.py").write_text(
+        "import json, queue, typing, wave\nfrom torch import nn\nfrom mine_helper import WIDTH\n"
+        "def build(input_shape, num_classes):\n"
+        "    return nn.Sequential(nn.Linear(*input_shape, WIDTH), nn.ReLU(), nn.Linear(WIDTH, num_classes))\n"
+    )
+    (hostile / "wave.py").write_text((hostile / "json.py").read_text().replace("ran_json", "ran_wave"))
+    text = space.read_text()
+    data = text.partition("dataset: ")[2].partition(",")[0]
+    space.write_text(OWN.format(data=data))
+    for executor in ("local", "ray"):
+        where = ["--study", f"{executor}.db", "--executor", executor, "--workers", "2"]
+        run("-m", "hebbevo", "search", "--space", str(space), *where)
+        assert {*hebbevo.open_study(f"{executor}.db").trials().state} == {"complete"}
+    assert not [*hostile.glob("ran_*")]

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+import signal
 import sys
 import textwrap
+import time
 
 import pytest
 
 from hebbevo import user_code
-from hebbevo.errors import DataError, SearchInterrupted, UsageError
+from hebbevo.errors import DataError, SearchInterrupted, UsageError, UserCodeError
 from hebbevo.user_code import is_reference, resolve, source_digest
 
 
@@ -66,14 +68,26 @@ def test_no_path_or_other_text_is_a_reference(text):
     assert not is_reference(text)
 
 
-def test_modules_in_the_working_directory_are_found_as_by_python_m(write, tmp_path):
+def test_modules_in_the_working_directory_are_found(write, tmp_path):
     write("mine/__init__.py", "")
     write("mine/data.py", "class Data:\n    def load(): return 7\ndef load(): return 8\n")
     assert str(tmp_path) not in sys.path
     assert resolve("mine.data:Data.load")() == 7
     assert resolve("mine.data:load")() == 8
     assert sys.path.count(str(tmp_path)) == 1
-    assert sys.path[0] == str(tmp_path)
+
+
+def test_they_replace_installed_packages_and_none_of_pythons_own_modules(write, tmp_path, monkeypatch):
+    """An installed package may be an older copy of the user's code."""
+    installed = tmp_path / "site-packages"
+    write("site-packages/mine_twice.py", "def load(): return 'installed'\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(installed)])
+    write("mine_twice.py", "def load(): return 'here'\n")
+    write("wave.py", "raise ImportError('not the module of Python')\n")
+    write("mine.py", "import wave\ndef load(): return wave.__file__\n")
+    sys.modules.pop("wave", None)
+    assert resolve("mine_twice:load")() == "here"
+    assert resolve("mine:load")() != str(tmp_path / "wave.py")
 
 
 def test_a_missing_module_is_found_once_it_exists(write, tmp_path):
@@ -269,3 +283,15 @@ def test_an_error_of_hebbevo_keeps_its_message_after_the_reference():
 def test_an_interruption_is_not_reported_as_an_error_of_the_function(error):
     with pytest.raises(error, match=r"^stopped$"), user_code.calling("mine:load"):
         raise error("stopped")
+
+
+def test_ctrl_c_is_another_interruption_than_one_that_the_code_raises(write):
+    write("mine.py", "import os, signal\ndef raises(): raise KeyboardInterrupt\n")
+    before = signal.getsignal(signal.SIGINT)
+    with user_code.interruptible():
+        with pytest.raises(UserCodeError, match=r"^mine:raises: raised KeyboardInterrupt"):
+            user_code.called("mine:raises")()
+        with pytest.raises(KeyboardInterrupt), user_code.calling("mine:raises"):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -127,6 +127,19 @@ def test_a_new_study_in_one_process_trains_the_edited_code(write, blobs, tmp_pat
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_a_study_runs_the_code_of_the_folder_that_it_begins_in(write, blobs, tmp_path, monkeypatch, workers):
+    """Two folders have modules of the same names, and one process searches in both, in turns."""
+    space = write("space.yaml", SPACE.format(data=blobs, task=""))
+    for width, folder in ((8, "one"), (9, "two")):
+        write(f"{folder}/edited_helper.py", f"WIDTH = {width}\n")
+        write(f"{folder}/edited_net.py", net("from edited_helper import WIDTH", "", "WIDTH"))
+    for number, (width, folder) in enumerate([(8, "one"), (9, "two"), (8, "one")]):
+        monkeypatch.chdir(tmp_path / folder)
+        hebbevo.search(space, study=tmp_path / f"{number}.db", workers=workers)
+        assert neurons(tmp_path / f"{number}.db") == [width] * 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_edited_scores_and_data_are_those_of_the_new_study(write, tmp_path, workers):
     data = (
         "import numpy as np\n\ndef load():\n    return np.arange(160.0).reshape(80, 2), np.arange(80) % 2{}\n"
@@ -218,6 +231,16 @@ def test_a_worker_that_would_load_other_code_than_the_search_is_refused_in_one_l
     expected = (
         r"^no worker can be started: your code has changed since the search began \(edited_net\); put it"
     )
+    with closing(ProcessExecutor(setup, workers=1)) as executor, pytest.raises(WorkerError, match=expected):
+        [*run_cohorts(executor, [cohort("", 0)])]
+
+
+def test_a_worker_that_cannot_import_the_code_is_refused_and_no_training_fails_for_it(write, monkeypatch):
+    """As on a machine of a cluster that lacks a package."""
+    setup = setup_of(write, "from torch import nn\ndef build(): return nn.Linear(4, 2)\n")
+    monkeypatch.setitem(sys.modules, "made_here", sys.modules["edited_net"])
+    setup = replace(setup, recipe=replace(setup.recipe, network=UserNetwork("made_here:build", (4,), 2)))
+    expected = "^no worker can be started: a worker cannot import your code: made_here:build: no module named"
     with closing(ProcessExecutor(setup, workers=1)) as executor, pytest.raises(WorkerError, match=expected):
         [*run_cohorts(executor, [cohort("", 0)])]
 

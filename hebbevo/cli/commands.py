@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hebbevo import user_code
 from hebbevo.cli.echo import echo
 from hebbevo.cli.options import QUIET, STORAGE, STUDY, executor_options, override_option, override_options
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
@@ -223,7 +224,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     atexit.register(gc.freeze)  # else Python searches all imported objects for garbage when it exits
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        with user_code.interruptible():
+            sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hebbevo"

@@ -5,7 +5,7 @@ from hebbevo.data.columns import Column
 from hebbevo.data.dataset import Dataset, Kind, Label, from_arrays, input_shape, may_be_amounts
 from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.data.options import NO_FINDINGS, WHITESPACE, Findings, ReadingOptions
-from hebbevo.data.splitting import Split, split
+from hebbevo.data.splitting import Split, rounded_away, split
 
 __all__ = [
     "BUILT_IN",
@@ -25,5 +25,6 @@ __all__ = [
     "input_shape",
     "load",
     "may_be_amounts",
+    "rounded_away",
     "split",
 ]

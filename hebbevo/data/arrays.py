@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.columns import different
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import TRAINING, VALIDATION, Division, division
 from hebbevo.data.leaks import copies_of_target, growing
@@ -91,6 +92,7 @@ def from_named(
         used = [each for each in (x, y, x_val, y_val, x_test, y_test) if each is not None]
         if x != "x":
             remarks.append(f"the arrays {listed(used)} are read as training, validation and test rows")
+        remarks += different("labels", dataset.classes)
         copies = copies_of_target(dataset.x, dataset.y)
         if copies:
             what = f"feature {copies[0]} (counted from 0) says the same as the labels"

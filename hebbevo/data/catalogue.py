@@ -16,6 +16,7 @@ from hebbevo.data.idx import load_idx
 from hebbevo.data.options import NO_OPTIONS, Findings, ReadingOptions
 from hebbevo.data.originals import locate
 from hebbevo.errors import DataError
+from hebbevo.paths import expanded
 from hebbevo.user_code import is_reference
 
 
@@ -61,7 +62,7 @@ def load(
     ((1797, 64), (8, 8), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
 
     Args:
-        name: one of ``BUILT_IN``, the path of an .npz, .csv, .tsv or .parquet file, or a function as
+        name: one of ``BUILT_IN``, the path of an .npz file or of a table, or a function as
             ``package.module:function``. The function is called without arguments. It returns (x, y) or
             (x, y, x_test, y_test), arrays or CPU tensors as `from_arrays` takes them. It may also return a
             `Dataset`, or a mapping of arrays by names such as ``x_train``.
@@ -76,7 +77,7 @@ def load(
     """
     if name in _LOADERS or is_reference(name):
         if target is not None:
-            raise DataError(f"{name}: target {target!r} is for .csv and .parquet; leave it out")
+            raise DataError(f"{name}: target {target!r} is for tables; leave it out")
         if options.categorical:
             raise DataError(f"{name}: task.categorical is for tables; leave it out")
         if name in _LOADERS:
@@ -88,4 +89,4 @@ def load(
             f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
             f" ends in {', '.join(FILE_SUFFIXES)}, or package.module:function"
         )
-    return of_kind(READERS[suffix](name, Path(name).expanduser(), target, options, findings), kind)
+    return of_kind(READERS[suffix](name, expanded(name), target, options, findings), kind)

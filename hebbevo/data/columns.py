@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import textwrap
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +16,16 @@ import numpy.typing as npt
 from hebbevo.errors import DataError
 from hebbevo.messages import quoted
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Category = int | float | str | bool
 Encoding = Literal["one_hot", "index"]
 
 MAX_FOUND_CATEGORIES = 50
 """A text column with more different texts is taken for categories only if the space file declares it."""
+
+_EXACT = 2**53  # float64 rounds larger integers
 
 
 @dataclass(frozen=True)
@@ -62,22 +71,25 @@ class Column:
         return len(self.categories) if self.categories and self.encoding == "one_hot" else 1
 
     def features(self, source: str, values: Iterable[Any]) -> npt.NDArray[np.float64]:
-        """The features of values, shape (rows, width); a missing value becomes not a number.
+        """The features of values, shape (rows, width); a missing number becomes not a number.
 
         Raises:
-            DataError: a value is no number, or no category that the column knows.
+            DataError: a value is no number, or no category that the column knows; a category is missing.
         """
         if not self.categories:
-            numbers: npt.NDArray[np.float64] = self._numbers(source, values)[:, None]
-            return numbers
-        places = {category: float(place) for place, category in enumerate(self.categories)}
-        places[cast(Category, None)] = np.nan
+            return numbers(source, self.name, values)[:, None]
+        places = {category: place for place, category in enumerate(self.categories)}
         plain = _plain(values)
+        known = f"known are {quoted(list(self.categories))}"
+        if missing := [row for row, value in enumerate(plain) if value is None]:
+            raise DataError(
+                f"{source}: column {self.name!r} has {len(missing)} missing categories, the first in row"
+                f" {missing[0]} (counted from 0); fill them in, or drop those rows; {known}"
+            )
         unknown = dict.fromkeys(value for value in plain if value not in places)
         if unknown:
             raise DataError(
-                f"{source}: column {self.name!r} has unknown categories: {quoted(list(unknown))};"
-                f" known are {quoted(list(self.categories))}"
+                f"{source}: column {self.name!r} has unknown categories: {quoted(list(unknown))}; {known}"
             )
         codes: npt.NDArray[np.float64] = np.array([places[value] for value in plain], np.float64)
         if self.encoding == "index":
@@ -85,14 +97,51 @@ class Column:
         one_hot: npt.NDArray[np.float64] = (codes[:, None] == np.arange(len(self.categories))).astype(
             np.float64
         )
-        one_hot[np.isnan(codes)] = np.nan
         return one_hot
 
-    def _numbers(self, source: str, values: Iterable[Any]) -> npt.NDArray[np.float64]:
-        try:
-            return np.array([np.nan if value is None else value for value in _plain(values)], np.float64)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{source}: column {self.name!r} is not numeric ({error})") from None
+
+def numbers(source: str, name: str, values: Iterable[Any]) -> npt.NDArray[np.float64]:
+    """The values of a column as numbers; a missing one is not a number.
+
+    Truth values and decimals are numbers, too. Texts are none: ``1.234`` can mean 1234.
+
+    >>> numbers("mine", "size", [1, True, 2.5, None]).tolist()
+    [1.0, 1.0, 2.5, nan]
+
+    Args:
+        source: the data set, for messages.
+        name: name of the column.
+        values: what it holds.
+
+    Raises:
+        DataError: a value is no number, or float64 makes different integers equal.
+    """
+    import pandas as pd  # slow to import, and other data do not need it
+
+    exact: Collection[Any] = ()
+    if isinstance(values, pd.Series) and _has_numbers(values):
+        found = values.to_numpy(np.float64, na_value=np.nan)
+        if pd.api.types.is_integer_dtype(values.dtype) and _exceeds_exact(found):
+            exact = values.dropna().unique()
+    else:
+        plain = _plain(values)
+        read = [_number(value) for value in plain]
+        if wrong := [value for value, number in zip(plain, read, strict=True) if number is None]:
+            first = next((value for value in wrong if not _is_numeral(value)), wrong[0])
+            shown = textwrap.shorten(repr(first), 60, placeholder=" ...")
+            raise DataError(
+                f"{source}: column {name!r} is not numeric, the first is {shown}; encode it as numbers or"
+                " drop it"
+            )
+        found = np.array(read, np.float64)
+        if _exceeds_exact(found):
+            exact = {Decimal(value) for value in plain if value is not None}
+    if len(exact) > len(np.unique(found[~np.isnan(found)])):
+        raise DataError(
+            f"{source}: column {name!r} has integers that differ in float64 no more;"
+            " subtract a constant from them or drop the column"
+        )
+    return found
 
 
 def table_features(source: str, columns: Sequence[Column], table: Any) -> npt.NDArray[np.float64]:
@@ -111,6 +160,14 @@ def table_features(source: str, columns: Sequence[Column], table: Any) -> npt.ND
     absent = [column.name for column in columns if column.name not in names]
     if absent:
         raise DataError(f"{source}: has no column {quoted(absent)}; it has {quoted(names) or 'none'}")
+    for column in columns:
+        values = table[by_name[column.name]]
+        if names.count(column.name) > 1:
+            raise DataError(
+                f"{source}: {names.count(column.name)} columns are named {column.name!r}; keep one"
+            )
+        if isinstance(values, str | bytes) or not hasattr(values, "__len__"):
+            raise DataError(f"{source}: column {column.name!r} is {values!r}; give a value for each row")
     blocks = [column.features(source, table[by_name[column.name]]) for column in columns]
     if len({len(block) for block in blocks}) > 1:
         lengths = ", ".join(
@@ -128,4 +185,60 @@ def _plain(values: Iterable[Any]) -> list[Any]:
 
 def _is_missing(value: Any) -> bool:
     # pandas.NA has no truth value when it is compared
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return (
+        value.is_nan()
+        if isinstance(value, Decimal)
+        else isinstance(value, float | np.floating) and math.isnan(value)
+    )
+
+
+def _has_numbers(column: pd.Series[Any]) -> bool:
+    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+
+    kind = column.dtype
+    return is_bool_dtype(kind) or (is_numeric_dtype(kind) and not is_complex_dtype(kind))
+
+
+def _exceeds_exact(found: npt.NDArray[np.float64]) -> bool:
+    return bool(np.nanmax(np.abs(found), initial=0) > _EXACT)
+
+
+def _number(value: Any) -> float | None:
+    """A value as a number; ``None`` where it is none."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_numeral(value: Any) -> bool:
+    """Whether a value is the text of a number."""
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def different(what: str, names: Iterable[object]) -> list[str]:
+    """Say which names differ in nothing but case, blanks or ways to write a letter; no line if none do.
+
+    >>> different("labels", ["red", "Red ", "blue"])
+    ["the labels 'Red ', 'red' differ in blanks, case or accents alone, and stay different"]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        if isinstance(name, str):
+            plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+            groups.setdefault(plain, []).append(name)
+    alike = [name for group in groups.values() if len(group) > 1 for name in sorted(group)]
+    if not alike:
+        return []
+    return [f"the {what} {quoted(alike)} differ in blanks, case or accents alone, and stay different"]

@@ -7,6 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.arrays import NAMES, from_named
-from hebbevo.data.columns import Column, Encoding
+from hebbevo.data.columns import Column, different
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
@@ -22,11 +23,20 @@ from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
 from hebbevo.messages import first_line, listed, quoted
+from hebbevo.paths import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_EXACT = 2**53  # float64 rounds larger integers
+_BLANKS = " \u00a0\u202f"
+_OTHER_NOTATION = (
+    re.compile(  # thousands apart, another decimal mark, a currency, a percent sign, brackets for minus
+        rf"\(?[-+\u2212]?[{_BLANKS}]?[$\u20ac\u00a3\u00a5]?[{_BLANKS}]?[-+\u2212]?"
+        rf"(\d{{1,3}}(?P<mark>[.,'\u2019{_BLANKS}])\d{{3}}((?P=mark)\d{{3}})*([.,]\d+)?|\d+([.,]\d*)?)"
+        rf"[{_BLANKS}]?[%$\u20ac\u00a3\u00a5]?\)?"
+    )
+)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d*)?")
 
 
 def load_npz(
@@ -40,10 +50,8 @@ def load_npz(
         DataError: the file is not an .npz archive, or a classifier cannot be trained on it.
     """
     if target is not None:
-        raise DataError(
-            f"{name}: target {target!r} is for .csv and .parquet; leave it out, y holds the labels"
-        )
-    test = None if options.test is None else _npz_arrays(Path(options.test).expanduser(), options)
+        raise DataError(f"{name}: target {target!r} is for tables; leave it out, y holds the labels")
+    test = None if options.test is None else _npz_arrays(expanded(options.test), options)
     return from_named(name, _npz_arrays(path, options), options, findings, test)
 
 
@@ -73,7 +81,7 @@ def load_table(
     table = _Table(name, path, target, options, is_new)
     test = None
     if options.test is not None:
-        test = _Table(options.test, Path(options.test).expanduser(), target, options, is_new)
+        test = _Table(options.test, expanded(options.test), target, options, is_new)
     if findings is None:
         findings = _findings(table, test, options)
     split_on = () if options.split is None else (options.split[1],)
@@ -88,21 +96,28 @@ def load_table(
         raise DataError(
             f"{name}: has no feature {quoted(unknown)} for task.categorical; it has {quoted(columns)}"
         )
-    kinds = [table.column(place, options.categorical.get(table.columns[place])) for place in places]
+    texts = findings.text_columns
+    kinds = [table.column(place, texts) for place in places]
     of_features = [column.name for column in kinds for _ in range(column.width)]
     if is_new:
-        findings = replace(findings, remarks=(*findings.remarks, *_text_columns(kinds, options)))
+        remarks = _text_columns(kinds, options)
+        for kind in kinds:
+            remarks += different(f"categories of column {kind.name!r}", kind.categories)
+        findings = replace(findings, remarks=(*findings.remarks, *remarks))
     labels = table.labels(findings.text_labels)
-    x = table.values(places, kinds)
+    x = table.values(places, kinds, texts)
     if test is None:
         dataset = with_labels(name, x, labels, columns=of_features)
     else:
-        x_test = test.values(test.places(columns), kinds)
+        x_test = test.values(test.places(columns), kinds, texts)
         test_labels = test.labels(findings.text_labels)
         dataset = with_labels(name, x, labels, x_test, test_labels, columns=of_features)
         if is_new and (known := rows_of_both(x, x_test)):
             remark = f"{known} of {len(x_test)} test rows have the features of another row of the data"
             findings = replace(findings, remarks=(*findings.remarks, remark))
+    if is_new:
+        remarks = different("labels", dataset.classes)
+        findings = replace(findings, remarks=(*findings.remarks, *remarks))
     by = None
     if options.split is not None:
         [place] = table.places(split_on)
@@ -151,10 +166,16 @@ class _Table:
         self.name = name
         self._path = path
         self._options = options
+        self._is_new = is_new
         self._is_text = suffix_of(path) in TEXT_SUFFIXES
         with reading(path, "a .csv file with a header line" if self._is_text else "a .parquet file"):
             self.header = self._read_text(header=None, nrows=1, dtype=str) if self._is_text else None
-            self.frame = self._read()
+            try:
+                self.frame = self._read()
+            except (ValueError, Warning) as error:
+                if not self._is_text or not _is_too_long(error):
+                    raise
+                raise DataError(f"{name}: {self._too_long(error)}") from error
         self.columns = [str(column) for column in self.frame.columns]
         self.target = self._place_of(target, is_new)
         self.features = [place for place in range(len(self.columns)) if place != self.target]
@@ -176,46 +197,92 @@ class _Table:
             )
         return [self.columns.index(each) for each in columns]
 
-    def column(self, place: int, encoding: Encoding | None) -> Column:
-        """What a column holds: categories if they are declared, or if it has texts and no numbers."""
+    def holds_categories(self, place: int) -> bool:
+        """Whether a column holds categories: they are declared, or it has texts and no numbers."""
         import pandas as pd
 
+        if self.columns[place] in self._options.categorical:
+            return True
         cells = self.frame.iloc[:, place]
+        if pd.api.types.is_numeric_dtype(cells.dtype):
+            return False
         present = cells.dropna()
-        if encoding is None:
-            texts = all(isinstance(value, str) for value in present.tolist()) and len(present) > 0
-            if not texts or pd.to_numeric(present.astype(object), errors="coerce").notna().any():
-                return Column(self.columns[place])
-        return Column.of_categories(self.name, self.columns[place], cells.astype(object), encoding)
+        if not len(present) or not all(isinstance(value, str) for value in present.tolist()):
+            return False
+        return not pd.to_numeric(present.astype(object), errors="coerce").notna().any()
 
-    def values(self, places: Sequence[int], kinds: Sequence[Column]) -> npt.NDArray[np.float64]:
+    def column(self, place: int, as_text: Sequence[str]) -> Column:
+        """What a column holds, numbers or categories.
+
+        Raises:
+            DataError: it has too many categories that are not declared, or numbers in another notation.
+        """
+        if not self.holds_categories(place):
+            return Column(self.columns[place])
+        name, cells = self.columns[place], self._cells(place, as_text)
+        encoding = self._options.categorical.get(name)
+        if self._is_new and encoding is None:
+            self._refuse_other_notation(name, cells.dropna().unique().tolist())
+        return Column.of_categories(self.name, name, cells.astype(object), encoding)
+
+    def values(
+        self, places: Sequence[int], kinds: Sequence[Column], as_text: Sequence[str]
+    ) -> npt.NDArray[np.float64]:
         """The features of the columns at some places, shape (rows, features)."""
-        found = zip(kinds, (self.frame.iloc[:, place] for place in places), strict=True)
-        return np.hstack(
-            [
-                kind.features(self.name, cells) if kind.categories else _numbers(self.name, cells)[:, None]
-                for kind, cells in found
-            ]
-        )
+        cells = [self._cells(place, as_text) for place in places]
+        return np.hstack([kind.features(self.name, each) for kind, each in zip(kinds, cells, strict=True)])
 
     def labels(self, as_text: bool) -> npt.NDArray[Any]:
-        """The labels; ``None`` where one is missing."""
-        texts = self.label_texts() if as_text else None
-        labels = self.frame.iloc[:, self.target] if texts is None else texts
+        """The labels; ``None`` where one is missing.
+
+        Raises:
+            DataError: one that can be the name of a class is among numbers, where it counts as missing.
+        """
+        values = self.frame.iloc[:, self.target]
+        texts = self.texts(self.target) if as_text or values.isna().any() else None
+        if texts is not None and not as_text and (named := texts[texts.notna() & values.isna()]).size:
+            raise DataError(
+                f"{self.name}: y has {len(named)} missing or infinite labels, the first in row"
+                f" {named.index[0]} (counted from 0): {named.iloc[0]!r} among numbers; drop those rows, or"
+                " write another name, as 'unknown', if it is a class"
+            )
+        labels = texts if as_text and texts is not None else values
         return labels.astype(object).where(labels.notna(), None).to_numpy()
 
-    def label_texts(self) -> pd.Series[Any] | None:
-        """The labels as they are written in a text table; only empty ones are missing."""
+    def texts(self, place: int) -> pd.Series[Any] | None:
+        """The labels or categories as they are written in a text table; only empty ones are missing."""
         if not self._is_text:
             return None
-        texts = self._read_text(dtype=str, usecols=[self.target], keep_default_na=False, na_values=[""])
-        return texts.iloc[:, 0]
+        places, written = self._written
+        return written.iloc[:, places.index(place)]
+
+    @cached_property
+    def _written(self) -> tuple[list[int], pd.DataFrame]:
+        """The places of labels and categories, and their texts; other columns would fill the memory."""
+        categories = [place for place in self.features if self.holds_categories(place)]
+        places = sorted([self.target, *categories])
+        return places, self._read_text(dtype=str, usecols=places, keep_default_na=False, na_values=[""])
 
     def header_names(self) -> list[str]:
         """The names as the header line has them; a repeated one is repeated here."""
         if self.header is None:
             return self.columns
         return ["" if name != name else str(name) for name in self.header.iloc[0]]
+
+    def _cells(self, place: int, as_text: Sequence[str]) -> pd.Series[Any]:
+        texts = self.texts(place) if self.columns[place] in as_text else None
+        return self.frame.iloc[:, place] if texts is None else texts
+
+    def _refuse_other_notation(self, name: str, texts: Sequence[str]) -> None:
+        if not all(_OTHER_NOTATION.fullmatch(text.strip()) for text in texts):
+            return
+        advice = "write them as 1234.5, or drop the column"
+        if all(_DECIMAL_COMMA.fullmatch(text.strip()) for text in texts) and self._options.decimal != ",":
+            advice = "write table: {decimal: ','}, if that is a decimal comma"
+        raise DataError(
+            f"{self.name}: column {name!r} has numbers in another notation, the first is {texts[0]!r};"
+            f" {advice}; if they are categories, task.categorical: {{{name}: one_hot}}"
+        )
 
     def _read(self) -> pd.DataFrame:
         import pandas as pd  # slow to import, and other data do not need it
@@ -244,6 +311,13 @@ class _Table:
             ) from error
         return table
 
+    def _too_long(self, error: Exception) -> str:
+        what, where = "cannot be read: a row has more cells than the header line has names", first_line(error)
+        if "error: " in where:
+            what += f" ({where.partition('error: ')[2]})"
+        otherwise = "put a line with the names of all columns first, and no titles or comments"
+        return f"{what}; {_separator_advice(self.header_names()) or otherwise}"
+
     def _place_of(self, target: str | None, is_new: bool) -> int:
         name, columns = self.name, self.columns
         # a study that has begun with a repeated name goes on with it
@@ -255,11 +329,8 @@ class _Table:
             )
         if target is None or target not in columns:
             wrong = "needs the column of the labels" if target is None else f"has no column {target!r}"
-            mark = next((mark for mark in ";\t|" if len(columns) == 1 and mark in columns[0]), None)
-            advice = f"target: one of {quoted(columns)}"
-            if mark is not None:
-                advice = f"table: {{separator: {mark!r}}}, which the header line seems to have"
-            raise DataError(f"{name}: {wrong}; write {advice}")
+            advice = _separator_advice(columns) or f"write target: one of {quoted(columns)}"
+            raise DataError(f"{name}: {wrong}; {advice}")
         return columns.index(target)
 
 
@@ -290,12 +361,25 @@ def _findings(table: _Table, test: _Table | None, options: ReadingOptions) -> Fi
         remarks.append(f"the header line has {quoted(repeated)} more than once")
     if any(_is_fraction(name) for name in header):
         remarks.append("the header line looks like a row of numbers; a table needs one with names")
-    as_text = False
+    text_labels = False
+    text_columns: dict[str, None] = {}
     for each in filter(None, (table, test)):
-        if why := _text_labels(each):
-            as_text = True
+        if why := _why_text(each, each.target, "labels", "classes"):
+            text_labels = True
             remarks.append(f"{each.name}: {why}")
-    return Findings(dropped=tuple(dropped), text_labels=as_text, remarks=tuple(remarks))
+        for place in each.features:
+            column = each.columns[place]
+            if column in dropped or column in options.drop or not each.holds_categories(place):
+                continue
+            if why := _why_text(each, place, "values", "categories"):
+                text_columns[column] = None
+                remarks.append(f"{each.name}: column {column!r}: {why}")
+    return Findings(
+        dropped=tuple(dropped),
+        text_labels=text_labels,
+        text_columns=tuple(text_columns),
+        remarks=tuple(remarks),
+    )
 
 
 def _text_columns(kinds: Sequence[Column], options: ReadingOptions) -> list[str]:
@@ -308,46 +392,46 @@ def _text_columns(kinds: Sequence[Column], options: ReadingOptions) -> list[str]
     return [f"{what}; declare them in task.categorical, or drop them"]
 
 
-def _text_labels(table: _Table) -> str | None:
-    """Say why the labels of a text table must stay as they are written, or ``None`` where they need not."""
-    texts, values = table.label_texts(), table.frame.iloc[:, table.target]
+def _why_text(table: _Table, place: int, what: str, names: str) -> str | None:
+    """Say why cells of a text table must stay as they are written, or ``None`` where they need not.
+
+    Args:
+        table: the table.
+        place: of a column.
+        what: what the cells are, for the message.
+        names: what they name.
+    """
+    texts, values = table.texts(place), table.frame.iloc[:, place]
     if texts is None:
         return None
     named = sorted(set(texts[texts.notna() & values.isna()]))
     others = values[values.notna()].unique()
     if named and all(isinstance(other, str) for other in others):
-        return f"the labels {quoted(named)} are read as names of classes, not as missing"
+        return f"the {what} {quoted(named)} are read as names of {names}, not as missing"
     whole = texts[texts.notna() & values.notna()].str.strip().str.removeprefix("+")
     whole = whole[whole.str.fullmatch(r"-?\d+")]
     written = whole.groupby(values[whole.index]).unique()
     merged = next((sorted(forms) for forms in written if len(forms) > 1), None)
     if merged is None:
         return None
-    return f"the labels {quoted(merged)} are read as different classes, and all labels as text"
+    return f"the {what} {quoted(merged)} are read as different {names}, and all {what} as text"
+
+
+def _separator_advice(names: Sequence[str]) -> str | None:
+    """Name the separator that the header line has instead of the one with which it was read."""
+    mark = next((mark for mark in ";\t|," if len(names) == 1 and mark in names[0]), None)
+    if mark is None:
+        return None
+    return f"write table: {{separator: {mark!r}}}, which the header line seems to have"
+
+
+def _is_too_long(error: Exception) -> bool:
+    import pandas as pd
+
+    if isinstance(error, pd.errors.ParserError):
+        return "Expected" in str(error)
+    return isinstance(error, pd.errors.ParserWarning)
 
 
 def _is_fraction(name: str) -> bool:
     return re.fullmatch(r"-?\d+[.,]\d+([eE][-+]?\d+)?", name) is not None
-
-
-def _numbers(name: str, column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    import pandas as pd
-
-    if column.dtype == object:
-        column = column.convert_dtypes()  # booleans with missing values
-    kind = column.dtype
-    is_number = pd.api.types.is_bool_dtype(kind) or pd.api.types.is_numeric_dtype(kind)
-    if not is_number or pd.api.types.is_complex_dtype(kind):
-        texts = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
-        example = f", the first is {texts.iloc[0]!r}" if len(texts) else ""
-        raise DataError(
-            f"{name}: column {str(column.name)!r} is not numeric{example}; encode it as numbers or drop it"
-        )
-    numbers = column.to_numpy(np.float64, na_value=np.nan)
-    large = pd.api.types.is_integer_dtype(kind) and np.nanmax(np.abs(numbers), initial=0) > _EXACT
-    if large and column.nunique() > len(np.unique(numbers[~np.isnan(numbers)])):
-        raise DataError(
-            f"{name}: column {str(column.name)!r} has integers that differ in float64 no more;"
-            " subtract a constant from them or drop the column"
-        )
-    return numbers

@@ -52,6 +52,7 @@ class Findings:
         dropped: columns that are no features, because they number the rows or repeat the target.
         text_labels: whether the labels of a text table are texts, although some look like numbers or like
             missing values.
+        text_columns: columns of categories that are texts, likewise.
         channels_last: whether images are stored with their channels last.
         validation: whether validation rows are given beside the training rows.
         remarks: what the user should know, a line each.
@@ -59,6 +60,7 @@ class Findings:
 
     dropped: tuple[str, ...] = ()
     text_labels: bool = False
+    text_columns: tuple[str, ...] = ()
     channels_last: bool = False
     validation: bool = False
     remarks: tuple[str, ...] = ()

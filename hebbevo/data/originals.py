@@ -12,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from hebbevo.errors import DataError
+from hebbevo.paths import expanded
 
 TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
@@ -93,8 +94,8 @@ def data_folder() -> Path:
     """The folder of all data sets: ``$HEBBEVO_DATA``, or else ``hebbevo`` in the user's cache folder."""
     chosen = os.environ.get("HEBBEVO_DATA")
     if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "hebbevo"
+        return expanded(chosen)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "hebbevo"
 
 
 def locate(name: str) -> dict[str, Path]:

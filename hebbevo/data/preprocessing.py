@@ -100,8 +100,22 @@ class Preprocessing:
                 columns, or an array of numbers with its columns in order.
 
         Raises:
-            DataError: a column is missing, a category is unknown, or the shape is another.
+            DataError: a column or a value is missing, a category is unknown, or the shape is another.
         """
+        features = self._flat(rows)
+        wrong = np.abs(features) > np.finfo(np.float32).max
+        wrong |= np.isnan(features)
+        if wrong.any():
+            row, place = divmod(int(wrong.argmax()), features.shape[1])
+            names = [column.name for column in self.columns for _ in range(column.width)]
+            where = f"column {names[place]!r}" if names else f"feature {place}"
+            raise DataError(
+                f"rows: have {np.count_nonzero(wrong)} missing, infinite or too large values, the first in"
+                f" row {row}, {where} (counted from 0); fill them in or drop those rows"
+            )
+        return features
+
+    def _flat(self, rows: Any) -> npt.NDArray[np.float64]:
         if self.columns and hasattr(rows, "keys"):
             return table_features("rows", self.columns, rows)
         x = np.asarray(rows)

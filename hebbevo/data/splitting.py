@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from hebbevo.data.preprocessing import Features, Floats, Ints, Preprocessing
 from hebbevo.errors import DataError
 
 Targets = Ints | Floats
+
+_SAMPLE_ROWS = 1024
+_MOSTLY = 0.9  # a few values of many differ by less than float32 has, anyway
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +134,56 @@ def split(
         target_mean=target_mean,
         target_scale=target_scale,
     )
+
+
+def rounded_away(dataset: Dataset, parts: Split) -> list[str]:
+    """Say where float32 makes different values equal that were standardised, as beside an outlier.
+
+    A sample of the rows is looked at.
+
+    >>> import numpy as np
+    >>> from hebbevo.data import from_arrays
+    >>> x = np.append(np.arange(99.0), 1e12)[:, None]
+    >>> data = from_arrays("mine", x, np.arange(100) % 2)
+    >>> [line] = rounded_away(data, split(data, seed=1, batch_size=8))
+    >>> line.partition(";")[0]
+    'of 100 different values in feature 0, float32 keeps 2 apart after standardising'
+
+    Args:
+        dataset: the data.
+        parts: what `split` made of them.
+
+    Returns:
+        A line for the features, and one for the targets of a regression; none where nothing is lost.
+    """
+    rows = np.unique(np.linspace(0, len(dataset.x) - 1, _SAMPLE_ROWS).astype(np.int64))
+    raw, names = dataset.x[rows], [column.name for column in dataset.columns for _ in range(column.width)]
+    standardised = parts.preprocessing().apply(dataset.x, rows)
+    before, after = _distinct(raw), _distinct(standardised)
+    found = []
+    for place in np.flatnonzero(after < _MOSTLY * before)[:1]:
+        others = np.count_nonzero(after < _MOSTLY * before) - 1
+        where = f"column {names[place]!r}" if names else f"feature {place}"
+        where += f" (and in {others} others likewise)" if others else ""
+        found.append((where, before[place], after[place]))
+    if dataset.kind == "regression":
+        targets = dataset.y[rows][:, None]
+        [all_apart] = _distinct(targets)
+        [apart] = _distinct(((targets - parts.target_mean) / parts.target_scale).astype(np.float32))
+        if apart < _MOSTLY * all_apart:
+            found.append(("the targets", all_apart, apart))
+    return [
+        f"of {before} different values in {where}, float32 keeps {after} apart after standardising; cut off"
+        " outliers, or take a logarithm"
+        for where, before, after in found
+    ]
+
+
+def _distinct(values: npt.NDArray[Any]) -> Ints:
+    """The number of different values in each column."""
+    ordered = np.sort(values, axis=0)
+    counts: Ints = 1 + np.count_nonzero(ordered[1:] != ordered[:-1], axis=0)
+    return counts
 
 
 def _standardised_targets(

@@ -11,7 +11,6 @@ from hebbevo.outer.packing import pack
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
-from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.view import Study
 from hebbevo.training.trial_details import TrialDetails
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from hebbevo.training import Measurement
 
 
+@user_code.interruptible()
 def network(
     study: Study,
     trial: int,
@@ -88,17 +88,7 @@ def network(
             raise StudyError(_why_not(ledger, result, epoch, measured, again))
         from hebbevo.deploy.trained_network import TrainedNetwork
 
-        net = _in_target_units(networks[replicate], ledger.facts)
-        return TrainedNetwork(net, split, ledger.facts.shape)
-
-
-def _in_target_units(net: nn.Module, facts: StudyFacts) -> nn.Module:
-    """A network of a regression predicts standardised targets; add the way back to their own unit."""
-    if facts.classes:
-        return net
-    from hebbevo.networks.target_units import InTargetUnits
-
-    return InTargetUnits(net, facts.target_mean, facts.target_scale).eval()
+        return TrainedNetwork(networks[replicate], split, ledger.facts.shape)
 
 
 def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:

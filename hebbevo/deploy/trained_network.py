@@ -15,6 +15,8 @@ from hebbevo.data.columns import Column
 from hebbevo.data.preprocessing import ROWS_AT_A_TIME, Preprocessing
 from hebbevo.errors import UsageError
 
+_STATISTICS = ("mean", "scale", "target_mean", "target_scale")
+
 
 class TrainedNetwork(nn.Module):
     """A network with the preprocessing of its data set and the names of its classes.
@@ -24,13 +26,16 @@ class TrainedNetwork(nn.Module):
     scikit-learn, and also take tables. All of it is in the ``state_dict``.
 
     Attributes:
-        network: the network alone. It takes standardised rows, in the shape in which it was trained.
+        network: the network alone. It takes standardised rows, in the shape in which it was trained, and
+            predicts standardised targets of a regression.
         classes: the labels, in the order of the outputs.
         columns: the columns of a table, in the order of its features; empty if rows are no table's.
     """
 
     mean: Tensor
     scale: Tensor
+    target_mean: Tensor
+    target_scale: Tensor
 
     def __init__(self, network: nn.Module, split: Split, shape: tuple[int, ...]) -> None:
         """Wrap a network.
@@ -46,15 +51,21 @@ class TrainedNetwork(nn.Module):
         self.columns: tuple[Column, ...] = split.columns
         self.shape = split.shape
         self.input_shape = shape
-        self.register_buffer("mean", torch.from_numpy(split.mean.astype(np.float64)))
-        self.register_buffer("scale", torch.from_numpy(split.scale.astype(np.float64)))
+        device = next((each.device for each in network.parameters()), None)
+        for name in _STATISTICS:
+            statistic = torch.as_tensor(np.asarray(getattr(split, name), np.float64), device=device)
+            self.register_buffer(name, statistic)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The outputs of the network for raw rows, shape (rows, ...): logits, one for each class."""
+        """The outputs for raw rows, shape (rows, ...).
+
+        These are logits, one for each class; or of a regression the amount, in float64 and the unit of the
+        targets: a large mean must not round small differences away.
+        """
         flat = rows.reshape(rows.shape[0], -1).to(torch.float64)
         standardised = ((flat - self.mean) / self.scale).to(torch.float32)
         outputs: Tensor = self.network(standardised.reshape(-1, *self.input_shape))
-        return outputs
+        return outputs if self.classes else outputs.double() * self.target_scale + self.target_mean
 
     def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
         """The probability of each class, shape (rows, classes). The network stays in its mode.
@@ -64,12 +75,12 @@ class TrainedNetwork(nn.Module):
                 columns.
 
         Raises:
-            DataError: a column is missing, a category is unknown, or the shape is another.
+            DataError: a column or a value is missing, a category is unknown, or the shape is another.
             UsageError: the network predicts amounts, which have no probabilities.
         """
         if not self.classes:
             raise UsageError("predict_proba: a regression has no probabilities; call predict")
-        return cast(npt.NDArray[np.float32], self._outputs(rows).softmax(1).cpu().numpy())
+        return cast(npt.NDArray[np.float32], self._outputs(rows).float().softmax(1).cpu().numpy())
 
     def predict(self, rows: Any) -> npt.NDArray[Any]:
         """The most probable class of each row, as the data set names it; of a regression the amount.
@@ -95,7 +106,7 @@ class TrainedNetwork(nn.Module):
                 ]
         finally:
             self.train(training)
-        return torch.cat(parts).float() if parts else torch.empty(0, len(self.classes) or 1)
+        return torch.cat(parts) if parts else torch.empty(0, len(self.classes) or 1)
 
     @property
     def _preprocessing(self) -> Preprocessing:
@@ -104,9 +115,10 @@ class TrainedNetwork(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         """Move or convert, but keep the statistics in float64: less would lose columns with large offsets."""
-        mean, scale = self.mean, self.scale
+        kept = {name: getattr(self, name) for name in _STATISTICS}
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.mean, self.scale = mean.to(self.mean.device), scale.to(self.scale.device)
+        for name, statistic in kept.items():
+            setattr(self, name, statistic.to(getattr(self, name).device))
         return self
 
     def get_extra_state(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,7 @@ from ray.job_config import JobConfig
 
 from hebbevo import import_path
 from hebbevo.errors import UsageError, WorkerError
+from hebbevo.execution import ray_guard
 from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.execution.worker_pool import Answer, WorkerPool
 from hebbevo.execution.worker_setup import WorkerSetup
@@ -66,7 +68,13 @@ class RayExecutor(WorkerPool):
         cores: int = 1,
         notify: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._has_connected = _connect(address, max(cores, setup.threads * min(workers or 1, max_workers)))
+        self._guard: subprocess.Popen[bytes] | None = None
+        cpus = max(cores, setup.threads * min(workers or 1, max_workers))
+        self._has_connected = not ray.is_initialized()
+        if self._has_connected and address is None:
+            self._guard = _start(cpus)
+        elif self._has_connected and address is not None:
+            _connect(address)
         try:
             needed = _Resources(setup.threads, gpus, setup.memory_bytes or 0)
             super().__init__(min(workers or needed.workers_on_cluster(address), max_workers), notify)
@@ -74,7 +82,7 @@ class RayExecutor(WorkerPool):
             # workers look for modules where this process does; in its current folder only for the user's code
             self._path = import_path.without_current_folder(sys.path)
             if setup.recipe.code:
-                self._path.append(os.getcwd())
+                self._path = import_path.with_folder(self._path, os.getcwd())
             self._actor = ray.remote(_Actor).options(
                 num_cpus=setup.threads,
                 num_gpus=gpus,
@@ -104,6 +112,8 @@ class RayExecutor(WorkerPool):
     def _disconnect(self) -> None:
         if self._has_connected:
             ray.shutdown()
+        ray_guard.release(self._guard)
+        self._guard = None
 
 
 class _ActorWorker:
@@ -149,7 +159,8 @@ class _Actor:
     """The cluster's side of an actor: the code that runs there."""
 
     def __init__(self, setup: WorkerSetup, path: list[str]) -> None:
-        sys.path.extend(folder for folder in path if folder not in sys.path)  # for the user's own code
+        # for the user's own code, which is found in the same order as in the search
+        sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
         # the data are in the object store, read-only; PyTorch warns of that, but trainings do not write them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         self._setup = setup
@@ -217,28 +228,37 @@ def _cause(error: BaseException) -> str:
     return next((line for line in lines if " because " in line), describe(error)).partition(". ")[0]
 
 
-def _connect(address: str | None, cpus: int) -> bool:
-    """Connect to a cluster, or start one on this machine, unless this process is connected already.
+def _start(cpus: int) -> subprocess.Popen[bytes] | None:
+    """Start Ray on this machine, with a process that guards it.
 
-    Returns:
-        Whether there is a new connection, which the executor has to close.
+    Raises:
+        UsageError: it does not start.
     """
-    if ray.is_initialized():
-        return False
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": False}
-    quiet["job_config"] = _job_config()
-    if address is None:
-        with _on_loopback():
-            ray.init(address="local", num_cpus=cpus, **quiet)
-        return True
-    del quiet["include_dashboard"]  # only allowed where a cluster is started
+    with ray_guard.guarding() as guard, _on_loopback():
+        try:
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **_quiet())
+        except Exception as error:  # Ray raises plain exceptions here, too
+            what = f"Ray does not start on this machine ({describe(error)})"
+            raise UsageError(f"--executor ray: {what}; try again, or use --executor local") from error
+    return guard
+
+
+def _connect(address: str) -> None:
+    """Connect to a cluster.
+
+    Raises:
+        UsageError: it cannot be reached.
+    """
     try:
         _check_reachable(address)
-        ray.init(address=address, **quiet)
+        ray.init(address=address, **_quiet())
     except (OSError, ValueError, RuntimeError, RayError) as error:
         problem = f"{address} cannot be reached ({describe(error)})"
         raise UsageError(f"--ray-address: {problem}; start Ray there, or write auto or HOST:PORT") from error
-    return True
+
+
+def _quiet() -> dict[str, Any]:
+    return {"log_to_driver": False, "logging_level": "ERROR", "job_config": _job_config()}
 
 
 class _Unchanged(list[str]):

@@ -50,7 +50,7 @@ class WorkerSetup:
 
         Raises:
             WorkerError: this machine has no such device, the process already exceeds its memory limit, or the
-                user's code has changed since the search loaded it.
+                user's code cannot be imported or has changed since the search loaded it.
         """
         with suppress(ValueError):  # outside the main thread, where Python delivers no signals
             signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the search
@@ -67,10 +67,15 @@ class WorkerSetup:
         np.random.default_rng(0)
         if self.memory_bytes is not None:
             _limit_memory(self.memory_bytes)
+        missing: list[UsageError] = []
         for reference in self.recipe.code:
-            with suppress(UsageError):  # a network that cannot be built is a failed training
+            try:
                 user_code.resolve(reference)
+            except UsageError as error:
+                missing.append(error)
         self._check_modules(user_modules.changed(self.modules))
+        if missing:  # the search could import it, so that no genome is at fault
+            raise WorkerError(f"a worker cannot import your code: {missing[0]}")
 
     def train(self, cohort: Cohort, worker: str) -> list[Measurement] | LostCohort:
         """Train a cohort. One that runs out of memory, or raises, is lost, which names this ``worker``.

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from hebbevo.errors import ReplayMismatch, StudyError, UsageError
 from hebbevo.messages import listed, unknown
-from hebbevo.samplers import SAMPLERS, Outcome, Sampler
+from hebbevo.samplers import SAMPLERS, VERSION, Outcome, Sampler
 from hebbevo.samplers.replay import PastGeneration, replay
 from hebbevo.space import Genome, Space
 from hebbevo.space.knobs import Scalar
@@ -190,7 +190,12 @@ class HebbevoSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Write the settings and the history of generations to a file, as JSON."""
-        state = {"made": self._made(), "generations": [asdict(generation) for generation in self._history]}
+        version = self._sampler.version
+        state = {
+            "made": self._made(),
+            "sampling": version,
+            "generations": [asdict(generation) for generation in self._history],
+        }
         Path(checkpoint_path).write_text(json.dumps(state, allow_nan=False))
 
     def restore(self, checkpoint_path: str) -> None:
@@ -204,7 +209,7 @@ class HebbevoSearch(Searcher):
         """
         try:
             state = json.loads(Path(checkpoint_path).read_text())
-            made = state["made"]
+            made, version = state["made"], int(state.get("sampling", 1))
             history = [
                 _Generation(entry["progress"], [_Trial(**trial) for trial in entry["trials"]])
                 for entry in state["generations"]
@@ -219,7 +224,7 @@ class HebbevoSearch(Searcher):
         if changed := [name for name in {**now, **made} if made.get(name) != now.get(name)]:
             what = f"was saved with another {listed(changed)}; make HebbevoSearch as it was made then"
             raise StudyError(f"{checkpoint_path}: {what}")
-        sampler = self._new_sampler()
+        sampler = self._new_sampler(version)
         try:
             replay(sampler, self._population, self._past(history))
         except ReplayMismatch as mismatch:
@@ -249,9 +254,9 @@ class HebbevoSearch(Searcher):
             return None
         return tuple(_SIGNS[mode] * value for mode, value in zip(self._modes.values(), values, strict=True))
 
-    def _new_sampler(self) -> Sampler:
+    def _new_sampler(self, version: int = VERSION) -> Sampler:
         objectives = max(1, len(self._modes))
-        return SAMPLERS[self._name](self._space, self._seed, self._settings, objectives, self._start)
+        return SAMPLERS[self._name](self._space, self._seed, self._settings, objectives, self._start, version)
 
     def _made(self) -> dict[str, Any]:
         """What the genomes depend on beside the results, as plain data that equals its JSON."""

@@ -131,6 +131,7 @@ class Driver:
             search.settings,
             self._goal.dimension,
             ledger.spec.starting_genomes,
+            ledger.facts.sampling,
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # from each genome to the first trial that has it
@@ -163,7 +164,12 @@ class Driver:
 
         Raises:
             ReplayMismatch: it asks for other genomes than the recorded ones.
+            StudyError: a generation lacks results, although another one was asked after it.
         """
+        for generation in recorded[:-1]:
+            if missing := [record.number for record in generation.records if record.result is None]:
+                what = f"is damaged (trial {missing[0]} has no result, though later ones were asked)"
+                raise StudyError(f"{self._ledger.store}: {what}; use a copy of it")
         try:
             replay(self._sampler, self._population, map(self._past, recorded))
         except ReplayMismatch as mismatch:

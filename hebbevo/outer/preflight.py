@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from hebbevo.outer import sizes
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.rules.rule import Need
+from hebbevo.samplers import VERSION
 from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
@@ -61,17 +63,24 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     shape = data.input_shape(split.shape)
     class_weights = _class_weights(spec, split)
     plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
+    for name in plan.code:
+        if name.startswith("__main__:"):
+            what = "a script that is running cannot be imported by workers, nor by 'hebbevo resume'"
+            raise UsageError(f"{name}: {what}; move it into a module, and name mine:{name.partition(':')[2]}")
     genomes = sample(spec.space)
     invalid, is_repeatable = "", True
     if spec.network.module:
         genomes, nets, invalid = _user_networks(spec, plan, genomes)
+        sizes.check_networks("network.module", max(map(_weights, nets)), spec)
         is_repeatable, untrainable = _try_any(spec, plan, genomes, split)
         invalid = invalid or untrainable
     else:
         most = _largest(spec, plan)
-        sizes.check_networks(most, spec)
-        largest = most.build({}, seed=0)
-        nets = [largest, *(plan.network.build(plan.settings_for(genome), seed=0) for genome in genomes)]
+        where = "network.channels" if most.channels else "network.hidden"
+        sizes.check_networks(where, sizes.count_weights(most), spec)
+        keep = _Keeper()
+        nets = [keep(most.build({}, seed=0))]
+        nets += [keep(plan.network.build(plan.settings_for(genome), seed=0)) for genome in genomes]
     sampled = nets[-len(genomes) :]
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
@@ -98,7 +107,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             mean=tuple(split.mean.tolist()),
             scale=tuple(split.scale.tolist()),
             fingerprint=dataset.fingerprint,
-            findings=dataset.findings,
+            findings=replace(
+                dataset.findings, remarks=(*dataset.findings.remarks, *data.rounded_away(dataset, split))
+            ),
             exact=True,
             # at the end, when all code that the study needs is loaded
             code={name: user_code.source_digest(name) for name in spec.code},
@@ -113,6 +124,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             stack_check=plan.stack_check,
             invalid=invalid,
             repeatable=is_repeatable,
+            sampling=VERSION,
             short=_too_short(plan, genomes, sampled, len(split.y_train)),
         ),
     )
@@ -168,6 +180,26 @@ def _too_short(plan: Recipe, genomes: Sequence[Genome], nets: Sequence[nn.Module
     return any(map(plastic_modules, prunable)) and not has_events(plan, prunable, rows)
 
 
+class _Keeper:
+    """Keeps networks that are only looked at, with one copy of the weights that several of them have."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], list[torch.Tensor]] = {}
+
+    def __call__(self, net: nn.Module) -> nn.Module:
+        """Give a network whose weights are those of an earlier one where they are equal."""
+        import torch
+
+        for name, parameter in net.named_parameters():
+            known = self._known.setdefault((name, parameter.dtype, parameter.shape), [])
+            equal = next((each for each in known if torch.equal(each, parameter.data)), None)
+            if equal is None:
+                known.append(parameter.data)
+            else:
+                parameter.data = equal
+        return net
+
+
 def _user_networks(
     spec: Spec, plan: Recipe, genomes: Sequence[Genome]
 ) -> tuple[list[Genome], list[nn.Module], str]:
@@ -184,12 +216,13 @@ def _user_networks(
 
     network = plan.network
     assert isinstance(network, UserNetwork)
+    keep = _Keeper()
     built: list[Genome] = []
     nets: list[nn.Module] = []
     refused: list[UserCodeError] = []
     for genome in genomes:
         try:
-            nets.append(network.build(plan.settings_for(genome), seed=0))
+            nets.append(keep(network.build(plan.settings_for(genome), seed=0)))
             built.append(genome)
         except UserCodeError as error:  # perhaps of this genome only, whose trial would be recorded as failed
             refused.append(error)
@@ -317,7 +350,9 @@ def _problem(plan: Recipe, genome: Genome, split: Split, minibatch: int) -> str:
         user_code.raise_if_interrupted(error)
         return describe(error)
     loss = float(found[0])
-    return "" if math.isfinite(loss) else f"its loss is {loss}"
+    if not math.isfinite(loss):
+        return f"its loss is {loss}"
+    return "" if found.isfinite().all() else "its outputs after the step are not finite"
 
 
 def _longer_last(rows: int, size: int) -> int:
@@ -444,6 +479,10 @@ def _widest(nets: Sequence[nn.Module], device: str) -> int:
 
     It depends on the networks and the kind of device, never on the memory that happens to be free.
     """
-    weights = max(sum(parameter.numel() for parameter in net.parameters()) for net in nets)
+    weights = max(map(_weights, nets))
     bytes_per_net = 4 * 4 * max(weights, 1)  # weight, gradient and two moments, in float32
     return max(1, min(WIDEST_COHORT[device], _STACK_BYTES[device] // bytes_per_net))
+
+
+def _weights(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hebbevo.paths import expanded
 from hebbevo.report.files import save
 from hebbevo.report.tables import csv
 from hebbevo.study.view import Study
@@ -29,7 +30,7 @@ def write(study: Study, folder: Path) -> list[Path]:
     from hebbevo.report.picture import picture
 
     return save(
-        Path(folder).expanduser(),
+        expanded(folder),
         {
             "report.html": _encoded(page(study)),
             "front.csv": _encoded(csv(study.front())),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hebbevo import lazy_imports
 from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
-from hebbevo.samplers.sampler import Outcome, Sampler
+from hebbevo.samplers.sampler import VERSION, Outcome, Sampler
 from hebbevo.space import Genome, Space
 from hebbevo.space.knobs import Knob, Scalar
 
@@ -50,9 +50,10 @@ class Entry:
         settings: Mapping[str, Scalar],
         objectives: int = 2,
         start: Sequence[Genome] = (),
+        version: int = VERSION,
     ) -> Sampler:
         """Make a sampler; the arguments are those of `Sampler`."""
-        return self.kind(space, seed, settings, objectives, start)
+        return self.kind(space, seed, settings, objectives, start, version)
 
 
 SAMPLERS: dict[str, Entry] = {
@@ -78,4 +79,4 @@ __getattr__, __dir__ = lazy_imports.attach(
     },
 )
 
-__all__ = ["SAMPLERS", "Annealing", "CmaEs", "Genetic", "Outcome", "Sampler", "Surrogate"]
+__all__ = ["SAMPLERS", "VERSION", "Annealing", "CmaEs", "Genetic", "Outcome", "Sampler", "Surrogate"]

@@ -170,10 +170,19 @@ class _Nsga(OptunaSampler):
 
     def _begin_at(self, place: int, genome: Genome) -> None:
         super()._begin_at(place, genome)
-        # Optuna gives an enqueued trial no generation, without which it never becomes a parent
-        sampler, number = self.study.sampler, self._trials[place].number
+        self._let_breed(self._trials[place])
+
+    def _enqueued(self, genome: Genome) -> Trial:
+        trial = super()._enqueued(genome)
+        if self.version > 1:
+            self._let_breed(trial)
+        return trial
+
+    def _let_breed(self, trial: Trial) -> None:
+        """Give a trial the generation that Optuna gives no enqueued one: without it, it never is a parent."""
+        sampler = self.study.sampler
         assert isinstance(sampler, BaseGASampler)
-        sampler.get_trial_generation(self.study, self.study.get_trials(deepcopy=False)[number])
+        sampler.get_trial_generation(self.study, self.study.get_trials(deepcopy=False)[trial.number])
 
 
 class Nsga2(_Nsga):

@@ -19,6 +19,9 @@ from hebbevo.samplers.unit_cube import Point
 from hebbevo.space import Genome, Space, canonical
 from hebbevo.space.knobs import Knob, Scalar
 
+VERSION = 2
+"""Version of the samplers. A search keeps the one that it began with, so that its proposals are replayed."""
+
 _REDRAWS = 20
 
 
@@ -53,6 +56,8 @@ class Sampler(ABC):
         settings: values for some of the sampler's ``knobs``; the others keep their defaults.
         objectives: number of losses of an outcome.
         start: genomes of the space to propose before all others, in their order.
+        version: in version 1, `nsga2` and `nsga3` take no genome for a parent that was drawn in place of a
+            repeated one.
 
     Attributes:
         knobs: the settings of this kind of sampler, by name.
@@ -86,10 +91,12 @@ class Sampler(ABC):
         settings: Mapping[str, Scalar],
         objectives: int = 2,
         start: Sequence[Genome] = (),
+        version: int = VERSION,
     ) -> None:
         self.space = space
         self.seed = seed
         self.objectives = objectives
+        self.version = version
         self.generation = 0
         self.progress = 0.0
         self._asked: list[Genome] | None = None

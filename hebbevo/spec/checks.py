@@ -151,7 +151,7 @@ def _data_problems(task: Mapping[str, Any]) -> Iterator[Problem]:
     if is_code:
         yield from _code_problems(("task", "dataset"), dataset)
     elif dataset not in BUILT_IN and not path.endswith(FILE_SUFFIXES):
-        known = [*BUILT_IN, "a path that ends in .npz, .csv, .tsv or .parquet", f"{CODE} of a function"]
+        known = [*BUILT_IN, f"a path that ends in {', '.join(FILE_SUFFIXES)}", f"{CODE} of a function"]
         yield Problem(("task", "dataset"), not_known(dataset, "a data set", known))
         return
     elif is_table and task.get("target") is None:

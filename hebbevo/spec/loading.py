@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hebbevo.errors import SpaceError
 from hebbevo.messages import listed
+from hebbevo.paths import expanded
 from hebbevo.spec import single_rule
 from hebbevo.spec.checks import problems
 from hebbevo.spec.document import load_document
@@ -51,9 +52,9 @@ def shipped() -> dict[str, Path]:
 
 
 def _find(where: str | Path) -> Path:
-    path = os.path.expanduser(where)
-    if os.path.exists(path):
-        return Path(path)
+    path = expanded(where)
+    if str(where) and os.path.exists(path):
+        return path
     known = shipped()
     name = str(where).removesuffix(".yaml")
     if name not in known:

@@ -44,7 +44,7 @@ class Overrides(TypedDict, total=False):
     epochs: Annotated[int | None, Option("task", "Length of a training in epochs.", "N")]
     dataset: Annotated[
         str | None,
-        Option("task", "Built-in data set, or an .npz, .csv, .tsv or .parquet file.", "DATA", "--data"),
+        Option("task", "Built-in data set, .npz file, or table: .csv, .tsv, .parquet.", "DATA", "--data"),
     ]
     target: Annotated[str | None, Option("task", "Label column of a table.", "COLUMN")]
     test: Annotated[str | None, Option("task", "File with the test rows.", "DATA")]

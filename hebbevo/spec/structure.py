@@ -11,7 +11,7 @@ from hebbevo.errors import SpaceError
 from hebbevo.messages import closest
 from hebbevo.space import problems as problems_between
 from hebbevo.spec import single_rule
-from hebbevo.spec.messages import Problem, key, not_known, one_line, shown
+from hebbevo.spec.messages import KeyPath, Problem, key, not_known, one_line, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import GENES, PARTS, Model, Spec, genes_of
 from hebbevo.spec.translation import foreign_problems
@@ -43,6 +43,8 @@ _COMPLAINTS = {
 }
 """What to say of a value, by the type of pydantic's error."""
 
+_PATHS: tuple[KeyPath, ...] = (("task", "dataset"), ("task", "test"))
+
 
 def spec_from_json(data: object) -> Spec:
     """Build the spec that `Spec.to_json` gave, even if its rules or its sampler are no longer installed.
@@ -59,7 +61,7 @@ def structure_problems(raw: object) -> list[Problem]:
     """Find what is wrong without looking at what is installed."""
     if not isinstance(raw, Mapping):
         return [Problem(("file",), f"{shown(raw)} is not a mapping; write version, name, task and genome")]
-    if foreign := [*foreign_problems(raw)]:
+    if foreign := [*foreign_problems(raw), *_text_problems(raw, ())]:
         return foreign
     try:
         Spec.model_validate(raw)
@@ -74,6 +76,24 @@ def structure_problems(raw: object) -> list[Problem]:
         if invalid.isdisjoint({repeats.get(problem.gene), *problem.path}):
             found.append(Problem(("genome", problem.gene, *problem.path), problem.what))
     return found
+
+
+def _text_problems(data: object, path: KeyPath) -> Iterator[Problem]:
+    """Find texts with half a character, which no file and no table can hold."""
+    if isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from _text_problems(name, path)
+            yield from _text_problems(value, (*path, name))
+    elif isinstance(data, list | tuple):
+        for place, value in enumerate(data):
+            yield from _text_problems(value, (*path, place))
+    elif isinstance(data, str):
+        try:
+            # Python has the bytes of a path that are not UTF-8 as such halves
+            data.encode(errors="surrogateescape" if path in _PATHS else "strict")
+        except UnicodeEncodeError as error:
+            half = ascii(data[error.start])
+            yield Problem(path or ("file",), f"{half} is half a character; write a whole one")
 
 
 def _relevant(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:

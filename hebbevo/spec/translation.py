@@ -70,9 +70,12 @@ def _of_mapping(gene: _Gene) -> dict[str, Any] | None:
                 return _of_arguments(parts, [], value)
             if isinstance(value, Sequence) and not isinstance(value, str):
                 return _of_arguments(parts, value, {})
+    if isinstance(gene.get("_type"), str) and isinstance(gene.get("_value"), list):  # of NNI
+        parts = _parts(gene["_type"])
+        return _of_arguments(parts, gene["_value"], {}) if parts else None
     if not _FOREIGN_KEYS & gene.keys():
         return None
-    kind = str(gene.get("distribution", ""))
+    kind = str(gene.get("distribution", gene.get("type", "")))
     if "value" in gene:
         return {"fixed": gene["value"]}
     if "values" in gene:
@@ -86,9 +89,10 @@ def _of_mapping(gene: _Gene) -> dict[str, Any] | None:
     if kind in ("log_uniform", "q_log_uniform"):
         low, high = map(_power, (low, high))
     step = gene.get("q", 1) if kind.startswith("q_") else gene.get("step")
-    log = "log" in kind or gene.get("log") is True
-    # W&B takes two whole numbers for the ends of a whole number
-    whole = kind.startswith("int") or (not kind and {type(low), type(high)} == {int})
+    scaled = gene.get("log_scale") is True or gene.get("scale") == "log"  # of Ax, and of others
+    log = "log" in kind or gene.get("log") is True or scaled
+    # W&B takes two whole numbers for the ends of a whole number, and so does Ax
+    whole = kind.startswith("int") or (kind in ("", "range") and {type(low), type(high)} == {int})
     return _range(low, high, step=step, log=log, whole=whole)
 
 
@@ -130,6 +134,11 @@ _CALLS = {
     "lograndint": ("int", "open", "log"),
     "choice": ("choices",),
     "grid_search": ("choices",),
+    "uniformint": ("int",),
+    "qlograndint": ("int", "log"),
+    "FloatDistribution": ("suggest", "float"),
+    "IntDistribution": ("suggest", "int"),
+    "CategoricalDistribution": ("suggest", "choices"),
 }
 """What functions of Optuna, Ray Tune and Hyperopt mean; ``open`` ranges end below their upper bound."""
 

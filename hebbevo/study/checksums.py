@@ -11,6 +11,9 @@ from hashlib import blake2b
 KEY = "hebbevo:checksum"
 """Key of the attributes that hold checksums. Studies of earlier versions have none."""
 
+ATTEMPTS = f"{KEY}:attempts"
+"""Key of a trial's attribute that holds the checksum of its failed attempts."""
+
 _MODULUS = 2**64
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from hebbevo.errors import StudyError
+from hebbevo.paths import expanded
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Generation, Ledger
@@ -35,7 +36,7 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         >>> len(hebbevo.open_study("second.db").trials())
         4
     """
-    store, target = find_store(study, storage), StudyFile(Path(file))
+    store, target = find_store(study, storage), StudyFile(expanded(file))
     with Ledger.open(store) as ledger:
         generations = ledger.generations()  # what cannot be read is not copied
         if isinstance(store, StudyFile):

@@ -53,6 +53,7 @@ class StudyFacts:
         invalid: why some genomes have no network that can be trained; empty if all of a sample have.
         repeatable: whether a training of the user's network came out the same twice.
         short: whether trainings end before anything can be pruned.
+        sampling: version of the samplers (`hebbevo.samplers.VERSION`).
     """
 
     versions: Mapping[str, str]
@@ -81,6 +82,7 @@ class StudyFacts:
     invalid: str = ""
     repeatable: bool = True
     short: bool = False
+    sampling: int = 1
 
     @property
     def outputs(self) -> int:

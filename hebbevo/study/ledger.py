@@ -51,6 +51,7 @@ _MISREADINGS = (
     ValueError,
 )
 _CHANGED = "its checksum differs"
+_LOST = "its checksum is missing"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
 
 
@@ -189,6 +190,11 @@ class Ledger:
                 generation = self._generation(number, asked, attrs[f"{_GENERATION}:{number}"], own)
                 found.append(generation)
                 asked += len(own)
+            sums = [attrs[f"{_GENERATION}:{each.number}"].get("checksum") for each in found]
+            if attrs.get(checksums.KEY) is None and sums and sums[0] is not None:
+                raise RecordError(f"its settings or facts are not as recorded: {_LOST}")
+            if attrs.get(checksums.KEY) is not None and None in sums:
+                raise RecordError(f"generation {sums.index(None)} is not as recorded: {_LOST}")
             names = {f"{_GENERATION}:{generation.number}" for generation in found}
             numbers = [record.number for generation in found for record in generation.records]
             if any(not is_count(number) for number in numbers) or sorted(set(numbers)) != numbers:
@@ -214,6 +220,9 @@ class Ledger:
         genomes = sum(row.genome_hash for row in rows)
         if settings.get("checksum") not in (None, _generation_checksum(settings, genomes)):
             raise RecordError(f"generation {number} is not as recorded: {_CHANGED}")
+        lost = [row.number for row in rows if row.state.is_finished() and checksums.KEY not in row.sums]
+        if settings.get("checksum") is not None and lost:
+            raise RecordError(f"the result of trial {lost[0]} is not as recorded: {_LOST}")
         return Generation(number, total, progress, tuple(map(self._record, rows)))
 
     def move_data(self, dataset: str, test: str | None) -> None:
@@ -352,15 +361,18 @@ class Ledger:
     ) -> None:
         if not attempts:
             return
-        model = models.TrialUserAttributeModel
-        ids = [*self._trial_ids(session, numbers).values()]
-        rows = session.query(model).filter(model.trial_id.in_(ids), model.key == _ATTEMPTS)
-        known = {row.trial_id: row for row in rows}
+        ids = self._trial_ids(session, numbers)
+        own, sums = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
+        known = _rows(session, own, ids.values(), _ATTEMPTS)
+        known_sums = _rows(session, sums, ids.values(), checksums.ATTEMPTS)
         added = [attempt.to_json() for attempt in attempts]
-        for trial_id in ids:
-            row = known.get(trial_id) or model(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
+        for number, trial_id in ids.items():
+            row = known.get(trial_id) or own(trial_id=trial_id, key=_ATTEMPTS, value_json="[]")
             row.value_json = json.dumps([*json.loads(row.value_json), *added])
-            session.add(row)
+            total = known_sums.get(trial_id) or sums(trial_id=trial_id, key=checksums.ATTEMPTS)
+            hashed = checksums.detail_hash(number, _ATTEMPTS, row.value_json)
+            total.value_json = json.dumps(checksums.checksum([hashed]))
+            session.add_all([row, total])
 
     def _write(self, work: Callable[[Session], None]) -> None:
         def checked(session: Session) -> None:
@@ -401,8 +413,12 @@ class Ledger:
         attempted = tuple(map(FailedAttempt.from_json, attempts))
         if not row.state.is_finished():
             return Record(row.number, genome, None, attempted)
-        if row.checksum not in (None, checksums.checksum([row.result_hash])):
+        if checksums.KEY in row.sums and row.sums[checksums.KEY] != checksums.checksum([row.result_hash]):
             raise RecordError(f"the result of trial {row.number} is not as recorded: {_CHANGED}")
+        if checksums.ATTEMPTS in row.sums and row.sums[checksums.ATTEMPTS] != checksums.checksum(
+            [row.other_hash.get(_ATTEMPTS, 0)]
+        ):
+            raise RecordError(f"the failed attempts of trial {row.number} are not as recorded: {_CHANGED}")
         validation.check_details(row.number, row.user_attrs)
         values = None
         if row.state is TrialState.COMPLETE:
@@ -443,6 +459,12 @@ class Ledger:
 
 def _store(store: Store | Path) -> Store:
     return StudyFile(store) if isinstance(store, Path) else store
+
+
+def _rows(session: Session, model: Any, ids: Iterable[int], key: str) -> dict[int, Any]:
+    """The attributes of trials with one key, by the id of the trial."""
+    rows = session.query(model).filter(model.trial_id.in_([*ids]), model.key == key)
+    return {row.trial_id: row for row in rows}
 
 
 def _state(result: Result) -> TrialState:

@@ -160,6 +160,7 @@ DETAILS: dict[str, tuple[Check, str]] = {
 _FINDINGS: dict[str, tuple[Check, str]] = {
     "dropped": _TEXTS,
     "text_labels": _FLAG,
+    "text_columns": _TEXTS,
     "channels_last": _FLAG,
     "validation": _FLAG,
     "remarks": _TEXTS,
@@ -197,6 +198,7 @@ FACTS: dict[str, tuple[Check, str]] = {
     "invalid": _TEXT,
     "repeatable": _FLAG,
     "short": _FLAG,
+    "sampling": _POSITIVE,
 }
 """Checks of a study's facts."""
 

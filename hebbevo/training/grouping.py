@@ -38,7 +38,7 @@ class Group:
 
     Attributes:
         rows: the numbers of their candidates.
-        note: why a net trains alone that should have been stacked, or empty.
+        note: why a net, or the nets of a trial, train alone that should have been stacked, or empty.
     """
 
     rows: Sequence[int]
@@ -57,10 +57,11 @@ def groups_of(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> Iter
     for row, member in members.items():
         by_kind.setdefault(member.kind, []).append(row)
     for group in by_kind.values():
-        note = ""
         if recipe.stacked and recipe.has_user_code and len(group) > 1:
-            note = _why_alone(recipe, [members[row] for row in group], rows)
-        elif recipe.stacked and recipe.has_user_code and len(members) > 1:
+            yield from _checked(recipe, members, group, rows)
+            continue
+        note = ""
+        if recipe.stacked and recipe.has_user_code and len(members) > 1:
             other = next(member for row, member in members.items() if row != group[0])
             where = difference(members[group[0]].net, other.net)
             note = f"trained alone: its {where} is another than the other nets'" if where else ""
@@ -68,6 +69,37 @@ def groups_of(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> Iter
             yield Group(group)
         else:
             yield from (Group([row], note) for row in group)
+
+
+def apart(recipe: Recipe, members: Mapping[int, Member], group: Sequence[int]) -> list[list[int]]:
+    """Divide the numbers of members that cannot be one stack.
+
+    The replicates of a trial stay together at first, whatever trains beside them: they are stopped early by
+    their means. If they are alone already, or in older studies, each net is by itself.
+
+    Args:
+        recipe: what the trainings share.
+        members: all members.
+        group: the numbers to divide, at least two.
+    """
+    by_trial: dict[str, list[int]] = {}
+    for row in group:
+        by_trial.setdefault(members[row].genome, []).append(row)
+    if recipe.stack_check == FIRST_CHECK or len(by_trial) == 1:
+        return [[row] for row in group]
+    return [*by_trial.values()]
+
+
+def _checked(
+    recipe: Recipe, members: Mapping[int, Member], group: Sequence[int], rows: Rows, note: str = ""
+) -> Iterator[Group]:
+    """Groups of members of one kind, each of which is known to compute the same in a stack as alone."""
+    why = _why_alone(recipe, [members[row] for row in group], rows) if len(group) > 1 else ""
+    if not why:
+        yield Group(group, note)
+        return
+    for own in apart(recipe, members, group):
+        yield from _checked(recipe, members, own, rows, why)
 
 
 def _why_alone(recipe: Recipe, members: Sequence[Member], rows: Rows) -> str:

@@ -143,8 +143,8 @@ class ModuleStack(NetStack):
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """See `NetStack.outputs`."""
-        x = x.clone()  # code of the user may write into its arguments
-        outputs = self.call(lambda net: net(x))
+        own = x.clone()  # code of the user may write into its arguments, and change their shape
+        outputs = self.call(lambda net: net(own))
         if not isinstance(outputs, Tensor) or outputs.dim() != 3 or outputs.shape[1] != len(x):
             what = f"the output of the network for {len(x)} rows {described(outputs)}"
             raise ValueError(f"{what}; return a tensor of (rows, classes)")

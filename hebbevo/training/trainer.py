@@ -12,7 +12,7 @@ from hebbevo.data import Split
 from hebbevo.messages import describe
 from hebbevo.training.cohort import CohortTraining, Rows
 from hebbevo.training.early_stopping import EarlyStopper
-from hebbevo.training.grouping import Group, groups_of
+from hebbevo.training.grouping import Group, apart, groups_of
 from hebbevo.training.member import Member, build_members, cohort_of, drawing_from
 from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
@@ -71,9 +71,9 @@ def train(
             raise_unless_failure(error)
             if len(own) == 1:
                 measured[group.rows[0]] = Measurement.failed(describe(error))
-            else:  # perhaps a single net has failed, so each trains again alone
+            else:  # perhaps a single net has failed
                 note = f"trained alone: its stack failed ({describe(error)})"
-                groups = [*(Group([row], note) for row in group.rows), *groups]
+                groups = [*(Group(part, note) for part in apart(recipe, members, group.rows)), *groups]
         else:
             for row, each in zip(group.rows, found, strict=True):
                 measured[row] = replace(each, notes=(*each.notes, group.note)) if group.note else each
@@ -112,22 +112,25 @@ def networks_of(
     rows = Rows.of(split, recipe.network.shape, device)
     members, _ = build_members(recipe, candidates, rows)
     found: dict[int, tuple[nn.Module, Measurement]] = {}
-    for group in [*groups_of(recipe, members, rows)]:
+    groups = [*groups_of(recipe, members, rows)]
+    while groups:
+        group = groups.pop(0)
         wanted_here = [row for row in group.rows if row in wanted]
         if not wanted_here:
             continue
         try:
             own, own_stops = [members[row] for row in group.rows], [stops[row] for row in group.rows]
             cohort = _trained_up_to(epoch, recipe, own, rows, own_stops)
-            cohorts = {row: (cohort, group.rows.index(row)) for row in wanted_here}
-        except BaseException as error:  # each of them trained alone the first time, too
+        except BaseException as error:
             raise_unless_failure(error)
-            cohorts = {
-                row: (_trained_up_to(epoch, recipe, [members[row].built_anew()], rows, [None]), 0)
-                for row in wanted_here
-            }
-        for row, (cohort, place) in cohorts.items():
-            found[row] = cohort.network(place, members[row].build()), cohort.measurements()[place]
+            if len(group.rows) == 1:
+                raise
+            # it was divided the first time, too
+            groups = [*(Group(part) for part in apart(recipe, members, group.rows)), *groups]
+        else:
+            for row in wanted_here:
+                place = group.rows.index(row)
+                found[row] = cohort.network(place, members[row].build()), cohort.measurements()[place]
     return [found[row] for row in wanted]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.data import BUILT_IN, load
+from hebbevo.data import BUILT_IN, ReadingOptions, load
 from hebbevo.errors import DataError
 
 X = np.arange(8.0).reshape(4, 2)
@@ -81,6 +81,26 @@ def test_parquet_reads_as_the_same_csv_does(save):
     assert dataset.classes == ("fig", "nut")
 
 
+def test_decimals_of_a_database_are_numbers(save):
+    frame = pd.DataFrame({"price": [Decimal("1.25"), Decimal("-3"), Decimal("0.1")], "t": ["x", "y", "x"]})
+    assert load(save("d.parquet", frame), target="t").x.tolist() == [[1.25], [-3.0], [0.1]]
+    long = pd.DataFrame({"id": [Decimal(10**25 + i) for i in range(3)], "t": ["x", "y", "x"]})
+    with pytest.raises(DataError, match="integers that differ in float64 no more"):
+        load(save("e.parquet", long), target="t")
+
+
+def test_numbers_of_a_text_table_are_those_that_python_reads(save):
+    rng = np.random.default_rng(0)
+    texts = [
+        f"{v:.{rng.integers(1, 22)}g}" for v in rng.normal(size=2000) * 10.0 ** rng.integers(-20, 20, 2000)
+    ]
+    lines = [f"{text};{i % 2}" for i, text in enumerate(texts)]
+    for mark in ".,":
+        path = save("d.csv", "\n".join(["f;t", *lines]).replace(".", mark) + "\n")
+        dataset = load(path, target="t", options=ReadingOptions(separator=";", decimal=mark))
+        assert dataset.x[:, 0].tolist() == [float(text) for text in texts]
+
+
 JUNK = bytes(range(256)) * 4
 FRAME = pd.DataFrame({"a": [1, 2, 3], "t": ["x", "y", "x"]})
 
@@ -95,11 +115,24 @@ FRAME = pd.DataFrame({"a": [1, 2, 3], "t": ["x", "y", "x"]})
         ("d.npz", {"images": X}, None, "has no array x and no y, it holds 'images'"),
         ("d.npz", {"x": X, "y": Y.astype(object)}, None, "Object arrays cannot be loaded"),
         ("d.npz", {"x": X, "y": Y[:3]}, None, "y has 3 labels for 4 rows"),
-        ("d.npz", {"x": X, "y": Y}, "y", "target 'y' is for .csv and .parquet; leave it out"),
+        ("d.npz", {"x": X, "y": Y}, "y", "target 'y' is for tables; leave it out"),
         ("d.csv", b"", "t", "cannot be read"),
         ("d.csv", JUNK, "t", "cannot be read"),
-        ("d.csv", "a,t\n1,x\n2,y,9\n", "t", "cannot be read"),
-        ("d.csv", "a,t\n1,x,9\n2,y,9\n", "t", "cannot be read"),
+        (
+            "d.csv",
+            "a,t\n1,x\n2,y,9\n",
+            "t",
+            "a row has more cells than the header line has names (Expected",
+        ),
+        (
+            "d.csv",
+            "a,t\n1,x,9\n2,y,9\n",
+            "t",
+            "names; put a line with the names of all columns first, and",
+        ),
+        ("d.csv", "# by me\na,t\n1,x\n2,y\n", "t", "a row has more cells than the header line has names"),
+        ("d.csv", "a;t\n1,5;x\n2,5;y\n", "t", "write table: {separator: ';'}, which the header line seems"),
+        ("d.csv", 'a,t\n"1,x\n2,y\n', "t", "cannot be read"),
         ("d.csv", "a,t\n1,x\n2,y\n", None, "needs the column of the labels; write target: one of 'a', 't'"),
         ("d.csv", "a,t\n1,x\n2,y\n", "label", "has no column 'label'; write target: one of 'a', 't'"),
         ("d.csv", "a,t\n", "t", "has 0 rows and 1 feature columns"),
@@ -121,7 +154,7 @@ FRAME = pd.DataFrame({"a": [1, 2, 3], "t": ["x", "y", "x"]})
         ("d.parquet", b"PAR1" + JUNK + b"PAR1", "t", "cannot be read"),
         ("d.parquet", FRAME, "label", "has no column 'label'; write target: one of 'a', 't'"),
         ("d.parquet", FRAME.assign(b=pd.Timestamp(0)), "t", "column 'b' is not numeric"),
-        ("d.parquet", FRAME.assign(b=[Decimal("1.5")] * 3), "t", "column 'b' is not numeric"),
+        ("d.parquet", FRAME.assign(b=["1.234"] * 3), "t", "column 'b' is not numeric, the first is '1.234'"),
         ("d.parquet", FRAME.assign(b=pd.array([1, None, 3], "Int64")), "t", "row 1, column 'b'"),
         ("d.parquet", FRAME[["a"]].assign(u=[[1], [2], [3]]), "u", "y holds ndarray labels"),
         (

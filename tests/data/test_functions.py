@@ -127,9 +127,7 @@ def test_a_function_that_needs_arguments_or_does_not_exist_is_one_line(returning
 
 def test_a_function_takes_no_target_and_is_not_called_for_that(returning):
     reference = returning("1 / 0")
-    with pytest.raises(
-        DataError, match=r"^mydata:load: target 'y' is for \.csv and \.parquet; leave it out$"
-    ):
+    with pytest.raises(DataError, match=r"^mydata:load: target 'y' is for tables; leave it out$"):
         load(reference, target="y")
 
 

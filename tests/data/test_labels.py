@@ -39,8 +39,10 @@ def test_what_can_mean_missing_is_a_class_among_names(labelled, name):
 
 @pytest.mark.parametrize("labels", [["1", "NA", "2"], ["True", "None", "False"], ["0.5", "nan", "1"]])
 def test_among_numbers_and_truth_values_it_is_missing(labelled, labels):
-    with pytest.raises(DataError, match="y has 1 missing or infinite labels, the first in row 1"):
+    with pytest.raises(DataError, match="y has 1 missing or infinite labels, the first in row 1") as caught:
         labelled(labels)
+    assert f"{labels[1]!r} among numbers" in str(caught.value)
+    assert "write another name, as 'unknown', if it is a class" in str(caught.value)
 
 
 @pytest.mark.parametrize("labels", [["a", "", "b"], ["None", "", "b"], ['""', "a", "b"]])

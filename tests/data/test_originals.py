@@ -341,7 +341,7 @@ def test_the_data_folder_is_hebbevo_data_or_in_the_cache(monkeypatch, environmen
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_set_takes_no_target(name):
-    with pytest.raises(DataError, match=rf"^{name}: target 'y' is for \.csv and \.parquet; leave it out$"):
+    with pytest.raises(DataError, match=rf"^{name}: target 'y' is for tables; leave it out$"):
         load(name, target="y")
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hebbevo.data import Split, from_arrays, split
+from hebbevo.data import Split, from_arrays, rounded_away, split
 from hebbevo.errors import DataError
 
 
@@ -216,3 +216,37 @@ def test_a_class_of_one_row_offers_a_regression_where_the_classes_are_many_numbe
     dataset = from_arrays("d", np.arange(40)[:, None], np.arange(40) * 1000)
     with pytest.raises(DataError, match=r"if classes are amounts, write task: \{kind: regression\}"):
         split(dataset, seed=0, batch_size=1)
+
+
+def rounded(x, y=None, **how):
+    y = np.arange(len(x)) % 2 if y is None else y
+    dataset = from_arrays("d", x, y, kind=how.pop("kind", "classification"))
+    return rounded_away(dataset, split(dataset, seed=1, batch_size=8, **how))
+
+
+def test_values_that_float32_makes_equal_beside_an_outlier_are_said_to_be_lost():
+    rng = np.random.default_rng(0)
+    for outlier in (1e9, 1e12, 1e20, -1e30):
+        x = rng.normal(size=(3000, 3))
+        x[:20, 1] = outlier
+        [line] = rounded(x)
+        assert "different values in feature 1, float32 keeps" in line
+        assert rounded(x, standardize=False) == []  # float32 holds each value as it is
+    for scale in ((1e20, 1e-20), (1.0, 1e-6)):
+        x = rng.normal(size=(3000, 2)) * scale
+        x[:, 0] = np.sign(x[:, 0]) * np.abs(x[:, 0]) ** 1.5  # spread, and nothing lost
+        assert rounded(x + np.array([1e6, 0])) == []
+    assert rounded(np.r_[rng.integers(0, 256, (99, 4)), np.zeros((99, 4), int)]) == []
+    table = np.append(rng.normal(size=500), [1e15] * 10)
+    assert "in feature 0 (and in 1 others likewise)" in rounded(np.stack([table, table * 2], axis=1))[0]
+
+
+def test_targets_that_float32_makes_equal_are_said_to_be_lost():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=400)
+    assert rounded(y[:, None], y + 1e9, kind="regression") == []
+    y[::40] = 1e14
+    assert (
+        "different values in the targets, float32 keeps"
+        in rounded(rng.normal(size=(400, 1)), y, kind="regression")[0]
+    )

@@ -127,3 +127,60 @@ def test_rows_of_another_kind_are_refused_in_one_line(tmp_path: Path, monkeypatc
         net.predict(rows.assign(time="noon"))
     with pytest.raises(DataError, match="give a DataFrame"):
         net.predict(np.zeros((3, 7)))
+    with pytest.raises(DataError, match=r"column 'time' is not numeric, the first is '1\.234'"):
+        net.predict(rows.assign(time="1.234"))  # perhaps 1234
+    with pytest.raises(DataError, match="2 columns are named 'time'; keep one"):
+        net.predict(pd.concat([rows, rows[["time"]] + 1], axis=1))
+    for row in (rows.iloc[0], {"colour": "red", "time": 1.7e9, "shop": 101}):
+        with pytest.raises(
+            DataError, match=r"column 'colour' is '(red|green|blue)'; give a value for each row"
+        ):
+            net.predict(row)
+
+
+def test_rows_that_lack_a_value_get_no_answer(tmp_path: Path, monkeypatch) -> None:
+    net = hebbevo.network(searched(tmp_path, "csv", monkeypatch), 0)
+    rows = table().head(4).astype({"time": float})
+    for wrong in (np.nan, None, pd.NA, np.inf, -1e300):
+        rows["time"] = pd.Series([1.7e9, wrong, wrong, 1.7e9], dtype=object)
+        for predict in (net.predict, net.predict_proba):
+            with pytest.raises(
+                DataError, match=r"rows: have 2 missing, infinite or too large values, .* row 1"
+            ):
+                predict(rows)
+    rows["time"] = 1.7e9
+    with pytest.raises(DataError, match="column 'colour' has 1 missing categories, the first in row 2"):
+        net.predict(rows.assign(colour=["red", "green", np.nan, "red"]))
+    (tmp_path / "npz").mkdir()
+    net = hebbevo.network(searched(tmp_path / "npz", "npz", monkeypatch), 0)
+    x = np.full((3, 2, 3), 7.0)
+    x[1, 0, 1] = np.nan
+    with pytest.raises(DataError, match=r"rows: have 1 missing, .* the first in row 1, feature 1 "):
+        net.predict(x)
+
+
+def test_amounts_keep_their_precision_where_they_have_a_large_offset(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 3))
+    np.savez(tmp_path / "d.npz", x=x, y=x[:, 0] + 1e9)
+    space = tmp_path / "s.yaml"
+    space.write_text(
+        f"version: 1\nname: s\ntask: {{dataset: {tmp_path / 'd.npz'}, kind: regression, epochs: 20,"
+        " batch_size: 8}\nnetwork: {hidden: [12], settings: {warmup: 4}}\nsearch: {sampler: random,"
+        " population: 4, trials: 4}\ngenome:\n  learning_rate: {low: 1e-2, high: 3e-2, log: true}\n"
+    )
+    study = hebbevo.search(space, study=tmp_path / "s.db")
+    net = hebbevo.network(study, 1)
+    with Ledger.open(study.store) as ledger:
+        split = split_of(ledger)
+    predicted = net.predict(x)
+    assert predicted.dtype == np.float64
+    assert np.corrcoef(predicted - 1e9, x[:, 0])[0, 1] > 0.9  # float32 has steps of 64 there
+    raw = torch.from_numpy(x)
+    assert np.array_equal(net(raw).detach().numpy()[:, 0], predicted)
+    with torch.no_grad():
+        standardised = net.network(((raw - net.mean) / net.scale).float())[:, 0].double().numpy()
+    np.testing.assert_allclose(predicted, standardised * split.target_scale + split.target_mean, rtol=1e-15)
+    other = hebbevo.network(study, 2)
+    other.load_state_dict(net.state_dict())
+    assert np.array_equal(other.float().predict(x), predicted)

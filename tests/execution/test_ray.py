@@ -246,3 +246,14 @@ def test_ray_is_imported_only_where_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_ray_that_does_not_start_on_this_machine_is_refused_in_one_line(monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(UsageError, match="Ray does not start on this machine") as caught:
+        RayExecutor(SETUP, workers=1)
+    assert "\n" not in str(caught.value)
+    assert "--executor local" in str(caught.value)

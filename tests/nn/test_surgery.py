@@ -218,6 +218,21 @@ def test_units_join_one_batch_at_a_time_and_the_loss_has_to_stall_anew(may_sync)
 
 
 @pytest.mark.parametrize("may_sync", [False, True])
+def test_of_equal_scores_the_unit_of_the_lowest_number_is_pruned_whatever_its_slot(may_sync):
+    units = Stamina(8, **EAGER | dict(max_deaths=0.5))
+    units.gain.copy_(torch.tensor([-1.0, 2.0, -1.0, -1.0, 2.0, -1.0, -2.0, -1.0]))
+    units.reference.fill_(1.0)
+    slots = torch.tensor([5, 3, 7, 0, 6, 1, 2, 4])  # the number of the unit in each slot
+    whole = units.layer_units(LayerContext())
+    per_unit = {name: value for name, value in whole.tensors.items() if value.dim()}
+    moved = {**whole.tensors, **{name: value[slots].clone() for name, value in per_unit.items()}}
+    layer = replace(whole, tensors=moved, numbers=slots, may_sync=may_sync)
+    prune(layer, torch.tensor(True))
+    # half of them: the lowest, and of those that share the next score the ones of the lowest numbers
+    assert sorted(slots[~layer.alive].tolist()) == [0, 2, 3, 6]
+
+
+@pytest.mark.parametrize("may_sync", [False, True])
 def test_nothing_changes_between_the_events(may_sync):
     units = Stamina(
         8, initial_neurons=0.25, growth_rate=1.0, regrowth_rate=1.0, patience=1, **CALM | dict(prune_period=2)

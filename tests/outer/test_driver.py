@@ -1,10 +1,12 @@
 """The outer loop: kills, interrupts, replay, timeouts, and what the sampler learns."""
 
+import contextlib
 import io
 import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo.errors import ReplayMismatch, SearchInterrupted
+from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError
 from hebbevo.execution import worker_setup
 from hebbevo.outer import driver
 from hebbevo.samplers import SAMPLERS, Genetic
@@ -224,6 +226,37 @@ def test_a_sampler_that_asks_for_other_genomes_is_a_replay_mismatch_that_names_t
     monkeypatch.setitem(SAMPLERS, "ga", Reversing)
     with pytest.raises(ReplayMismatch, match=r"generation 1 .*the same library versions"):
         hebbevo.resume(uninterrupted, trials=32)
+
+
+def test_a_study_of_an_earlier_version_of_the_samplers_is_replayed_as_it_was_asked(
+    blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NSGA-II of version 1 took no genome for a parent that was drawn in place of a repeated one."""
+    space = tmp_path / "repeats.yaml"
+    space.write_text(
+        f"version: 1\nname: repeats\ntask: {{dataset: {blobs}, epochs: 1}}\nnetwork: {{hidden: [4]}}\n"
+        "search: {sampler: nsga2, population: 6, trials: 30, settings: {mutation_prob: 1.0e-9}}\n"
+        "genome:\n  grace: {type: int, low: 1, high: 6}\n  warmup: {type: int, low: 1, high: 8}\n"
+    )
+    new, old = tmp_path / "new.db", tmp_path / "old.db"
+    hebbevo.search(space, study=new)
+    with monkeypatch.context() as patch:
+        patch.setattr("hebbevo.outer.preflight.VERSION", 1)
+        hebbevo.search(space, study=old, trials=18)
+    hebbevo.resume(old, trials=30)
+    genomes = [column for column in table(new) if column.startswith("genome.")]
+    assert not table(new)[genomes].equals(table(old)[genomes])
+
+
+def test_a_study_with_a_gap_among_its_results_is_not_continued(uninterrupted: Path) -> None:
+    with contextlib.closing(sqlite3.connect(uninterrupted)) as connection:
+        connection.execute("UPDATE trials SET state = 'RUNNING' WHERE number = 5")
+        for table_name in ("trial_values", "trial_user_attributes"):
+            connection.execute(f"DELETE FROM {table_name} WHERE trial_id = 6")
+        connection.execute("DELETE FROM trial_system_attributes WHERE trial_id = 6 AND key LIKE '%checksum'")
+        connection.commit()
+    with pytest.raises(StudyError, match=r"is damaged \(trial 5 has no result, though later ones were asked"):
+        hebbevo.resume(uninterrupted)
 
 
 def test_replay_mismatch_names_the_versions_that_changed(

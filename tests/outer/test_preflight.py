@@ -145,11 +145,9 @@ REFUSALS = {
 
 @pytest.mark.parametrize("refuse", REFUSALS)
 def test_a_genome_without_a_network_is_a_failed_trial_and_a_notice_and_never_ends_the_search(
-    own, tmp_path, refuse, monkeypatch
+    own, tmp_path, refuse
 ):
     genome = "width: {choices: [10, 12]}, heads: {choices: [4, 5]}"
-    # no Ctrl-C but that of the search reaches the code, as in its workers
-    monkeypatch.setattr("signal.getsignal", lambda _: None)
     seen = []
     space = own(HEADS.format(refuse=refuse), genome=genome)
     study = hebbevo.search(space, study=tmp_path / "s.db", trials=12, watch=seen.append)
@@ -168,6 +166,16 @@ def test_a_network_that_no_genome_has_ends_the_search_at_once_with_the_first_rea
     space = own(code, genome="width: {choices: [11, 13]}, heads: {choices: [4, 5]}")
     with pytest.raises(UsageError, match=r"own_net:build: raised ValueError: \(11, 4\)"):
         hebbevo.search(space, study=tmp_path / "s.db")
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_code_of_a_running_script_is_refused_since_no_worker_could_import_it(own, tmp_path, monkeypatch):
+    space = own(PLAIN)
+    space.write_text(space.read_text().replace("own_net:build", "__main__:build"))
+    monkeypatch.setattr(sys.modules["__main__"], "build", lambda width: None, raising=False)
+    expected = r"^__main__:build: a script .*; move it into a module, and name mine:build"
+    with pytest.raises(UsageError, match=expected):
+        hebbevo.search(space, study=tmp_path / "s.db", workers=1)
     assert not (tmp_path / "s.db").exists()
 
 
@@ -195,6 +203,23 @@ STANDARDISED = """\
         return Net(width)
 """
 
+# one row has no distance from the mean of the rows, and the root of it no gradient
+CENTRED = """\
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.first, self.head = nn.Linear(6, width), nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.head(x / (1 + (x - x.mean(0)).square().sum(0).sqrt()) if self.training else x)
+
+    def build(width, norm):
+        return Net(width)
+"""
+
 
 @pytest.mark.parametrize(
     ("code", "norm", "error"),
@@ -202,6 +227,7 @@ STANDARDISED = """\
         (NORMED, "[true]", "ValueError: Expected more than 1 value per channel"),
         (NORMED, "[false, true]", "ValueError: Expected more than 1 value per channel"),
         (STANDARDISED, "[true]", "its loss is nan"),
+        (CENTRED, "[true]", "its outputs after the step are not finite"),
         (NORMED, "[false]", None),
     ],
 )

@@ -140,6 +140,27 @@ def test_a_trial_that_failed_was_cut_or_was_turned_down_is_failed_in_optuna(kind
     assert {trial.params["bias"] for trial in completed} == {0}
 
 
+def bred(sampler: OptunaSampler, generations: int) -> list[tuple[int, int]]:
+    """For each generation, how many genomes were trained, and how many of them can be parents."""
+    found = []
+    for number in range(generations):
+        asked = sampler.ask(12)
+        sampler.tell([Outcome(genome, (float(genome["a"]), -float(genome["b"]))) for genome in asked])
+        parents = sampler.study.sampler.get_population(sampler.study, number)
+        reached = [[genome["a"], -genome["b"]] for genome in asked]
+        assert all(trial.values in reached for trial in parents)
+        found.append((len(asked), len(parents)))
+    return found
+
+
+@every_ga
+def test_every_genome_that_was_trained_can_be_a_parent_also_one_in_place_of_a_repeated_one(kind):
+    space = Space((IntGene("a", 1, 6), IntGene("b", 1, 12)))  # so small that proposals repeat soon
+    assert all(trained == parents for trained, parents in bred(kind(space, 1, {}), 5))
+    first = bred(kind(space, 1, {}, version=1), 5)
+    assert any(parents < trained for trained, parents in first)
+
+
 @every_ga
 def test_a_generation_with_failures_gives_parents_too(kind):
     sampler = kind(SMALL, 0, {"mutation_prob": 1e-9})

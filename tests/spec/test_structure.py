@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -26,6 +27,14 @@ def test_a_spec_comes_back_from_json(good):
             lambda data: data["genome"].pop("penalty_form"),
             f"{WHEN}.penalty_form: there is no",
         ),
+        (
+            lambda data: data["genome"]["penalty_form"].update(choices=["mean", "ra\ud83dtio"]),
+            r"genome.penalty_form.choices.1: '\ud83d' is half a character; write a whole one",
+        ),
+        (
+            lambda data: data["task"].update(target="\udcff"),
+            r"task.target: '\udcff' is half a character; write a whole one",
+        ),
     ],
 )
 def test_a_recorded_spec_that_is_damaged_is_one_line(good, change, text):
@@ -34,6 +43,15 @@ def test_a_recorded_spec_that_is_damaged_is_one_line(good, change, text):
     with pytest.raises(SpaceError) as caught:
         spec_from_json(data)
     assert str(caught.value).startswith(text)
+
+
+def test_paths_may_have_bytes_that_are_no_text(good):
+    data = good.to_json()
+    data["task"]["dataset"] = os.fsdecode(b"\xff.npz")
+    assert spec_from_json(data).task.dataset == "\udcff.npz"
+    data["task"]["dataset"] = "\ud800.npz"
+    with pytest.raises(SpaceError, match=r"^task\.dataset: '\\ud800' is half a character"):
+        spec_from_json(data)
 
 
 def test_a_recorded_spec_that_is_no_mapping_is_one_line():

@@ -46,6 +46,17 @@ LOG = "{low: 0.0001, high: 0.1, log: true}"
         ("hp.uniform('GENE', 0.5, 1)", "{low: 0.5, high: 1}"),
         ("{lower: 0.0, upper: 0.5}", "{low: 0, high: 0.5}"),
         ("{type: float, bounds: [0.0, 0.5]}", "{low: 0, high: 0.5}"),
+        ("{type: float, bounds: [0, 1]}", "{low: 0, high: 1}"),
+        ("hp.uniformint('GENE', 1, 9)", "{type: int, low: 1, high: 9}"),
+        # Ax, NNI, and Optuna's distributions
+        ("{type: range, bounds: [1e-4, 0.1], log_scale: true}", LOG),
+        ("{type: range, bounds: [1, 9]}", "{type: int, low: 1, high: 9}"),
+        ("{min: 1e-4, max: 0.1, scale: log}", LOG),
+        ("{_type: loguniform, _value: [1e-4, 0.1]}", LOG),
+        ("{_type: randint, _value: [1, 10]}", "{type: int, low: 1, high: 9}"),
+        ("{_type: choice, _value: [a, 2]}", "{choices: [a, 2]}"),
+        ("optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True)", LOG),
+        ("IntDistribution(2, 8, step=2)", "{type: int, low: 2, high: 8, step: 2}"),
     ],
 )  # fmt: skip
 def test_a_gene_of_another_tool_is_translated_into_a_gene_that_can_be_read(theirs: str, ours: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 import hebbevo
 from hebbevo.errors import HebbevoError, StudyError
@@ -113,15 +115,13 @@ def outcome(path: Path, right: hebbevo.Study) -> str:
         assert len(str(error).splitlines()) == 1 and str(path) in str(error)
         return "refused"
     for table in ("trials", "points", "front"):
-        hidden = ["attempts", "repeatable"] if table == "trials" else []  # of failed attempts, not of results
-        pd.testing.assert_frame_equal(
-            getattr(study, table)().drop(columns=hidden), getattr(right, table)().drop(columns=hidden)
-        )
+        pd.testing.assert_frame_equal(getattr(study, table)(), getattr(right, table)())
     assert (study.hypervolume(), study.total, study.settings) == (
         right.hypervolume(),
         right.total,
         right.settings,
     )
+    assert (study.neurons, study.chance, study.versions) == (right.neurons, right.chance, right.versions)
     return "right"
 
 
@@ -238,14 +238,18 @@ def test_every_command_refuses_a_damaged_file_in_one_line_with_exit_code_2(intac
     [
         "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END",
         "CREATE VIEW v AS SELECT 1",
+        "CREATE VIRTUAL TABLE v USING rtree(a, b, c)",
+        "INSERT INTO sqlite_master VALUES ('Trigger', 't', 'trials', 0,"
+        " 'CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM trials; END')",
     ],
 )
 def test_a_file_with_code_in_it_is_refused(intact, tmp_path, made):
     path = Path(shutil.copy(intact, tmp_path / "run.db"))
     with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
         connection.execute(made)
         connection.commit()
-    with refused("a trigger or a view"):
+    with refused("a trigger, a view or a virtual table"):
         hebbevo.open_study(path)
 
 
@@ -258,6 +262,13 @@ def test_a_file_without_one_of_its_trials_or_generations_is_refused(intact, tmp_
         "DELETE FROM trial_user_attributes WHERE trial_id = 3 AND key = 'accuracy_per_epoch'",
         "UPDATE trials SET number = 99 WHERE number = 5",
         "UPDATE trials SET state = 'PRUNED' WHERE number = 5",
+        "UPDATE trials SET state = 'RUNNING' WHERE number = 5",
+        "UPDATE trials SET state = 'WAITING' WHERE number = 12",
+        "DELETE FROM trial_system_attributes WHERE trial_id = 3 AND key = 'hebbevo:checksum'",
+        "DELETE FROM study_user_attributes WHERE key = 'hebbevo:checksum'",
+        "DELETE FROM trial_user_attributes WHERE trial_id = 1 AND key = 'attempts'",
+        "UPDATE study_user_attributes SET value_json = json_remove(value_json, '$.checksum')"
+        " WHERE key = 'hebbevo:generation:1'",
     ):
         shutil.copy(intact, path)
         with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -265,6 +276,45 @@ def test_a_file_without_one_of_its_trials_or_generations_is_refused(intact, tmp_
             connection.commit()
         with refused("is damaged"):
             hebbevo.open_study(path)
+
+
+def tables_of(path: Path) -> dict[str, list[int]]:
+    """The row ids of every table of a study."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            name: [row for (row,) in connection.execute(f"SELECT rowid FROM {name} ORDER BY rowid")]
+            for (name,) in tables
+        }
+
+
+def test_a_file_without_any_one_row_gives_the_recorded_numbers_or_is_refused(intact, right, tmp_path):
+    rng, path = random.Random(22), tmp_path / "run.db"
+    for table, rows in tables_of(intact).items():
+        for row in rng.sample(rows, min(len(rows), 12)):
+            shutil.copy(intact, path)
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))
+                connection.commit()
+            outcome(path, right)
+
+
+def test_a_result_that_is_recorded_while_the_study_is_read_is_no_damage(intact, tmp_path):
+    path = Path(shutil.copy(intact, tmp_path / "run.db"))
+    with Ledger.open(path) as ledger, Ledger.open(path) as writer:
+        seen = []
+
+        def close_after_the_states(_: object, cursor: object, statement: str, *__: object) -> None:
+            if "FROM trial_params" in statement and not seen:
+                seen.append(statement)
+                writer.close_cohort([result(13, (0.5, 1.0))])
+
+        event.listen(Engine, "before_cursor_execute", close_after_the_states)
+        try:
+            records = ledger.generations()[1].records
+        finally:
+            event.remove(Engine, "before_cursor_execute", close_after_the_states)
+    assert seen and records[-1].number == 13 and records[-1].result is None
 
 
 def test_the_checks_know_every_entry_that_is_recorded():

@@ -24,6 +24,7 @@ PLAIN = {
     "findings": {
         "dropped": ["id"],
         "text_labels": True,
+        "text_columns": ["town"],
         "channels_last": False,
         "validation": True,
         "remarks": ["column 'id' numbers the rows"],
@@ -41,6 +42,7 @@ PLAIN = {
     "invalid": "mine:build: raised ValueError: 12 is not divisible by 5",
     "repeatable": False,
     "short": True,
+    "sampling": 2,
 }
 
 
@@ -62,6 +64,7 @@ def test_a_study_that_did_not_record_a_fact_yet_has_a_neutral_one(missing: str) 
         "threads": 1,
         "cohort_width": 1,
         "stack_check": 1,
+        "sampling": 1,
         "findings": NO_FINDINGS,
         "target_scale": 1.0,
         "repeatable": True,

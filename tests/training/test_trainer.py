@@ -17,16 +17,20 @@ from hebbevo.training import (
     ran_out_of_memory,
     train,
 )
+from hebbevo.training.recipe import FIRST_CHECK
 from tests.training.conftest import (
     CPU,
     DIVERGING,
     FEATURES,
     FOUR_KINDS,
     ONE_STRUCTURE,
+    Secret,
     candidates,
     problem,
     recipe,
     state_of,
+    user_problem,
+    user_recipe,
     without_seconds,
 )
 
@@ -163,6 +167,52 @@ def test_replicates_that_train_alone_are_not_judged_one_by_one():
     )
     assert (one.stopped, other.stopped, single.stopped) == (False, False, True)
     assert len(strict.seen) == 1
+
+
+def pairs_of(*factors):
+    return [Candidate({"factor": factor}, replicate) for factor in factors for replicate in (0, 1)]
+
+
+def test_a_trial_is_stopped_early_whether_or_not_it_stacks_with_the_trials_beside_it():
+    the_recipe, split = replace(user_recipe(Secret), epochs=3), user_problem()
+    company = pairs_of(1.0, 2.0, 3.0)  # nets with another factor cannot share a stack, though they look alike
+    together = train(the_recipe, company, split, CPU, Strict(10_000))
+    alone = [
+        one for f in (1.0, 2.0, 3.0) for one in train(the_recipe, pairs_of(f), split, CPU, Strict(10_000))
+    ]
+    for ours, one in zip(together, alone, strict=True):
+        assert ours.stopped and one.stopped
+        assert (ours.accuracy, ours.survivors) == (one.accuracy, one.survivors)
+        assert [note.partition(":")[0] for note in ours.notes] == ["trained alone"]
+    [(_, again)] = networks_of(the_recipe, company, split, CPU, [3], 1, [1] * 6)
+    assert again.accuracy == together[3].accuracy
+    older = train(replace(the_recipe, stack_check=FIRST_CHECK), company, split, CPU, Strict(10_000))
+    assert not any(one.stopped for one in older)
+
+
+def test_a_trial_is_stopped_early_although_its_stack_fails_because_of_a_trial_beside_it(monkeypatch):
+    real = CohortTraining.measure
+
+    def measure(self):
+        if self.losses.shape[1] > 2:
+            raise ValueError("one of them")
+        real(self)
+
+    the_recipe, split, company = (
+        recipe(epochs=3),
+        problem(),
+        [Candidate(g, r) for g in ONE_STRUCTURE[:3] for r in (0, 1)],
+    )
+    monkeypatch.setattr(CohortTraining, "measure", measure)
+    together = train(the_recipe, company, split, CPU, Strict(10_000))
+    alone = [
+        one for at in (0, 2, 4) for one in train(the_recipe, company[at : at + 2], split, CPU, Strict(10_000))
+    ]
+    for ours, one in zip(together, alone, strict=True):
+        assert (ours.stopped, ours.accuracy, ours.survivors) == (True, one.accuracy, one.survivors)
+        assert ours.notes == ("trained alone: its stack failed (ValueError: one of them)",)
+    [(_, again)] = networks_of(the_recipe, company, split, CPU, [3], 1, [1] * 6)
+    assert again.accuracy == together[3].accuracy
 
 
 def test_when_all_are_stopped_the_training_ends_and_predictions_that_explain_little_are_withheld(monkeypatch):

@@ -6,11 +6,14 @@ A tensor is *followed* if it was computed from the inputs of the network. In ``y
 in place of the function, or beside it.
 
 Running the code, instead of reading it, needs no compiler and copes with any Python in ``forward``. The one
-thing that it cannot follow is a decision that depends on values, such as ``if x.sum() > 0``.
+thing that it cannot follow is a decision that depends on values, such as ``if x.sum() > 0``. A question
+whether values are finite is answered with yes, as in ``assert not x.isnan().any()``.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -55,8 +58,99 @@ _DUNDERS = frozenset(
 )
 
 
+# functions that ask whether values are finite, and the answer for finite ones
+_FINITE_ANSWERS = {"isnan": False, "isinf": False, "isposinf": False, "isneginf": False, "isfinite": True}
+# what combines such answers, in tensors and at the end in Python
+_COMBINED_ANSWERS: dict[str, Callable[[Sequence[bool]], bool]] = {
+    **dict.fromkeys(("any", "all", "__bool__", "item"), any),
+    **dict.fromkeys(("logical_or", "bitwise_or", "or"), any),
+    **dict.fromkeys(("logical_and", "bitwise_and", "and"), all),
+    **dict.fromkeys(("logical_not", "bitwise_not", "invert"), lambda answers: not answers[0]),
+}
+
+
 class NotFollowed(HebbevoError):
     """A network that cannot be followed, because its path depends on values or because it fails."""
+
+
+def value_decides(function: str) -> NotFollowed:
+    """The error for a network in which values leave the tensors by ``function`` and may decide what runs."""
+    return NotFollowed(f"its path depends on values ({function.strip('_')})")
+
+
+class Item:
+    """What ``tensor.item()`` gives while a forward pass is followed: a number to keep and to print.
+
+    Numbers made of it are items too. To compare it, to convert it, or to compute a tensor with it raises
+    `NotFollowed`, since its value would then decide what is computed.
+
+    Args:
+        value: the number, to print; ``None`` where it is not known.
+
+    >>> mean = Item(0.25)
+    >>> f"{0.5 * mean + 1:.2f}"
+    '1.12'
+    """
+
+    def __init__(self, value: float | None) -> None:
+        self._value = math.nan if value is None else value
+
+    def __repr__(self) -> str:
+        return repr(self._value)
+
+    def __format__(self, spec: str) -> str:
+        return format(self._value, spec)
+
+    def _computed(self, func: Callable[..., Any], *others: object) -> Item:
+        if any(isinstance(each, Tensor) for each in others):
+            raise value_decides("item")
+        numbers = [each._value if isinstance(each, Item) else each for each in others]
+        try:
+            return Item(func(self._value, *numbers))
+        except ArithmeticError:  # such as a division by the zero of an example
+            return Item(None)
+
+    def _refuse(self, *_: object) -> Any:
+        raise value_decides("item")
+
+    def __neg__(self) -> Item:
+        return self._computed(operator.neg)
+
+    def __abs__(self) -> Item:
+        return self._computed(operator.abs)
+
+    def __round__(self, digits: int | None = None) -> Item:
+        return self._computed(lambda value: round(value, digits) if math.isfinite(value) else value)
+
+    def __add__(self, other: object) -> Item:
+        return self._computed(operator.add, other)
+
+    def __sub__(self, other: object) -> Item:
+        return self._computed(operator.sub, other)
+
+    def __rsub__(self, other: object) -> Item:
+        return self._computed(lambda value, number: number - value, other)
+
+    def __mul__(self, other: object) -> Item:
+        return self._computed(operator.mul, other)
+
+    def __truediv__(self, other: object) -> Item:
+        return self._computed(operator.truediv, other)
+
+    def __rtruediv__(self, other: object) -> Item:
+        return self._computed(lambda value, number: number / value, other)
+
+    def __pow__(self, other: object) -> Item:
+        return self._computed(operator.pow, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __bool__ = __int__ = __float__ = __index__ = __complex__ = __trunc__ = __hash__ = _refuse
+
+    @classmethod
+    def __torch_function__(cls, *_: object, **__: object) -> Any:
+        """Refuse to be given to a function of PyTorch."""
+        raise value_decides("item")
 
 
 class Follower(TorchFunctionMode):
@@ -66,6 +160,8 @@ class Follower(TorchFunctionMode):
         super().__init__()
         # by identity, since a computed tensor inside vmap does not know that it requires gradients
         self._followed: dict[int, Tensor] = {}
+        # followed tensors of one answer to whether values are finite
+        self._finite_answers: dict[int, bool] = {}
 
     def __torch_function__(
         self,
@@ -78,13 +174,34 @@ class Follower(TorchFunctionMode):
         operands = [*tensors_in(args), *tensors_in(kwargs)]
         self.check(operands)
         name, in_place = function_name(func)
+        for each in (*args, *kwargs.values()):
+            if any(isinstance(one, Item) for one in (each if isinstance(each, list | tuple) else [each])):
+                raise value_decides("item")
         if (
             name in WITHOUT_VALUES
             or not any(map(self.is_followed, operands))
             or (name in FIRST_ARGUMENT_ONLY and not self.is_followed(args[0]))
         ):
             return self.run_constant(func, args, kwargs, name)
-        return self.run_followed(func, args, kwargs, name, in_place)
+        answer = self._finite_answer(name, operands)
+        if answer is not None and name in ("__bool__", "item"):
+            return answer
+        result = self.run_followed(func, args, kwargs, name, in_place)
+        if in_place or name == "setitem":
+            self._finite_answers.pop(id(args[0]), None)
+        elif answer is not None:
+            self._finite_answers[id(result)] = answer
+        return result
+
+    def _finite_answer(self, name: str, operands: Sequence[Tensor]) -> bool | None:
+        """The answer to whether values are finite, if the function asks that; otherwise ``None``."""
+        if name in _FINITE_ANSWERS:
+            return _FINITE_ANSWERS[name]
+        answers = [self._finite_answers.get(id(each)) for each in operands]
+        known = [each for each in answers if each is not None]
+        if name not in _COMBINED_ANSWERS or len(known) < len(answers):
+            return None
+        return _COMBINED_ANSWERS[name](known)
 
     @abstractmethod
     def run_followed(

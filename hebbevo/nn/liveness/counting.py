@@ -39,7 +39,8 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
         number with its ``..._alive``. ``.attrs["notes"]`` lists what was not followed, not used or not known.
 
     Raises:
-        UsageError: the model does not run on these inputs, or is quantised or TorchScript.
+        UsageError: the model does not run on these inputs, is quantised or TorchScript, has no weights yet,
+            or is no module.
 
     >>> from hebbevo.nn import Stamina
     >>> net = nn.Sequential(nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2))
@@ -53,9 +54,13 @@ def count(model: nn.Module, inputs: Tensor | None = None) -> pd.DataFrame:
         what = "only models of one input tensor can be counted; wrap yours in a module that takes one"
         raise UsageError(f"count: inputs is of type {type(inputs).__name__}, and {what}")
     model = getattr(model, "_orig_mod", model)  # what `torch.compile` wraps
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"count: the model is of type {type(model).__name__}; give a module of PyTorch")
     for name, parameter in model.named_parameters():
         if nn.parameter.is_lazy(parameter):
             raise UsageError(f"count: {name} has no shape yet; call the model once before you count")
+        if parameter.is_meta:
+            raise UsageError(f"count: {name} has a shape only, on the meta device; load the weights first")
     _refuse_packed(model)
     found = _find_alive(model, inputs)
     parameters = _parameters(model, found)

@@ -40,7 +40,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils._pytree import tree_map
 
-from hebbevo.nn.forward_pass.following import Follower, FunctionCall, NotFollowed, tensors_in
+from hebbevo.nn.forward_pass.following import Follower, FunctionCall, Item, tensors_in, value_decides
 
 
 class RuleContext(Follower):
@@ -270,7 +270,7 @@ def identity(call: PatternCall) -> Any:
     asin atan asinh erf erfinv conj deg2rad rad2deg""",
     """sigmoid hardsigmoid expit special_expit logsigmoid softplus exp exp2 cos cosh erfc""",
     """sign sgn floor ceil round trunc frac nan_to_num
-    logical_not bitwise_not invert isnan isinf isfinite""",
+    logical_not bitwise_not invert isnan isinf isposinf isneginf isfinite""",
 )
 def pointwise(call: PatternCall) -> Any:
     """Every element by itself: a path to it leads on."""
@@ -281,7 +281,10 @@ def pointwise(call: PatternCall) -> Any:
 
 @_rule_for("softmax softmin log_softmax gumbel_softmax")
 def softmax(call: PatternCall) -> Any:
-    """Every result depends on all elements along the axis, but for those that are minus infinity."""
+    """Every result depends on all elements along the axis, but for those that are minus infinity.
+
+    A choice among one is a constant.
+    """
     (x,) = call.followed
     position = 4 if call.name == "gumbel_softmax" else 1
     dim = call.kwargs.get("dim", call.args[position] if len(call.args) > position else None)
@@ -290,7 +293,8 @@ def softmax(call: PatternCall) -> Any:
     axes = [*range(x.dim())] if dim is None else [dim]  # without an axis, PyTorch finds one
     end = torch.inf if call.name == "softmin" else -torch.inf
     possible = call.follower.may_be(x, lambda value: value != end)
-    return binary((x * possible).sum(axes, keepdim=True) * possible)
+    is_choice = call.follower.may_be(possible.sum(axes, keepdim=True), lambda number: number > 1)
+    return binary((x * possible).sum(axes, keepdim=True) * possible * is_choice)
 
 
 @_rule_for("normalize")
@@ -545,7 +549,7 @@ def _chosen(call: PatternCall) -> Any:
         call.follower.value(each).dtype is torch.bool for each in call.followed if each is not call.tensors[0]
     )
     if sizes_depend or not isinstance(call.values_of_results, Tensor):
-        raise NotFollowed(f"its path depends on values ({call.name.strip('_')})")
+        raise value_decides(call.name)
     path = binary(reduce(add, (each.sum() for each in call.followed)))
     return path.expand(call.values_of_results.shape).clone()
 
@@ -701,13 +705,20 @@ def embedding(call: PatternCall) -> Any:
     return index[..., None] * call.follower.factor(weight).amax(0)
 
 
+@_rule_for("item")
+def item(call: PatternCall) -> Any:
+    """A number, which may be kept and printed but decides nothing."""
+    value = call.values_of_results
+    return Item(None if isinstance(value, Tensor) else value)
+
+
 @_rule_for(
-    """__bool__ __int__ __float__ __index__ __complex__ __contains__ __array__ item tolist numpy equal
+    """__bool__ __int__ __float__ __index__ __complex__ __contains__ __array__ tolist numpy equal
     allclose is_nonzero nonzero argwhere unique unique_consecutive"""
 )
 def control_flow(call: PatternCall) -> Any:
     """Values leave the tensors, and may decide which functions run."""
-    raise NotFollowed(f"its path depends on values ({call.name.strip('_')})")
+    raise value_decides(call.name)
 
 
 def unknown(call: PatternCall) -> Any:

@@ -16,9 +16,11 @@ from hebbevo.nn.forward_pass.following import (
     WITHOUT_VALUES,
     Follower,
     FunctionCall,
+    Item,
     NotFollowed,
     module_hooks,
     tensors_in,
+    value_decides,
 )
 from hebbevo.nn.forward_pass.side_effects import tensors_held_by
 from hebbevo.nn.liveness import patterns
@@ -138,7 +140,9 @@ class LabelledRun(Follower):
         call = FunctionCall(self, func, args, kwargs)
         rule = patterns.RULES.get(func) or patterns.RULES.get(name, patterns.unknown)
         if rule is patterns.control_flow or (rule is patterns.where and len(call.values) == 1):
-            raise NotFollowed(f"its path depends on values ({name.strip('_')})")
+            raise value_decides(name)
+        if rule is patterns.item:
+            return Item(func(*args, **kwargs))
         # before it runs, since a function in place changes its arguments
         layer = self._layer(call, name) if name in _LAYER_FUNCTIONS else None
         result = func(*args, **kwargs)
@@ -244,7 +248,9 @@ class LabelledRun(Follower):
         is_own = (weight is own_weight or isinstance(mask, PlasticConnections)) and bias is own_bias
         groups = int(given.get("groups", 1))
         for source, label in self.labels_of(x).items():
-            columns, unshared = unit_of_column(label.codes.movedim(axis, -1).flatten(0, -2))
+            columns, unshared = unit_of_column(
+                label.codes.movedim(axis, -1).reshape(-1, label.codes.shape[axis])
+            )
             # a label without any unit left, as after zeroing all, is no read
             if columns is None or any(unit >= 0 for unit in columns):
                 # a copy of the path, which later functions in place may change

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hebbevo.paths import expanded
 from hebbevo.study.storage.database import StudyDatabase
 from hebbevo.study.storage.file import StudyFile
 from hebbevo.study.storage.store import Store
@@ -22,7 +23,7 @@ def find_store(study: str | Path, storage: str | None = None) -> Store:
     Raises:
         StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
-    return StudyFile(Path(study).expanduser()) if storage is None else StudyDatabase(storage, str(study))
+    return StudyFile(expanded(study)) if storage is None else StudyDatabase(storage, str(study))
 
 
 __all__ = ["Store", "StudyDatabase", "StudyFile", "find_store"]

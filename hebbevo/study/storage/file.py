@@ -36,6 +36,12 @@ from hebbevo.study.storage.study_tables import SPEC, add_study
 _MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"  # at byte 18 of a file
 _BUSY_SECONDS = 60
+# by their text, which SQLite obeys; a made-up type beside it would hide a trigger
+_OTHER_THAN_TABLES = """
+    SELECT 1 FROM sqlite_master
+    WHERE sql NOT LIKE 'CREATE TABLE %' AND sql NOT LIKE 'CREATE INDEX %'
+    AND sql NOT LIKE 'CREATE UNIQUE INDEX %'
+"""
 
 
 class StudyFile:
@@ -302,11 +308,9 @@ class StudyFile:
                     if problem != ("ok",):
                         what = first_line(problem[0].removeprefix("*** in database main ***"))
                         raise StudyError(f"{path}: is damaged ({what}); use a copy of it")
-                foreign = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
-                if connection.execute(foreign).fetchone():
-                    raise StudyError(
-                        f"{path}: has a trigger or a view, which hebbevo never makes; use a copy"
-                    )
+                if connection.execute(_OTHER_THAN_TABLES).fetchone():
+                    what = "a trigger, a view or a virtual table"
+                    raise StudyError(f"{path}: has {what}, which hebbevo never makes; use a copy")
                 found = connection.execute(
                     "SELECT 1 FROM study_user_attributes WHERE key = ? AND study_id ="
                     " (SELECT min(study_id) FROM studies)",

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Executable, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from hebbevo.study import checksums
+from hebbevo.study.validation import RecordError
 
 _FETCHED = 10_000  # rows at a time
 _decode = json.JSONDecoder().decode  # json.loads first checks types, which takes a quarter of its time here
@@ -31,9 +32,10 @@ class TrialRow:
         params: by name, as the numbers that stand for values in Optuna's table.
         values: by the number of the objective.
         user_attrs: user attributes by key.
-        checksum: the recorded checksum of its result, or ``None``.
+        sums: recorded checksums by their keys.
         genome_hash: hashes of its params, summed.
         result_hash: hashes of its state, its values and those user attributes that count, summed.
+        other_hash: hashes of the other user attributes, by key.
     """
 
     number: int
@@ -42,9 +44,10 @@ class TrialRow:
     params: dict[str, float] = field(default_factory=dict)
     values: dict[int, float] = field(default_factory=dict)
     user_attrs: dict[str, Any] = field(default_factory=dict)
-    checksum: Any = None
+    sums: dict[str, Any] = field(default_factory=dict)
     genome_hash: int = 0
     result_hash: int = 0
+    other_hash: dict[str, int] = field(default_factory=dict)
 
 
 def read(connection: Connection, study_id: int, mark: str, counted: Container[str]) -> list[TrialRow]:
@@ -57,6 +60,9 @@ def read(connection: Connection, study_id: int, mark: str, counted: Container[st
         study_id: id of the study.
         mark: key of the system attribute.
         counted: keys of the user attributes that count for `TrialRow.result_hash`.
+
+    Raises:
+        RecordError: a trial has a result, and yet is running.
     """
     connection = connection.execution_options(yield_per=_FETCHED)
     trial, marks = models.TrialModel, models.TrialSystemAttributeModel
@@ -85,14 +91,34 @@ def read(connection: Connection, study_id: int, mark: str, counted: Container[st
         found.result_hash += checksums.value_hash(found.number, objective, found.values[objective])
     for found, (key, value) in of_trials(attr, attr.key, attr.value_json):
         found.user_attrs[sys.intern(key)] = _decode(value)
+        one = checksums.detail_hash(found.number, key, value)
         if key in counted:
-            found.result_hash += checksums.detail_hash(found.number, key, value)
-    sums = select(marks.trial_id, marks.value_json).join(marks.trial)
-    sums = sums.where(trial.study_id == study_id, marks.key == checksums.KEY)
-    for trial_id, value in connection.execute(sums):
+            found.result_hash += one
+        else:
+            found.other_hash[key] = one
+    sums = select(marks.trial_id, marks.key, marks.value_json).join(marks.trial)
+    sums = sums.where(trial.study_id == study_id, marks.key.startswith(checksums.KEY))
+    for trial_id, key, value in connection.execute(sums):
         if trial_id in trials:
-            trials[trial_id].checksum = _decode(value)
+            trials[trial_id].sums[sys.intern(key)] = _decode(value)
+    _require_ended(connection, {trial_id: row for trial_id, row in trials.items() if _has_result(row)})
     return list(trials.values())
+
+
+def _has_result(row: TrialRow) -> bool:
+    return not row.state.is_finished() and bool(row.values or checksums.KEY in row.sums)
+
+
+def _require_ended(connection: Connection, trials: Mapping[int, TrialRow]) -> None:
+    """Check that trials have ended by now, which had results while they were running.
+
+    A result is written together with the end of its trial, so that another process has written them since.
+    """
+    table = models.TrialModel
+    for trial_id, row in trials.items():
+        state = connection.execute(select(table.state).where(table.trial_id == trial_id)).scalar_one()
+        if not state.is_finished():
+            raise RecordError(f"trial {row.number} has a result, but has not ended")
 
 
 def begin(session: Session, study_id: int, numbers: Sequence[int]) -> dict[int, int]:

@@ -259,8 +259,15 @@ def test_where_a_model_cannot_be_followed_its_own_masks_count():
             "it is not known what Sequential takes; give inputs, a batch of them",
         ),
         (nn.LazyLinear(3), None, "weight has no shape yet; call the model once before you count"),
+        (
+            nn.Linear(4, 3, device="meta"),
+            None,
+            "weight has a shape only, on the meta device; load the weights first",
+        ),
+        (None, None, "the model is of type NoneType; give a module of PyTorch"),
+        ({}, torch.ones(1, 4), "the model is of type dict; give a module of PyTorch"),
     ],
-    ids=["wrong shape", "no layers", "does not fit", "lazy"],
+    ids=["wrong shape", "no layers", "does not fit", "lazy", "meta", "nothing", "weights alone"],
 )
 def test_a_model_that_cannot_be_counted_is_refused_in_one_line(net, inputs, line):
     with pytest.raises(UsageError) as caught:

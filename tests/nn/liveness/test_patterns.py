@@ -265,6 +265,16 @@ def test_what_a_softmax_is_forbidden_to_choose_stays_a_constant():
     assert found(net).alive.tolist() == [[3, 3]]
 
 
+def test_a_softmax_with_one_choice_left_is_a_constant():
+    allowed = torch.tensor([False, True, False, False])
+    net = Net(
+        lambda net, x: net.head(net.first(x).masked_fill(~allowed, -torch.inf).softmax(1) * net.second(x))
+    )
+    assert found(net).alive.tolist() == [[0, 1]]
+    net = Net(lambda net, x: net.head(net.first(x)[:, :1].softmax(1) * net.second(x)))
+    assert found(net).alive.tolist() == [[0, 4]]
+
+
 def test_a_dead_expert_leaves_the_gate_alive_that_weighs_the_others():
     net = Net(
         lambda net, x: net.head(

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from optuna.storages import RDBStorage
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 import hebbevo
 from hebbevo.study.ledger import Result
@@ -100,14 +100,23 @@ def test_an_unreachable_database_is_an_error_of_one_line_and_the_study_continues
 
 def test_a_write_that_cannot_succeed_is_not_tried_again(url, name):
     store = created(StudyDatabase(url, name))
-    began = time.monotonic()
-    with writing(store) as ledger:
+    with writing_with_storage(store) as (ledger, storage, _):
         ledger.open_generation(0, 500, 0.0, GENOMES)
         with pytest.raises(TypeError):
             ledger.close_cohort([result(0, (0.5, 3.0), notes=[object()])])
+        tries = []
+
+        def refuse(*_: object) -> None:
+            tries.append(1)
+            raise IntegrityError("a row of this key is there already", None, Exception())
+
+        event.listen(storage.engine, "commit", refuse)
         with refused("cannot be used"):
-            ledger.open_generation(0, 500, 0.0, GENOMES)  # a second generation of this number
-    assert time.monotonic() - began < 10
+            ledger.open_generation(1, 500, 0.0, GENOMES)
+        event.remove(storage.engine, "commit", refuse)
+        assert len(tries) == 1
+        with refused("has 1 generations now"):
+            ledger.open_generation(0, 500, 0.0, GENOMES)  # another search has begun it
 
 
 def test_a_study_that_is_deleted_during_a_search_is_an_error_of_one_line(url, name):

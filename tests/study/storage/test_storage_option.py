@@ -42,6 +42,32 @@ def test_every_command_finds_a_study_in_a_database_and_says_how_to_continue_it(r
     assert not list(Path.cwd().rglob("*.db"))
 
 
+def genomes(study: str, storage: str | None = None) -> list[dict]:
+    opened = hebbevo.open_study(study, storage)
+    return [opened.genome(trial) for trial in opened.trials().trial]
+
+
+def test_a_search_starts_with_the_front_of_a_study_in_the_database_or_in_a_file(
+    run, url, name, space
+) -> None:
+    run("search", "--space", space, "--trials", 8, "--study", name, "--storage", url, "--quiet")
+    front = hebbevo.open_study(name, url).front()
+    known = [genomes(name, url)[trial] for trial in dict.fromkeys(front.trial)]
+    arguments = ("search", "--space", space, "--trials", 8, "--seed", 9, "--storage", url)
+    code, _, err = run(*arguments, "--study", f"{name}-2", "--start", name)
+    assert code == 0
+    where = without_passwords(url)
+    assert f"starts with {len(known)} genomes from the front of {name} in {where}" in err
+    assert password(url) not in err
+    assert genomes(f"{name}-2", url)[: len(known)] == known
+    run("copy", name, "old.db", "--storage", url)
+    assert run(*arguments, "--study", f"{name}-3", "--start", "./old.db", "--quiet")[0] == 0
+    assert genomes(f"{name}-3", url)[: len(known)] == known
+    code, _, err = run(*arguments, "--study", f"{name}-4", "--start", f"{name}-0")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith(f"{name}-0 in {where}: ")
+
+
 def test_the_environment_may_name_the_database_and_then_names_are_enough(
     run, url, name, space, monkeypatch
 ) -> None:
