@@ -70,6 +70,26 @@ os.kill(os.getpid(), 9)
     assert not os.path.exists(f"/proc/{pid}")
 
 
+def test_a_process_that_is_being_started_when_its_parent_is_killed_ends_too():
+    program = f"""
+import os, subprocess, sys, time
+from hebbevo.execution.ray_guard import guarding
+with guarding():
+    mark = os.environ["HEBBEVO_RAY_GUARD"]
+if (pid := os.fork()) == 0:  # as yet without the mark
+    time.sleep(0.5)
+    os.execve({SLEEP[0]!r}, {SLEEP!r}, {{"HEBBEVO_RAY_GUARD": mark}})
+print(pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as started:
+        pid = int(started.stdout.readline())
+    end = time.monotonic() + 10
+    while time.monotonic() < end and os.path.exists(f"/proc/{pid}"):
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{pid}")
+
+
 def test_a_guard_whose_processes_have_ended_ends_at_once():
     with guarding() as guard:
         subprocess.run([sys.executable, "-c", ""], check=True)
