@@ -76,8 +76,9 @@ import os, subprocess, sys, time
 from hebbevo.execution.ray_guard import guarding
 with guarding():
     mark = os.environ["HEBBEVO_RAY_GUARD"]
+time.sleep(1)  # the guard starts meanwhile
 if (pid := os.fork()) == 0:  # as yet without the mark
-    time.sleep(0.5)
+    time.sleep(0.8)
     os.execve({SLEEP[0]!r}, {SLEEP!r}, {{"HEBBEVO_RAY_GUARD": mark}})
 print(pid, flush=True)
 os.kill(os.getpid(), 9)
