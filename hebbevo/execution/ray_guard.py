@@ -19,8 +19,8 @@ from pathlib import Path
 
 _MARK = "HEBBEVO_RAY_GUARD"
 _ASKED = b"end"  # what the guard reads from a search that ends by itself
-_OWN_TIME = 1.5  # seconds that Ray has to end its processes itself
-_GIVE_UP = 5.0  # seconds after which the guard ends in any case
+_OWN_TIME = 0.7  # seconds that Ray has to end its processes itself
+_GIVE_UP = 4.0  # seconds after which the guard ends in any case
 
 
 @contextmanager
