@@ -45,7 +45,7 @@ def guarding() -> Iterator[subprocess.Popen[bytes] | None]:
     try:
         yield guard
     except BaseException:
-        release(guard)
+        guard.communicate()  # not asked to end: a process may have been about to start
         raise
     finally:
         del os.environ[_MARK]
