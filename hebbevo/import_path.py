@@ -13,7 +13,9 @@ import os
 import sys
 from collections.abc import Iterable
 
-_INSTALLED = ("site-packages", "dist-packages")
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders that hold installed packages."""
+
 _LIBRARY = os.path.dirname(os.__file__)
 _OF_PYTHON = (_LIBRARY, os.path.join(_LIBRARY, "lib-dynload"))
 
@@ -30,7 +32,7 @@ def without_current_folder(path: Iterable[str]) -> list[str]:
     named = {os.path.normpath(entry) for entry in _python_path() if os.path.isabs(entry)}
     kept = []
     for entry in path:
-        installed = os.path.basename(entry) in _INSTALLED or entry == _LIBRARY
+        installed = os.path.basename(entry) in INSTALLED or entry == _LIBRARY
         if installed or os.path.normpath(entry) in named or not _is_current_folder(entry):
             kept.append(entry)
     return kept

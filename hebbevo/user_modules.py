@@ -21,9 +21,10 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
+from hebbevo.import_path import INSTALLED
+
 NO_SOURCE = "no source file"
 _NOT_OF_THE_USER = (Path(sysconfig.get_path("stdlib")), Path(__file__).parent)
-_INSTALLED = {"site-packages", "dist-packages"}
 
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()  # of the source that each was loaded from
 _found_by: dict[str, set[str]] = {}  # by the module that was named, the modules that its import has loaded
@@ -35,7 +36,7 @@ def is_of_the_user(file: str | Path) -> bool:
     path = Path(file)
     if str(path).startswith("<"):  # generated code has no file
         return False
-    return not _INSTALLED & set(path.parts) and not any(map(path.is_relative_to, _NOT_OF_THE_USER))
+    return not INSTALLED & set(path.parts) and not any(map(path.is_relative_to, _NOT_OF_THE_USER))
 
 
 def record_imports() -> None:

@@ -100,6 +100,15 @@ class Column:
         return one_hot
 
 
+def feature_names(columns: Iterable[Column]) -> list[str]:
+    """The name of the column of each feature.
+
+    >>> feature_names([Column("age"), Column("town", ("A", "B"))])
+    ['age', 'town', 'town']
+    """
+    return [column.name for column in columns for _ in range(column.width)]
+
+
 def numbers(source: str, name: str, values: Iterable[Any]) -> npt.NDArray[np.float64]:
     """The values of a column as numbers; a missing one is not a number.
 

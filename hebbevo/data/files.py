@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.arrays import NAMES, from_named
-from hebbevo.data.columns import Column, different
+from hebbevo.data.columns import Column, different, feature_names
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
@@ -98,7 +98,7 @@ def load_table(
         )
     texts = findings.text_columns
     kinds = [table.column(place, texts) for place in places]
-    of_features = [column.name for column in kinds for _ in range(column.width)]
+    of_features = feature_names(kinds)
     if is_new:
         remarks = _text_columns(kinds, options)
         for kind in kinds:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.columns import Column, table_features
+from hebbevo.data.columns import Column, feature_names, table_features
 from hebbevo.errors import DataError
 from hebbevo.messages import listed
 
@@ -76,7 +76,7 @@ class Preprocessing:
             lost = ~chosen[part] & (rounding > 0.01 * deviation) & ~constant
             if lost.any():
                 place = part.start + int(lost.argmax())
-                names = [column.name for column in columns for _ in range(column.width)]
+                names = feature_names(columns)
                 feature = names[place] if names else place
                 raise DataError(
                     f"{name}: float32 rounds the differences in column {feature!r} away; standardise it, or"
@@ -107,7 +107,7 @@ class Preprocessing:
         wrong |= np.isnan(features)
         if wrong.any():
             row, place = divmod(int(wrong.argmax()), features.shape[1])
-            names = [column.name for column in self.columns for _ in range(column.width)]
+            names = feature_names(self.columns)
             where = f"column {names[place]!r}" if names else f"feature {place}"
             raise DataError(
                 f"rows: have {np.count_nonzero(wrong)} missing, infinite or too large values, the first in"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.columns import Column
+from hebbevo.data.columns import Column, feature_names
 from hebbevo.data.dataset import WRITE_REGRESSION, Dataset, Label, may_be_amounts
 from hebbevo.data.division import HELD_OUT_PERCENT, divide
 from hebbevo.data.preprocessing import Features, Floats, Ints, Preprocessing
@@ -157,7 +157,7 @@ def rounded_away(dataset: Dataset, parts: Split) -> list[str]:
         A line for the features, and one for the targets of a regression; none where nothing is lost.
     """
     rows = np.unique(np.linspace(0, len(dataset.x) - 1, _SAMPLE_ROWS).astype(np.int64))
-    raw, names = dataset.x[rows], [column.name for column in dataset.columns for _ in range(column.width)]
+    raw, names = dataset.x[rows], feature_names(dataset.columns)
     standardised = parts.preprocessing().apply(dataset.x, rows)
     before, after = _distinct(raw), _distinct(standardised)
     found = []

@@ -71,10 +71,11 @@ class RayExecutor(WorkerPool):
         self._guard: subprocess.Popen[bytes] | None = None
         cpus = max(cores, setup.threads * min(workers or 1, max_workers))
         self._has_connected = not ray.is_initialized()
-        if self._has_connected and address is None:
-            self._guard = _start(cpus)
-        elif self._has_connected and address is not None:
-            _connect(address)
+        if self._has_connected:
+            if address is None:
+                self._guard = _start(cpus)
+            else:
+                _connect(address)
         try:
             needed = _Resources(setup.threads, gpus, setup.memory_bytes or 0)
             super().__init__(min(workers or needed.workers_on_cluster(address), max_workers), notify)

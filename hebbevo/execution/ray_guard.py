@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MARK = "HEBBEVO_RAY_GUARD"
-_OWN_TIME = 1.5  # seconds that Ray has to end its processes itself
-_GIVE_UP = 5.0  # seconds after which the guard ends in any case
+_ASKED = b"end"  # what the guard reads from a search that ends by itself
+_OWN_TIME = 0.7  # seconds that Ray has to end its processes itself
+_GIVE_UP = 4.0  # seconds after which the guard ends in any case
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def guarding() -> Iterator[subprocess.Popen[bytes] | None]:
     try:
         yield guard
     except BaseException:
-        release(guard)
+        guard.communicate()  # not asked to end: a process may have been about to start
         raise
     finally:
         del os.environ[_MARK]
@@ -53,18 +54,21 @@ def guarding() -> Iterator[subprocess.Popen[bytes] | None]:
 def release(guard: subprocess.Popen[bytes] | None) -> None:
     """Let a guard act, and wait for its end."""
     if guard is not None:
-        guard.communicate()
+        guard.communicate(_ASKED)
 
 
 def main() -> None:
     """Wait for the end of the input, then for the end of all marked processes; kill those that stay."""
-    sys.stdin.buffer.read()
+    is_asked = bool(sys.stdin.buffer.read())
     mark, began = sys.argv[1], time.monotonic()
-    while (found := _marked(mark)) and time.monotonic() - began < _GIVE_UP:
-        if time.monotonic() - began > _OWN_TIME:
-            for pid in found:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+    while (waited := time.monotonic() - began) < _GIVE_UP:
+        found = _marked(mark)
+        # a search that was killed may have begun to start a process, which has no mark yet
+        if not found and (is_asked or waited > _OWN_TIME):
+            return
+        for pid in found if waited > _OWN_TIME else ():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
 
 

@@ -190,23 +190,8 @@ class Ledger:
                 generation = self._generation(number, asked, attrs[f"{_GENERATION}:{number}"], own)
                 found.append(generation)
                 asked += len(own)
-            sums = [attrs[f"{_GENERATION}:{each.number}"].get("checksum") for each in found]
-            if attrs.get(checksums.KEY) is None and sums and sums[0] is not None:
-                raise RecordError(f"its settings or facts are not as recorded: {_LOST}")
-            if attrs.get(checksums.KEY) is not None and None in sums:
-                raise RecordError(f"generation {sums.index(None)} is not as recorded: {_LOST}")
-            names = {f"{_GENERATION}:{generation.number}" for generation in found}
-            numbers = [record.number for generation in found for record in generation.records]
-            if any(not is_count(number) for number in numbers) or sorted(set(numbers)) != numbers:
-                raise RecordError("trials are not numbered in the order of asking")
-            originals = {
-                record.result.details.copy_of for g in found for record in g.records if record.result
-            }
-            if missing := originals - {None, *numbers}:
-                raise RecordError(f"trial {min(filter(None, missing))}, which has copies, is missing")
-            sizes = {name: before[name].get("size") for name in before if name.startswith(f"{_GENERATION}:")}
-            if missing_ones := [name for name, size in sizes.items() if size and name not in names]:
-                raise RecordError(f"the trials of {missing_ones[0].removeprefix('hebbevo:')} are missing")
+            _require_checksums(attrs, found)
+            _require_all(before, found)
             return found
 
     def _generation(
@@ -459,6 +444,30 @@ class Ledger:
 
 def _store(store: Store | Path) -> Store:
     return StudyFile(store) if isinstance(store, Path) else store
+
+
+def _require_checksums(attributes: Mapping[str, Any], generations: Sequence[Generation]) -> None:
+    """Check that the study and all of its generations have checksums, or that none has."""
+    sums = [attributes[f"{_GENERATION}:{each.number}"].get("checksum") for each in generations]
+    if attributes.get(checksums.KEY) is None and sums and sums[0] is not None:
+        raise RecordError(f"its settings or facts are not as recorded: {_LOST}")
+    if attributes.get(checksums.KEY) is not None and None in sums:
+        raise RecordError(f"generation {sums.index(None)} is not as recorded: {_LOST}")
+
+
+def _require_all(attributes: Mapping[str, Any], generations: Sequence[Generation]) -> None:
+    """Check that the trials are numbered, and that none is missing to which others or attributes refer."""
+    records = [record for generation in generations for record in generation.records]
+    numbers = [record.number for record in records]
+    if any(not is_count(number) for number in numbers) or sorted(set(numbers)) != numbers:
+        raise RecordError("trials are not numbered in the order of asking")
+    copied = (record.result.details.copy_of for record in records if record.result)
+    if missing := {number for number in copied if number is not None}.difference(numbers):
+        raise RecordError(f"trial {min(missing)}, which has copies, is missing")
+    found = {f"{_GENERATION}:{generation.number}" for generation in generations}
+    for name, settings in attributes.items():
+        if name.startswith(f"{_GENERATION}:") and settings.get("size") and name not in found:
+            raise RecordError(f"the trials of {name.removeprefix('hebbevo:')} are missing")
 
 
 def _rows(session: Session, model: Any, ids: Iterable[int], key: str) -> dict[int, Any]:

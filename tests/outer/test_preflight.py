@@ -186,7 +186,8 @@ NORMED = """\
         middle = nn.BatchNorm1d(width) if norm else nn.Identity()
         return nn.Sequential(nn.Linear(6, width), middle, nn.ReLU(), nn.Linear(width, 3))
 """
-STANDARDISED = """\
+# in training mode, OUTPUT is what becomes of the first layer's outputs x
+OWN_NORM = """\
     from torch import nn
 
     class Net(nn.Module):
@@ -196,29 +197,16 @@ STANDARDISED = """\
 
         def forward(self, x):
             x = self.first(x)
-            variance = (x - x.mean(0)).square().sum(0) / (len(x) - 1)
-            return self.head((x - x.mean(0)) / variance.sqrt() if self.training else x)
+            return self.head(OUTPUT if self.training else x)
 
     def build(width, norm):
         return Net(width)
 """
-
+STANDARDISED = OWN_NORM.replace(
+    "OUTPUT", "(x - x.mean(0)) / ((x - x.mean(0)).square().sum(0) / (len(x) - 1)).sqrt()"
+)
 # one row has no distance from the mean of the rows, and the root of it no gradient
-CENTRED = """\
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self, width):
-            super().__init__()
-            self.first, self.head = nn.Linear(6, width), nn.Linear(width, 3)
-
-        def forward(self, x):
-            x = self.first(x)
-            return self.head(x / (1 + (x - x.mean(0)).square().sum(0).sqrt()) if self.training else x)
-
-    def build(width, norm):
-        return Net(width)
-"""
+CENTRED = OWN_NORM.replace("OUTPUT", "x / (1 + (x - x.mean(0)).square().sum(0).sqrt())")
 
 
 @pytest.mark.parametrize(
