@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--rows", type=int, default=None, help="training rows; the default is all")
+    parser.add_argument("--rows", type=int, default=55_000, help="training rows")
     parser.add_argument("--rules", nargs="+", default=[rule for rule in UNITS if rule != "score"])
     parser.add_argument("--csv", type=Path, default=Path("units.csv"))
     parser.add_argument("--picture", type=Path, default=None)
@@ -102,8 +102,8 @@ def main() -> None:
     whole = split(load("mnist"), 0, BATCH)
     data = replace(
         whole,
-        x_train=whole.x_train[: options.rows],
-        y_train=whole.y_train[: options.rows],
+        x_train=torch.cat([whole.x_train, whole.x_val])[: options.rows],
+        y_train=torch.cat([whole.y_train, whole.y_val])[: options.rows],
         x_val=whole.x_test,
         y_val=whole.y_test,
     )
