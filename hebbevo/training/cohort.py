@@ -25,6 +25,7 @@ from hebbevo.training import cuda_graphs
 from hebbevo.training.compact import CompactStack
 from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
+from hebbevo.training.knobs import rising_factor
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
 from hebbevo.training.recipe import Measurement, Recipe
@@ -127,9 +128,19 @@ class CohortTraining:
         self._running_loss_rates = torch.full((total,), _RUNNING_LOSS_RATE, dtype=dtype, device=device)
         self._running_loss_rates[:1] = 1  # the running mean starts at the first loss
         settles = nets.call(longest_settling).tolist()
-        different = sorted({*settles})
-        factors = [[settling_factor(step, total, each) for each in different] for step in range(1, total + 1)]
-        columns = [different.index(settle) for settle in settles]
+        courses = [
+            (settle, int(str(each["learning_rate_warmup"])))
+            for settle, each in zip(settles, values, strict=True)
+        ]
+        different = sorted({*courses})
+        factors = [
+            [
+                settling_factor(step, total, settle) * rising_factor(step, warmup)
+                for settle, warmup in different
+            ]
+            for step in range(1, total + 1)
+        ]
+        columns = [different.index(course) for course in courses]
         self.learning_rate_factors = torch.tensor(factors, device=device)[:, columns]
         steps = torch.arange(1, total + 1, device=device)
         self.event_steps = nets.call(partial(_event_steps, steps=steps)).any(dim=0).cpu().numpy()

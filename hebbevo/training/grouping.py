@@ -28,6 +28,7 @@ _PLAIN_STEPS: dict[str, Value] = {
     "learning_rate": 0.01,
     "momentum": 0.0,
     "weight_decay": 0.0,
+    "learning_rate_warmup": 0,
 }
 _AFTERWARDS = "{} afterwards"
 

@@ -1,4 +1,4 @@
-"""The knobs that every training has: those of the optimiser."""
+"""The knobs that every training has: those of the optimiser, and the rise of the learning rate."""
 
 from __future__ import annotations
 
@@ -14,5 +14,18 @@ KNOBS = table(
         "weight_decay", float, 1e-2, "decoupled: weights shrink by learning_rate x this a step",
         low=0.0, sensible=(1e-5, 1.0), log=True,
     ),
+    Knob(
+        "learning_rate_warmup", int, 0, "first steps, in which the learning rate rises linearly",
+        low=0, sensible=(0, 200),
+    ),
     Knob("momentum", float, 0.9, "momentum of sgd", low=0.0, high=0.999, sensible=(0.0, 0.99)),
 )  # fmt: skip
+
+
+def rising_factor(step: int, warmup: int) -> float:
+    """The factor of the learning rate at a step, counted from 1: linear up to 1 at step ``warmup``.
+
+    >>> [rising_factor(step, warmup=4) for step in (1, 2, 4, 5)], rising_factor(1, warmup=0)
+    ([0.25, 0.5, 1.0, 1.0], 1.0)
+    """
+    return min(1.0, step / warmup) if warmup else 1.0

@@ -170,6 +170,16 @@ def test_settling_slows_the_training_down():
     assert free.event_steps.tolist() == [False, True] * 4
 
 
+def test_the_learning_rate_rises_in_its_warm_up_and_falls_in_the_settling_phase_in_one_stack():
+    the_recipe, split = recipe(), problem()
+    genomes = [{"settle": 0.5, "learning_rate_warmup": 2}, {"learning_rate_warmup": 4}, {}]
+    cohort = make_cohort(the_recipe, genomes, split)
+    rising, slower, plain = cohort.learning_rate_factors.T.tolist()
+    assert rising == [0.5, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert slower == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert plain == [1] * 8
+
+
 def test_a_net_is_the_same_bit_for_bit_beside_a_diverging_one(trained):
     the_recipe, split = recipe(epochs=2), problem()
     before = trained(the_recipe, ONE_STRUCTURE[:4], split, size=4)

@@ -25,6 +25,7 @@ def test_a_gene_goes_before_a_setting_and_a_setting_before_the_default():
         "optimizer": "adamw",
         "learning_rate": 0.4,
         "weight_decay": 1e-2,
+        "learning_rate_warmup": 0,
         "momentum": 0.1,
     }
     settings = the_recipe.settings_for(genome)
