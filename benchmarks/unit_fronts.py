@@ -64,14 +64,11 @@ def front_of(rule: str, trials: int) -> pd.DataFrame:
 
 def line(rule: str, front: pd.DataFrame) -> str:
     """The front of a rule in numbers, for the gallery."""
-    parts = []
-    for accuracy in ACCURACIES:
-        enough = front[front.accuracy >= accuracy]
-        if not enough.empty:
-            parts.append(f"{accuracy:.0%} with {enough.survivors.min()} neurons".replace("%", " %"))
     best = front.loc[front.accuracy.idxmax()]
-    parts.append(f"at most {best.accuracy * 100:.1f} % with {best.survivors}")
-    return f"| {rule} | {', '.join(parts)} |"
+    points = {f"{each:.0%}": front[front.accuracy >= each].survivors.min() for each in ACCURACIES}
+    points[f"{best.accuracy:.1%}"] = best.survivors
+    cells = [f"{accuracy[:-1]} % with {left:.0f}" for accuracy, left in points.items() if left == left]
+    return f"| {rule} | {', '.join(cells)} |"
 
 
 def draw(fronts: pd.DataFrame, picture: Path) -> None:
@@ -127,7 +124,7 @@ def main() -> None:
         print(line(rule, front), flush=True)
     fronts = pd.read_csv(options.csv)
     print(f"{processor()}, torch {torch.__version__}, Python {platform.python_version()}\n")
-    print("| rule | front |\n| --- | --- |")
+    print("| rule | neurons left |\n| --- | --- |")
     for rule, front in fronts.groupby("rule", sort=False):
         print(line(str(rule), front))
     if options.picture is not None:
