@@ -22,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib
+import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import torch
 from throughput import processor
 
@@ -80,13 +81,21 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
         cells = (f"{mean.loc[rule, n]:.2f} ± {sd.loc[rule, n]:.2f}" for n in mean.columns)
         print(f"| {rule} | {' | '.join(cells)} | {seconds[rule]:.0f} |")
     if picture is not None:
-        figure = go.Figure()
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+
+        figure, panel = pyplot.subplots(figsize=(8, 5), layout="constrained")
         for rule in order:
-            bars = {"array": sd.loc[rule].to_list(), "thickness": 1}
-            figure.add_scatter(x=[*mean.columns], y=mean.loc[rule].to_list(), error_y=bars, name=rule)
-        figure.update_xaxes(type="log", title="hidden neurons left", tickvals=[*mean.columns])
-        figure.update_yaxes(title="test accuracy, %")
-        figure.write_image(picture, width=900, height=560, scale=2)
+            own = mean.loc[rule], sd.loc[rule]
+            panel.errorbar(
+                [*mean.columns], *own, label=rule, marker="o", markersize=3, capsize=2, linewidth=1
+            )
+        panel.set(xscale="log", xlabel="hidden neurons left", ylabel="test accuracy, %")
+        panel.set_xticks([*mean.columns], map(str, mean.columns))
+        panel.set_xticks([], minor=True)
+        panel.grid(alpha=0.3)
+        panel.legend()
+        figure.savefig(picture, dpi=150)
 
 
 def main() -> None:
@@ -102,8 +111,8 @@ def main() -> None:
     whole = split(load("mnist"), 0, BATCH)
     data = replace(
         whole,
-        x_train=torch.cat([whole.x_train, whole.x_val])[: options.rows],
-        y_train=torch.cat([whole.y_train, whole.y_val])[: options.rows],
+        x_train=np.concatenate([whole.x_train, whole.x_val])[: options.rows],
+        y_train=np.concatenate([whole.y_train, whole.y_val])[: options.rows],
         x_val=whole.x_test,
         y_val=whole.y_test,
     )

@@ -137,11 +137,11 @@ def stopped_line(study: Study) -> str | None:
 
 
 def rule_lines(study: Study) -> Iterator[str]:
-    """Say which part of the front each rule holds, for every gene that is a rule."""
+    """Say which parts of the front each rule holds, for every gene that is a rule."""
     for gene in rule_genes(study):
-        parts = [f"{rule} {held.span}" for rule, held in rules_on_front(study, gene).items()]
-        if parts:
-            yield f"{gene:<7} {', '.join(parts)} {study.count}"
+        held = [f"{rule} {held.parts}" for rule, held in rules_on_front(study, gene).items()]
+        if held:
+            yield f"{gene:<7} {'; '.join(held)} {study.count}"
 
 
 def unrepeatable_line(study: Study) -> str | None:

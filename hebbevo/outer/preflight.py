@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -158,7 +159,9 @@ def _why_alone(nets: Sequence[nn.Module], shape: Sequence[int], device: str) -> 
 
     from hebbevo.training.structure import difference, structure
 
-    if 2 * len({structure(net) for net in nets}) > len(nets):
+    # structures seen once estimate the chance of one that no other net has (Good, 1953, Biometrika 40, 237)
+    lonely = Counter(Counter(structure(net) for net in nets).values())[1]
+    if 2 * lonely > len(nets):
         where = next(filter(None, (difference(nets[-1], net) for net in nets)))
         return f"hardly two have the same structure (they differ in {where})"
     convolves = any(isinstance(module, _ConvNd) for net in nets for module in net.modules())

@@ -51,25 +51,27 @@ def gene_value_of(frame: pd.DataFrame, gene: str) -> pd.Series[Any]:
 
 @dataclass(frozen=True)
 class Held:
-    """The part of the front that networks under one rule hold.
+    """The parts of the front that networks under one rule hold.
 
     Attributes:
         networks: how many points of the front are theirs.
-        span: their numbers of survivors, from the least to the most.
+        parts: their numbers of survivors: from the least to the most of each stretch without another rule.
     """
 
     networks: int
-    span: str
+    parts: str
 
 
 def rules_on_front(study: Study, gene: str) -> dict[str, Held]:
-    """Which part of the front each rule holds, by the rule, in the order of the front."""
+    """Which parts of the front each rule holds, by the rule, in the order of the front."""
     front = study.front()
-    found = {}
-    for rule, own in front.groupby(gene_value_of(front, gene), sort=False):
+    rules = gene_value_of(front, gene)
+    stretches: dict[str, list[str]] = {}
+    for _, own in front.groupby((rules != rules.shift()).cumsum()):
         ends = dict.fromkeys(count(each) for each in (own["survivors"].min(), own["survivors"].max()))
-        found[str(rule)] = Held(len(own), " to ".join(ends))
-    return found
+        stretches.setdefault(str(rules[own.index[0]]), []).append(" to ".join(ends))
+    networks = rules.map(str).value_counts()
+    return {rule: Held(int(networks[rule]), ", ".join(parts)) for rule, parts in stretches.items()}
 
 
 def gene_settings(study: Study, gene: str) -> dict[str, Any]:

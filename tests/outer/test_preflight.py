@@ -277,3 +277,11 @@ def test_a_network_that_draws_from_what_no_seed_decides_is_noticed(own, tmp_path
             hebbevo.network(study, 0, allow_code=lambda _: True)
         except UsageError as error:  # not where the same accuracy came out by chance
             assert "with your code (own_net:build) no two trainings come out the same" in str(error)
+
+
+@pytest.mark.parametrize(("space", "stacked"), [("units", True), ("stamina", True), ("topology", False)])
+def test_networks_are_stacked_where_most_structures_recur(space, stacked):
+    """The rules of `units` are 13 structures, and the widths of `topology` thousands."""
+    _, facts = preflight.prepare(read(space), "cpu", 1)
+    assert (facts.alone == "") == stacked
+    assert (facts.cohort_width > 1) == stacked

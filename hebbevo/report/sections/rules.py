@@ -1,4 +1,4 @@
-"""The section on rules that are genes: the front of each, and which part of the whole front each holds."""
+"""The section on rules that are genes: the front of each, and which parts of the whole front each holds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> str:
                 str(rule),
                 count(counts[rule]),
                 count(held.networks) if held else "0",
-                held.span if held else "",
+                held.parts if held else "",
                 score(study, best["accuracy"]),
                 count(best["survivors"]),
             )
@@ -65,7 +65,7 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> str:
     header = (gene, "trials", "on the front", study.count, f"best {study.score}", f"with {study.count}")
     text = (
         f"Each line is the front of the trials with one rule for {label(gene)}, at the end of their "
-        "trainings. The table says which part of the whole front each rule holds. A rule with few trials "
+        "trainings. The table says which parts of the whole front each rule holds. A rule with few trials "
         "has had few chances."
     )
     return f"<p>{text}</p>\n{chart(figure, f'rules-{gene}', 480)}\n{table(header, cells)}"

@@ -40,10 +40,10 @@ class ReDo(UnitRule):
 
     name = "redo"
     threshold = _THRESHOLD.name
-    needs: ClassVar[Needs] = {Need.MEAN: (), Need.INCOMING: (), Need.EXCLUSIVE: (), Need.OWN_STEPS: ()}
+    needs: ClassVar[Needs] = {Need.MEAN_SIZE: (), Need.INCOMING: (), Need.EXCLUSIVE: (), Need.OWN_STEPS: ()}
     knobs = unit_knobs(scheduled=schedule.THRESHOLD, threshold=_THRESHOLD, needs=needs)
     recycles = True
 
     def score(self, k: Any, s: Any, layer: UnitLayer) -> Tensor:
         """Equation 1, (..., n), 0 for pruned units."""
-        return over_mean(layer.mean, layer.alive)  # eq. 1
+        return over_mean(layer.mean_size, layer.alive)  # eq. 1
