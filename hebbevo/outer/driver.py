@@ -431,7 +431,7 @@ def _start(
     search, facts = ledger.spec.search, ledger.facts
     return config.start(
         recipe_of(ledger),
-        split or split_of(ledger),
+        (split or split_of(ledger)).without_test_rows(),
         device=facts.device,
         threads=facts.threads,
         max_workers=cohorts_per_generation(search.population, search.replicates, facts.cohort_width),
