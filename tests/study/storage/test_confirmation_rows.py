@@ -10,6 +10,7 @@ import pytest
 import hebbevo
 from hebbevo.errors import StudyError
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Request, Role, Training
+from hebbevo.study.copying import write
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage import StudyFile
 from tests.study.conftest import FACTS, SPEC
@@ -141,3 +142,16 @@ def test_the_file_stays_a_study_of_optuna(path: Path) -> None:
         assert storage.get_n_trials(study_id) == 0
     finally:
         storage.engine.dispose()
+
+
+def test_a_confirmation_is_kept_in_a_database_and_in_a_copy_of_it(place, tmp_path: Path) -> None:
+    store = place()
+    with Ledger.create(store, SPEC, FACTS) as ledger, store.locked():
+        ledger.open_confirmation(0, REQUEST)
+        ledger.add_trainings(0, MEMBERS)
+        ledger.close_confirmation(0, 2)
+    expected = [ConfirmationRecord(0, REQUEST, MEMBERS, True)]
+    with Ledger.open(place()) as ledger:
+        assert ledger.confirmations() == expected
+        write(StudyFile(tmp_path / "copy.db"), SPEC, FACTS, [], ledger.confirmations())
+    assert confirmations(tmp_path / "copy.db") == expected
