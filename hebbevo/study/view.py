@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 from hebbevo.study.attempts import Recovery
+from hebbevo.study.confirmation import Confirmation, Scale
+from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
@@ -39,6 +41,8 @@ class Study:
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
+        confirmation: the newest complete confirmation of its front, else the one that is under way; ``None``
+            if the front was never confirmed (`hebbevo.confirm`).
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -54,7 +58,7 @@ class Study:
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
-        generations = ledger.generations()
+        generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
             record.number
             for generation in generations
@@ -80,6 +84,7 @@ class Study:
                 for place, (name, dtype) in enumerate(dtypes.items())
             }
         )
+        self.confirmation: Confirmation | None = self._confirmation(ledger, confirmations)
 
     def __repr__(self) -> str:
         return f"Study({str(self.store)!r}, trials={len(self._trials)}, front={len(self.front())})"
@@ -145,14 +150,26 @@ class Study:
         """
         return self._points.copy()
 
-    def front(self) -> pd.DataFrame:
+    def front(self, confirmed: bool = False) -> pd.DataFrame:
         """Give the feasible points that no other one beats in accuracy and survivors, by survivors ascending.
 
         Of equal points, one after the last epoch goes before earlier epochs, then the first trial. The
         columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations are
         recorded after the last epoch only, and otherwise NaN.
+
+        Args:
+            confirmed: whether to give the members that were confirmed, with the columns of
+                `Confirmation.members`, in place of what the search has found.
+
+        Raises:
+            UsageError: the front has not been confirmed.
         """
-        return self._front.copy()
+        if not confirmed:
+            return self._front.copy()
+        if self.confirmation is None or not self.confirmation.is_complete:
+            what = "its front has not been confirmed"
+            raise UsageError(f"{self.store}: {what}; run 'hebbevo confirm {self.store.command}'")
+        return self.confirmation.members()
 
     def best(self) -> pd.Series[Any] | None:
         """Give the feasible trial with the least loss after its last epoch, with the columns of `front`.
@@ -190,6 +207,24 @@ class Study:
         """The table that `front` gives; a report asks for it many times."""
         candidates = self._candidates(self._points.feasible)
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
+
+    def _confirmation(self, ledger: Ledger, records: Sequence[ConfirmationRecord]) -> Confirmation | None:
+        """The confirmation to show, of those that are recorded."""
+        if not records:
+            return None
+        complete = [record for record in records if record.is_complete]
+        scale = Scale(
+            rows=ledger.facts.rows,
+            chance=self.chance,
+            neurons=self.neurons,
+            score=self.score,
+            in_percent=self.in_percent,
+            count=self.count,
+        )
+        seen = [record.request.date for record in records if record.request.has_test]
+        finished = int((self._trials.state != "running").sum())
+        shown = (complete or records)[-1]
+        return Confirmation(shown, scale, trials=finished, test_rows_seen=min(seen, default=""))
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Select points, those after a last epoch first: of equal points the first one is taken."""
