@@ -66,6 +66,7 @@ class Confirmation:
         score: what people call the accuracy.
         in_percent: whether it is shown in percent.
         count: what survivors are, ``neurons`` or ``connections``.
+        rank: the greater, the more a confirmation says about the study as it is now.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Confirmation:
         self.score: str = scale.score
         self.in_percent: bool = scale.in_percent
         self.count: str = scale.count
+        self.rank = (self.is_complete, request.trials, len(request.members), record.number)
         self._scale = scale
         self._members = request.members
         self._trainings = [training for _, training in sorted(record.trainings.items())]

@@ -99,6 +99,15 @@ def test_a_search_that_confirms_speaks_in_confirmed_numbers(run, space: Path) ->
     assert (code, again, err) == (0, out, "")
 
 
+def test_a_search_that_goes_on_speaks_of_found_numbers_again(run, searched) -> None:
+    run("confirm", "studies/small.db", "--replicates", 2, "--trial", searched[0], "--quiet")
+    _, out, _ = run("resume", "studies/small.db", "--trials", 9)
+    assert out.splitlines()[0].split()[:3] == ["trial", "epoch", "accuracy"]
+    assert "found, not confirmed: the best of 9 noisy scores" in out.splitlines()[-1]
+    _, out, _ = run("front", "studies/small.db", "--confirmed")
+    assert "and the study has more trials since; 'hebbevo confirm studies/small.db' confirms" in out
+
+
 def test_a_search_that_was_stopped_by_its_time_is_not_confirmed(run, space: Path) -> None:
     code, _, err = run("search", "--space", space, "--timeout", "0.000001", "--confirm")
     assert code == 0

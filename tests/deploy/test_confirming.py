@@ -209,6 +209,15 @@ def test_a_grown_study_is_confirmed_anew_and_remembers_when_its_test_rows_were_s
     assert record_of(study.path).number == 1
 
 
+def test_a_study_shows_the_confirmation_of_most_members_and_confirm_the_one_that_was_asked_for(study) -> None:
+    both = confirm(study)
+    one = confirm(study, trials=[study.front().trial.iloc[-1]], replicates=3)
+    assert one.confirmation.replicates == 3
+    again = hebbevo.open_study(study.path)
+    assert again.confirmation.replicates == both.confirmation.replicates == 2
+    assert [each.replicates for each in again.confirmations] == [2, 3]
+
+
 def with_test_rows(monkeypatch: pytest.MonkeyPatch, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Let confirmations have other test rows."""
     split = split_of
