@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.view import Study
 
+LINEAR = ScoreScale(0.0, 0.0, 1.0)
+"""The axis of scores that are drawn as they are."""
 _POINT = 0.01
 """The noise of a score that is not known, as one percentage point."""
 
@@ -44,12 +48,14 @@ class Choices:
     noise: Noise
 
 
-def choose(scores: pd.Series[float], survivors: pd.Series[float], noise: Noise) -> Choices:
+def choose(
+    scores: pd.Series[float], survivors: pd.Series[float], noise: Noise, axis: ScoreScale = LINEAR
+) -> Choices:
     """Choose the networks of a front that a person may want.
 
     The smallest one within a standard error of the best is the usual one-standard-error rule (Breiman et al.,
-    1984). The knee is farthest from the line between the two ends of the front, where both the scores and the
-    logarithms of survivors are scaled to a range of 1.
+    1984). The knee is where the front bends most on the chart: farthest from the line between its ends, with
+    the logarithms of survivors across.
 
     >>> choose(pd.Series([0.5, 0.9, 0.95, 0.96]), pd.Series([2, 4, 30, 200]), Noise(0.02, "")).small
     2
@@ -58,11 +64,12 @@ def choose(scores: pd.Series[float], survivors: pd.Series[float], noise: Noise) 
         scores: of the networks on the front, by survivors ascending.
         survivors: likewise.
         noise: of the best score.
+        axis: on which the scores are drawn.
     """
     values = scores.to_numpy(float)
     best = int(values.argmax())
     small = int(np.flatnonzero(values >= values[best] - noise.size)[0])
-    return Choices(best, small, _knee(values, survivors.to_numpy(float)), noise)
+    return Choices(best, small, _knee(axis.place(values), np.asarray(survivors, dtype=float)), noise)
 
 
 def found_noise(study: Study, points: pd.DataFrame) -> Noise:
@@ -87,9 +94,9 @@ def confirmed_noise(members: pd.DataFrame, replicates: int) -> Noise:
     return Noise(sd / math.sqrt(max(replicates, 1)), f"one standard error over {replicates} trainings")
 
 
-def _knee(scores: np.ndarray, survivors: np.ndarray) -> int | None:
-    if len(scores) < 3 or np.ptp(scores) == 0 or np.ptp(survivors) == 0:
+def _knee(heights: NDArray[np.float64], survivors: NDArray[np.float64]) -> int | None:
+    if len(heights) < 3 or np.ptp(heights) == 0 or np.ptp(survivors) == 0:
         return None
     x = np.log(np.maximum(survivors, 0.5))
-    x, y = (x - x.min()) / np.ptp(x), (scores - scores.min()) / np.ptp(scores)
+    x, y = (x - x.min()) / np.ptp(x), (heights - heights.min()) / np.ptp(heights)
     return int((y - x).argmax())

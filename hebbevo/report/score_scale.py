@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -29,11 +30,13 @@ class ScoreScale:
         least: smallest share of mistakes that has a place of its own; 0 for a linear axis.
         low: place at its lower end.
         high: place at its upper end.
+        has_whole: whether a score of 1 is shown, at the place of the least mistakes.
     """
 
     least: float
     low: float
     high: float
+    has_whole: bool = False
 
     def place(self, scores: ArrayLike) -> NDArray[np.float64]:
         """The places at which scores are drawn."""
@@ -49,16 +52,24 @@ class ScoreScale:
         lengths = np.stack([self.place(middle) - self.place(low), self.place(high) - self.place(middle)])
         return np.maximum(np.nan_to_num(lengths), 0.0)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels: 0, 50, 80, 90, 95, 98, 99 % and so on; none for a linear axis."""
+    def ticks(self, apart: float = 0.04) -> list[tuple[float, str]]:
+        """Places and labels: 0, 50, 80, 90, 95, 98, 99 % and so on; none for a linear axis.
+
+        Args:
+            apart: least distance of two labels, as a share of the axis; of nearer ones the upper stays.
+        """
         if not self.least:
             return []
-        shown = [(float(self.place(1.0 - error)), f"{100 - 100 * error:.6g} %") for error in _ERRORS]
-        inside = [tick for tick in shown if self.low <= tick[0] <= self.high]
-        whole = float(self.place(1.0))
-        if self.low <= whole <= self.high and all(abs(place - whole) > 0.05 for place, _ in inside):
-            return [*inside, (whole, "100 %")]
-        return inside
+        errors = [error for error in _ERRORS if error > self.least * 0.999]
+        ticks = [(float(self.place(1.0 - error)), f"{100 - 100 * error:.6g} %") for error in errors]
+        if self.has_whole:
+            ticks.append((float(self.place(1.0)), "100 %"))
+        kept: list[tuple[float, str]] = []
+        for place, text in reversed(ticks):
+            above = kept[-1][0] if kept else math.inf
+            if self.low <= place <= self.high and above - place >= apart * (self.high - self.low):
+                kept.append((place, text))
+        return kept[::-1]
 
 
 def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
@@ -76,6 +87,7 @@ def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
             errors.zero or float((1.0 - known)[known < 1].min()),
             0.0 - float(np.log10(min(errors.high, 1.1))),
             0.0 - float(np.log10(errors.low)),
+            has_whole=errors.zero > 0,
         )
     best, worst = float(known.max()), float(known.min())
     if not study.in_percent:
@@ -84,9 +96,16 @@ def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
     return ScoreScale(0.0, worst - margin, best + margin)
 
 
-def score_axis(study: Study, axis: ScoreScale, title: str) -> dict[str, Any]:
-    """The settings of a chart's axis with this scale; ``title`` is already escaped."""
+def score_axis(study: Study, axis: ScoreScale, title: str, apart: float = 0.04) -> dict[str, Any]:
+    """The settings of a chart's axis with this scale; ``title`` is already escaped.
+
+    Args:
+        study: says how its scores are written.
+        axis: the scale.
+        title: of the axis.
+        apart: as for `ScoreScale.ticks`.
+    """
     settings: dict[str, Any] = {"title": {"text": title}, "range": [axis.low, axis.high]}
-    if ticks := axis.ticks():
+    if ticks := axis.ticks(apart):
         return settings | {"tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]}
     return settings | {"tickformat": ".0%" if study.in_percent else ".2f"}

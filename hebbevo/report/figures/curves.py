@@ -54,7 +54,7 @@ def curves_figure(study: Study) -> go.Figure:
         )
     figure.update_layout(
         xaxis2={"title": {"text": "epoch"}},
-        yaxis=score_axis(study, y, study.score),
+        yaxis=score_axis(study, y, study.score, apart=0.08),
         yaxis2=axis(x, f"surviving {study.count}"),
         showlegend=True,
     )

@@ -61,7 +61,7 @@ def slice_figure(study: Study, gene: str) -> go.Figure:
     figure.update_layout(
         xaxis=below | {"title": None},
         xaxis2=below,
-        yaxis=score_axis(study, y, study.score),
+        yaxis=score_axis(study, y, study.score, apart=0.16),
         yaxis2=axis(x, "survivors"),
         showlegend=False,
     )

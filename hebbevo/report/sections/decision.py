@@ -15,6 +15,7 @@ from hebbevo.report.figures.verdict import verdict_figure
 from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
 from hebbevo.report.networks import key
 from hebbevo.report.queries import rows
+from hebbevo.report.score_scale import score_scale
 from hebbevo.report.section import Section
 from hebbevo.study.view import Study
 from hebbevo.user_code import is_reference
@@ -63,7 +64,8 @@ def _answer(study: Study, front: pd.DataFrame) -> str:
 
 
 def _found_choices(study: Study, front: pd.DataFrame) -> Choices:
-    return choose(front["accuracy"], front["survivors"], found_noise(study, front))
+    noise = found_noise(study, front)
+    return choose(front["accuracy"], front["survivors"], noise, score_scale(study))
 
 
 def _within(study: Study) -> str:
@@ -160,6 +162,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
         front["confirmed_accuracy"],
         front["confirmed_survivors"],
         confirmed_noise(front, confirmation.replicates),
+        score_scale(study),
     )
     roles = _roles(study, choices, front["confirmed_survivors"])
     judged = members["difference"].notna().any()

@@ -58,14 +58,18 @@ def _explanation(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> st
         f"{study.count}. Choose one, by a click or with Enter, for its genome."
     )
     if before_end := is_before_end(study, points).sum():
+        which = (
+            "One of them, the open diamond, is"
+            if before_end == 1
+            else f"{before_end}, the open diamonds, are"
+        )
         sentences.append(
-            f"{before_end} of them, the open diamonds, are networks at an earlier epoch of their training, "
-            f"the last epoch with so many {study.count}."
+            f"{which} at an earlier epoch of the training, the last epoch with so many {study.count}."
         )
     if points["accuracy_sd"].notna().any():
         sentences.append("Error bars are one standard deviation over replicates, at the end.")
     if score_scale(study).least:
-        sentences.append("Each step up halves the mistakes, so that the best networks can be told apart.")
+        sentences.append(f"The axis of {study.score} is stretched towards 100 %, where one chooses.")
     others = int((~is_on_front(trials, study.front())).sum())
     if (drawn := len(dominated(study))) < others:
         sentences.append(
