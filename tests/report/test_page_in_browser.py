@@ -70,6 +70,10 @@ def visit(browser, written):
     assert complaints == []
 
 
+def some(count=60, **changes):
+    return MadeUpStudy(MadeUpRecord(made_up_trials(count=count, failed=2, collapsed=2), rows=ROWS, **changes))
+
+
 def from_elsewhere(url):
     """The address, unless it is that of a file or of data in the page."""
     return [] if url.startswith(("file:", "data:")) else [url]
@@ -250,7 +254,7 @@ def test_all_points_of_the_front_can_be_chosen_by_the_keyboard(visit):
 
 
 def test_rows_of_the_table_are_buttons_that_show_the_same(visit):
-    study, page = visit("found")
+    _, page = visit("found")
     button = page.locator("#section-2 th button").first
     button.focus()
     page.keyboard.press("Enter")
@@ -272,9 +276,8 @@ def test_commands_and_genomes_are_copied(visit):
 
 def test_what_cannot_be_copied_by_the_browser_is_selected(visit):
     _, page = visit("found")
-    page.evaluate(
-        "() => { navigator.clipboard.writeText = () => Promise.reject(); document.execCommand = () => false; }"
-    )
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    page.evaluate("() => { document.execCommand = () => false; }")
     page.locator("#section-1 .copy").first.click()
     page.get_by_text("Press Ctrl+C").first.wait_for()
     assert page.evaluate("getSelection().toString()").strip() == "hebbevo confirm studies/stamina.db"
