@@ -67,16 +67,48 @@ def embedded(figure: go.Figure, name: str) -> Markup:
     """Turn a figure that is styled into HTML.
 
     Args:
-        figure: only scatter and bar charts are drawn.
+        figure: scatter and bar charts; a heatmap of equal cells is drawn as bars, for the page has the basic
+            bundle of plotly.js.
         name: identifies the chart; no other chart on the page may have it.
     """
-    lean = go.Figure(figure)
+    traces = [_as_bars(trace) if trace.type == "heatmap" else trace for trace in figure.data]
+    lean = go.Figure(traces, figure.layout)
     for trace in lean.data:
         if trace.meta in (MEMBER, TRIAL):  # the page knows what is said of these networks
             trace.hovertext = None
     # between script tags, nothing but the sign < can end the text
     data = lean.to_json(validate=False).replace("<", r"\u003c")
     return render("chart", name=f"chart-{name}", height=figure.layout.height, data=Markup(data))
+
+
+def _as_bars(heatmap: go.Heatmap) -> go.Bar:
+    """Draw the cells of a heatmap as bars that stand on each other; cells without a value are left out."""
+    xs, ys, shares = list(heatmap.x), list(heatmap.y), [list(row) for row in heatmap.z]
+    texts = heatmap.text if heatmap.text is not None else [[""] * len(xs)] * len(ys)
+    wide, high = (values[1] - values[0] if len(values) > 1 else 1 for values in (xs, ys))
+    cells = [
+        (x, y - high / 2, share, text)
+        for y, row, own in zip(ys, shares, texts, strict=True)
+        for x, share, text in zip(xs, row, own, strict=True)
+        if share is not None and share == share
+    ]
+    colours = {
+        "color": [share for _, _, share, _ in cells],
+        "colorscale": heatmap.colorscale,
+        "cmin": heatmap.zmin,
+        "cmax": heatmap.zmax,
+        "colorbar": heatmap.colorbar.to_plotly_json(),
+    }
+    return go.Bar(
+        x=[x for x, _, _, _ in cells],
+        base=[base for _, base, _, _ in cells],
+        y=[0.96 * high] * len(cells),
+        width=0.97 * wide,
+        marker=colours,
+        hovertext=[text for _, _, _, text in cells],
+        hoverinfo="text",
+        showlegend=False,
+    )
 
 
 def axis(scale: Scale, title: str) -> dict[str, Any]:
