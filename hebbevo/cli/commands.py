@@ -188,12 +188,12 @@ def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
     """Run a search with its progress on standard error, write its report, and print what it has found."""
     from rich.console import Console
 
-    from hebbevo.cli import progress
     from hebbevo.cli.console import output
     from hebbevo.cli.results import print_summary
+    from hebbevo.display.terminal import shown_on
     from hebbevo.report import write
 
-    with progress.shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
+    with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
         study = search(watch)
     folder = study.store.report
     write(study, folder)

@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from hebbevo.display.wording import details, line
 from hebbevo.messages import printable
 from hebbevo.outer.progress import Progress, Watcher
 
@@ -31,8 +31,7 @@ def shown_on(console: Console) -> Iterator[Watcher]:
                 console.print(printable(progress.notice), soft_wrap=True)
             elif progress.trials - shown >= progress.total / _MAX_LINES or progress.trials == progress.total:
                 shown = progress.trials
-                line = f"{progress.trials}/{progress.total} trials  {_details(progress, started)}"
-                console.print(line, soft_wrap=True)
+                console.print(line(progress, started), soft_wrap=True)
 
         yield print_line
         return
@@ -47,26 +46,11 @@ def shown_on(console: Console) -> Iterator[Watcher]:
         def update_bar(progress: Progress) -> None:
             if progress.notice:
                 bar.console.print(printable(progress.notice), soft_wrap=True)
-            details = _details(progress, started)
-            bar.update(task, completed=progress.trials, total=progress.total, description=details)
+            text = details(progress, started)
+            bar.update(task, completed=progress.trials, total=progress.total, description=text)
 
-        yield update_bar
-
-
-def _details(progress: Progress, started: float) -> str:
-    """Front, hypervolume and estimated time left; ``started`` is the start on the monotonic clock."""
-    parts = [
-        # one of three counts: all of them do not fit into 80 columns
-        f"stopped {progress.stopped}"
-        if progress.stopped
-        else f"copies {progress.copies}"
-        if progress.copies
-        else f"generation {progress.generation}",
-        f"front {progress.front}",
-        f"hypervolume {progress.hypervolume:.4f}",
-    ]
-    if progress.fresh:
-        seconds_per_trial = (time.monotonic() - started) / progress.fresh
-        left = seconds_per_trial * (progress.total - progress.trials)
-        parts.append(f"{timedelta(seconds=round(min(left, progress.seconds_left)))} left")
-    return "  ".join(parts)
+        try:
+            yield update_bar
+        finally:
+            if bar.tasks[0].total is None:  # nothing was left to do, or an error came first
+                bar.update(task, visible=False)

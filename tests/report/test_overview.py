@@ -1,0 +1,64 @@
+import pytest
+
+from hebbevo.objectives.goal import Goal
+from hebbevo.report.overview import overview
+from tests.report.conftest import Document
+
+
+class Table(Document):
+    """The texts of the cells, in their order."""
+
+    def __init__(self, html):
+        self.cells = []
+        super().__init__(html)
+
+    def handle_starttag(self, tag, attrs):
+        super().handle_starttag(tag, attrs)
+        if tag in ("th", "td"):
+            self.cells.append("")
+
+    def handle_data(self, data):
+        super().handle_data(data)
+        if self.open[-1:] in (["th"], ["td"]):
+            self.cells[-1] += data
+
+
+def shown(study) -> dict[str, str]:
+    """The entries of the table."""
+    cells = Table(overview(study)).cells
+    return dict(zip(cells[::2], cells[1::2], strict=True))
+
+
+def test_the_ends_of_the_front_stand_for_it(study) -> None:
+    front = study.front()
+    entries = shown(study)
+    assert list(entries) == ["study", "trials", "front", "most accurate", "smallest", "confirmed"]
+    assert entries["study"] == "studies/stamina.db"
+    assert entries["trials"] == "500 of 500, 5 failed"
+    assert entries["front"] == f"{len(front)} networks, hypervolume {study.hypervolume():.4f}"
+    for name, row in (("most accurate", front.iloc[-1]), ("smallest", front.iloc[0])):
+        assert f"accuracy {100 * row.accuracy:.1f}" in entries[name]
+        assert f"of 256 neurons: trial {row.trial}" in entries[name]
+    assert entries["confirmed"].startswith("found, not confirmed")
+
+
+def test_of_one_objective_there_is_a_best(study) -> None:
+    single = study.but(goal=Goal(objectives=("accuracy",)))
+    best = single.best()
+    assert f"trial {best.trial} ({single.goal.aim})" in shown(single)["best"]
+
+
+def test_a_study_without_results_has_a_table_too(empty, all_failed) -> None:
+    assert shown(empty)["trials"] == "0 of 500"
+    assert shown(all_failed)["trials"] == "12 of 500, 12 failed"
+    assert "smallest" not in shown(empty) | shown(all_failed)
+
+
+@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "\x1b[2J\u202e"])
+def test_hostile_names_are_text(small, hostile: str) -> None:
+    page = overview(small.but(name=hostile, store=hostile))
+    assert "<script" not in page and "\x1b" not in page and "\u202e" not in page
+
+
+def test_it_has_no_colours_of_its_own(study) -> None:
+    assert "color" not in overview(study) and "background" not in overview(study)
