@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 from hebbevo.study.attempts import Recovery
+from hebbevo.study.confirmation import Confirmation, Scale
+from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
@@ -33,12 +35,15 @@ class Study:
         goal: its objectives and constraints.
         total: number of trials to reach, as last asked for.
         versions: versions of Python and of the libraries that began the study.
+        rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         count: what survivors are, ``neurons`` or ``connections``.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
+        confirmation: the newest complete confirmation of its front, else the one that is under way; ``None``
+            if the front was never confirmed (`hebbevo.confirm`).
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -47,6 +52,7 @@ class Study:
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
+        self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.count: str = ledger.spec.network.count
         self.alone: str = ledger.facts.alone
         self.neurons: int = ledger.facts.neurons
@@ -54,7 +60,7 @@ class Study:
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
-        generations = ledger.generations()
+        generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
             record.number
             for generation in generations
@@ -65,7 +71,11 @@ class Study:
         self._genomes = {
             record.number: record.genome for generation in generations for record in generation.records
         }
-        results = (record.result for generation in generations for record in generation.records)
+        results = [record.result for generation in generations for record in generation.records]
+        self._curves = {
+            result.number: (result.details.accuracy_per_epoch, result.details.survivors_per_epoch)
+            for result in filter(None, results)
+        }
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
         self._points = pd.DataFrame(np.fromiter(points, _POINT))
         rows = [
@@ -74,12 +84,14 @@ class Study:
             for record in generation.records
         ]
         dtypes = _COLUMNS | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
+        self.confirmation: Any = None
         self._trials = pd.DataFrame(
             {
                 name: pd.Series([row[place] for row in rows], dtype=dtype)
                 for place, (name, dtype) in enumerate(dtypes.items())
             }
         )
+        self.confirmation: Confirmation | None = self._confirmation(ledger, confirmations)
 
     def __repr__(self) -> str:
         return f"Study({str(self.store)!r}, trials={len(self._trials)}, front={len(self.front())})"
@@ -130,6 +142,31 @@ class Study:
         if trial not in self._genomes:
             raise UsageError(f"{self.store}: there is no trial {trial}")
         return dict(self._genomes[trial])
+
+    def curve(self, trial: int) -> pd.DataFrame:
+        """Give a table of a trial's training with one row per epoch, means over replicates.
+
+        Its columns are ``epoch`` (from 1), ``accuracy`` and ``survivors``. A trial that is running or failed
+        has no rows.
+
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="two.db", population=4, trials=4, epochs=2, workers=1)
+        >>> study.curve(0).epoch.to_list()
+        [1, 2]
+
+        Raises:
+            UsageError: there is no such trial.
+        """
+        if trial not in self._genomes:
+            raise UsageError(f"{self.store}: there is no trial {trial}")
+        accuracy, survivors = self._curves.get(trial, ((), ()))
+        return pd.DataFrame(
+            {
+                "epoch": range(1, len(accuracy) + 1),
+                "accuracy": np.array(accuracy, dtype=float),
+                "survivors": np.array(survivors, dtype=float),
+            }
+        )
 
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.
@@ -190,6 +227,24 @@ class Study:
         """The table that `front` gives; a report asks for it many times."""
         candidates = self._candidates(self._points.feasible)
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
+
+    def _confirmation(self, ledger: Ledger, records: Sequence[ConfirmationRecord]) -> Confirmation | None:
+        """The confirmation to show, of those that are recorded."""
+        if not records:
+            return None
+        complete = [record for record in records if record.is_complete]
+        scale = Scale(
+            rows=ledger.facts.rows,
+            chance=self.chance,
+            neurons=self.neurons,
+            score=self.score,
+            in_percent=self.in_percent,
+            count=self.count,
+        )
+        seen = [record.request.date for record in records if record.request.has_test]
+        finished = int((self._trials.state != "running").sum())
+        shown = (complete or records)[-1]
+        return Confirmation(shown, scale, trials=finished, test_rows_seen=min(seen, default=""))
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Select points, those after a last epoch first: of equal points the first one is taken."""
