@@ -1,4 +1,4 @@
-"""The progress of a search in a notebook: an output that is replaced as the search goes on.
+"""Progress in a notebook: an output that is replaced again and again.
 
 Only what every front end of Jupyter can show is used: an output with an id, and HTML without scripts.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import Any
 
-from hebbevo.display.wording import line
+from hebbevo.display.wording import Stage, line
 from hebbevo.messages import printable
-from hebbevo.outer.progress import Progress, Watcher
 
 _SECONDS = 0.2  # at least, from one update to the next: a front end is slower than a search that replays
 
@@ -27,8 +26,8 @@ def is_notebook() -> bool:
 
 
 @contextmanager
-def shown_in_notebook() -> Iterator[Watcher]:
-    """Give a function that shows each `hebbevo.Progress` below the cell that runs."""
+def shown_in_notebook() -> Iterator[Callable[[Stage], None]]:
+    """Give a function that shows each stage below the cell that runs."""
     output = _Output()
     try:
         yield output.show
@@ -42,20 +41,20 @@ class _Output:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._updated = 0.0
-        self._progress: Progress | None = None
+        self._stage: Stage | None = None
         self._notices: list[str] = []
         self._handle: Any = None
 
-    def show(self, progress: Progress) -> None:
-        self._progress = progress
-        if progress.notice:
-            self._notices.append(printable(progress.notice))
-        if progress.notice or time.monotonic() - self._updated >= _SECONDS:
+    def show(self, stage: Stage) -> None:
+        self._stage = stage
+        if stage.notice:
+            self._notices.append(printable(stage.notice))
+        if stage.notice or time.monotonic() - self._updated >= _SECONDS:
             self.update()
 
     def update(self) -> None:
-        """Bring the output up to date. There is none before the first progress."""
-        if self._progress is None:
+        """Bring the output up to date. There is none before the first stage."""
+        if self._stage is None:
             return
         self._updated = time.monotonic()
         if self._handle is None:
@@ -66,15 +65,15 @@ class _Output:
             self._handle.update(self)
 
     def _repr_html_(self) -> str:
-        assert self._progress is not None
+        assert self._stage is not None
         notices = "".join(f"<div>{escape(notice)}</div>" for notice in self._notices)
         # without colours of its own, it has those of a light or a dark notebook
         return (
-            f'<div style="white-space: pre-wrap"><progress value="{self._progress.trials}" '
-            f'max="{self._progress.total}" style="width: 16em; vertical-align: middle"></progress> '
-            f"{escape(line(self._progress, self._started))}{notices}</div>"
+            f'<div style="white-space: pre-wrap"><progress value="{self._stage.done}" '
+            f'max="{self._stage.total}" style="width: 16em; vertical-align: middle"></progress> '
+            f"{escape(line(self._stage, self._started))}{notices}</div>"
         )
 
     def __repr__(self) -> str:
-        assert self._progress is not None
-        return "\n".join([*self._notices, line(self._progress, self._started)])
+        assert self._stage is not None
+        return "\n".join([*self._notices, line(self._stage, self._started)])

@@ -1,17 +1,20 @@
-"""The display of a search that Python code starts, unless the code brings its own."""
+"""The display of what Python code starts, unless the code brings its own."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from hebbevo.display.wording import Stage
 from hebbevo.errors import UsageError
-from hebbevo.outer.progress import Watcher
+
+S = TypeVar("S", bound=Stage)
 
 
 class ProgressBar:
-    """Shows a search where it runs; the default of ``watch``.
+    """Shows how far a search is, where it runs; the default of ``watch``.
 
     In a notebook the bar is below the cell; on a terminal it is the last line. Elsewhere, as in a file or in
     CI, there is none: the logger ``hebbevo`` has notices as warnings, and a line a minute as information.
@@ -21,8 +24,8 @@ class ProgressBar:
         return "ProgressBar()"
 
     @contextmanager
-    def shown(self) -> Iterator[Watcher]:
-        """Give a function that shows each progress; afterwards what it has shown stays."""
+    def shown(self) -> Iterator[Callable[[Stage], None]]:
+        """Give a function that shows each stage; afterwards what it has shown stays."""
         from hebbevo.display.notebook import is_notebook, shown_in_notebook
 
         if is_notebook():
@@ -45,8 +48,8 @@ class ProgressBar:
 
 
 @contextmanager
-def watched(watch: Watcher | ProgressBar | None) -> Iterator[Watcher]:
-    """Give the function that receives the progress of a search.
+def watched(watch: Callable[[S], None] | ProgressBar | None) -> Iterator[Callable[[S], None]]:
+    """Give the function that receives each stage.
 
     Args:
         watch: as `hebbevo.search` takes it; ``None`` shows nothing.

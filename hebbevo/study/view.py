@@ -84,7 +84,6 @@ class Study:
             for record in generation.records
         ]
         dtypes = _COLUMNS | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
-        self.confirmation: Any = None
         self._trials = pd.DataFrame(
             {
                 name: pd.Series([row[place] for row in rows], dtype=dtype)
