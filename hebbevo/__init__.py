@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hebbevo import samplers as samplers
     from hebbevo import spec as spec
     from hebbevo.api import resume, search
+    from hebbevo.deploy.confirming import confirm
     from hebbevo.deploy.retraining import network
     from hebbevo.display.progress_bar import ProgressBar
     from hebbevo.nn.liveness.counting import count
@@ -30,6 +31,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.api": ("resume", "search"),
+        "hebbevo.deploy.confirming": ("confirm",),
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.display.progress_bar": ("ProgressBar",),
         "hebbevo.nn.liveness.counting": ("count",),
@@ -46,6 +48,7 @@ __all__ = [
     "ProgressBar",
     "Study",
     "__version__",
+    "confirm",
     "copy",
     "count",
     "network",

@@ -6,12 +6,17 @@ for these are here, above all of them. They import what they need when they are 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from hebbevo.display.progress_bar import ProgressBar
+from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
+from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.study import view
 
 if TYPE_CHECKING:
+    from hebbevo.deploy.confirming import ConfirmationProgress
     from hebbevo.report.plots import Plots
 
 
@@ -24,6 +29,50 @@ class Study(view.Study):
         from hebbevo.report.plots import Plots
 
         return Plots(self)
+
+    @names_options(ExecutorOptions, argument_meanings(ExecutorConfig))
+    def confirm(
+        self,
+        *,
+        replicates: int = 5,
+        trials: Sequence[int] = (),
+        test: bool = True,
+        watch: Callable[[ConfirmationProgress], None] | ProgressBar | None = ProgressBar(),  # noqa: B008
+        allow_code: bool | Callable[[list[str]], bool] = False,
+        **executor_options: Unpack[ExecutorOptions],
+    ) -> Study:
+        """Train its front again under fresh seeds, beside dense networks; see `hebbevo.confirm`.
+
+        Args:
+            replicates: trainings of each member, 2 or more.
+            trials: numbers of the trials on the front to confirm; by default all.
+            test: whether to measure accuracy on the test rows.
+            watch: as for `hebbevo.search`.
+            allow_code: whether to import the user's own code that the study names, or a function that decides
+                it from the names.
+            executor_options: how to train. Results do not depend on it. ``None`` means the default.
+
+        Returns:
+            This study, read anew: it has a ``confirmation`` now.
+
+        Raises:
+            UsageError: as for `hebbevo.confirm`.
+            SearchInterrupted: Ctrl-C; everything finished is recorded.
+        """
+        from hebbevo.deploy.confirming import confirm
+
+        confirmed = confirm(
+            self,
+            replicates=replicates,
+            trials=trials,
+            test=test,
+            watch=watch,
+            allow_code=allow_code,
+            **executor_options,
+        )
+        vars(self).clear()  # with what was computed from the content before
+        vars(self).update(vars(confirmed))
+        return self
 
     def report(self, folder: str | Path | None = None) -> list[Path]:
         """Write its report: ``report.html``, which opens offline, two tables and a picture.

@@ -43,9 +43,9 @@ def names_options(options: type, meanings: Mapping[str, str]) -> Callable[[Calla
         call.__signature__ = signature.replace(parameters=[*given, *named])  # type: ignore[attr-defined]
         if function.__doc__:
             entries = "".join(f"\n{_entry(each.name, meanings[each.name])}" for each in named)
-            # before the sections after that of the arguments
-            before, gap, after = inspect.cleandoc(function.__doc__).partition("\n\nRaises:")
-            call.__doc__ = before + entries + gap + after
+            before, title, rest = inspect.cleandoc(function.__doc__).partition("\nArgs:\n")
+            arguments, gap, after = rest.partition("\n\n")
+            call.__doc__ = before + title + arguments + entries + gap + after
         return call
 
     return decorate

@@ -16,6 +16,10 @@ STORAGE = click.option(
     show_envvar=True,
     help="Database that holds the study, under its name, as postgresql://USER:PASSWORD@HOST/DATABASE.",
 )
+ALLOW_CODE = click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
+CONFIRM = click.option(
+    "--confirm", is_flag=True, help="Train the front again at the end, as hebbevo confirm does."
+)
 QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 
 _EXECUTOR = (

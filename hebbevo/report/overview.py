@@ -14,9 +14,7 @@ def overview(study: Study) -> str:
     entries = {
         "study": str(study.store),
         "trials": _trials(study),
-        "front": f"{len(study.front())} networks, hypervolume {study.hypervolume():.4f}",
-        **_best(study),
-        "confirmed": "found, not confirmed: the best of noisy scores",
+        **(_confirmed(study) or _found(study)),
     }
     body = "".join(
         f'<tr><th scope="row" style="text-align: left">{html(name)}</th>'
@@ -33,14 +31,43 @@ def _trials(study: Study) -> str:
     return ", ".join([f"{done} of {max(study.total, done)}", *others])
 
 
-def _best(study: Study) -> dict[str, str]:
-    """The best trial of one objective; of two, both ends of the front."""
-    best = study.best()
+def _confirmed(study: Study) -> dict[str, str]:
+    """What was confirmed of the front; empty where it was not."""
+    found = study.confirmation
+    if found is None or not found.is_complete:
+        return {}
+    members = found.members()
+    columns = {
+        "confirmed_accuracy": "accuracy",
+        "confirmed_sd": "accuracy_sd",
+        "confirmed_survivors": "survivors",
+    }
+    front = rows(members[members["on_front"]].rename(columns=columns))
+    stale = "; the study has more trials since" if found.is_stale else ""
+    return {
+        "front": f"{len(front)} networks, hypervolume {found.hypervolume:.4f}",
+        **_ends(study, front),
+        "confirmed": f"by {found.replicates} trainings of each network, on {found.date}{stale}",
+        "verdict": found.sentence,
+    }
+
+
+def _found(study: Study) -> dict[str, str]:
+    """What the search has found: the best trial of one objective; of two, both ends of the front."""
+    front, best = rows(study.front()), study.best()
+    shown = _ends(study, front)
     if best is not None:
-        return {
-            "best": f"{_point(study, {str(name): value for name, value in best.items()})} ({study.goal.aim})"
-        }
-    front = rows(study.front())
+        [row] = rows(best.to_frame().T)
+        shown = {"best": f"{_point(study, row)} ({study.goal.aim})"}
+    return {
+        "front": f"{len(front)} networks, hypervolume {study.hypervolume():.4f}",
+        **shown,
+        "confirmed": "no: these are the best of noisy scores",
+    }
+
+
+def _ends(study: Study, front: list[dict[str, Any]]) -> dict[str, str]:
+    """Both ends of a front."""
     if len(front) < 2:
         return {"best": _point(study, front[0])} if front else {}
     return {"most accurate": _point(study, front[-1]), "smallest": _point(study, front[0])}
