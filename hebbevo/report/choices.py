@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.view import Study
@@ -23,7 +24,7 @@ class Noise:
     """How much the score of one network varies by chance alone.
 
     Attributes:
-        size: one standard error of the best network's score.
+        size: half the width of the 95 % interval of the best network's score.
         source: where it comes from, in words.
     """
 
@@ -53,9 +54,8 @@ def choose(
 ) -> Choices:
     """Choose the networks of a front that a person may want.
 
-    The smallest one within a standard error of the best is the usual one-standard-error rule (Breiman et al.,
-    1984). The knee is where the front bends most on the chart: farthest from the line between its ends, with
-    the logarithms of survivors across.
+    The smallest one within the noise cannot be told from the best by its score. The knee is where the front
+    bends most on the chart: farthest from the line between its ends, with logarithms of survivors across.
 
     >>> choose(pd.Series([0.5, 0.9, 0.95, 0.96]), pd.Series([2, 4, 30, 200]), Noise(0.02, "")).small
     2
@@ -77,21 +77,25 @@ def found_noise(study: Study, points: pd.DataFrame) -> Noise:
     best = points.iloc[int(points["accuracy"].to_numpy().argmax())]
     replicates, rows = study.settings["search"]["replicates"], study.rows.get("validation", 0)
     if replicates > 1 and best["accuracy_sd"] > 0:
-        return Noise(
-            float(best["accuracy_sd"]) / math.sqrt(replicates),
-            f"one standard error over {replicates} replicates",
-        )
+        size = _half_width(float(best["accuracy_sd"]), replicates)
+        return Noise(size, f"the 95 % interval over {replicates} replicates")
     share = float(best["accuracy"])
     if study.in_percent and rows and 0 < share < 1:
-        return Noise(math.sqrt(share * (1 - share) / rows), f"one standard error of {rows:,} validation rows")
-    return Noise(_POINT, "one percentage point" if study.in_percent else f"{_POINT}")
+        size = 1.96 * math.sqrt(share * (1 - share) / rows)
+        return Noise(size, f"the 95 % interval of a share of {rows:,} validation rows")
+    return Noise(_POINT, "the usual size of noise")
 
 
-def confirmed_noise(members: pd.DataFrame, replicates: int) -> Noise:
-    """The noise of the best score on a confirmed front."""
+def confirmed_noise(members: pd.DataFrame) -> Noise:
+    """The noise of the best score on a confirmed front: from its mean to the lower end of its interval."""
     best = members.iloc[int(members["confirmed_accuracy"].to_numpy().argmax())]
-    sd = 0.0 if math.isnan(best["confirmed_sd"]) else float(best["confirmed_sd"])
-    return Noise(sd / math.sqrt(max(replicates, 1)), f"one standard error over {replicates} trainings")
+    size = float(best["confirmed_accuracy"] - best["confirmed_low"])
+    return Noise(0.0 if math.isnan(size) else size, "the 95 % interval of its mean")
+
+
+def _half_width(sd: float, replicates: int) -> float:
+    """Half the width of the 95 % interval of a mean."""
+    return float(t.ppf(0.975, replicates - 1)) * sd / math.sqrt(replicates)
 
 
 def _knee(heights: NDArray[np.float64], survivors: NDArray[np.float64]) -> int | None:

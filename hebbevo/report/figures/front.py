@@ -41,13 +41,14 @@ def front_figure(study: Study) -> go.Figure:
     members = None if study.confirmation is None else study.confirmation.members()
     x, y = survivors_axis(study), _score_scale(study, members)
     before_end = is_before_end(study, points)
+    opacity = 1.0 if members is None else 0.45  # what is confirmed stands out
     name = "front" if members is None else "front as found"
     traces = [
         _others(study, dominated(study), x, y),
-        _line(points, x, y),
-        _marks(study, points[~before_end], x, y, name=name),
+        _line(points, x, y, opacity),
+        _marks(study, points[~before_end], x, y, opacity, name=name),
         *(
-            [_marks(study, points[before_end], x, y, name=BEFORE_END, symbol="diamond-open")]
+            [_marks(study, points[before_end], x, y, opacity, name=BEFORE_END, symbol="diamond-open")]
             if before_end.any()
             else []
         ),
@@ -167,19 +168,27 @@ def _others(study: Study, others: pd.DataFrame, x: Scale, y: ScoreScale) -> go.S
     )
 
 
-def _line(points: pd.DataFrame, x: Scale, y: ScoreScale) -> go.Scatter:
+def _line(points: pd.DataFrame, x: Scale, y: ScoreScale, opacity: float) -> go.Scatter:
     return go.Scatter(
         x=x.place(points["survivors"]).tolist(),
         y=y.place(points["accuracy"]).tolist(),
         mode="lines",
         line={"shape": "hv", "width": 2, "color": BLUE},
+        opacity=opacity,
         hoverinfo="skip",
         showlegend=False,
     )
 
 
 def _marks(
-    study: Study, points: pd.DataFrame, x: Scale, y: ScoreScale, name: str, symbol: str = "circle"
+    study: Study,
+    points: pd.DataFrame,
+    x: Scale,
+    y: ScoreScale,
+    opacity: float,
+    *,
+    name: str,
+    symbol: str = "circle",
 ) -> go.Scatter:
     accuracy, sd = points["accuracy"], points["accuracy_sd"]
     return go.Scatter(
@@ -190,6 +199,7 @@ def _marks(
         mode="markers",
         name=name,
         marker={"size": 9, "color": BLUE, "symbol": symbol},
+        opacity=opacity,
         customdata=keys(points),
         hovertext=[hover(study, row) for row in rows(points)],
         hoverinfo="text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from hebbevo.report.charts import BLUE, ORANGE, styled
@@ -22,7 +23,12 @@ def importance_figure(study: Study) -> go.Figure:
         >>> [trace.name for trace in importance_figure(study).data]
         ['accuracy', 'survivors']
     """
-    table = importance(study).iloc[::-1]  # plotly draws the first bar at the bottom
+    return importance_bars(study, importance(study))
+
+
+def importance_bars(study: Study, measured: pd.DataFrame) -> go.Figure:
+    """Draw what `hebbevo.report.importance.importance` has measured."""
+    table = measured.iloc[::-1]  # plotly draws the first bar at the bottom
     names = [label(gene) for gene in table["gene"]]
     figure = go.Figure(
         [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import plotly.graph_objects as go
 
-from hebbevo.report.charts import BLUE, GREEN, GREY, RED, styled
+from hebbevo.report.charts import BLUE, GREEN, GREY, RED, axis, styled
+from hebbevo.report.constraints import survivors_axis
 from hebbevo.report.formatting import score
 from hebbevo.report.networks import CONFIRMED, keys
 from hebbevo.report.queries import rows
@@ -27,13 +27,14 @@ def verdict_figure(study: Study) -> go.Figure:
     if study.confirmation is not None:
         members = study.confirmation.members()
         members = members[members["difference"].notna()]
+        across = survivors_axis(study)
         for verdict, (colour, symbol, name) in _LOOK.items():
             own = members[members["verdict"] == verdict]
             if own.empty:
                 continue
             figure.add_trace(
                 go.Scatter(
-                    x=[f"{key} " for key in _names(own)],
+                    x=across.place(own["confirmed_survivors"]).tolist(),
                     y=own["difference"].to_list(),
                     error_y={
                         "array": (own["difference_high"] - own["difference"]).to_list(),
@@ -56,11 +57,10 @@ def verdict_figure(study: Study) -> go.Figure:
                     hoverinfo="text",
                 )
             )
-        order = [f"{key} " for key in _names(members)]
-        figure.update_xaxes(type="category", categoryorder="array", categoryarray=order)
+        if not members.empty:
+            figure.update_xaxes(axis(across, f"confirmed surviving {study.count}"))
         figure.add_hline(y=0, line={"dash": "dot", "width": 1.5, "color": GREY})
     figure.update_layout(
-        xaxis={"title": {"text": f"network: its confirmed surviving {study.count}, and its trial"}},
         yaxis={
             "title": {"text": f"{study.score}: network less dense control"},
             "tickformat": "+.1%" if study.in_percent else "+.2f",
@@ -68,10 +68,6 @@ def verdict_figure(study: Study) -> go.Figure:
         showlegend=True,
     )
     return styled(figure, 380)
-
-
-def _names(members: pd.DataFrame) -> list[str]:
-    return [f"{row['confirmed_survivors']:.4g}<br>({row['trial']})" for row in rows(members)]
 
 
 def _signed(study: Study, difference: float) -> str:

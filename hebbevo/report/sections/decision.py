@@ -108,11 +108,11 @@ def _roles(study: Study, choices: Choices, survivors: pd.Series[float]) -> list[
         titles, reason = roles.setdefault(place, ([], why))
         titles.append(title if not titles else title[0].lower() + title[1:])
         roles[place] = titles, reason
-    return [(" and ".join(titles), why, place) for place, (titles, why) in roles.items()]
+    return [(", also ".join(titles), why, place) for place, (titles, why) in roles.items()]
 
 
 def _size(study: Study, noise: Noise) -> str:
-    return f"{100 * noise.size:.1f} points" if study.in_percent else f"{noise.size:.3f}"
+    return f"{100 * noise.size:.2g} points" if study.in_percent else f"{noise.size:.2g}"
 
 
 def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
@@ -161,12 +161,13 @@ def _confirmed(study: Study) -> dict[str, Any]:
     choices = choose(
         front["confirmed_accuracy"],
         front["confirmed_survivors"],
-        confirmed_noise(front, confirmation.replicates),
+        confirmed_noise(front),
         score_scale(study),
     )
     roles = _roles(study, choices, front["confirmed_survivors"])
     judged = members["difference"].notna().any()
     return {
+        "answer": _take(study, front.iloc[choices.small]),
         "sentence": _capital(confirmation.sentence),
         "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
         "header": _header(study),
@@ -184,6 +185,22 @@ def _confirmed(study: Study) -> dict[str, Any]:
         "found_hypervolume": f"{study.hypervolume():.4f}",
         "confirm": f"hebbevo confirm {study.store.command}",
     }
+
+
+def _take(study: Study, row: Any) -> str:
+    """The answer in one sentence: which network to take, what it scores, and what a dense one scores."""
+    has_test = not math.isnan(row["test_accuracy"])
+    value, rows = ("test", "test") if has_test else ("confirmed", "validation")
+    text = (
+        f"Take {trial_name(study, row)}: {_with_sd(study, row, value)} on {rows} rows, with "
+        f"{count(row['confirmed_survivors'])} of {count(row['neurons'])} {study.count}"
+    )
+    if math.isnan(row["control_accuracy"]):
+        return f"{text}."
+    dense = score(study, row["control_accuracy"])
+    judged = {"above": "it is above that", "level": "it is level with that", "below": "it is below that"}
+    ending = f": {judged[row['verdict']]}" if row["verdict"] in judged else ""
+    return f"{text}. A dense network of the same widths scores {dense}{ending}."
 
 
 def _capital(sentence: str) -> str:
@@ -208,14 +225,18 @@ def _confirmed_card(study: Study, title: str, why: str, row: Any) -> dict[str, A
 
 def _facts(study: Study, row: Any) -> dict[str, str]:
     """What a card says of a confirmed network, without what was not measured."""
-    name = study.score
+    confirmation = study.confirmation
+    assert confirmation is not None
+    rows = "test rows" if confirmation.has_test else "verdict rows"
     facts = {
-        "expect, 95 %": _interval(study, row, "confirmed_low", "confirmed_high"),
-        f"test {name}": _with_sd(study, row, "test"),
-        "dense, same widths": _with_sd(study, row, "control"),
-        "difference to dense": _difference(study, row, "difference", "difference_low", "difference_high"),
+        "one training": _with_sd(study, row, "confirmed"),
+        "mean, 95 %": _interval(study, row, "confirmed_low", "confirmed_high"),
+        "on test rows": _with_sd(study, row, "test"),
+        f"dense, {rows}": _with_sd(study, row, "control"),
+        "less dense": _difference(study, row, "difference", "difference_low", "difference_high"),
+        f"best of {int(row['best_of'])} dense": _with_sd(study, row, "best_of"),
         "verdict": _verdict(row["verdict"]),
-        f"found {name}": f"{score(study, row['found_accuracy'])} with {count(row['found_survivors'])}",
+        "found": f"{score(study, row['found_accuracy'])} with {count(row['found_survivors'])}",
     }
     return {title: text for title, text in facts.items() if text}
 
@@ -253,16 +274,19 @@ def _difference(study: Study, row: Any, middle: str, low: str, high: str) -> str
 
 
 def _header(study: Study) -> list[str]:
+    unit = ", %" if study.in_percent else ""
     return [
         "network",
-        f"found {study.score}",
-        "confirmed, 95 % interval",
-        "survivors",
-        "test",
-        "dense, same widths",
-        "dense, twice the epochs",
-        "dense, best of k",
-        "less dense",
+        f"found {study.score}{unit}",
+        f"confirmed{unit} (95 %)",
+        f"{study.count}, found",
+        f"{study.count}, confirmed",
+        f"test{unit}",
+        f"dense{unit}",
+        f"dense, longer{unit}",
+        f"dense, best of k{unit}",
+        "k",
+        "less dense (95 %)",
         "verdict",
     ]
 
@@ -271,14 +295,15 @@ def _confirmed_row(study: Study, row: dict[str, Any]) -> list[str]:
     interval = _interval(study, row, "confirmed_low", "confirmed_high")
     confirmed = score(study, row["confirmed_accuracy"])
     sd = row["survivors_sd"]
-    best_of = _with_sd(study, row, "best_of")
-    return [
+    cells = [
         trial_name(study, row),
-        f"{score(study, row['found_accuracy'])} with {count(row['found_survivors'])}",
+        score(study, row["found_accuracy"]),
         f"{confirmed} ({interval})" if interval else confirmed,
+        count(row["found_survivors"]),
         count(row["confirmed_survivors"]) + ("" if math.isnan(sd) else f" ± {count(sd)}"),
-        *(_with_sd(study, row, kind) or NONE for kind in ("test", "control", "longer")),
-        f"{best_of} (k = {int(row['best_of'])})" if best_of else NONE,
+        *(_with_sd(study, row, kind) or NONE for kind in ("test", "control", "longer", "best_of")),
+        str(int(row["best_of"])) if row["best_of"] else NONE,
         _difference(study, row, "difference", "difference_low", "difference_high") or NONE,
-        f"{row['verdict']}{'' if row['on_front'] else ', not on the confirmed front'}",
+        f"{row['verdict']}{'' if row['on_front'] else ' *'}",
     ]
+    return [cell.replace(" %", "") for cell in cells]

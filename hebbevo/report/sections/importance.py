@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from hebbevo.report.charts import embedded
-from hebbevo.report.figures.importance import importance_figure
+from hebbevo.report.figures.importance import importance_bars
 from hebbevo.report.formatting import percent
 from hebbevo.report.importance import importance as measured
 from hebbevo.report.section import Section
 from hebbevo.study.view import Study
 
-_CHOOSE_NOTHING = ("random", "sobol", "halton", "latin_hypercube", "lhs", "qmc")
+_CHOOSE_NOTHING = ("random", "qmc", "latin_hypercube")
 
 
 def importance(study: Study) -> Section | None:
@@ -27,7 +27,7 @@ def importance(study: Study) -> Section | None:
             for measure, title in objectives.items()
         ],
         sampler=None if sampler in _CHOOSE_NOTHING else sampler,
-        chart=embedded(importance_figure(study), "importance"),
+        chart=embedded(importance_bars(study, table), "importance"),
         header=["gene", study.score, "survivors"],
         rows=[
             [row["gene"], percent(row["accuracy"], 0), percent(row["survivors"], 0)]

@@ -28,5 +28,12 @@ def progress(study: Study) -> Section | None:
         score=study.score,
         settled=int(history.index[int(np.argmax(history >= 0.99 * last))]),
         last=f"{last:.4f}",
-        chart=embedded(progress_figure(history), "progress"),
+        chart=embedded(progress_figure(history[_is_drawn(history)]), "progress"),
     )
+
+
+def _is_drawn(history: pd.Series[float]) -> pd.Series[bool]:
+    """The trials with another hypervolume than the one before, and the last."""
+    drawn = history.diff() != 0
+    drawn.iloc[-1] = True
+    return drawn
