@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo.errors import StudyError
+from hebbevo.errors import StudyError, UsageError
 from hebbevo.study import view
 from tests.outer.conftest import assert_same_study
 
@@ -57,6 +57,49 @@ def test_a_report_is_written_beside_the_study_or_where_it_is_wanted(study, tmp_p
 
 def test_a_study_is_a_table_in_a_notebook(study: hebbevo.Study) -> None:
     assert f"{len(study.front())} networks" in study._repr_html_()
+
+
+def test_its_figures_are_methods(study: hebbevo.Study) -> None:
+    assert study.plot.front().data and study.plot.slices("learning_rate").data
+
+
+def test_a_confirmed_study_has_its_confirmation_and_stays_the_same_object(
+    space: Path, tmp_path: Path
+) -> None:
+    study = hebbevo.search(space, study=tmp_path / "s.db", trials=8)
+    found, trial = study.front(), int(study.front().trial.iloc[0])
+    seen: list[object] = []
+    returned = study.confirm(replicates=2, trials=[trial], workers=1, watch=seen.append)
+    assert returned is study and study.confirmation.is_complete
+    pd.testing.assert_frame_equal(study.front(), found)
+    assert set(study.front(confirmed=True).trial) == {trial}
+    assert seen[-1].done == seen[-1].total > 0
+    assert "trainings of each network" in study._repr_html_()
+    again = hebbevo.confirm(study, replicates=2, trials=[trial])
+    assert type(again) is hebbevo.Study and again.confirmation.is_complete
+    assert hebbevo.open_study(study).confirmation is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"replicates": "5"}, "--replicates: '5' is not a whole number; write one of 2 or more"),
+        ({"watch": 5}, "watch: 5 cannot be called; write a function, or None for no display"),
+        ({"allow_code": "yes"}, "allow_code: 'yes' is no permission; write True or False, or a function"),
+        ({"workers": "2"}, "--workers: '2' is not a whole number; write one"),
+    ],
+)
+def test_a_confirmation_refuses_options_of_a_wrong_type(study, options: dict, line: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        study.confirm(**options)
+    assert str(caught.value) == line
+    with pytest.raises(TypeError, match="did you mean replicates"):
+        study.confirm(replicate=2)
+
+
+def test_what_is_confirmed_is_a_study() -> None:
+    with pytest.raises(StudyError, match=r"'s.db' is of type str; open it first, with hebbevo.open_study"):
+        hebbevo.confirm("s.db")
 
 
 @pytest.mark.parametrize("wrong", [5, None, b"s.db", ["s.db"]])

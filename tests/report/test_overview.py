@@ -2,7 +2,7 @@ import pytest
 
 from hebbevo.objectives.goal import Goal
 from hebbevo.report.overview import overview
-from tests.report.conftest import Document
+from tests.report.conftest import Document, confirmed
 
 
 class Table(Document):
@@ -39,7 +39,21 @@ def test_the_ends_of_the_front_stand_for_it(study) -> None:
     for name, row in (("most accurate", front.iloc[-1]), ("smallest", front.iloc[0])):
         assert f"accuracy {100 * row.accuracy:.1f}" in entries[name]
         assert f"of 256 neurons: trial {row.trial}" in entries[name]
-    assert entries["confirmed"].startswith("found, not confirmed")
+    assert entries["confirmed"] == "no: these are the best of noisy scores"
+
+
+def test_once_confirmed_only_confirmed_numbers_stand_there(study) -> None:
+    known = confirmed(study)
+    entries, found = shown(known), known.confirmation
+    front = found.members().query("on_front")
+    assert list(entries) == ["study", "trials", "front", "most accurate", "smallest", "confirmed", "verdict"]
+    assert entries["front"] == f"{len(front)} networks, hypervolume {found.hypervolume:.4f}"
+    for name, row in (("most accurate", front.iloc[-1]), ("smallest", front.iloc[0])):
+        assert f"{100 * row.confirmed_accuracy:.1f} ± {100 * row.confirmed_sd:.1f} %" in entries[name]
+        assert f"trial {row.trial}" in entries[name]
+    assert entries["verdict"] == found.sentence
+    assert f"{study.hypervolume():.4f}" not in overview(known)
+    assert "no: these" in overview(confirmed(study, is_complete=False))
 
 
 def test_of_one_objective_there_is_a_best(study) -> None:
