@@ -32,7 +32,7 @@ def shown_in_notebook() -> Iterator[Callable[[Stage], None]]:
     try:
         yield output.show
     finally:
-        output.update()
+        output.finish()
 
 
 class _Output:
@@ -42,6 +42,7 @@ class _Output:
         self._started = time.monotonic()
         self._updated = 0.0
         self._stage: Stage | None = None
+        self._shown: Stage | None = None
         self._notices: list[str] = []
         self._handle: Any = None
 
@@ -52,11 +53,14 @@ class _Output:
         if stage.notice or time.monotonic() - self._updated >= _SECONDS:
             self.update()
 
+    def finish(self) -> None:
+        """Show the last stage, if there was one and it is not shown."""
+        if self._stage is not self._shown:
+            self.update()
+
     def update(self) -> None:
-        """Bring the output up to date. There is none before the first stage."""
-        if self._stage is None:
-            return
-        self._updated = time.monotonic()
+        """Bring the output up to date."""
+        self._updated, self._shown = time.monotonic(), self._stage
         if self._handle is None:
             from IPython.display import display
 

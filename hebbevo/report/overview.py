@@ -21,7 +21,8 @@ def overview(study: Study) -> str:
         f'<td style="text-align: left">{html(text)}</td></tr>'
         for name, text in entries.items()
     )
-    return f'<table><caption style="text-align: left"><b>{html(study.name)}</b></caption>{body}</table>'
+    title = f'<caption style="text-align: left"><b>{html(study.name)}</b></caption>'
+    return f'<table style="color: inherit">{title}{body}</table>'
 
 
 def _trials(study: Study) -> str:

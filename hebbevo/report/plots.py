@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -14,6 +15,7 @@ from hebbevo.report.queries import genes
 from hebbevo.study.view import Study
 
 _SLICE_WIDTH = 250  # pixels of one gene
+_MOST_TICKS = 4  # fit across it
 _PLACES = ("domain", "anchor", "matches")  # what a chart of one gene says of its place
 
 
@@ -70,7 +72,7 @@ class Plots:
             cols=len(chosen),
             shared_xaxes="columns",
             shared_yaxes="rows",
-            horizontal_spacing=0.03 / len(chosen),
+            horizontal_spacing=0.12 / len(chosen),
             vertical_spacing=0.07,
         )
         for column, gene in enumerate(chosen, start=1):
@@ -79,8 +81,8 @@ class Plots:
                 whole.add_trace(trace, row=2 if trace.yaxis == "y2" else 1, col=column)
             for row, name in ((1, ""), (2, "2")):
                 across, up = (single.layout[f"{axis}axis{name}"].to_plotly_json() for axis in "xy")
-                whole.update_xaxes(_of_itself(across), row=row, col=column)
-                whole.update_yaxes(_of_itself(up), row=row, col=column)
+                whole.update_xaxes(_without_place(_thinned(across)), row=row, col=column)
+                whole.update_yaxes(_without_place(up), row=row, col=column)
                 if column > 1:
                     whole.update_yaxes(title=None, row=row, col=column)
         layout = single.layout
@@ -97,7 +99,13 @@ class Plots:
         return _alone(whole)
 
 
-def _of_itself(axis: dict[str, object]) -> dict[str, object]:
+def _thinned(axis: dict[str, Any]) -> dict[str, Any]:
+    """The axis with as many labels as have room."""
+    step = -(-len(axis.get("tickvals", ())) // _MOST_TICKS) or 1
+    return axis | {name: axis[name][::step] for name in ("tickvals", "ticktext") if name in axis}
+
+
+def _without_place(axis: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in axis.items() if name not in _PLACES}
 
 
