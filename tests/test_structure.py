@@ -98,7 +98,7 @@ def test_the_front_and_the_report_name_the_genes_of_every_layer(study: hebbevo.S
         "<dt>connections</dt><dd>full</dd>",
         "<dt>credit</dt><dd>backprop</dd>",
         "<dd>up to 36</dd>",
-        "% fewer than in the largest network",
+        "% of the largest network's",
         '<th scope="col">hidden.3</th>',
     ):
         assert words in text

@@ -54,7 +54,7 @@ def choose(
 ) -> Choices:
     """Choose the networks of a front that a person may want.
 
-    The smallest one within the noise cannot be told from the best by its score. The knee is where the front
+    The smallest one within the noise is not worse than the best beyond chance. The knee is where the front
     bends most on the chart: farthest from the line between its ends, with logarithms of survivors across.
 
     >>> choose(pd.Series([0.5, 0.9, 0.95, 0.96]), pd.Series([2, 4, 30, 200]), Noise(0.02, "")).small

@@ -29,6 +29,8 @@ def page(study: Study, picture: bytes) -> str:
             "page",
             name=study.name,
             store=str(study.store),
+            score=study.score,
+            count=study.count,
             style=_file("page.css"),
             plotly=_file("vendor/plotly-basic.min.js"),
             script=_file("page.js"),

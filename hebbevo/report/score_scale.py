@@ -23,7 +23,7 @@ class ScoreScale:
     """The scale of an axis of scores: of equal height for each halving of the mistakes, or linear.
 
     >>> axis = ScoreScale(0.01, 0.0, 2.0)
-    >>> axis.place([0.9, 0.99, 1.0]).tolist()
+    >>> axis.place([0.9, 0.99, 1.0]).round(6).tolist()
     [1.0, 2.0, 2.0]
 
     Attributes:

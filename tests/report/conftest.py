@@ -115,7 +115,8 @@ class MadeUpRecord:
         ]
 
     def record_of(self, row):
-        genome = {gene: row[f"genome.{gene}"] for gene in self.genome if not pd.isna(row[f"genome.{gene}"])}
+        values = {gene: row[f"genome.{gene}"] for gene in self.genome}
+        genome = {gene: value for gene, value in values.items() if isinstance(value, list) or pd.notna(value)}
         attempts = () if row["repeatable"] else (HALVED,)
         return Record(row["trial"], genome, self.result_of(row), attempts)
 

@@ -14,7 +14,7 @@ from hebbevo.report.score_scale import score_axis, score_scale
 from hebbevo.study.view import Study
 
 MOST = 8
-"""So many trainings are drawn: more curves than colours cannot be told apart."""
+"""So many trainings are drawn: more curves than colours are a tangle."""
 
 
 def curves_figure(study: Study) -> go.Figure:

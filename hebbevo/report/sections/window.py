@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hebbevo.report.charts import BLUE, PALETTE, axis, chart
+from hebbevo.report.figures.front import dominated
 from hebbevo.report.formatting import gene_value, hover, label, number, tick_format
 from hebbevo.report.queries import (
     complete_trials,
@@ -57,7 +58,7 @@ def window(study: Study) -> Section | None:
     before_end = points[is_before_end(study, points)]
     diamonds = "" if before_end.empty else "; open diamonds are networks at an earlier epoch"
     sentences.append(f"The points of the front are drawn larger{diamonds}.")
-    shown = pd.concat([trials[points.columns], before_end])
+    shown = pd.concat([dominated(study)[points.columns], points])
     figure = _figure(study, shown[_values(shown, gene).notna()], points, gene, span)
     return Section(f"The window of {gene}", f"<p>{' '.join(sentences)}</p>\n{chart(figure, 'window', 660)}")
 
