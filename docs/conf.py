@@ -30,7 +30,6 @@ myst_heading_anchors = 4  # links to headings of four levels, as on GitHub
 default_role = "code"  # docstrings write `name` for code, as Markdown does
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True  # as they are written, so that a function is no address
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 

@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING  # noqa: E402
 from hebbevo import lazy_imports  # noqa: E402
 
 if TYPE_CHECKING:
+    from hebbevo import data as data
+    from hebbevo import errors as errors
+    from hebbevo import nn as nn
+    from hebbevo import rules as rules
+    from hebbevo import samplers as samplers
+    from hebbevo import spec as spec
     from hebbevo.api import resume, search
     from hebbevo.deploy.confirming import confirm
     from hebbevo.deploy.retraining import network
+    from hebbevo.display.progress_bar import ProgressBar
     from hebbevo.nn.liveness.counting import count
+    from hebbevo.opened_study import Study, open_study
     from hebbevo.outer.progress import Progress
     from hebbevo.study.copying import copy
-    from hebbevo.study.view import Study, open_study
+    from hebbevo.version import __version__
 
 __getattr__, __dir__ = lazy_imports.attach(
     __name__,
@@ -25,11 +33,26 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.api": ("resume", "search"),
         "hebbevo.deploy.confirming": ("confirm",),
         "hebbevo.deploy.retraining": ("network",),
+        "hebbevo.display.progress_bar": ("ProgressBar",),
         "hebbevo.nn.liveness.counting": ("count",),
+        "hebbevo.opened_study": ("Study", "open_study"),
         "hebbevo.outer.progress": ("Progress",),
         "hebbevo.study.copying": ("copy",),
-        "hebbevo.study.view": ("Study", "open_study"),
+        "hebbevo.version": ("__version__",),
     },
+    modules=("data", "errors", "nn", "rules", "samplers", "spec"),
 )
 
-__all__ = ["Progress", "Study", "confirm", "copy", "count", "network", "open_study", "resume", "search"]
+__all__ = [
+    "Progress",
+    "ProgressBar",
+    "Study",
+    "__version__",
+    "confirm",
+    "copy",
+    "count",
+    "network",
+    "open_study",
+    "resume",
+    "search",
+]

@@ -18,7 +18,6 @@ from hebbevo.errors import HebbevoError, UsageError, UserCodeError
 from hebbevo.messages import describe, did_you_mean, first_line
 
 NO_SOURCE = user_modules.NO_SOURCE
-
 _added: list[str] = []  # the folder that was added to the path of modules, if one was
 
 
@@ -30,6 +29,20 @@ def is_reference(text: str) -> bool:
     """
     module, colon, name = text.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
+
+
+def is_allowed(code: list[str], permission: bool | Callable[[list[str]], bool]) -> bool:
+    """Whether code that a study names may be imported; no code needs no permission.
+
+    >>> is_allowed(["mine:net"], False), is_allowed(["mine:net"], lambda names: names == ["mine:net"])
+    (False, True)
+
+    Raises:
+        UsageError: the permission is neither a truth value nor a function.
+    """
+    if not isinstance(permission, bool) and not callable(permission):
+        raise UsageError(f"allow_code: {permission!r} is no permission; write True or False, or a function")
+    return not code or (permission if isinstance(permission, bool) else bool(permission(code)))
 
 
 def resolve(reference: str) -> Callable[..., Any]:

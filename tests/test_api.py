@@ -1,6 +1,8 @@
 """`hebbevo.search` and `hebbevo.resume`: what a study holds, what it depends on, and what is refused."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import pytest
 import torch
 
 import hebbevo
-from hebbevo.errors import StudyError, UsageError
+from hebbevo.errors import SpaceError, StudyError, UsageError
 from hebbevo.outer import preflight
 from hebbevo.report import write
+from hebbevo.spec.document import load_document
 from tests.outer.conftest import assert_same_study, table
 
 
@@ -113,6 +116,54 @@ def test_a_trial_that_another_program_added_does_not_disturb_the_search(space: P
         optuna.trial.create_trial(values=[0.5, 3.0])
     )
     assert len(hebbevo.resume(path, trials=24).trials()) == 24
+
+
+# --- spaces as mappings ---
+
+
+@pytest.fixture
+def mapping(space: Path) -> dict:
+    """What the space file says, as plain data."""
+    return load_document(space).data
+
+
+def test_a_mapping_is_searched_as_the_file_that_says_the_same(
+    mapping: dict, uninterrupted: Path, tmp_path: Path
+) -> None:
+    assert_same_study(hebbevo.search(mapping, study=tmp_path / "mapping.db").path, uninterrupted)
+    assert_same_study(hebbevo.search(mapping, study=uninterrupted).path, uninterrupted)
+
+
+def test_a_shipped_space_can_be_changed_and_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changed = hebbevo.spec.read("stamina").to_json()
+    changed["name"] = "slow"
+    changed["genome"] = {"learning_rate": {"low": 1e-5, "high": 1e-4, "log": True}}
+    study = hebbevo.search(changed, population=4, trials=4, epochs=1)
+    assert study.path == Path("studies/slow.db")
+    assert study.trials()["genome.learning_rate"].between(1e-5, 1e-4).all()
+
+
+def test_a_mapping_without_a_name_is_named_after_its_study_which_may_move(
+    mapping: dict, tmp_path: Path
+) -> None:
+    del mapping["name"], mapping["version"]
+    study = hebbevo.search(mapping, study=tmp_path / "mine.db", trials=8)
+    assert study.name == "mine"
+    moved = study.path.rename(tmp_path / "moved.db")
+    again = hebbevo.search(mapping, study=moved, trials=16)
+    assert (again.name, len(again.trials())) == ("mine", 16)
+
+
+def test_without_a_study_either_it_is_named_after_its_data(
+    mapping: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    del mapping["name"]
+    assert hebbevo.search(mapping, trials=8).path == Path("studies/blobs.db")
+    mapping["genome"]["regrowth_rate"]["high"] = 0.2
+    with pytest.raises(StudyError, match=r"genome\.regrowth_rate\.high: 0\.1 in the study, 0\.2 here"):
+        hebbevo.search(mapping, trials=8)
 
 
 # --- what is refused ---
@@ -277,3 +328,59 @@ def test_a_timeout_that_is_no_length_of_time_is_refused_before_a_study_is_made(
     with pytest.raises(UsageError, match=r"^--timeout: .* is not a length of time; write seconds"):
         hebbevo.search(space, study=path, timeout=timeout)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"stamina", ["stamina"], {1, 2}, object])
+def test_what_is_no_space_is_refused_in_one_line(wrong: object) -> None:
+    with pytest.raises(SpaceError) as caught:
+        hebbevo.search(wrong)
+    assert str(caught.value) == (
+        f"space: {wrong!r} is of type {type(wrong).__name__}; write the path of a space file, "
+        "the name of a shipped one, a mapping or a Spec"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "line"),
+    [
+        ("trials", "ten", "--trials: 'ten' is not a whole number; write a whole number of 1 or more"),
+        ("workers", "2", "--workers: '2' is not a whole number; write one"),
+        ("workers", 1.5, "--workers: 1.5 is not a whole number; write one"),
+        ("nice", True, "--nice: True is not a whole number; write one"),
+        ("gpus_per_worker", "1", "--gpus-per-worker: '1' is not a number; write one, as in 1 or 0.5"),
+        ("ray_address", 5, "--ray-address: 5 is not text; write auto, or HOST:PORT"),
+        ("dataset", 5, "--data: 5 is not text; write the name of a data set"),
+        ("start", {"learning_rate": 1}, "--start: {'learning_rate': 1} is not a list"),
+        ("study", 5, "study: 5 is of type int; write the path of a file"),
+        ("storage", 5, "storage: 5 is of type int; write a URL"),
+        ("watch", 5, "watch: 5 cannot be called; write a function, or None for no display"),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_refused_in_one_line(
+    space: Path, tmp_path: Path, option: str, wrong: object, line: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        hebbevo.search(space, **{"study": tmp_path / "s.db", option: wrong})
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_an_option_that_does_not_exist_is_refused_with_the_closest(space: Path) -> None:
+    with pytest.raises(TypeError, match=r"search\(\) has no argument 'trails'; did you mean trials\?"):
+        hebbevo.search(space, trails=10)
+    with pytest.raises(TypeError, match=r"resume\(\) has no argument 'workrs'; did you mean workers\?"):
+        hebbevo.resume("s.db", workrs=10)
+
+
+# --- the package ---
+
+
+def test_all_that_a_user_needs_is_under_one_name() -> None:
+    script = (
+        "import hebbevo\n"
+        "assert hebbevo.__version__ and set(hebbevo.__all__) <= set(dir(hebbevo))\n"
+        "for name in dir(hebbevo): getattr(hebbevo, name)\n"
+        "hebbevo.spec.read('stamina'), hebbevo.data.load, hebbevo.errors.UsageError, hebbevo.nn.Stamina\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

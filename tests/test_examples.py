@@ -1,6 +1,7 @@
 """The examples run, from a copy of their folder, as a user would run them."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,7 +43,7 @@ def trials(study: Path) -> pd.DataFrame:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LIBRARIES, *SPACES}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*LIBRARIES, *SPACES, "notebook"}
     assert {path.stem for path in EXAMPLES.glob("*.yaml")} == {*SPACES}
 
 
@@ -56,6 +57,19 @@ def test_neurons_are_pruned_in_an_ordinary_training(name: str, folder: Path) -> 
     totals = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()}
     assert int(totals["neurons"]) == 256
     assert 0 < int(totals["neurons_alive"]) < 256
+
+
+def test_the_cells_of_the_notebook_run_one_after_the_other(folder: Path) -> None:
+    done = run(folder, "notebook.py", 10)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "trials" not in done.stderr  # no progress where there is no terminal
+    study = hebbevo.open_study(folder / "studies/notebook.db")
+    assert study.confirmation.is_complete
+    assert study.confirmation.sentence in done.stdout
+    assert re.search(r"trial \d+: \d+ neurons$", done.stdout)
+    for name in ("front", "slices"):
+        assert "plotly" in (folder / f"studies/notebook-{name}.html").read_text()
 
 
 def test_a_network_of_the_users_own_is_searched_killed_resumed_and_reported(folder: Path) -> None:

@@ -295,3 +295,22 @@ def test_ctrl_c_is_another_interruption_than_one_that_the_code_raises(write):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(10)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# --- permission ---
+
+
+def test_code_needs_a_permission_and_no_code_needs_none() -> None:
+    asked: list[list[str]] = []
+    assert user_code.is_allowed(["m:f"], True)
+    assert not user_code.is_allowed(["m:f"], False)
+    assert user_code.is_allowed([], False)
+    assert user_code.is_allowed([], asked.append)
+    assert not user_code.is_allowed(["m:f"], asked.append)  # which gives None
+    assert asked == [["m:f"]]
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, None])
+def test_what_is_no_permission_is_refused(wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"is no permission; write True or False, or a function"):
+        user_code.is_allowed([], wrong)

@@ -281,13 +281,13 @@ def _run(
     """
     from rich.console import Console
 
-    from hebbevo.cli import progress
     from hebbevo.cli.confirmation import confirmed_after_search
     from hebbevo.cli.console import output
     from hebbevo.cli.results import print_summary
+    from hebbevo.display.terminal import shown_on
     from hebbevo.report import write
 
-    with progress.shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
+    with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
         study = search(watch)
     if confirm is not None:
         study = confirmed_after_search(study, quiet, confirm, options)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +12,8 @@ from rich.table import Table
 
 from hebbevo.cli.console import plus_minus
 from hebbevo.cli.echo import echo
-from hebbevo.deploy.confirming import ConfirmationProgress, confirm
+from hebbevo.deploy.confirming import confirm
+from hebbevo.display.terminal import shown_on
 from hebbevo.errors import UsageError
 from hebbevo.execution.config import ExecutorOptions
 from hebbevo.messages import printable
@@ -23,7 +22,6 @@ from hebbevo.report.tables import csv
 from hebbevo.study.confirmation import Confirmation
 from hebbevo.study.view import Study
 
-_MAX_LINES = 40  # of progress
 _JSON = ("confirmed_accuracy", "confirmed_sd", "confirmed_survivors", "control_accuracy", "control_sd")
 
 
@@ -35,22 +33,8 @@ def confirmed(study: Study, quiet: bool, **options: Any) -> Study:
         quiet: whether to show errors only.
         options: arguments of `hebbevo.confirm`.
     """
-    console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)
-    started, shown = time.monotonic(), -math.inf
-
-    def show(progress: ConfirmationProgress) -> None:
-        nonlocal shown
-        if progress.notice:
-            console.print(printable(progress.notice), soft_wrap=True)
-        elif progress.done != shown and (
-            progress.done - shown >= progress.total / _MAX_LINES or progress.done == progress.total
-        ):
-            shown = progress.done
-            left = (time.monotonic() - started) / max(1, progress.fresh) * (progress.total - progress.done)
-            line = f"{progress.done}/{progress.total} networks  {timedelta(seconds=round(left))} left"
-            console.print(line, soft_wrap=True)
-
-    return confirm(study, watch=show, **options)
+    with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as show:
+        return confirm(study, watch=show, **options)
 
 
 def confirmed_after_search(

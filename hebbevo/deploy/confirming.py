@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Unpack
+from numbers import Integral
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from hebbevo import user_code
 from hebbevo.deploy import controls
 from hebbevo.deploy.confirmation_plan import ConfirmationPlan, Step
+from hebbevo.display.progress_bar import ProgressBar, watched
 from hebbevo.errors import SearchInterrupted, StudyError, StudyLost, UsageError
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.messages import listed
 from hebbevo.outer.interruption import Interruption, on_interrupt
 from hebbevo.outer.training_inputs import recipe_of, split_of
+from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.spec import duration
 from hebbevo.study.attempts import FailedAttempt
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Request, Training
@@ -29,6 +33,8 @@ from hebbevo.study.view import Study
 if TYPE_CHECKING:
     from hebbevo.execution import Executor
     from hebbevo.training import Recipe
+
+AnyStudy = TypeVar("AnyStudy", bound=Study)
 
 REPLICATES = 5
 """Trainings of each member, unless the user names another number."""
@@ -52,18 +58,34 @@ class ConfirmationProgress:
     fresh: int
     notice: str = ""
 
+    @property
+    def noun(self) -> str:
+        """What a progress bar counts."""
+        return "networks"
 
+    @property
+    def counts(self) -> list[str]:
+        """What stands beside a progress bar: nothing."""
+        return []
+
+    @property
+    def seconds_left(self) -> float:
+        """A confirmation has no timeout."""
+        return math.inf
+
+
+@names_options(ExecutorOptions, argument_meanings(ExecutorConfig))
 @user_code.interruptible()
 def confirm(
-    study: Study,
+    study: AnyStudy,
     *,
     replicates: int = REPLICATES,
     trials: Sequence[int] = (),
     test: bool = True,
-    watch: Callable[[ConfirmationProgress], None] = lambda _: None,
-    allow_code: Callable[[list[str]], bool] = lambda _: False,
+    watch: Callable[[ConfirmationProgress], None] | ProgressBar | None = ProgressBar(),  # noqa: B008 - has no state
+    allow_code: bool | Callable[[list[str]], bool] = False,
     **executor_options: Unpack[ExecutorOptions],
-) -> Study:
+) -> AnyStudy:
     """Train the members of a study's front again under fresh seeds, beside dense networks of their widths.
 
     Everything is recorded in the study as it is finished. Called again with the same arguments, it goes on
@@ -76,10 +98,10 @@ def confirm(
         trials: numbers of the trials on the front to confirm; by default all.
         test: whether to measure accuracy on the test rows. Without, half of the validation rows decide how
             members compare with dense networks.
-        watch: called with the progress after every cohort.
-        allow_code: called with the names of the user's own code that the study imports; the code is imported
-            only if it returns ``True``.
-        executor_options: where to train, see `hebbevo.execution.config.ExecutorConfig`.
+        watch: as for `hebbevo.search`; a function is called with a `ConfirmationProgress`.
+        allow_code: whether to import the user's own code (network, data, functions) that the study names, or
+            a function that decides it from the names.
+        executor_options: how to train. Results do not depend on it. ``None`` means the default.
 
     Returns:
         The study; its ``confirmation`` is the one that was asked for.
@@ -96,17 +118,23 @@ def confirm(
         >>> study.confirmation.verdict_rows
         '269 test rows'
     """
+    if not isinstance(study, Study):
+        what = f"study: {study!r} is of type {type(study).__name__}"
+        raise StudyError(f"{what}; open it first, with hebbevo.open_study")
+    if isinstance(replicates, bool) or not isinstance(replicates, Integral):
+        raise UsageError(f"--replicates: {replicates!r} is not a whole number; write one of 2 or more")
     if replicates < 2:
         raise UsageError(f"--replicates: {replicates} is too small; write a whole number of 2 or more")
     config = ExecutorConfig(**executor_options)
     store = study.store
-    with store.locked(), Ledger.open(store) as ledger:
+    with watched(watch) as show, store.locked(), Ledger.open(store) as ledger:
         if ledger.facts.engine != ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can train its networks again"
             raise StudyError(f"{store}: {what}; write another study")
-        if (code := ledger.spec.code) and not allow_code(code):
+        if not user_code.is_allowed(code := ledger.spec.code, allow_code):
             what = f"runs your own code ({', '.join(code)})"
-            raise StudyError(f"{store}: {what}; if you trust the study, add --allow-code")
+            advice = "if you trust the study, add --allow-code, or in Python allow_code=True"
+            raise StudyError(f"{store}: {what}; {advice}")
         user_code.refresh(code)
         generations, confirmations = ledger.generations(), ledger.confirmations()
         records = {record.number: record for each in generations for record in each.records}
@@ -117,7 +145,7 @@ def confirm(
             record = ConfirmationRecord(len(confirmations), request, {}, False)
         if not record.is_complete:
             config.prestart_worker()
-            run = _Run(ledger, record, records, recipe, config, watch, confirmations)
+            run = _Run(ledger, record, records, recipe, config, show, confirmations)
             try:
                 with on_interrupt(run.interruption):
                     run.finish()
@@ -126,7 +154,7 @@ def confirm(
                 kept = rescue(store, ledger.spec, ledger.facts, generations, run.confirmations)
                 what = f"all that this run knows is in {kept}"
                 raise StudyLost(f"{lost}; {what}: 'hebbevo confirm {StudyFile(kept).command}'") from lost
-        found = Study(ledger)
+        found = type(study)(ledger)
         found.confirmation = found.confirmations[record.number]
         return found
 

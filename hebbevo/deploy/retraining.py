@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hebbevo import user_code
 from hebbevo.errors import StudyError, UsageError
+from hebbevo.exclusive import PROCESS
 from hebbevo.outer.packing import pack
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
 from hebbevo.study.ledger import Ledger, Record, Result
-from hebbevo.study.view import Study
+from hebbevo.study.view import Study, store_of
 from hebbevo.training.trial_details import TrialDetails
 
 if TYPE_CHECKING:
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
 
 @user_code.interruptible()
 def network(
-    study: Study,
+    study: Study | str | Path,
     trial: int,
     epoch: int | None = None,
     *,
     replicate: int = 0,
-    allow_code: Callable[[list[str]], bool] = lambda _: False,
+    allow_code: bool | Callable[[list[str]], bool] = False,
 ) -> TrainedNetwork:
     """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
 
@@ -39,12 +41,12 @@ def network(
     the data set has them, standardises them itself, and names classes with ``predict(rows)``.
 
     Args:
-        study: the study that has the trial.
+        study: the study that has the trial, or the path of its file.
         trial: number of the trial.
         epoch: number of epochs to train, 1 or more; by default as many as the trial was trained.
         replicate: number of the trial's network; 0 is the first.
-        allow_code: called with the names of the user's own code (network, data, functions) that the study
-            imports; the code is imported only if it returns ``True``.
+        allow_code: whether to import the user's own code (network, data, functions) that the study names, or
+            a function that decides it from the names.
 
     Raises:
         UsageError: there is no such trial, epoch or replicate, or the data cannot be read.
@@ -60,7 +62,7 @@ def network(
         >>> net(torch.from_numpy(images)).shape, net.predict(images).shape, net.classes[-1]
         (torch.Size([3, 10]), (3,), 9)
     """
-    with Ledger.open(study.store) as ledger:
+    with Ledger.open(store_of(study)) as ledger:
         generations = [generation.records for generation in ledger.generations()]
         records = {record.number: record for generation in generations for record in generation}
         result = _trained_result(ledger, records.get(trial), trial)
@@ -71,9 +73,9 @@ def network(
             if number not in known:
                 advice = f"write one from {known[0]} to {known[-1]}"
                 raise UsageError(f"{ledger.store}: trial {trial} has no {what} {number}; {advice}")
-        if (code := ledger.spec.code) and not allow_code(code):
+        if not user_code.is_allowed(code := ledger.spec.code, allow_code):
             what = f"runs your own code ({', '.join(code)})"
-            raise StudyError(f"{ledger.store}: {what}; if you trust the study, let allow_code agree")
+            raise StudyError(f"{ledger.store}: {what}; if you trust the study, write allow_code=True")
         user_code.refresh(code)
         copy_of = result.details.copy_of
         original = records[trial if copy_of is None else copy_of]
@@ -161,12 +163,13 @@ def _train(
     if device.type == "cuda" and not torch.cuda.is_available():
         raise StudyError(f"{ledger.store}: trains on a GPU, and this machine has none")
     recipe = recipe_of(ledger)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(ledger.facts.threads)
-    try:
-        found = networks_of(recipe, cohort.candidates, split, device, rows, epoch, stops)
-    finally:
-        torch.set_num_threads(threads)
+    with PROCESS:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(ledger.facts.threads)
+        try:
+            found = networks_of(recipe, cohort.candidates, split, device, rows, epoch, stops)
+        finally:
+            torch.set_num_threads(threads)
     networks, measured = zip(*found, strict=True)
     return networks, measured
 

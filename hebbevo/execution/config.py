@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -86,9 +87,16 @@ class ExecutorConfig:
             raise UsageError(
                 f"--executor: {self.executor!r} is unknown; write one of {listed(list(EXECUTORS))}"
             )
+        for option, whole in (("--workers", self.workers), ("--nice", self.nice)):
+            if whole is not None and (isinstance(whole, bool) or not isinstance(whole, Integral)):
+                raise UsageError(f"{option}: {whole!r} is not a whole number; write one")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"--workers: {self.workers} is too small; write a whole number of 1 or more")
         gpus = self.gpus_per_worker
+        if gpus is not None and (isinstance(gpus, bool) or not isinstance(gpus, Real)):
+            raise UsageError(f"--gpus-per-worker: {gpus!r} is not a number; write one, as in 1 or 0.5")
+        if not isinstance(self.ray_address, str | None):
+            raise UsageError(f"--ray-address: {self.ray_address!r} is not text; write auto, or HOST:PORT")
         if gpus is not None and not (0 < gpus < 1 or (gpus >= 1 and float(gpus).is_integer())):
             raise UsageError(
                 f"--gpus-per-worker: {gpus:g} is not possible; write a fraction below 1, or a whole number"

@@ -25,7 +25,7 @@ def ensure_one() -> None:
 
 def take() -> subprocess.Popen[bytes]:
     """Give the worker process that waits, or a new one."""
-    return waiting.pop() if waiting else _start()
+    return _taken() or _start()
 
 
 @contextmanager
@@ -34,9 +34,17 @@ def discard_unused() -> Iterator[None]:
     try:
         yield
     finally:
-        while waiting:
-            with waiting.pop() as process:
+        while unused := _taken():
+            with unused as process:
                 process.kill()
+
+
+def _taken() -> subprocess.Popen[bytes] | None:
+    """The process that waits, unless there is none or another thread was faster."""
+    try:
+        return waiting.pop()
+    except IndexError:
+        return None
 
 
 def _start() -> subprocess.Popen[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hebbevo.exclusive import PROCESS
 from hebbevo.execution.executor import Cohort, CohortResult
 from hebbevo.execution.worker_setup import WorkerSetup
 
@@ -33,17 +34,18 @@ class SerialExecutor:
         """See `Executor.wait`. It returns at the end of the training, however long that takes."""
         if (cohort := self._cohort) is None:
             return None
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self._setup.threads)
-        try:
-            self._is_training = True
-            return cohort, self._setup.train(cohort, _NAME)
-        except _Interrupted:
-            return None
-        finally:
-            self._is_training = False
-            torch.set_num_threads(threads)
-            self._cohort = None
+        with PROCESS:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(self._setup.threads)
+            try:
+                self._is_training = True
+                return cohort, self._setup.train(cohort, _NAME)
+            except _Interrupted:
+                return None
+            finally:
+                self._is_training = False
+                torch.set_num_threads(threads)
+                self._cohort = None
 
     def has_ended(self, cohort: Cohort) -> bool:
         """See `Executor.has_ended`."""

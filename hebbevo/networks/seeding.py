@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from hebbevo.exclusive import PROCESS
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -17,7 +19,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     import torch  # here, because a space file is checked without PyTorch
 
-    with torch.random.fork_rng(devices=[]), global_generators(seed):
+    with PROCESS, torch.random.fork_rng(devices=[]), global_generators(seed):
         # torch.manual_seed would seed the generators of the GPUs too, which are not restored
         torch.default_generator.manual_seed(seed)
         yield
@@ -34,17 +36,20 @@ def global_generators(seed: int, *, drawn_by: int = 1) -> Iterator[None]:
     Raises:
         RuntimeError: something was drawn for several nets.
     """
-    before = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    start = _text_of_states() if drawn_by > 1 else ""
-    try:
-        yield
-        if drawn_by > 1 and _text_of_states() != start:
-            raise RuntimeError("it draws from the generator of Python or NumPy, which has one seed for all")
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
+    with PROCESS:
+        before = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        start = _text_of_states() if drawn_by > 1 else ""
+        try:
+            yield
+            if drawn_by > 1 and _text_of_states() != start:
+                raise RuntimeError(
+                    "it draws from the generator of Python or NumPy, which has one seed for all"
+                )
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])
 
 
 def _text_of_states() -> str:

@@ -40,6 +40,30 @@ class Progress:
     seconds_left: float
     notice: str = ""
 
+    @property
+    def done(self) -> int:
+        """The number of what a progress bar counts: ``trials``."""
+        return self.trials
+
+    @property
+    def noun(self) -> str:
+        """What a progress bar counts."""
+        return "trials"
+
+    @property
+    def counts(self) -> list[str]:
+        """What stands beside a progress bar."""
+        return [
+            # one of three counts: all of them do not fit into 80 columns
+            f"stopped {self.stopped}"
+            if self.stopped
+            else f"copies {self.copies}"
+            if self.copies
+            else f"generation {self.generation}",
+            f"front {self.front}",
+            f"hypervolume {self.hypervolume:.4f}",
+        ]
+
 
 Watcher = Callable[[Progress], None]
 """Receives the progress of a search."""

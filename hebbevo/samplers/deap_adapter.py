@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 from deap import base
 
+from hebbevo.exclusive import PROCESS
 from hebbevo.samplers.sampler import Outcome, penalised
 from hebbevo.samplers.unit_cube import Point
 
@@ -54,11 +55,12 @@ def seeded_global_random(seed: int, generation: int) -> Iterator[None]:
 
     DEAP's operators draw from these and take no generator of their own.
     """
-    python, numpy = random.getstate(), np.random.get_state()
-    random.seed(f"{seed}/{generation}")
-    np.random.seed(random.getrandbits(32))
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+    with PROCESS:
+        python, numpy = random.getstate(), np.random.get_state()
+        random.seed(f"{seed}/{generation}")
+        np.random.seed(random.getrandbits(32))
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)

@@ -11,7 +11,7 @@ from hebbevo import lazy_imports
 
 if TYPE_CHECKING:
     from hebbevo.spec.comparison import difference
-    from hebbevo.spec.loading import read, shipped
+    from hebbevo.spec.loading import read, read_mapping, shipped
     from hebbevo.spec.options import OPTIONS, Overrides
     from hebbevo.spec.overrides import override
     from hebbevo.spec.schema import Spec
@@ -21,7 +21,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.spec.comparison": ("difference",),
-        "hebbevo.spec.loading": ("read", "shipped"),
+        "hebbevo.spec.loading": ("read", "read_mapping", "shipped"),
         "hebbevo.spec.options": ("OPTIONS", "Overrides"),
         "hebbevo.spec.overrides": ("override",),
         "hebbevo.spec.schema": ("Spec",),
@@ -29,4 +29,14 @@ __getattr__, __dir__ = lazy_imports.attach(
     },
 )
 
-__all__ = ["OPTIONS", "Overrides", "Spec", "difference", "override", "read", "shipped", "spec_from_json"]
+__all__ = [
+    "OPTIONS",
+    "Overrides",
+    "Spec",
+    "difference",
+    "override",
+    "read",
+    "read_mapping",
+    "shipped",
+    "spec_from_json",
+]

@@ -1,12 +1,15 @@
-"""A space file as plain data, with the line of every key: a small, strict part of YAML 1.2."""
+"""A space as plain data, with the line of every key: from a strict part of YAML 1.2, or from Python."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
 from hebbevo.spec.field_types import is_scalar
@@ -17,7 +20,10 @@ _DEEPEST = 20  # Python's recursion limit is near at a depth of some hundreds
 
 @dataclass
 class Document:
-    """A file as plain data, the line of every key and list item, and what is wrong with its YAML."""
+    """A space as plain data, the line of every key and list item, and what can be no plain data.
+
+    In a mapping of Python there are no lines; the keys and items count in their order instead.
+    """
 
     data: object = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
@@ -58,6 +64,34 @@ def load_document(path: Path) -> Document:
     document = Document()
     document.data = _plain_data(node, (), line, document)
     return document
+
+
+def document_of(content: Mapping[Any, Any]) -> Document:
+    """Read a mapping of Python, in which tuples, paths and NumPy's numbers and arrays may stand too."""
+    document = Document()
+    document.data = _from_python(content, (), document)
+    return document
+
+
+def _from_python(value: object, path: KeyPath, document: Document) -> object:
+    """Turn a value into plain data, and note the order and the problems of everything in it."""
+    document.lines[path] = len(document.lines)
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping | list | tuple | range) and len(path) == _DEEPEST:
+        document.problems.append(Problem(path, "nested too deeply; write fewer levels"))
+        return None
+    if isinstance(value, Mapping):
+        data = {}
+        for key, item in value.items():
+            if isinstance(key, str):
+                data[str(key)] = _from_python(item, (*path, key), document)
+            else:
+                document.problems.append(Problem((*path, str(key)), f"a key is text; write {str(key)!r}"))
+        return data
+    if isinstance(value, list | tuple | range):
+        return [_from_python(item, (*path, i), document) for i, item in enumerate(value)]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 _TAG = "tag:yaml.org,2002:"

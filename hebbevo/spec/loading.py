@@ -1,18 +1,23 @@
-"""Finding and reading space files."""
+"""Reading spaces: from files, which are found first, and from mappings."""
 
 from __future__ import annotations
 
 import importlib.resources
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from hebbevo import user_code
 from hebbevo.errors import SpaceError
 from hebbevo.messages import listed
 from hebbevo.paths import expanded
 from hebbevo.spec import single_rule
 from hebbevo.spec.checks import problems
-from hebbevo.spec.document import load_document
-from hebbevo.spec.messages import error_in_file, key, one_line
+from hebbevo.spec.document import Document, document_of, load_document
+from hebbevo.spec.messages import Problem, error_in_file, key, one_line
+from hebbevo.spec.raw_data import mapping_at
 from hebbevo.spec.schema import Spec
 
 
@@ -36,11 +41,47 @@ def read(where: str | Path) -> Spec:
     """
     path = _find(where)
     document = load_document(path)
-    found = [*document.problems, *single_rule.genome_problems(document.data), *problems(document.data)]
-    if found:
-        first = min(found, key=document.line)
-        raise error_in_file(path, document.line(first), key(first.path), first.what)
+    if problem := _first_problem(document):
+        raise error_in_file(path, document.line(problem), key(problem.path), problem.what)
     return Spec.model_validate(document.data)
+
+
+def read_mapping(content: Mapping[str, Any], name: str | None = None) -> Spec:
+    """Check a space that is given as plain data: the keys and values that a space file has.
+
+    >>> from hebbevo.spec import read_mapping
+    >>> gene = {"low": 0.01, "high": 100, "log": True}
+    >>> spec = read_mapping({"task": {"dataset": "digits"}, "genome": {"unactivation_penalty": gene}})
+    >>> spec.name, spec.search.trials
+    ('digits', 500)
+
+    Args:
+        content: without ``version`` it is of version 1.
+        name: its name if ``content`` has none; by default that of the data.
+
+    Raises:
+        SpaceError: it cannot be used; the message is about the first key that is wrong, as
+            ``space: KEY: what is wrong; what to write``.
+    """
+    document = document_of(content)
+    assert isinstance(document.data, dict)
+    document.data.setdefault("version", 1)
+    document.data.setdefault("name", _file_name(name or mapping_at(document.data, "task").get("dataset")))
+    if problem := _first_problem(document):
+        raise SpaceError(one_line(f"space: {key(problem.path)}: {problem.what}"))
+    return Spec.model_validate(document.data)
+
+
+def _first_problem(document: Document) -> Problem | None:
+    found = [*document.problems, *single_rule.genome_problems(document.data), *problems(document.data)]
+    return min(found, key=document.line, default=None)
+
+
+def _file_name(origin: object) -> str:
+    """The name of a data set, a file or a function, with only such characters as a space's name may have."""
+    text = str(origin)
+    last = text.rpartition(":")[2] if user_code.is_reference(text) else Path(text).stem
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lstrip(".-")[:100] or "search"
 
 
 def shipped() -> dict[str, Path]:

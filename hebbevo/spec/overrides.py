@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from dataclasses import replace
+from typing import Unpack, cast
 
 from hebbevo.errors import SpaceError
 from hebbevo.spec.checks import problems
+from hebbevo.spec.document import document_of
 from hebbevo.spec.messages import KeyPath, key, one_line
 from hebbevo.spec.options import OPTIONS, Overrides
 from hebbevo.spec.schema import Spec
@@ -26,7 +28,8 @@ def override(spec: Spec, **overrides: Unpack[Overrides]) -> Spec:
     """
     if unexpected := overrides.keys() - OPTIONS.keys():
         raise TypeError(f"override() got an unexpected keyword argument {min(unexpected)!r}")
-    given = {name: value for name, value in overrides.items() if value is not None}
+    document = document_of({name: value for name, value in overrides.items() if value is not None})
+    given = cast(dict[str, object], document.data)
     raw = spec.to_json()
     if given.get("sampler", spec.search.sampler) != spec.search.sampler:
         raw["search"]["settings"] = {}
@@ -38,6 +41,10 @@ def override(spec: Spec, **overrides: Unpack[Overrides]) -> Spec:
         # a data set that stays is the fault of the space file, not of the option
         if name != "dataset" or name in given
     }
-    for problem in problems(raw):
+    found = [
+        *(replace(each, path=(OPTIONS[str(each.path[0])].part, *each.path)) for each in document.problems),
+        *problems(raw),
+    ]
+    for problem in found:
         raise SpaceError(one_line(f"{flags.get(problem.path, key(problem.path))}: {problem.what}"))
     return Spec.model_validate(raw)

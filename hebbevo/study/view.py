@@ -379,21 +379,29 @@ def _state(record: Record) -> str:
     return "failed" if record.result.values is None else "complete"
 
 
-def open_study(study: str | Path, storage: str | None = None) -> Study:
+def open_study(study: str | Path | Study, storage: str | None = None) -> Study:
     """Read a study. A search may be writing to it meanwhile.
 
     Args:
-        study: the study file or, with ``storage``, the study's name in that database.
-        storage: URL of a database, as ``postgresql://USER:PASSWORD@HOST/DATABASE``.
+        study: see `store_of`.
+        storage: URL of a database.
 
     Raises:
         StudyError: there is no such study, or it is not one of hebbevo.
-
-    Examples:
-        >>> import hebbevo
-        >>> _ = hebbevo.search("stamina", study="digits.db", population=4, trials=4, epochs=1, workers=1)
-        >>> hebbevo.open_study("digits.db").front().columns[:4].to_list()
-        ['trial', 'epoch', 'accuracy', 'accuracy_sd']
     """
-    with Ledger.open(find_store(study, storage)) as ledger:
+    with Ledger.open(store_of(study, storage)) as ledger:
         return Study(ledger)
+
+
+def store_of(study: str | Path | Study, storage: str | None = None) -> Store:
+    """Find the place of a study.
+
+    Args:
+        study: the study file or, with ``storage``, the study's name in that database. A study that was read
+            knows its place.
+        storage: URL of a database.
+
+    Raises:
+        StudyError: the URL or the name is not possible, or the driver of the database is missing.
+    """
+    return study.store if isinstance(study, Study) else find_store(study, storage)

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from hebbevo.exclusive import PROCESS
 from hebbevo.messages import describe
 from hebbevo.networks.seeding import global_generators
 from hebbevo.nn.wiring import Wiring, needs_layers
@@ -117,7 +118,11 @@ def drawing_from(members: Sequence[Member], device: torch.device) -> Iterator[No
         RuntimeError: something was drawn that several nets would share.
     """
     seed, gpus = members[0].seed, [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=gpus), global_generators(seed + 1, drawn_by=len(members)):
+    with (
+        PROCESS,
+        torch.random.fork_rng(devices=gpus),
+        global_generators(seed + 1, drawn_by=len(members)),
+    ):
         torch.default_generator.manual_seed(seed + 1)  # the weights were drawn from the seed itself
         if device.type == "cuda":
             torch.cuda.manual_seed(seed + 1)

@@ -186,7 +186,8 @@ def test_a_study_imports_nothing_unless_it_is_allowed_to(space: Path, code: str)
     for refusing in ({}, {"allow_code": refuse}):
         line = error_line(hebbevo.resume, "s.db", trials=12, **refusing)
         names = f"{code}:build, {code}:load"
-        assert line == f"s.db: runs your own code ({names}); if you trust the study, add --allow-code"
+        advice = "if you trust the study, add --allow-code, or in Python allow_code=True"
+        assert line == f"s.db: runs your own code ({names}); {advice}"
     assert asked == [[f"{code}:build", f"{code}:load"]]
     study = hebbevo.open_study("s.db")
     write(study, Path("report"))

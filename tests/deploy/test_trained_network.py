@@ -85,7 +85,7 @@ def test_the_accuracy_on_raw_validation_rows_is_the_recorded_one(
     case: str, tmp_path: Path, monkeypatch
 ) -> None:
     study = searched(tmp_path, case, monkeypatch)
-    net = hebbevo.network(study, 1, allow_code=lambda _: True)
+    net = hebbevo.network(study, 1, allow_code=True)
     with Ledger.open(study.store) as ledger:
         dataset, split, task = load(ledger.spec.task), split_of(ledger), ledger.spec.task
     rows = np.arange(len(dataset.y))

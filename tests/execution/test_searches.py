@@ -248,7 +248,7 @@ def running(request: pytest.FixtureRequest, slow: Path, tmp_path: Path) -> Comma
 
 def resumed() -> pd.DataFrame:
     Path("slow").unlink()
-    return table(hebbevo.resume("s.db", allow_code=lambda _: True))
+    return table(hebbevo.resume("s.db", allow_code=True))
 
 
 def test_after_one_ctrl_c_the_trainings_in_progress_are_recorded_and_the_workers_end(
@@ -298,7 +298,7 @@ def test_after_a_kill_the_workers_end_and_a_resumed_search_trains_only_the_missi
     assert 4 <= done < 16
     seen: list[hebbevo.Progress] = []
     Path("slow").unlink()
-    study = hebbevo.resume("s.db", allow_code=lambda _: True, watch=seen.append)
+    study = hebbevo.resume("s.db", allow_code=True, watch=seen.append)
     assert seen[0].trials == done and seen[-1].fresh == 16 - done
     pd.testing.assert_frame_equal(table(study), uninterrupted, check_exact=True)
 

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from hebbevo.errors import SpaceError
@@ -53,3 +56,13 @@ def test_a_data_set_that_the_file_names_is_not_blamed_on_the_option(good):
     recorded = spec_from_json(data)
     with pytest.raises(SpaceError, match=r"^task\.dataset: 'gone' is not a data set; "):
         override(recorded, trials=7)
+
+
+def test_numbers_of_numpy_and_paths_count_as_what_they_hold(good):
+    changed = override(good, trials=np.int64(7), dataset=Path("data/x.npz"), halving=np.True_)
+    assert changed == override(good, trials=7, dataset="data/x.npz", halving=True)
+
+
+def test_a_gene_whose_name_is_no_text_is_refused(good):
+    with pytest.raises(SpaceError, match=r"search.start.0.3: a key is text; write '3'"):
+        override(good, start=[{3: 1}])

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hebbevo.exclusive import PROCESS
 from hebbevo.nn.forward_pass.following import NotFollowed
 from hebbevo.nn.forward_pass.snapshot import FUNCTIONS, Snapshot, reachable
 
@@ -47,33 +48,34 @@ def without_side_effects(net: nn.Module, *, keep_requires_grad: bool = False) ->
     for name, module in net.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise NotFollowed(f"the TorchScript in {name or type(net).__name__} cannot be looked into")
-    snapshot = Snapshot(net)
-    copies: dict[int, Tensor] = {}
-    devices = set()
-    random_states = random.getstate(), np.random.get_state()
-    try:
-        for module in net.modules():
-            stores: list[dict[str, Any]] = [module._parameters, module._buffers]
-            for store in stores:
-                for name, tensor in store.items():
-                    if tensor is not None:
-                        # one copy of each tensor, so that shared weights stay shared
-                        if id(tensor) not in copies:
-                            copy = tensor.detach().clone()
-                            copies[id(tensor)] = copy.requires_grad_(
-                                keep_requires_grad and tensor.requires_grad
-                            )
-                        store[name] = copies[id(tensor)]
-                        devices |= {tensor.device} if tensor.is_cuda else set()
-            # by hand: a module may override `train` to change its weights
-            module.training = False
-            module._compiled_call_impl = None
-        with torch.random.fork_rng(devices=devices), _eagerly(net):
-            yield copies
-    finally:
-        snapshot.restore()
-        random.setstate(random_states[0])
-        np.random.set_state(random_states[1])
+    with PROCESS:
+        snapshot = Snapshot(net)
+        copies: dict[int, Tensor] = {}
+        devices = set()
+        random_states = random.getstate(), np.random.get_state()
+        try:
+            for module in net.modules():
+                stores: list[dict[str, Any]] = [module._parameters, module._buffers]
+                for store in stores:
+                    for name, tensor in store.items():
+                        if tensor is not None:
+                            # one copy of each tensor, so that shared weights stay shared
+                            if id(tensor) not in copies:
+                                copy = tensor.detach().clone()
+                                copies[id(tensor)] = copy.requires_grad_(
+                                    keep_requires_grad and tensor.requires_grad
+                                )
+                            store[name] = copies[id(tensor)]
+                            devices |= {tensor.device} if tensor.is_cuda else set()
+                # by hand: a module may override `train` to change its weights
+                module.training = False
+                module._compiled_call_impl = None
+            with torch.random.fork_rng(devices=devices), _eagerly(net):
+                yield copies
+        finally:
+            snapshot.restore()
+            random.setstate(random_states[0])
+            np.random.set_state(random_states[1])
 
 
 @contextmanager

@@ -5,8 +5,10 @@ See docs/explanation/decisions/0006-databases.md.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from hebbevo.errors import StudyError
 from hebbevo.paths import expanded
 from hebbevo.study.storage.database import StudyDatabase
 from hebbevo.study.storage.file import StudyFile
@@ -23,6 +25,10 @@ def find_store(study: str | Path, storage: str | None = None) -> Store:
     Raises:
         StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
+    if not isinstance(study, str | os.PathLike):
+        raise StudyError(f"study: {study!r} is of type {type(study).__name__}; write the path of a file")
+    if not isinstance(storage, str | None):
+        raise StudyError(f"storage: {storage!r} is of type {type(storage).__name__}; write a URL")
     return StudyFile(expanded(study)) if storage is None else StudyDatabase(storage, str(study))
 
 
