@@ -39,6 +39,8 @@ class Study:
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
+        rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
+        fingerprint: hash of the data; empty in the earliest studies.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -53,6 +55,8 @@ class Study:
         self.chance: float = ledger.facts.chance
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
+        self.rows: dict[str, int] = dict(ledger.facts.rows)
+        self.fingerprint: str = ledger.facts.fingerprint
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations = ledger.generations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
