@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hebbevo.deploy.retraining import network
     from hebbevo.nn.liveness.counting import count
     from hebbevo.outer.progress import Progress
+    from hebbevo.study.comparison import Comparison, compare
     from hebbevo.study.copying import copy
+    from hebbevo.study.summary import studies
     from hebbevo.study.view import Study, open_study
 
 __getattr__, __dir__ = lazy_imports.attach(
@@ -25,9 +27,23 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.nn.liveness.counting": ("count",),
         "hebbevo.outer.progress": ("Progress",),
+        "hebbevo.study.comparison": ("Comparison", "compare"),
         "hebbevo.study.copying": ("copy",),
+        "hebbevo.study.summary": ("studies",),
         "hebbevo.study.view": ("Study", "open_study"),
     },
 )
 
-__all__ = ["Progress", "Study", "copy", "count", "network", "open_study", "resume", "search"]
+__all__ = [
+    "Comparison",
+    "Progress",
+    "Study",
+    "compare",
+    "copy",
+    "count",
+    "network",
+    "open_study",
+    "resume",
+    "search",
+    "studies",
+]

@@ -254,6 +254,8 @@ _PAIR_COLUMNS = [
 def compare(
     studies: Sequence[Study | str | Path] | Mapping[str, Sequence[Study | str | Path]],
     storage: str | None = None,
+    *,
+    others: Sequence[Study | str | Path] = (),
 ) -> Comparison:
     """Compare studies of the same data: their hypervolumes, fronts, and whether differences are noise.
 
@@ -263,11 +265,12 @@ def compare(
     Args:
         studies: at least two studies, or paths of study files; or named groups of them.
         storage: URL of a database; texts are then names of studies in it.
+        others: studies beside the named groups, which are grouped by their settings.
 
     Raises:
         StudyError: there is no such study, or the studies differ in the data, the split, the score or the
             objectives.
-        UsageError: there are fewer than two studies, or one is there twice.
+        UsageError: there are fewer than two studies, one is there twice, or a group has no study.
 
     Examples:
         >>> import hebbevo
@@ -286,12 +289,15 @@ def compare(
     def opened(study: Study | str | Path) -> Study:
         return study if isinstance(study, Study) else open_study(study, storage)
 
-    if isinstance(studies, Mapping):
-        groups = [Group(name, tuple(map(opened, members))) for name, members in studies.items()]
-        if empty := [group.name for group in groups if not group.studies]:
-            raise UsageError(f"group {empty[0]}: has no study; give it one")
-    else:
-        groups = grouped(list(map(opened, studies)))
+    named = studies if isinstance(studies, Mapping) else {}
+    unnamed = others if isinstance(studies, Mapping) else [*studies, *others]
+    groups = [Group(name, tuple(map(opened, members))) for name, members in named.items()]
+    groups += grouped([opened(study) for study in unnamed])
+    for group in groups:
+        if not group.studies:
+            raise UsageError(f"group {group.name}: has no study; give it one")
+        if [each.name for each in groups].count(group.name) > 1:
+            raise UsageError(f"group {group.name}: another group has this name; write another")
     if sum(len(group.studies) for group in groups) < 2:
         raise UsageError("there are fewer than two studies to compare; give two or more")
     return Comparison(groups)

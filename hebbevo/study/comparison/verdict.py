@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -55,19 +56,19 @@ def few_seeds(pairs: pd.DataFrame) -> str | None:
         return None
     row = max(short, key=lambda row: float(row["least_rank_p"]))
     return (
-        f"few seeds: the p of {rank_test(row)} cannot be below {row['least_rank_p']:.2g} "
+        f"few seeds: the p of the {rank_test(row)} cannot be below {row['least_rank_p']:.2g} "
         f"for {row['first']} and {row['second']}"
     )
 
 
-def t_test(row: dict[Any, Any]) -> str:
+def t_test(row: Mapping[Any, Any]) -> str:
     """The name of the t-test of a pair of groups, given by its row of `Comparison.pairs`."""
-    return "the paired t-test" if row["paired_seeds"] else "Welch's t-test"
+    return "paired t-test" if row["paired_seeds"] else "Welch's t-test"
 
 
-def rank_test(row: dict[Any, Any]) -> str:
+def rank_test(row: Mapping[Any, Any]) -> str:
     """The name of the rank test of a pair of groups, likewise."""
-    return "Wilcoxon's test" if row["paired_seeds"] else "the test of Mann and Whitney"
+    return "Wilcoxon test" if row["paired_seeds"] else "Mann-Whitney test"
 
 
 def _seen_from(name: str, row: dict[Any, Any]) -> dict[Any, Any]:
@@ -82,7 +83,7 @@ def _judgement(row: dict[Any, Any]) -> str:
     by = f" over {row['paired_seeds']} seeds" if row["paired_seeds"] else ""
     verdict = "significant" if row["t_p"] < LEVEL else "not significant"
     interval = _interval(row["low"], row["high"], sign="+")
-    return f"{row['difference']:+.4f} ({interval}) is {verdict} (p = {row['t_p']:.2g} of {t_test(row)}{by})"
+    return f"{row['difference']:+.4f} ({interval}) is {verdict} ({t_test(row)}{by}, p = {row['t_p']:.2g})"
 
 
 def _interval(low: float, high: float, sign: str = "") -> str:

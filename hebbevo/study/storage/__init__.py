@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from hebbevo.paths import expanded
-from hebbevo.study.storage.database import StudyDatabase
+from hebbevo.study.storage.database import StudyDatabase, studies_in
 from hebbevo.study.storage.file import StudyFile
+from hebbevo.study.storage.folder import studies_of
 from hebbevo.study.storage.store import Store
 
 
@@ -26,4 +27,4 @@ def find_store(study: str | Path, storage: str | None = None) -> Store:
     return StudyFile(expanded(study)) if storage is None else StudyDatabase(storage, str(study))
 
 
-__all__ = ["Store", "StudyDatabase", "StudyFile", "find_store"]
+__all__ = ["Store", "StudyDatabase", "StudyFile", "find_store", "studies_in", "studies_of"]

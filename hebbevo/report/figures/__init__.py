@@ -1,0 +1,1 @@
+"""The figures of the report, each a figure of plotly."""
