@@ -66,6 +66,10 @@ class Split:
         """Number of outputs of a network: one for each class, or the one of a regression."""
         return len(self.classes) or 1
 
+    def without_test_rows(self) -> Split:
+        """The same without test rows, for whatever selects."""
+        return replace(self, x_test=self.x_test[:0], y_test=self.y_test[:0])
+
     def preprocessing(self) -> Preprocessing:
         """What made the features of the raw rows."""
         return Preprocessing(self.mean, self.scale, self.shape, self.columns)

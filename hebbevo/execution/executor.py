@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Candidate, EarlyStopper, Measurement
+from hebbevo.training import Candidate, EarlyStopper, Exam, Measurement, Recipe
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,15 @@ class Cohort:
         candidates: the networks to train: the replicates of the first trial, then those of the second, and
             so on. Every trial has the same number of replicates.
         early_stopper: decides between epochs which trials to stop; ``None`` trains all to the last epoch.
+        recipe: what its trainings share, if that is not what those of the whole study share.
+        exam: scores that are measured after the last epoch, or ``None``.
     """
 
     trials: tuple[int, ...]
     candidates: tuple[Candidate, ...]
     early_stopper: EarlyStopper | None = None
+    recipe: Recipe | None = None
+    exam: Exam | None = None
 
     def halves(self) -> tuple[Cohort, Cohort]:
         """Split a cohort of at least two trials into two; replicates of a trial stay together.

@@ -85,8 +85,8 @@ class WorkerSetup:
         """
         self._check_modules(user_modules.changed(self.modules, loaded_only=True))
         try:
-            device = torch.device(self.device)
-            measured = train(self.recipe, cohort.candidates, self.split, device, cohort.early_stopper)
+            recipe, device = cohort.recipe or self.recipe, torch.device(self.device)
+            measured = train(recipe, cohort.candidates, self.split, device, cohort.early_stopper, cohort.exam)
             # a module that is imported in a function may be loaded only now
             self._check_modules(user_modules.changed(self.modules, loaded_only=True))
             return measured

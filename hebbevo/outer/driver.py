@@ -80,7 +80,7 @@ def continue_study(
         if ledger.facts.engine != ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
             raise StudyError(f"{store}: {what}; write another --study")
-        recorded = ledger.generations()
+        recorded, confirmations = ledger.generations(), ledger.confirmations()
         recorded_total = recorded[-1].total if recorded else ledger.spec.search.trials
         total = recorded_total if trials is None else trials
         records = [record for generation in recorded for record in generation.records]
@@ -96,7 +96,7 @@ def continue_study(
                     driver.run(executor, [*lines, *notices(ledger, config)])
                 ledger.check_still_there()
             except StudyLost as lost:
-                kept = rescue(store, ledger.spec, ledger.facts, driver.generations)
+                kept = rescue(store, ledger.spec, ledger.facts, driver.generations, confirmations)
                 what = f"all that this search knows is in {kept}"
                 raise StudyLost(f"{lost}; {what}: 'hebbevo resume {StudyFile(kept).command}'") from lost
         return Study(ledger)
@@ -431,7 +431,7 @@ def _start(
     search, facts = ledger.spec.search, ledger.facts
     return config.start(
         recipe_of(ledger),
-        split or split_of(ledger),
+        (split or split_of(ledger)).without_test_rows(),
         device=facts.device,
         threads=facts.threads,
         max_workers=cohorts_per_generation(search.population, search.replicates, facts.cohort_width),

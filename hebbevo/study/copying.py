@@ -10,6 +10,7 @@ from tempfile import gettempdir
 from hebbevo.errors import StudyError
 from hebbevo.paths import expanded
 from hebbevo.spec import Spec
+from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Generation, Ledger
 from hebbevo.study.storage import Store, StudyFile, find_store
@@ -38,15 +39,21 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
     """
     store, target = find_store(study, storage), StudyFile(expanded(file))
     with Ledger.open(store) as ledger:
-        generations = ledger.generations()  # what cannot be read is not copied
+        generations, confirmations = ledger.generations(), ledger.confirmations()  # or it is not copied
         if isinstance(store, StudyFile):
             store.copy(target)
         else:
-            write(target, ledger.spec, ledger.facts, generations)
+            write(target, ledger.spec, ledger.facts, generations, confirmations)
     return target.path
 
 
-def rescue(store: Store, spec: Spec, facts: StudyFacts, generations: Sequence[Generation]) -> Path:
+def rescue(
+    store: Store,
+    spec: Spec,
+    facts: StudyFacts,
+    generations: Sequence[Generation],
+    confirmations: Sequence[ConfirmationRecord] = (),
+) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
 
     Raises:
@@ -57,13 +64,19 @@ def rescue(store: Store, spec: Spec, facts: StudyFacts, generations: Sequence[Ge
         names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
         path = next(folder / name for name in names if not (folder / name).exists())
         with suppress(StudyError):
-            write(StudyFile(path), spec, facts, generations)
+            write(StudyFile(path), spec, facts, generations, confirmations)
             return path
     raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 
 
-def write(target: StudyFile, spec: Spec, facts: StudyFacts, generations: Sequence[Generation]) -> None:
-    """Write a study with these generations to a new file, whole or not at all.
+def write(
+    target: StudyFile,
+    spec: Spec,
+    facts: StudyFacts,
+    generations: Sequence[Generation],
+    confirmations: Sequence[ConfirmationRecord] = (),
+) -> None:
+    """Write a study with these generations and confirmations to a new file, whole or not at all.
 
     Raises:
         StudyError: the file exists or cannot be written.
@@ -72,6 +85,7 @@ def write(target: StudyFile, spec: Spec, facts: StudyFacts, generations: Sequenc
     try:
         with Ledger.create(fresh, spec, facts) as ledger:
             ledger.add_generations(generations)
+            ledger.add_confirmations(confirmations)
         fresh.copy(target)
     finally:
         fresh.remove()

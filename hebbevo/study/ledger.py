@@ -32,8 +32,9 @@ from hebbevo.space.knobs import Value
 from hebbevo.spec import Spec, spec_from_json
 from hebbevo.study import checksums, validation
 from hebbevo.study.attempts import FailedAttempt
+from hebbevo.study.confirmation_record import ConfirmationRecord, Request, Training
 from hebbevo.study.facts import StudyFacts
-from hebbevo.study.storage import Store, StudyFile, trial_tables
+from hebbevo.study.storage import Store, StudyFile, confirmation_rows, trial_tables
 from hebbevo.study.storage.study_tables import FACTS, SPEC, settings_checksum
 from hebbevo.study.storage.trial_tables import TrialRow
 from hebbevo.study.validation import RecordError, check, is_count
@@ -197,6 +198,48 @@ class Ledger:
             _require_checksums(attrs, found)
             _require_all(before, found)
             return found
+
+    def confirmations(self) -> list[ConfirmationRecord]:
+        """Read every confirmation of the front, in their order."""
+        with self.store.study_errors(), self._reading():
+            return confirmation_rows.read(self._storage.get_study_user_attrs(self._study_id))
+
+    def open_confirmation(self, number: int, request: Request) -> None:
+        """Record, in one transaction, what a confirmation is to find out."""
+        self._add_attributes([confirmation_rows.request_row(number, request)])
+
+    def add_trainings(self, number: int, first: int, trainings: Sequence[Training]) -> None:
+        """Record, in one transaction, the trainings of a cohort of a confirmation.
+
+        Args:
+            number: of the confirmation.
+            first: number of the first training.
+            trainings: that one, and those that follow it.
+        """
+        self._add_attributes([confirmation_rows.part_row(number, first, trainings)])
+
+    def close_confirmation(self, number: int, trainings: int) -> None:
+        """Record, in one transaction, that a confirmation is complete, with so many trainings."""
+        self._add_attributes([confirmation_rows.end_row(number, trainings)])
+
+    def add_confirmations(self, records: Iterable[ConfirmationRecord]) -> None:
+        """Record, in one transaction, confirmations of another study."""
+        self._add_attributes([row for record in records for row in confirmation_rows.rows(record)])
+
+    def _add_attributes(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Add attributes of the study, given as key and JSON text. What is recorded already stays."""
+
+        def write(session: Session) -> None:
+            model = models.StudyUserAttributeModel
+            of_study = session.query(model.key).filter(model.study_id == self._study_id)
+            known = {key for (key,) in of_study.filter(model.key.in_([key for key, _ in rows]))}
+            session.add_all(
+                model(study_id=self._study_id, key=key, value_json=text)
+                for key, text in rows
+                if key not in known
+            )
+
+        self._write(write)
 
     def _generation(
         self, number: int, asked: int, settings: Mapping[str, Any], rows: Sequence[TrialRow]

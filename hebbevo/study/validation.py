@@ -12,6 +12,7 @@ from functools import partial
 
 from hebbevo.messages import first_line
 from hebbevo.study.attempts import FailureKind, Recovery
+from hebbevo.study.confirmation_record import Role
 
 MOST = 2**53
 """Largest count: up to here floats and the columns of tables hold whole numbers exactly."""
@@ -214,6 +215,53 @@ ATTEMPT: dict[str, tuple[Check, str]] = {
     "then": (lambda value: value in list(Recovery), f"one of {', '.join(Recovery)}"),
 }
 """Checks of a failed attempt to train a cohort."""
+
+_MEMBER: dict[str, tuple[Check, str]] = {
+    "trial": _COUNT,
+    "epoch": _POSITIVE,
+    "accuracy": _SHARE,
+    "survivors": _SIZE,
+    "neurons": _COUNT,
+    "settle": _SHARE,
+}
+
+
+def _is_member(value: object) -> bool:
+    return _passes(value, _MEMBER, ("trial", "epoch", "accuracy", "survivors", "neurons"))
+
+
+CONFIRMATION: dict[str, tuple[Check, str]] = {
+    "members": (partial(are, one=_is_member), "a list of members of the front"),
+    "replicates": (partial(is_count, low=2), f"a whole number from 2 to {MOST}"),
+    "has_test": _FLAG,
+    "trials": _COUNT,
+    "date": _TEXT,
+    "no_control": _TEXT,
+}
+"""Checks of what a confirmation is to find out."""
+
+TRAINING: dict[str, tuple[Check, str]] = {
+    "role": (lambda value: value in list(Role), f"one of {', '.join(Role)}"),
+    "trial": _COUNT,
+    "replicate": _COUNT,
+    "epochs": _POSITIVE,
+    "number": _COUNT,
+    "widths": (partial(are, one=is_count), "a list of whole numbers"),
+    "accuracy": (or_none(_SHARE[0]), "a number from 0 to 1 or null"),
+    "halves": (
+        or_none(lambda value: _is_pair(value) and _SHARES[0](value)),
+        "two numbers from 0 to 1 or null",
+    ),
+    "test": (or_none(_SHARE[0]), "a number from 0 to 1 or null"),
+    "survivors": (or_none(is_count), "a whole number or null"),
+    "multiply_adds": _SIZE,
+    "seconds": (is_number, "a finite number"),
+    "learning_rate": _SPREAD,
+    "weight_decay": _SPREAD,
+    "settle": _SHARE,
+    "failure": (or_none(is_text), "a text or null"),
+}
+"""Checks of one training of a confirmation."""
 
 
 def check_details(number: int, plain: Mapping[str, object]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
 from hebbevo.study.attempts import Recovery
+from hebbevo.study.confirmation import Confirmation, Scale
+from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
@@ -41,6 +43,8 @@ class Study:
         in_percent: whether it is shown in percent.
         rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         fingerprint: hash of the data; empty in the earliest studies.
+        confirmation: the newest complete confirmation of its front, else the one that is under way; ``None``
+            if the front was never confirmed (`hebbevo.confirm`).
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -58,7 +62,7 @@ class Study:
         self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.fingerprint: str = ledger.facts.fingerprint
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
-        generations = ledger.generations()
+        generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
             record.number
             for generation in generations
@@ -84,6 +88,7 @@ class Study:
                 for place, (name, dtype) in enumerate(dtypes.items())
             }
         )
+        self.confirmation: Confirmation | None = self._confirmation(ledger, confirmations)
 
     def __repr__(self) -> str:
         return f"Study({str(self.store)!r}, trials={len(self._trials)}, front={len(self.front())})"
@@ -194,6 +199,24 @@ class Study:
         """The table that `front` gives; a report asks for it many times."""
         candidates = self._candidates(self._points.feasible)
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
+
+    def _confirmation(self, ledger: Ledger, records: Sequence[ConfirmationRecord]) -> Confirmation | None:
+        """The confirmation to show, of those that are recorded."""
+        if not records:
+            return None
+        complete = [record for record in records if record.is_complete]
+        scale = Scale(
+            rows=ledger.facts.rows,
+            chance=self.chance,
+            neurons=self.neurons,
+            score=self.score,
+            in_percent=self.in_percent,
+            count=self.count,
+        )
+        seen = [record.request.date for record in records if record.request.has_test]
+        finished = int((self._trials.state != "running").sum())
+        shown = (complete or records)[-1]
+        return Confirmation(shown, scale, trials=finished, test_rows_seen=min(seen, default=""))
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Select points, those after a last epoch first: of equal points the first one is taken."""

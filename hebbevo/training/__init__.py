@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hebbevo.training.cohort import CohortTraining, Rows, has_events
     from hebbevo.training.early_stopping import Decision, EarlyStopper, Trajectory
     from hebbevo.training.out_of_memory import ran_out_of_memory
-    from hebbevo.training.recipe import Candidate, Measurement, Recipe
+    from hebbevo.training.recipe import Candidate, Exam, ExamResult, Measurement, Recipe
     from hebbevo.training.scoring import Score, score
     from hebbevo.training.trainer import networks_of, train
 
@@ -22,7 +22,7 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.training.cohort": ("CohortTraining", "Rows", "has_events"),
         "hebbevo.training.early_stopping": ("EarlyStopper", "Trajectory", "Decision"),
         "hebbevo.training.out_of_memory": ("ran_out_of_memory",),
-        "hebbevo.training.recipe": ("Candidate", "Measurement", "Recipe"),
+        "hebbevo.training.recipe": ("Candidate", "Exam", "ExamResult", "Measurement", "Recipe"),
         "hebbevo.training.scoring": ("Score", "score"),
         "hebbevo.training.trainer": ("networks_of", "train"),
     },
@@ -36,6 +36,8 @@ __all__ = [
     "CohortTraining",
     "Decision",
     "EarlyStopper",
+    "Exam",
+    "ExamResult",
     "Measurement",
     "Recipe",
     "Rows",

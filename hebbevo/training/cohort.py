@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +29,7 @@ from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
-from hebbevo.training.recipe import Measurement, Recipe
+from hebbevo.training.recipe import Exam, ExamResult, Measurement, Recipe
 from hebbevo.training.scores import SCORES
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
 from hebbevo.training.subcohorts import SubCohort, observe_gradients, perturb, regrouped, restructured
@@ -49,21 +51,33 @@ class Rows:
         y: their labels, (rows,) int64, or the targets of a regression, (rows, 1) float32.
         x_val: inputs of the validation rows, (rows, *shape).
         y_val: as ``y``, of the validation rows.
+        exam: inputs and labels of each set of rows that nets are scored on after their last epoch.
     """
 
     x: Tensor
     y: Tensor
     x_val: Tensor
     y_val: Tensor
+    exam: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @classmethod
-    def of(cls, split: Split, shape: tuple[int, ...], device: torch.device) -> Rows:
-        """Copy the training and validation rows of a split to a device, each row in ``shape``."""
-        x, x_val = (
-            torch.from_numpy(part).to(device).reshape(-1, *shape) for part in (split.x_train, split.x_val)
-        )
-        y, y_val = (torch.from_numpy(part).to(device) for part in (split.y_train, split.y_val))
-        return cls(x, y, x_val, y_val)
+    def of(cls, split: Split, shape: tuple[int, ...], device: torch.device, exam: Exam | None = None) -> Rows:
+        """Copy the training and validation rows of a split to a device, each row in ``shape``.
+
+        Test rows are copied only for an exam on them.
+        """
+
+        def copied(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[Tensor, Tensor]:
+            return torch.from_numpy(x).to(device).reshape(-1, *shape), torch.from_numpy(y).to(device)
+
+        x, y = copied(split.x_train, split.y_train)
+        x_val, y_val = copied(split.x_val, split.y_val)
+        if exam is None:
+            return cls(x, y, x_val, y_val)
+        sets = [(x_val[half::2], y_val[half::2]) for half in (0, 1)]
+        if exam.on_test_rows:
+            sets.append(copied(split.x_test, split.y_test))
+        return cls(x, y, x_val, y_val, tuple(sets))
 
 
 class CohortTraining:
@@ -117,6 +131,7 @@ class CohortTraining:
         self._history: list[_EpochResults] = []
         # of the nets that were stopped early
         self._predicted_finals: dict[int, tuple[float, float] | None] = {}
+        self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
             for name in plastic_modules(model):
@@ -160,13 +175,17 @@ class CohortTraining:
         )
 
     def train(
-        self, early_stopper: EarlyStopper | None = None, trials: Sequence[object] = ()
+        self,
+        early_stopper: EarlyStopper | None = None,
+        trials: Sequence[object] = (),
+        last_epochs: Sequence[int | None] = (),
     ) -> list[Measurement]:
-        """Train every net for all epochs, and measure it after each.
+        """Train every net to its last epoch, and measure it after each.
 
         Args:
             early_stopper: decides at its rungs which nets stop; by default all train to the end.
             trials: the trial that each net belongs to; the replicates of a trial are judged by their means.
+            last_epochs: the last epoch of each net; ``None``, or none at all: that of the recipe.
 
         Raises:
             ValueError: the loss, the output or the score has another form than it should have.
@@ -175,8 +194,13 @@ class CohortTraining:
             self.train_epoch()
             if early_stopper and epoch in early_stopper.rungs:
                 self._stop_early(early_stopper, trials)
-                if not self.sub_cohorts:
-                    break
+            ended = [row for row, last in enumerate(last_epochs) if last == epoch < self._recipe.epochs]
+            if self._rows.exam and (ended or epoch == self._recipe.epochs):
+                self._examine()
+            if ended:
+                self.stop(torch.tensor(ended, dtype=torch.int64, device=self._rows.x.device))
+            if not self.sub_cohorts:
+                break
         return self.measurements()
 
     def train_epoch(self) -> None:
@@ -243,7 +267,7 @@ class CohortTraining:
         scores = torch.full((self._size,), math.nan, dtype=torch.float64)
         counted = []
         for each in self.sub_cohorts:
-            scores[each.rows.cpu()] = self._scores(each)
+            scores[each.rows.cpu()] = self._scores(each, self._rows.x_val, self._rows.y_val)
             counted.append(each.nets.survivors(self._recipe.count))
         self._neurons = sum(counted[0].neurons)
         self._notes += counted[0].notes
@@ -252,27 +276,34 @@ class CohortTraining:
         for each in self.sub_cohorts:
             self._epochs[each.rows] += 1
 
-    def _scores(self, sub_cohort: SubCohort) -> Tensor:
-        """The scores of the nets of a sub-cohort on the validation rows, (k,) float64."""
+    def _examine(self) -> None:
+        """Score every net that is still training on the rows of the exam; the last time counts."""
+        for each in self.sub_cohorts:
+            found = torch.stack([self._scores(each, x, y) for x, y in self._rows.exam], 1).tolist()
+            self._exams |= dict(zip(each.rows.tolist(), found, strict=True))
+
+    def _scores(self, sub_cohort: SubCohort, x: Tensor, y: Tensor) -> Tensor:
+        """The scores of the nets of a sub-cohort on rows ``x`` with labels ``y``, (k,) float64."""
         rows = sub_cohort.rows
-        chunks = torch.split(self._rows.x_val, EVALUATION_ROWS)
-        outputs = torch.cat([sub_cohort.nets.outputs(x) for x in chunks], dim=1)
+        chunks = torch.split(x, EVALUATION_ROWS)
+        outputs = torch.cat([sub_cohort.nets.outputs(chunk) for chunk in chunks], dim=1)
         # the loss of the last step was finite, but its update may have been too large
         first, finite = self._diverged[rows], outputs.isfinite().all(dim=(1, 2))
         self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
         diverged = self._diverged[rows] > 0
         if self._built_in_score:
-            scores = self._built_in_score.of(outputs, self._rows.y_val)
+            scores = self._built_in_score.of(outputs, y)
             return scores.masked_fill(diverged, math.nan).cpu()
         found = [
-            math.nan if bad else self._score(own) for own, bad in zip(outputs, diverged.tolist(), strict=True)
+            math.nan if bad else self._score(own, y)
+            for own, bad in zip(outputs, diverged.tolist(), strict=True)
         ]
         return torch.tensor(found, dtype=torch.float64)
 
-    def _score(self, outputs: Tensor) -> float:
+    def _score(self, outputs: Tensor, y: Tensor) -> float:
         """The score of one net by a function of the user."""
         assert self._score_of is not None
-        score = float(self._score_of(outputs, self._rows.y_val.clone()))
+        score = float(self._score_of(outputs, y.clone()))
         if not 0 <= score <= 1:
             raise ValueError(f"{self._recipe.score}: gave {score}; return a number from 0 to 1")
         return score
@@ -330,11 +361,18 @@ class CohortTraining:
                 notes=tuple(dict.fromkeys(self._notes)),
                 stopped=row in self._predicted_finals,
                 predicted_final=self._predicted_finals.get(row),
+                exam=self._exam_result(row, layers[row][:epochs]),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
             )
         ]
+
+    def _exam_result(self, row: int, layers: Sequence[Sequence[int]]) -> ExamResult | None:
+        if row not in self._exams:
+            return None
+        first, second, *test = self._exams[row]
+        return ExamResult((first, second), test[0] if test else None, tuple(map(tuple, layers)))
 
     @property
     def state(self) -> dict[str, Tensor]:

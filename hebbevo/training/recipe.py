@@ -89,10 +89,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One training to run: a genome, and the number of the replicate."""
+    """One training to run.
+
+    Attributes:
+        genome: of the net.
+        replicate: number of the replicate, from 0.
+        last_epoch: the epoch after which its training ends; ``None``: the last one of the recipe.
+    """
 
     genome: Genome
     replicate: int = 0
+    last_epoch: int | None = None
 
     def seed(self, study_seed: int) -> int:
         """Seed of the net, 62 bits: a hash of study seed, genome and replicate.
@@ -101,6 +108,32 @@ class Candidate:
         """
         text = f"{study_seed}/{canonical(self.genome)}/{self.replicate}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
+
+
+@dataclass(frozen=True)
+class Exam:
+    """More scores of every net, measured once, after its last epoch.
+
+    Attributes:
+        on_test_rows: whether it is scored on the test rows, too. Nothing that selects may read that score.
+    """
+
+    on_test_rows: bool
+
+
+@dataclass(frozen=True)
+class ExamResult:
+    """What an exam has found.
+
+    Attributes:
+        halves: score on every other validation row, from the first one and from the second one.
+        test: score on the test rows, or ``None``.
+        layers: survivors of each layer after each epoch.
+    """
+
+    halves: tuple[float, float]
+    test: float | None
+    layers: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -119,6 +152,7 @@ class Measurement:
         stopped: whether the training was stopped early.
         predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
             ``None`` if there is no useful prediction.
+        exam: what its exam has found, or ``None``.
     """
 
     accuracy: tuple[float, ...]
@@ -131,6 +165,7 @@ class Measurement:
     notes: tuple[str, ...] = ()
     stopped: bool = False
     predicted_final: tuple[float, float] | None = None
+    exam: ExamResult | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

@@ -15,7 +15,7 @@ from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.grouping import Group, apart, groups_of
 from hebbevo.training.member import Member, build_members, cohort_of, drawing_from
 from hebbevo.training.out_of_memory import raise_unless_failure
-from hebbevo.training.recipe import Candidate, Measurement, Recipe
+from hebbevo.training.recipe import Candidate, Exam, Measurement, Recipe
 
 
 def train(
@@ -24,6 +24,7 @@ def train(
     split: Split,
     device: torch.device,
     early_stopper: EarlyStopper | None = None,
+    exam: Exam | None = None,
 ) -> list[Measurement]:
     """Train every candidate of a cohort and measure it.
 
@@ -36,6 +37,7 @@ def train(
         split: the data.
         device: where to train.
         early_stopper: decides which trials stop early; by default none does.
+        exam: scores that are measured after the last epoch; by default none.
 
     Returns:
         A measurement for each candidate. A training that diverges or raises has a ``failure``.
@@ -55,7 +57,7 @@ def train(
         >>> [each.neurons for each in measured]
         [8, 16]
     """
-    rows = Rows.of(split, recipe.network.shape, device)
+    rows = Rows.of(split, recipe.network.shape, device, exam)
     members, measured = build_members(recipe, candidates, rows)
     groups = [*groups_of(recipe, members, rows)]  # all are checked before any net is trained
     while groups:
@@ -66,7 +68,10 @@ def train(
         complete = all(trials.count(each.genome) == each.replicates for each in own)
         try:
             with drawing_from(own, device):
-                found = cohort_of(recipe, own, rows).train(early_stopper if complete else None, trials)
+                last_epochs = [candidates[row].last_epoch for row in group.rows]
+                found = cohort_of(recipe, own, rows).train(
+                    early_stopper if complete else None, trials, last_epochs
+                )
         except BaseException as error:  # a failed training is a recorded value
             raise_unless_failure(error)
             if len(own) == 1:

@@ -1,0 +1,398 @@
+"""The front of a study, confirmed: its members trained again under fresh seeds, beside dense controls.
+
+docs/explanation/confirmation.md says what each control is and what the intervals mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hebbevo.objectives import pareto
+from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Role, Training
+from hebbevo.study.intervals import NO_MEAN, Mean, best_of, mean_of
+
+MOST_SEEDS = 10
+"""Most dense networks of one width that are trained for a replicate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What the numbers of a study's confirmation are measured on.
+
+    Attributes:
+        rows: number of rows for ``validation`` and ``test``.
+        chance: validation accuracy of always giving the same answer.
+        neurons: neurons, or connections, of the largest network.
+        score: what people call the accuracy.
+        in_percent: whether it is shown in percent.
+        count: what survivors are, ``neurons`` or ``connections``.
+    """
+
+    rows: Mapping[str, int]
+    chance: float
+    neurons: int
+    score: str = "accuracy"
+    in_percent: bool = True
+    count: str = "neurons"
+
+    def score_text(self, value: float) -> str:
+        """A score: in percent, or with three decimals."""
+        return f"{100 * value:.1f} %" if self.in_percent else f"{value:.3f}"
+
+    def difference_text(self, value: float) -> str:
+        """A difference of scores with its sign, in points where scores are in percent."""
+        return f"{100 * value:+.1f}" if self.in_percent else f"{value:+.3f}"
+
+
+class Confirmation:
+    """A confirmation of a study's front, as it was when it was read.
+
+    Attributes:
+        replicates: trainings of each member.
+        has_test: whether accuracy was measured on the test rows.
+        date: when it began, in UTC.
+        is_complete: ``False`` while trainings are missing.
+        is_stale: whether the study has more finished trials since.
+        test_rows_seen: when the test rows of this study were first looked at; empty if they were not.
+        no_control: why there is no dense control; empty where there is.
+        score: what people call the accuracy.
+        in_percent: whether it is shown in percent.
+        count: what survivors are, ``neurons`` or ``connections``.
+    """
+
+    def __init__(
+        self, record: ConfirmationRecord, scale: Scale, *, trials: int, test_rows_seen: str = ""
+    ) -> None:
+        """Compute it from what is recorded.
+
+        Args:
+            record: the trainings.
+            scale: what their numbers are measured on.
+            trials: number of finished trials that the study has now.
+            test_rows_seen: when the first confirmation measured on the test rows.
+        """
+        request = record.request
+        self.replicates: int = request.replicates
+        self.has_test: bool = request.has_test
+        self.date: str = request.date
+        self.is_complete: bool = record.is_complete
+        self.is_stale: bool = trials != request.trials
+        self.test_rows_seen: str = test_rows_seen
+        self.no_control: str = request.no_control
+        self.score: str = scale.score
+        self.in_percent: bool = scale.in_percent
+        self.count: str = scale.count
+        self._scale = scale
+        self._members = request.members
+        self._trainings = [training for _, training in sorted(record.trainings.items())]
+
+    def __repr__(self) -> str:
+        return f"Confirmation(members={len(self._members)}, replicates={self.replicates})"
+
+    @property
+    def verdict_rows(self) -> str:
+        """The rows on which members and controls are compared, as ``269 test rows``."""
+        if self.has_test:
+            return f"{self._scale.rows.get('test', 0):,} test rows"
+        return f"{-(-self._scale.rows.get('validation', 0) // 2):,} validation rows"
+
+    def runs(self) -> pd.DataFrame:
+        """Give a table with one row per training.
+
+        Its columns are those of `hebbevo.study.confirmation_record.Training`, in its order; ``role`` is
+        ``member``, ``tuning``, ``dense`` or ``longer``, and a measurement that is missing is NaN.
+        """
+        columns = [*Training.__dataclass_fields__]
+        rows = [[getattr(each, name) for name in columns] for each in self._trainings]
+        table = pd.DataFrame(rows, columns=columns)
+        table["role"] = table["role"].map(str)
+        numbers = ["accuracy", "test", "survivors", "learning_rate", "weight_decay"]
+        table[numbers] = table[numbers].astype(float)
+        return table
+
+    def members(self) -> pd.DataFrame:
+        """Give a table with a row per member, by survivors ascending.
+
+        Accuracies are from 0 to 1, and NaN where they were not measured. Intervals hold the true mean in 95
+        of 100 confirmations. The columns:
+
+        - ``trial``, ``epoch``: the trial, and after how many epochs its network is taken.
+        - ``found_accuracy``, ``found_survivors``: what the search has recorded.
+        - ``neurons``: number of neurons, or connections, before any was pruned.
+        - ``confirmed_accuracy``, ``_sd``, ``_low``, ``_high``: mean over replicates on the validation rows,
+          standard deviation of a single network, and interval of the mean.
+        - ``confirmed_survivors``, ``survivors_sd``, ``survivors_low``, ``survivors_high``: likewise.
+        - ``control_accuracy``, ``control_sd``: dense networks of the same widths, as many epochs, on the
+          verdict rows.
+        - ``longer_accuracy``, ``longer_sd``: likewise, with twice the epochs.
+        - ``best_of``, ``best_of_accuracy``, ``best_of_sd``: likewise, the best of so many by validation.
+        - ``test_accuracy``, ``test_sd``: on the test rows.
+        - ``difference``, ``_low``, ``_high``: the member less the dense control on the verdict rows, paired
+          by replicate.
+        - ``best_of_difference``, ``best_of_low``, ``best_of_high``: likewise, less the best of several.
+        - ``verdict``: ``above``, ``level`` or ``below`` the dense control, by the interval of the difference;
+          ``failed`` if a replicate failed, ``no control`` where there is none.
+        - ``on_front``: whether no other confirmed member is better in both and none is at chance level.
+        """
+        return self._table.copy()
+
+    @property
+    def hypervolume(self) -> float:
+        """The hypervolume of the confirmed means, from 0 to 1; see `Study.hypervolume`."""
+        points = self._table[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
+        return pareto.hypervolume(points, self._scale.chance, self._scale.neurons)
+
+    @property
+    def overall(self) -> Mean:
+        """The difference from the dense control as a mean over all members, with its interval.
+
+        Replicates are independent, and the members of one replicate are not: the interval is that of the
+        means of replicates.
+        """
+        means = []
+        for replicate in range(self.replicates):
+            found = [of_member[replicate] for of_member in self._differences if replicate in of_member]
+            if found:
+                means.append(fmean(found))
+        return mean_of(means)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words: above, level with or below the control, where, and by how much."""
+        if self.no_control:
+            return f"there is no dense control: {self.no_control}"
+        overall, table = self.overall, self._table
+        if math.isnan(overall.low):
+            return "too few trainings for a verdict"
+        text, unit = self._scale.difference_text, " points" if self.in_percent else ""
+        verdict = {"above": "is above", "level": "is level with", "below": "is below"}[_verdict(overall)]
+        members = f"{len(table)} members" if len(table) != 1 else "one member"
+        parts = [
+            f"on {self.verdict_rows} the front {verdict} dense networks of the same widths: "
+            f"{text(overall.value)}{unit} (95 % interval {text(overall.low)} to {text(overall.high)}) "
+            f"over {members}"
+        ]
+        for word in ("above", "below"):
+            own = table[table.verdict == word]
+            if len(own):
+                largest = own.iloc[int(own.difference.abs().to_numpy().argmax())]
+                parts.append(
+                    f"{word} at {_span(own.confirmed_survivors)} {self.count}, by up to "
+                    f"{text(largest.difference)}{unit} ({text(largest.difference_low)} to "
+                    f"{text(largest.difference_high)})"
+                )
+        return "; ".join(parts)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        rows = [self._row(*each) for each in zip(self._members, self._differences, strict=True)]
+        table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+        points = table[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
+        points[table.confirmed_accuracy <= self._scale.chance] = math.nan
+        table.loc[pareto.front(points), "on_front"] = True
+        return table
+
+    @cached_property
+    def _differences(self) -> list[dict[int, float]]:
+        """For each member, by replicate, its accuracy on the verdict rows less that of the dense networks."""
+        return [
+            {
+                training.replicate: self._verdict_score(training)
+                - fmean(self._verdict_score(each) for each in pool)
+                for training in self._of_member(member)
+                if training.failure is None and (pool := self._pool(member, training, Role.DENSE))
+            }
+            for member in self._members
+        ]
+
+    def _row(self, member: Member, differences: Mapping[int, float]) -> dict[str, Any]:
+        own = self._of_member(member)
+        accuracy = mean_of([_number(each.accuracy) for each in own])
+        survivors = mean_of([_number(each.survivors) for each in own])
+        test = mean_of([_number(each.test) for each in own]) if self.has_test else NO_MEAN
+        pools = {each.replicate: self._pool(member, each, Role.DENSE) for each in own}
+        pools = {replicate: pool for replicate, pool in pools.items() if pool}
+        dense = mean_of([fmean(map(self._verdict_score, pool)) for pool in pools.values()])
+        single = mean_of([self._verdict_score(each) for pool in pools.values() for each in pool])
+        longer = mean_of(
+            [
+                self._verdict_score(each)
+                for training in own
+                for each in self._pool(member, training, Role.LONGER)
+            ]
+        )
+        sizes = [seeds_for(each, pools[each.replicate]) for each in own if each.replicate in pools]
+        k = round(fmean(sizes)) if sizes else 0
+        best = {
+            each.replicate: best_of(
+                min(seeds_for(each, pool), len(pool)),
+                [self._selection_score(one) for one in pool],
+                [self._verdict_score(one) for one in pool],
+            )
+            for each in own
+            if (pool := pools.get(each.replicate))
+        }
+        best_mean, best_sd = _mixture([*best.values()])
+        difference = mean_of([*differences.values()])
+        best_difference = mean_of(
+            [
+                self._verdict_score(each) - best[each.replicate][0]
+                for each in own
+                if each.failure is None and each.replicate in best
+            ]
+        )
+        has_failed = any(each.failure is not None for each in own)
+        if has_failed:
+            verdict, difference, best_difference = "failed", NO_MEAN, NO_MEAN
+        else:
+            verdict = "no control" if math.isnan(difference.low) else _verdict(difference)
+        return {
+            "trial": member.trial,
+            "epoch": member.epoch,
+            "found_accuracy": member.accuracy,
+            "found_survivors": member.survivors,
+            "neurons": member.neurons,
+            "confirmed_accuracy": accuracy.value,
+            "confirmed_sd": accuracy.sd,
+            "confirmed_low": accuracy.low,
+            "confirmed_high": accuracy.high,
+            "confirmed_survivors": survivors.value,
+            "survivors_sd": survivors.sd,
+            "survivors_low": survivors.low,
+            "survivors_high": survivors.high,
+            "control_accuracy": dense.value,
+            "control_sd": single.sd,
+            "longer_accuracy": longer.value,
+            "longer_sd": longer.sd,
+            "best_of": k,
+            "best_of_accuracy": best_mean,
+            "best_of_sd": best_sd,
+            "test_accuracy": test.value,
+            "test_sd": test.sd,
+            "difference": difference.value,
+            "difference_low": difference.low,
+            "difference_high": difference.high,
+            "best_of_difference": best_difference.value,
+            "best_of_low": best_difference.low,
+            "best_of_high": best_difference.high,
+            "verdict": verdict,
+            "on_front": False,
+        }
+
+    def _of_member(self, member: Member) -> list[Training]:
+        """The trainings of a member, by replicate."""
+        key = (member.trial, member.epoch)
+        found = [each for each in self._by_role.get(Role.MEMBER, []) if (each.trial, each.epochs) == key]
+        return sorted(found, key=lambda each: each.replicate)
+
+    def _pool(self, member: Member, training: Training, role: Role) -> list[Training]:
+        """The controls of one kind for a replicate of a member, without those that failed."""
+        epochs = member.epoch * (2 if role is Role.LONGER else 1)
+        key = (training.replicate, training.widths, epochs, member.settle)
+        return self._controls.get((role, *key), [])
+
+    @cached_property
+    def _by_role(self) -> dict[Role, list[Training]]:
+        found: dict[Role, list[Training]] = {}
+        for training in self._trainings:
+            found.setdefault(training.role, []).append(training)
+        return found
+
+    @cached_property
+    def _controls(self) -> dict[tuple[Any, ...], list[Training]]:
+        found: dict[tuple[Any, ...], list[Training]] = {}
+        for each in self._trainings:
+            if each.failure is None:
+                key = (each.role, each.replicate, each.widths, each.epochs, each.settle)
+                found.setdefault(key, []).append(each)
+        return found
+
+    def _verdict_score(self, training: Training) -> float:
+        """The accuracy by which members and controls are compared."""
+        if self.has_test:
+            return _number(training.test)
+        return _number(training.halves and training.halves[0])
+
+    def _selection_score(self, training: Training) -> float:
+        """The accuracy by which the best of several controls is selected, on none of the verdict rows."""
+        if self.has_test:
+            return _number(training.accuracy)
+        return _number(training.halves and training.halves[1])
+
+
+_COLUMNS: dict[str, Any] = {
+    "trial": int,
+    "epoch": int,
+    "found_accuracy": float,
+    "found_survivors": float,
+    "neurons": int,
+    "confirmed_accuracy": float,
+    "confirmed_sd": float,
+    "confirmed_low": float,
+    "confirmed_high": float,
+    "confirmed_survivors": float,
+    "survivors_sd": float,
+    "survivors_low": float,
+    "survivors_high": float,
+    "control_accuracy": float,
+    "control_sd": float,
+    "longer_accuracy": float,
+    "longer_sd": float,
+    "best_of": int,
+    "best_of_accuracy": float,
+    "best_of_sd": float,
+    "test_accuracy": float,
+    "test_sd": float,
+    "difference": float,
+    "difference_low": float,
+    "difference_high": float,
+    "best_of_difference": float,
+    "best_of_low": float,
+    "best_of_high": float,
+    "verdict": str,
+    "on_front": bool,
+}
+
+
+def seeds_for(member: Training, pool: Sequence[Training]) -> int:
+    """How many dense trainings have the multiply-adds of one training of a member, from 1 to `MOST_SEEDS`."""
+    dense = pool[0].multiply_adds if pool else 0.0
+    return most_seeds(member.multiply_adds, dense)
+
+
+def most_seeds(member: float, dense: float) -> int:
+    """How many trainings with ``dense`` multiply-adds one with ``member`` is worth, from 1 to `MOST_SEEDS`.
+
+    >>> most_seeds(7.9, 2.0), most_seeds(1.0, 2.0), most_seeds(1e9, 2.0)
+    (3, 1, 10)
+    """
+    return max(1, min(MOST_SEEDS, int(member / dense + 1e-9))) if dense else 1
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _verdict(difference: Mean) -> str:
+    return "above" if difference.low > 0 else "below" if difference.high < 0 else "level"
+
+
+def _mixture(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Mean and standard deviation of what is drawn from one of several pools, each equally often."""
+    if not parts:
+        return math.nan, math.nan
+    means, deviations = np.array(parts).T
+    return float(means.mean()), math.sqrt(float((deviations**2).mean() + means.var()))
+
+
+def _span(values: pd.Series[float]) -> str:
+    ends = dict.fromkeys(f"{each:.1f}".removesuffix(".0") for each in (values.min(), values.max()))
+    return " to ".join(ends)
