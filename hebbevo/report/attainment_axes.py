@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,8 @@ class AttainmentAxes:
     Attributes:
         survivors: the axis of survivors.
         least: smallest share of mistakes that has a place of its own; 0 for a linear axis of the score.
-        low: the lowest score that is shown.
-        high: the highest score that is shown.
+        low: place at the lower end of the axis of scores.
+        high: place at its upper end.
     """
 
     survivors: Scale
@@ -42,8 +42,8 @@ class AttainmentAxes:
         """Heights and labels of 50, 80, 90, 95 % and so on; none for a linear axis."""
         if not self.least:
             return []
-        shown = [share for share in _MISTAKES if self.low <= 1.0 - share <= self.high]
-        return [(float(self.place(1.0 - share)), f"{100 - 100 * share:.6g} %") for share in shown]
+        shown = [(float(self.place(1.0 - share)), f"{100 - 100 * share:.6g} %") for share in _MISTAKES]
+        return [(place, text) for place, text in shown if self.low <= place <= self.high]
 
 
 def attainment_axes(comparison: Comparison) -> AttainmentAxes:
@@ -52,13 +52,15 @@ def attainment_axes(comparison: Comparison) -> AttainmentAxes:
     survivors = scale([*surfaces["survivors"], comparison.neurons])
     scores = surfaces["accuracy"].to_numpy(float)
     scores = scores if len(scores) else np.array([comparison.chance])
-    low, high = float(scores.min()), float(scores.max())
-    if not comparison.in_percent:
-        margin = 0.05 * (high - low) or 0.05
-        return AttainmentAxes(survivors, 0.0, low - margin, high + margin)
     mistakes = 1.0 - scores[scores < 1]
-    least = (float(mistakes.min()) if len(mistakes) else 0.01) / (1.0 if high < 1 else 2.0)
-    return AttainmentAxes(survivors, least, 1 - min(1.0, 1.2 * (1 - low)), 1 - least / 1.2)
+    least = 0.0
+    if comparison.in_percent:
+        least = (float(mistakes.min()) if len(mistakes) else 0.01) / (1.0 if scores.max() < 1 else 2.0)
+    axes = AttainmentAxes(survivors, least, 0.0, 0.0)
+    places = axes.place(scores)
+    low, high = float(places.min()), float(places.max())
+    margin = 0.04 * (high - low) or 0.05
+    return replace(axes, low=low - margin, high=high + margin)
 
 
 def steps(corners: pd.DataFrame, neurons: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

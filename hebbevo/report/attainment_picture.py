@@ -56,7 +56,7 @@ def _draw(axes: Axes, comparison: Comparison) -> None:
             )
     _label_survivors(axes, places.survivors)
     axes.set_xlabel(f"surviving {comparison.count}")
-    axes.set_ylim(*places.place([places.low, places.high]).tolist())
+    axes.set_ylim(places.low, places.high)
     if ticks := places.ticks():
         axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
     axes.set_ylabel(comparison.score)

@@ -91,26 +91,28 @@ def _tables(comparison: Comparison) -> str:
             for row in comparison.studies().to_dict("records")
         ),
     )
-    pairs = table(
-        ("difference", "hypervolume", "by", "95 % interval", "t-test", "p", "rank test", "p"),
+    parts = [groups, "<h3>Studies</h3>", studies]
+    if len(comparison.groups) > 1:
+        parts[1:1] = ["<h3>Differences</h3>", _pairs(comparison)]
+    return "\n".join(parts)
+
+
+def _pairs(comparison: Comparison) -> str:
+    by = ", Holm" if len(comparison.groups) > 2 else ""
+    return table(
+        ("difference", "hypervolume", "by", "95 % interval", f"t-test{by}", f"rank test{by}"),
         (
             (
                 f"{row['first']} less {row['second']}",
                 row["measure"],
                 f"{row['difference']:+.4f}",
                 _interval(row["low"], row["high"]),
-                t_test(row),
-                _p(row["t_holm"]),
-                rank_test(row),
-                _p(row["rank_holm"]),
+                _test(t_test(row), row["t_holm"]),
+                _test(rank_test(row), row["rank_holm"]),
             )
             for row in comparison.pairs().to_dict("records")
         ),
     )
-    parts = [groups, "<h3>Studies</h3>", studies]
-    if len(comparison.groups) > 1:
-        parts[1:1] = ["<h3>Differences</h3>", pairs]
-    return "\n".join(parts)
 
 
 def _decimals(value: float) -> str:
@@ -121,5 +123,5 @@ def _interval(low: float, high: float) -> str:
     return NONE if math.isnan(low) else f"{low:.4f} to {high:.4f}"
 
 
-def _p(value: float) -> str:
-    return NONE if math.isnan(value) else f"{value:.2g}"
+def _test(name: str, p: float) -> str:
+    return NONE if math.isnan(p) else f"p = {p:.2g}, {name}"

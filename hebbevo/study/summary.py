@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,6 +29,7 @@ from hebbevo.study.epoch_results import which_count
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import GENERATION, MISREADINGS
 from hebbevo.study.storage import Store, StudyDatabase, studies_in, studies_of
+from hebbevo.study.storage.confirmation_rows import confirmed
 from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.storage.study_tables import FACTS, SPEC
 from hebbevo.study.validation import RecordError
@@ -145,7 +146,7 @@ def _summary(connection: Connection, study_id: int, name: str) -> dict[str, Any]
         "best_accuracy": float(best[0]),
         "survivors": float(best[1]),
         "hypervolume": pareto.hypervolume(front, facts.chance, facts.neurons),
-        "confirmed": _confirmed(connection, study_id),
+        "confirmed": confirmed(_keys(connection, study_id)),
         "last_result": None if last is None else last.replace(tzinfo=UTC),
     }
 
@@ -229,9 +230,7 @@ def _feasible(points: Points, goal: Goal) -> Points:
     return points[np.max(beyond, axis=0) <= 0] if beyond else points
 
 
-def _confirmed(connection: Connection, study_id: int) -> str:
+def _keys(connection: Connection, study_id: int) -> Sequence[str]:
+    """The keys of all attributes of the study."""
     model = models.StudyUserAttributeModel
-    keys = connection.scalars(
-        select(model.key).where(model.study_id == study_id, model.key.startswith("hebbevo:confirmation:"))
-    ).all()
-    return "yes" if any(key.endswith(":end") for key in keys) else "partly" if keys else "no"
+    return connection.scalars(select(model.key).where(model.study_id == study_id)).all()

@@ -70,8 +70,8 @@ def _score(comparison: Comparison, value: float) -> str:
 
 
 def _score_axis(comparison: Comparison, axes: AttainmentAxes) -> dict[str, Any]:
-    low, high = axes.place([axes.low, axes.high]).tolist()
-    settings: dict[str, Any] = {"title": {"text": label(comparison.score)}, "range": [low, high]}
+    title = {"text": label(comparison.score)}
+    settings: dict[str, Any] = {"title": title, "range": [axes.low, axes.high]}
     if ticks := axes.ticks():
         return settings | {"tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]}
     return settings

@@ -10,7 +10,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from hebbevo.errors import UsageError
@@ -20,8 +19,9 @@ from hebbevo.objectives.attainment import leads, median_level, surface
 from hebbevo.objectives.pareto import Points
 from hebbevo.study.comparison.groups import Group, grouped
 from hebbevo.study.comparison.reference import common_reference
-from hebbevo.study.comparison.significance import Contrast, contrast, holm, mean_interval
+from hebbevo.study.comparison.significance import Contrast, contrast, holm
 from hebbevo.study.comparison.verdict import CONFIRMED, FOUND, MEASURES, few_seeds, sentence
+from hebbevo.study.intervals import mean_of
 from hebbevo.study.view import Study, open_study
 
 
@@ -50,7 +50,7 @@ class Comparison:
         self.in_percent: bool = studies[0].in_percent
         self._studies = pd.DataFrame(
             [self._study_row(group, study) for group in groups for study in group.studies]
-        ).astype({"study": object, "group": object})
+        )
         self._fronts = {group.name: [_front(study) for study in group.studies] for group in groups}
         self.remarks: tuple[str, ...] = tuple(self._remarks(studies))
 
@@ -84,9 +84,8 @@ class Comparison:
         for group in self.groups:
             row: dict[str, Any] = {"group": group.name, "studies": len(group.studies)}
             for column in MEASURES.values():
-                estimate = mean_interval([value for _, value in self._values(group, column)])
-                row[column] = estimate.mean
-                row[f"{column}_low"], row[f"{column}_high"] = estimate.low, estimate.high
+                mean = mean_of([value for _, value in self._values(group, column)])
+                row |= {column: mean.value, f"{column}_low": mean.low, f"{column}_high": mean.high}
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -128,7 +127,7 @@ class Comparison:
             for name, corners in self._surfaces[group.name].items()
             for accuracy, survivors in corners.tolist()
         ]
-        return pd.DataFrame(rows, columns=["group", "surface", "survivors", "accuracy"])
+        return pd.DataFrame(rows, columns=list(_ATTAINMENT_COLUMNS)).astype(_ATTAINMENT_COLUMNS)
 
     @cached_property
     def sentence(self) -> str:
@@ -140,7 +139,7 @@ class Comparison:
     @cached_property
     def _pairs(self) -> pd.DataFrame:
         rows = [row for measure in MEASURES for row in self._pair_rows(measure)]
-        return pd.DataFrame(rows, columns=_PAIR_COLUMNS)
+        return pd.DataFrame(rows, columns=list(_PAIR_COLUMNS)).astype(_PAIR_COLUMNS)
 
     @cached_property
     def _leads(self) -> pd.DataFrame:
@@ -150,7 +149,7 @@ class Comparison:
             for lead in leads(*medians, self.chance):
                 above, below = (one, other) if lead.is_first else (other, one)
                 rows.append((above.name, below.name, lead.start, lead.end, lead.most, lead.at))
-        return pd.DataFrame(rows, columns=["above", "below", "start", "end", "difference", "at"])
+        return pd.DataFrame(rows, columns=list(_LEAD_COLUMNS)).astype(_LEAD_COLUMNS)
 
     @cached_property
     def _surfaces(self) -> dict[str, dict[str, Points]]:
@@ -201,7 +200,7 @@ class Comparison:
                 second,
                 measure,
                 each.counts[0] if each.is_paired else 0,
-                each.difference.mean,
+                each.difference.value,
                 each.difference.low,
                 each.difference.high,
                 each.t_p,
@@ -226,29 +225,36 @@ class Comparison:
             remarks.append(
                 f"the largest networks differ in size; all are measured from {self.neurons} {self.count}"
             )
-        stale = [
-            study for study in studies if (confirmation := _confirmation(study)) and confirmation.is_stale
-        ]
+        stale = [study for study in studies if study.confirmation and study.confirmation.is_stale]
         remarks += [f"{study.store}: has more trials than when it was confirmed" for study in stale]
         if len(self.groups) > 1 and (line := few_seeds(self._pairs)):
             remarks.append(line)
         return remarks
 
 
-_PAIR_COLUMNS = [
-    "first",
-    "second",
-    "measure",
-    "paired_seeds",
-    "difference",
-    "low",
-    "high",
-    "t_p",
-    "rank_p",
-    "least_rank_p",
-    "t_holm",
-    "rank_holm",
-]
+_PAIR_COLUMNS: dict[str, Any] = {
+    "first": str,
+    "second": str,
+    "measure": str,
+    "paired_seeds": int,
+    "difference": float,
+    "low": float,
+    "high": float,
+    "t_p": float,
+    "rank_p": float,
+    "least_rank_p": float,
+    "t_holm": float,
+    "rank_holm": float,
+}
+_LEAD_COLUMNS: dict[str, Any] = {
+    "above": str,
+    "below": str,
+    "start": float,
+    "end": float,
+    "difference": float,
+    "at": float,
+}
+_ATTAINMENT_COLUMNS: dict[str, Any] = {"group": str, "surface": str, "survivors": float, "accuracy": float}
 
 
 def compare(
@@ -315,16 +321,11 @@ def _front(study: Study) -> Points:
     return front
 
 
-def _confirmation(study: Study) -> Any:
-    return getattr(study, "confirmation", None)
-
-
 def _confirmed_front(study: Study) -> Points | None:
     """The confirmed members that no other one dominates; ``None`` for a study that is not confirmed."""
-    confirmation = _confirmation(study)
-    if confirmation is None:
+    if study.confirmation is None or not study.confirmation.is_complete:
         return None
-    members = confirmation.members()
+    members = study.confirmation.members()
     own = members[members["on_front"].astype(bool)]
     front: Points = own[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
-    return front[np.isfinite(front).all(axis=1)]
+    return front

@@ -1,4 +1,4 @@
-"""Means of few values, and whether two groups of values differ by more than noise."""
+"""Whether two groups of values differ by more than noise."""
 
 from __future__ import annotations
 
@@ -11,40 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from hebbevo.study.intervals import CONFIDENCE, Mean, mean_of
+
 LEVEL = 0.05
-"""Below this a difference counts as more than noise; intervals cover 1 - ``LEVEL``."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with its 95 % interval, by Student's t; NaN where there are too few values.
-
-    Attributes:
-        mean: of the values.
-        low: lower end of the interval.
-        high: upper end of the interval.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-
-def mean_interval(values: Sequence[float]) -> Estimate:
-    """Estimate the mean of values.
-
-    >>> estimate = mean_interval([1.0, 2.0, 3.0])
-    >>> estimate.mean, round(estimate.low, 3), round(estimate.high, 3)
-    (2.0, -0.484, 4.484)
-    """
-    n = len(values)
-    if n == 0:
-        return Estimate(math.nan, math.nan, math.nan)
-    mean = float(np.mean(values))
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan)
-    half = float(stats.t.ppf(1 - LEVEL / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
-    return Estimate(mean, mean - half, mean + half)
+"""A difference with a p below this is called significant."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +25,7 @@ class Contrast:
         counts: number of values of each group that are used.
         is_paired: whether values are paired by their seeds: then the tests are the paired t-test and
             Wilcoxon's signed-rank test, and otherwise Welch's t-test and the test of Mann and Whitney.
-        difference: of the means, with its interval.
+        difference: mean of the first group less that of the second, with its interval.
         t_p: p of the t-test, two-sided; NaN where it has too few values, or values without any spread.
         rank_p: p of the rank test, two-sided; NaN where it has too few values.
         least_rank_p: the smallest p that the rank test can give with so many values.
@@ -63,7 +33,7 @@ class Contrast:
 
     counts: tuple[int, int]
     is_paired: bool
-    difference: Estimate
+    difference: Mean
     t_p: float
     rank_p: float
     least_rank_p: float
@@ -76,7 +46,7 @@ def contrast(first: Sequence[tuple[int, float]], second: Sequence[tuple[int, flo
     Values of other seeds are then left out.
 
     Args:
-        first: seed and value of each study of the first group.
+        first: seed and value of each study of the first group, of which there is at least one.
         second: likewise, of the second group.
     """
     one, other = dict(first), dict(second)
@@ -106,23 +76,21 @@ def _paired(first: Sequence[float], second: Sequence[float]) -> Contrast:
     n = len(differences)
     t_p = float(stats.ttest_1samp(differences, 0.0).pvalue) if _has_spread(differences) else math.nan
     rank_p = float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
-    estimate = mean_interval(differences.tolist())
-    return Contrast((n, n), True, estimate, t_p, rank_p, 2.0 ** (1 - n))
+    return Contrast((n, n), True, mean_of(differences.tolist()), t_p, rank_p, 2.0 ** (1 - n))
 
 
 def _unpaired(first: Sequence[float], second: Sequence[float]) -> Contrast:
     counts = len(first), len(second)
-    difference = float(np.mean(first) - np.mean(second)) if all(counts) else math.nan
+    difference = float(np.mean(first) - np.mean(second))
+    rank_p = float(stats.mannwhitneyu(first, second).pvalue)
     least = min(1.0, 2 / math.comb(sum(counts), counts[0]))
-    rank_p = float(stats.mannwhitneyu(first, second).pvalue) if all(counts) else math.nan
-    if min(counts) < 2 or not (_has_spread(first) or _has_spread(second)):
-        return Contrast(counts, False, Estimate(difference, math.nan, math.nan), math.nan, rank_p, least)
-    with warnings.catch_warnings():  # scipy warns where one of the groups has no spread
-        warnings.simplefilter("ignore", RuntimeWarning)
-        welch = stats.ttest_ind(first, second, equal_var=False)
-    low, high = welch.confidence_interval(1 - LEVEL)
-    estimate = Estimate(difference, float(low), float(high))
-    return Contrast(counts, False, estimate, float(welch.pvalue), rank_p, least)
+    t_p, low, high = math.nan, math.nan, math.nan
+    if min(counts) >= 2 and (_has_spread(first) or _has_spread(second)):
+        with warnings.catch_warnings():  # scipy warns where one of the groups has no spread
+            warnings.simplefilter("ignore", RuntimeWarning)
+            welch = stats.ttest_ind(first, second, equal_var=False)
+        t_p, (low, high) = float(welch.pvalue), map(float, welch.confidence_interval(CONFIDENCE))
+    return Contrast(counts, False, Mean(difference, math.nan, low, high), t_p, rank_p, least)
 
 
 def _has_spread(values: ArrayLike) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from hebbevo.messages import listed
 from hebbevo.study.comparison.significance import LEVEL
 
 FOUND, CONFIRMED = "found", "confirmed"
@@ -35,7 +34,7 @@ def sentence(measure: str, groups: pd.DataFrame, pairs: pd.DataFrame) -> str:
     what = f"{best} has the largest {measure} hypervolume, {means[best]:.4f}"
     own = [_seen_from(best, row) for row in pairs.to_dict("records") if best in (row["first"], row["second"])]
     if all(math.isnan(row["t_p"]) for row in own):
-        others = listed(f"{means[row['second']]:.4f} of {row['second']}" for row in own)
+        others = " and ".join(f"{means[row['second']]:.4f} of {row['second']}" for row in own)
         return (
             f"{what} against {others}; too few studies for a test: give each group two or more, "
             "with other seeds."
@@ -44,8 +43,8 @@ def sentence(measure: str, groups: pd.DataFrame, pairs: pd.DataFrame) -> str:
         return f"{what} against {means[own[0]['second']]:.4f} of {own[0]['second']}: {_judgement(own[0])}."
     ahead = [row["second"] for row in own if row["t_holm"] < LEVEL]
     level = [row["second"] for row in own if not row["t_holm"] < LEVEL]
-    parts = [f"the difference from {listed(ahead)} is significant"] if ahead else []
-    parts += [f"the difference from {listed(level)} is not significant"] if level else []
+    parts = [f"the difference from {_joined(ahead)} is significant"] if ahead else []
+    parts += [f"the difference from {_joined(level)} is not significant"] if level else []
     return f"{what}: {'; '.join(parts)} (p corrected for {len(pairs)} pairs)."
 
 
@@ -69,6 +68,11 @@ def t_test(row: Mapping[Any, Any]) -> str:
 def rank_test(row: Mapping[Any, Any]) -> str:
     """The name of the rank test of a pair of groups, likewise."""
     return "Wilcoxon test" if row["paired_seeds"] else "Mann-Whitney test"
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names, which may have commas in them, one after the other."""
+    return " and ".join(names)
 
 
 def _seen_from(name: str, row: dict[Any, Any]) -> dict[Any, Any]:
