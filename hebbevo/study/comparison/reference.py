@@ -52,8 +52,8 @@ def _measured_differently(one: Study, other: Study) -> Iterator[str]:
     else:
         same = names[0] == names[1]
     if not same:
-        both = f"{names[1]}, not {names[0]}" if names[0] != names[1] else f"{names[0]} was another one"
-        yield f"the data set is {both}"
+        both = f"is {names[1]}, not {names[0]}" if names[0] != names[1] else f"{names[0]} was another one"
+        yield f"the data set {both}"
     for key, what in (("split", "what decides the split"), ("kind", "the kind of the task")):
         if tasks[0].get(key) != tasks[1].get(key):
             yield f"{what} is {_plain(tasks[1].get(key))}, not {_plain(tasks[0].get(key))}"
@@ -73,8 +73,8 @@ def _measured_differently(one: Study, other: Study) -> Iterator[str]:
 
 
 def _split_differently(one: Study, other: Study) -> Iterator[str]:
-    for part in one.rows.keys() & other.rows.keys():
-        if one.rows[part] != other.rows[part]:
+    for part in one.rows:
+        if one.rows[part] != other.rows.get(part, one.rows[part]):
             yield f"it has {other.rows[part]:,} {part} rows, not {one.rows[part]:,}"
     if one.chance != other.chance:
         yield f"chance is {other.chance:.4g}, not {one.chance:.4g}"
