@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,10 +28,27 @@ def studies_of(folder: Path) -> list[StudyFile]:
 
 
 def _is_study(path: Path) -> bool:
-    """Whether a file is a study, or what is left of one: it has the key of recorded settings."""
-    with suppress(OSError), path.open("rb") as file:
-        if not path.is_file() or not (file.read(len(MAGIC)) == MAGIC or path.suffix == ".db"):
-            return False
-        with suppress(ValueError), mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(SPEC.encode()) >= 0
+    """Whether a file is a study, or what is left of one.
+
+    A study has the key of its settings. A database that was cut may have lost it.
+    """
+    named = path.suffix == ".db"
+    with (
+        suppress(OSError, ValueError),  # it cannot be read, or is empty
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        is_database = content[: len(MAGIC)] == MAGIC
+        if content.find(SPEC.encode()) >= 0:
+            return is_database or named
+        return is_database and named and len(content) < _recorded_size(content[:100])
     return False
+
+
+def _recorded_size(header: bytes) -> int:
+    """The size that the first bytes of a database say it has."""
+    if len(header) < 100:
+        return 100
+    (page,) = struct.unpack(">H", header[16:18])
+    (pages,) = struct.unpack(">I", header[28:32])
+    return int(65_536 if page == 1 else page) * int(pages)
