@@ -6,30 +6,28 @@ import math
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 
+from hebbevo.report.networks import MEMBER, TRIAL
 from hebbevo.report.scale import Scale
+from hebbevo.report.templates import render
 
 FONT = "system-ui, sans-serif"
 BLUE = "#2f7fd1"
-GREY = "rgba(128, 132, 140, 0.38)"
+ORANGE = "#c96a10"
+GREEN = "#12886a"
+RED = "#d4473f"
+GREY = "rgba(116, 121, 130, 0.5)"
 SHADE = "rgba(128, 132, 140, 0.16)"
-PALETTE = ("#2f7fd1", "#e07b1a", "#16a07a", "#c65bb0", "#d4473f", "#8a6fd1", "#a38a12", "#2ba7c4")
-
-_CONFIG = {
-    "responsive": True,
-    "displaylogo": False,
-    "modeBarButtons": [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
-}
+PALETTE = (BLUE, ORANGE, GREEN, "#c04fa8", RED, "#8466cf", "#8c7608", "#1a89a8")
+"""Colours with a contrast of 3 and more to the card of the page, both the light and the dark one."""
 
 
-def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> str:
-    """Give a figure the common style and turn it into HTML.
-
-    The page must include plotly.js. Its style sheet sets the colours of text and lines, for light and dark.
+def styled(figure: go.Figure, height: int, top: int = 36) -> go.Figure:
+    """Give a figure the style that all charts share.
 
     Args:
         figure: is changed.
-        name: identifies the chart; no other chart on the page may have it.
         height: of the whole chart, in pixels.
         top: space above the axes, in pixels.
     """
@@ -48,8 +46,37 @@ def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> str:
     )
     figure.update_xaxes(zeroline=False, automargin=True, tickangle=0, title_standoff=8)
     figure.update_yaxes(zeroline=False, automargin=True, title_standoff=8)
-    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"chart-{name}", config=_CONFIG)
-    return f'<div class="chart" style="height:{height}px">{html}</div>'
+    return figure
+
+
+def chart(figure: go.Figure, name: str, height: int, top: int = 36) -> Markup:
+    """Give a figure the common style and turn it into HTML.
+
+    The script of the page draws it. Its style sheet sets the colours of text and lines, for light and dark.
+
+    Args:
+        figure: is changed.
+        name: identifies the chart; no other chart on the page may have it.
+        height: of the whole chart, in pixels.
+        top: space above the axes, in pixels.
+    """
+    return embedded(styled(figure, height, top), name)
+
+
+def embedded(figure: go.Figure, name: str) -> Markup:
+    """Turn a figure that is styled into HTML.
+
+    Args:
+        figure: only scatter and bar charts are drawn.
+        name: identifies the chart; no other chart on the page may have it.
+    """
+    lean = go.Figure(figure)
+    for trace in lean.data:
+        if trace.meta in (MEMBER, TRIAL):  # the page knows what is said of these networks
+            trace.hovertext = None
+    # between script tags, nothing but the sign < can end the text
+    data = lean.to_json(validate=False).replace("<", r"\u003c")
+    return render("chart", name=f"chart-{name}", height=figure.layout.height, data=Markup(data))
 
 
 def axis(scale: Scale, title: str) -> dict[str, Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hebbevo.report.queries import complete_trials
 from hebbevo.report.scale import Scale, scale
+from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.view import Study
 
 LABEL = "outside the constraints"
-ACCURACY = Scale(False, -0.04, 1.04)
-"""The axis of an accuracy that has limits: all from 0 to 1, so that the limits are on it."""
 
 
 def survivors_axis(study: Study) -> Scale:
@@ -19,7 +18,7 @@ def survivors_axis(study: Study) -> Scale:
     return scale([*shown, study.neurons, *below])
 
 
-def outside(study: Study, measure: str, axis: Scale) -> list[tuple[float, float]]:
+def outside(study: Study, measure: str, axis: Scale | ScoreScale) -> list[tuple[float, float]]:
     """The intervals of the axis of a measure, ``accuracy`` or ``survivors``, that are outside its limits.
 
     Returns:

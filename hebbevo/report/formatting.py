@@ -55,6 +55,11 @@ def survivors(row: dict[str, Any]) -> str:
     return count(mean) if math.isnan(sd) else f"{count(mean)} ± {count(sd)}"
 
 
+def share_of(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """The number of neurons that survivors are of, and the share of them, as ``256 (8.6 %)``."""
+    return f"{count(row['neurons'])} ({percent(row['survivors'] / row['neurons'])})"
+
+
 def count(mean: float) -> str:
     """A mean of counts: without decimals if it is whole, else with one."""
     return f"{mean:.1f}".removesuffix(".0")
@@ -89,8 +94,7 @@ def hover(study: Study, row: dict[str, Any]) -> str:
     ]
     lines = [
         f"{study.score} {accuracy(study, row)}",
-        f"survivors {survivors(row)} of {row['neurons']}",
-        f"sparsity {percent(1 - row['survivors'] / row['neurons'])}",
+        f"survivors {survivors(row)} of {share_of(row)}",
         "",
         *(label(line) for line in genome),
     ]

@@ -84,6 +84,11 @@ def sizes_differ(study: Study) -> bool:
     return bool((study.trials()["neurons"] < study.neurons).any())
 
 
+def whole(study: Study) -> str:
+    """What a share of survivors is a share of, in words."""
+    return f"the largest network's {study.count}" if sizes_differ(study) else study.count
+
+
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, each from column to value."""
     return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]

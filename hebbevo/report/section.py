@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
+
+from hebbevo.report.templates import render
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,8 @@ class Section:
 
     title: str
     body: str
+
+    @classmethod
+    def of(cls, title: str, template: str, **context: Any) -> Self:
+        """Make a section from ``templates/sections/<template>.html.jinja``, which escapes what it gets."""
+        return cls(title, render(f"sections/{template}", **context))

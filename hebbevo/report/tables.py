@@ -6,25 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from hebbevo.messages import printable
-from hebbevo.report.formatting import html
+from hebbevo.report.templates import render
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """A table of plain texts, the first column for the names of the rows. Wide tables scroll."""
-    breakable = (html(cell).replace("_", "_<wbr>") for cell in header)
-    head = "".join(f'<th scope="col">{cell}</th>' for cell in breakable)
-    body = "\n".join(
-        f'<tr><th scope="row">{html(first)}</th>'
-        + "".join(f"<td>{html(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
-    )
+    return render("table", header=list(header), rows=[list(row) for row in rows])
 
 
 def csv(frame: pd.DataFrame) -> str:

@@ -27,15 +27,16 @@ def write(study: Study, folder: Path) -> list[Path]:
     """
     # the drawing libraries take a second to import, which commands that draw nothing need not wait for
     from hebbevo.report.page import page
-    from hebbevo.report.picture import picture
+    from hebbevo.report.picture import picture as drawn
 
+    picture = drawn(study)
     return save(
         expanded(folder),
         {
-            "report.html": _encoded(page(study)),
+            "report.html": _encoded(page(study, picture)),
             "front.csv": _encoded(csv(study.front())),
             "trials.csv": _encoded(csv(study.trials())),
-            "front.png": picture(study),
+            "front.png": picture,
         },
     )
 

@@ -35,6 +35,7 @@ class Study:
         goal: its objectives and constraints.
         total: number of trials to reach, as last asked for.
         versions: versions of Python and of the libraries that began the study.
+        rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         count: what survivors are, ``neurons`` or ``connections``.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
@@ -53,6 +54,7 @@ class Study:
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
+        self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.count: str = ledger.spec.network.count
         self.alone: str = ledger.facts.alone
         self.neurons: int = ledger.facts.neurons
@@ -73,7 +75,11 @@ class Study:
         self._genomes = {
             record.number: record.genome for generation in generations for record in generation.records
         }
-        results = (record.result for generation in generations for record in generation.records)
+        results = [record.result for generation in generations for record in generation.records]
+        self._curves = {
+            result.number: (result.details.accuracy_per_epoch, result.details.survivors_per_epoch)
+            for result in filter(None, results)
+        }
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
         self._points = pd.DataFrame(np.fromiter(points, _POINT))
         rows = [
@@ -139,6 +145,31 @@ class Study:
         if trial not in self._genomes:
             raise UsageError(f"{self.store}: there is no trial {trial}")
         return dict(self._genomes[trial])
+
+    def curve(self, trial: int) -> pd.DataFrame:
+        """Give a table of a trial's training with one row per epoch, means over replicates.
+
+        Its columns are ``epoch`` (from 1), ``accuracy`` and ``survivors``. A trial that is running or failed
+        has no rows.
+
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="two.db", population=4, trials=4, epochs=2, workers=1)
+        >>> study.curve(0).epoch.to_list()
+        [1, 2]
+
+        Raises:
+            UsageError: there is no such trial.
+        """
+        if trial not in self._genomes:
+            raise UsageError(f"{self.store}: there is no trial {trial}")
+        accuracy, survivors = self._curves.get(trial, ((), ()))
+        return pd.DataFrame(
+            {
+                "epoch": range(1, len(accuracy) + 1),
+                "accuracy": np.array(accuracy, dtype=float),
+                "survivors": np.array(survivors, dtype=float),
+            }
+        )
 
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.

@@ -1,5 +1,7 @@
 """Studies whose trials are made up by formulas, and readers of the page."""
 
+import json
+import re
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 
 from hebbevo.objectives.goal import Goal
 from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
+from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Request, Role, Training
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Generation, Record, Result
+from hebbevo.study.storage import StudyFile
 from hebbevo.study.view import Study
 from hebbevo.training.trial_details import EarlyStop, TrialDetails
 
@@ -49,10 +53,17 @@ class MadeUpRecord:
     store: Path = Path("studies/stamina.db")
     chance: float = 0.1
     versions: dict = field(default_factory=lambda: {"hebbevo": "0.1.0", "torch": "2.13.0"})
+    rows: dict = field(default_factory=dict)
+    confirmed: tuple = ()
 
     @property
     def facts(self):
-        return StudyFacts(versions=self.versions, neurons=256, chance=self.chance, alone=self.alone)
+        return StudyFacts(
+            versions=self.versions, neurons=256, chance=self.chance, alone=self.alone, rows=self.rows
+        )
+
+    def confirmations(self):
+        return list(self.confirmed)
 
     @property
     def spec(self):
@@ -147,6 +158,7 @@ class MadeUpStudy(Study):
     def __init__(self, record):
         super().__init__(record)
         self.record = record
+        self.store = StudyFile(record.store)
 
     def but(self, **changes):
         """The same study with other values in its record."""
@@ -211,6 +223,59 @@ def failed_at(frame, positions, reason):
     return broken
 
 
+def confirmed(study, replicates=5, has_test=True, is_complete=True, gain=0.01, seed=1, **changes):
+    """The study with a confirmation: members are worse than they were found, and controls ``gain`` worse."""
+    random = np.random.default_rng(seed)
+    front = study.front()
+    members = tuple(
+        Member(
+            trial=int(row["trial"]),
+            epoch=int(row["epoch"]),
+            accuracy=row["accuracy"],
+            survivors=row["survivors"],
+            neurons=int(row["neurons"]),
+        )
+        for row in front.to_dict("records")
+    )
+    trainings = []
+    for member in members:
+        for replicate in range(replicates):
+            mistakes = min((1 - member.accuracy) * random.uniform(1.1, 1.5) + 0.004, 0.88)
+            survivors = max(1, round(member.survivors * random.uniform(0.9, 1.1)))
+            widths = (survivors - survivors // 2, survivors // 2)
+            for role, number, worse in (
+                (Role.MEMBER, 0, 0.0),
+                (Role.LONGER, 0, gain / 2),
+                *((Role.DENSE, number, gain) for number in range(4)),
+            ):
+                reached = np.clip(1 - mistakes - worse + random.normal(0, 0.003), 0.0, 1.0)
+                trainings.append(
+                    Training(
+                        role=role,
+                        trial=member.trial,
+                        replicate=replicate,
+                        number=number,
+                        widths=widths,
+                        epochs=member.epoch * (2 if role is Role.LONGER else 1),
+                        accuracy=reached,
+                        halves=(reached, reached),
+                        test=reached - 0.002 if has_test else None,
+                        survivors=survivors,
+                        multiply_adds=4e6 if role is Role.MEMBER else 1e6,
+                        seconds=0.5,
+                    )
+                )
+    request = Request(
+        members=members,
+        replicates=replicates,
+        has_test=has_test,
+        trials=int((study.trials()["state"] != "running").sum()),
+        date="2026-01-31 12:00:00 UTC",
+    )
+    record = ConfirmationRecord(0, request, dict(enumerate(trainings)), is_complete)
+    return study.but(confirmed=(record,), rows={"train": 1259, "validation": 269, "test": 269}, **changes)
+
+
 @pytest.fixture(scope="session")
 def study():
     return MadeUpStudy(MadeUpRecord(made_up_trials()))
@@ -268,9 +333,18 @@ class Document(HTMLParser):
         if self.open and self.open[-1] not in ("script", "style"):
             self.words.append(data)
 
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
     @property
     def text(self):
         return " ".join("".join(self.words).split())
+
+
+def charts(html):
+    """The figures of a page or of a section, by their names, as Plotly gets them."""
+    found = re.findall(r'<div class="chart" id="([^"]*)"[^>]*><script[^>]*>(.*?)</script>', html, re.DOTALL)
+    return {name: json.loads(figure) for name, figure in found}
 
 
 def png_size(content):

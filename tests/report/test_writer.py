@@ -24,7 +24,11 @@ def test_the_four_files_are_written_into_a_new_folder_and_nothing_else(study, tm
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     assert png_size((folder / "front.png").read_bytes()) == (1600, 1000)
     document = Document((folder / "report.html").read_text(encoding="utf-8"))
-    titles = ["Summary", "The front", "Progress", "The window of unactivation_penalty", "Failures"]
+    titles = [
+        *("The decision", "The front", "The window of unactivation_penalty", "What decides"),
+        *("Genes side by side", "Gene by gene", "How they were trained", "Progress", "Failures"),
+        "The search, and how to repeat it",
+    ]
     positions = [document.text.index(title) for title in titles]
     assert positions == sorted(positions)
 

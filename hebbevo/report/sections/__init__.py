@@ -9,21 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hebbevo.report.section import Section
+from hebbevo.report.sections.curves import curves
+from hebbevo.report.sections.decision import decision
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
+from hebbevo.report.sections.importance import importance
 from hebbevo.report.sections.notes import notes
+from hebbevo.report.sections.parallel import parallel
 from hebbevo.report.sections.progress import progress
+from hebbevo.report.sections.reproduce import reproduce
 from hebbevo.report.sections.rules import rules
-from hebbevo.report.sections.summary import summary
+from hebbevo.report.sections.slices import slices
 from hebbevo.report.sections.window import window
 from hebbevo.study.view import Study
 
 SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
-    summary,
+    decision,
     front,
+    window,
+    importance,
+    parallel,
+    slices,
+    curves,
     rules,
     progress,
-    window,
-    notes,
     failures,
+    notes,
+    reproduce,
 )

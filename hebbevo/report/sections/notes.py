@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hebbevo.report.section import Section
-from hebbevo.report.tables import table
 from hebbevo.study.view import Study
 
 UNREPEATABLE = (
@@ -15,9 +14,9 @@ UNREPEATABLE = (
 def notes(study: Study) -> Section | None:
     """Make the section: what could not be counted exactly, stacked or repeated, and in how many trials."""
     counts = study.trials()["notes"].dropna().value_counts()
-    rows = [(str(number), str(note)) for note, number in counts.items()]
+    rows = [[str(number), str(note)] for note, number in counts.items()]
     if unrepeatable := int((~study.trials()["repeatable"]).sum()):
-        rows.append((str(unrepeatable), UNREPEATABLE))
+        rows.append([str(unrepeatable), UNREPEATABLE])
     if study.alone:
-        rows.insert(0, ("all", f"trained one by one: {study.alone}"))
-    return Section("How the networks were measured", table(("trials", "note"), rows)) if rows else None
+        rows.insert(0, ["all", f"trained one by one: {study.alone}"])
+    return Section.of("How the networks were measured", "notes", rows=rows) if rows else None

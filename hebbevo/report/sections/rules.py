@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import cycle, product
+from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from hebbevo.objectives import pareto
-from hebbevo.report.charts import PALETTE, axis, chart
-from hebbevo.report.constraints import survivors_axis
-from hebbevo.report.formatting import count, hover, label, score, tick_format
-from hebbevo.report.queries import complete_trials, gene_value_of, rows, rule_genes, rules_on_front
+from hebbevo.report.charts import embedded
+from hebbevo.report.figures.rules import rules_figure
+from hebbevo.report.formatting import count, score
+from hebbevo.report.queries import complete_trials, gene_value_of, rule_genes, rules_on_front
 from hebbevo.report.section import Section
-from hebbevo.report.tables import table
 from hebbevo.study.view import Study
 
 
@@ -22,53 +20,33 @@ def rules(study: Study) -> Section | None:
     trials = complete_trials(study)
     if trials.empty or not (found := rule_genes(study)):
         return None
-    return Section("The rules", "\n".join(_part(study, trials, gene) for gene in found))
+    return Section.of("The rules", "rules", parts=[_part(study, trials, gene) for gene in found])
 
 
-def _part(study: Study, trials: pd.DataFrame, gene: str) -> str:
-    fronts = {rule: _front(own) for rule, own in trials.groupby(gene_value_of(trials, gene), sort=False)}
+def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
+    fronts = {str(rule): _front(own) for rule, own in trials.groupby(gene_value_of(trials, gene), sort=False)}
     holders = rules_on_front(study, gene)
-    x = survivors_axis(study)
-    lines = [
-        go.Scatter(
-            x=x.place(own["survivors"]).tolist(),
-            y=own["accuracy"].to_list(),
-            mode="lines+markers",
-            line={"shape": "hv", "width": 1.5, "color": colour, "dash": dash},
-            marker={"size": 7},
-            name=label(str(rule)),
-            hovertext=[hover(study, row) for row in rows(own)],
-            hoverinfo="text",
-        )
-        for (rule, own), (dash, colour) in zip(fronts.items(), cycle(product(("solid", "dot"), PALETTE)))
-    ]
-    figure = go.Figure(lines)
-    figure.update_layout(
-        xaxis=axis(x, f"surviving {study.count}"),
-        yaxis={"title": {"text": study.score}, "tickformat": tick_format(study)},
-    )
     counts = gene_value_of(trials, gene).value_counts()
     cells = []
     for rule, own in fronts.items():
-        held = holders.get(str(rule))
+        held = holders.get(rule)
         best = own.iloc[own["accuracy"].argmax()]
         cells.append(
-            (
-                str(rule),
+            [
+                rule,
                 count(counts[rule]),
                 count(held.networks) if held else "0",
                 held.span if held else "",
                 score(study, best["accuracy"]),
                 count(best["survivors"]),
-            )
+            ]
         )
-    header = (gene, "trials", "on the front", study.count, f"best {study.score}", f"with {study.count}")
-    text = (
-        f"Each line is the front of the trials with one rule for {label(gene)}, at the end of their "
-        "trainings. The table says which part of the whole front each rule holds. A rule with few trials "
-        "has had few chances."
-    )
-    return f"<p>{text}</p>\n{chart(figure, f'rules-{gene}', 480)}\n{table(header, cells)}"
+    return {
+        "gene": gene,
+        "chart": embedded(rules_figure(study, fronts), f"rules-{gene}"),
+        "header": [gene, "trials", "on the front", study.count, f"best {study.score}", f"with {study.count}"],
+        "rows": cells,
+    }
 
 
 def _front(trials: pd.DataFrame) -> pd.DataFrame:

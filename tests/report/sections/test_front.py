@@ -1,12 +1,13 @@
-import json
-import re
-
 import numpy as np
 
 from hebbevo.objectives.goal import Goal
+from hebbevo.report.figures import front_figure
+from hebbevo.report.figures.front import dominated
+from hebbevo.report.score_scale import score_scale
 from hebbevo.report.sections.front import front
-from tests.report.conftest import Document
+from tests.report.conftest import Document, MadeUpRecord, MadeUpStudy, charts, confirmed, made_up_trials
 
+ENDS = ((-1, "arrayminus"), (1, "array"))
 LIMITS = Goal(constraints={"accuracy": (0.9, None), "survivors": (None, 40.0)})
 
 
@@ -15,7 +16,7 @@ def test_the_table_of_the_front_holds_every_genome_in_order(small):
     rows = small.front()
     first = rows.iloc[1]
     cells = (
-        f"{first['trial']}20{100 * first['accuracy']:.1f} ± {100 * first['accuracy_sd']:.1f} %"
+        f"trial {first['trial']} 20{100 * first['accuracy']:.1f} ± {100 * first['accuracy_sd']:.1f} %"
         f"{first['survivors']:.0f} ± "
     )
     assert cells in document.text
@@ -33,22 +34,23 @@ def test_one_replicate_has_no_standard_deviation(small):
 
 def traces(html):
     """The traces of the chart, and its shapes, as Plotly gets them."""
-    drawn, layout = re.search(r"Plotly\.newPlot\(\s*\"chart-front\",\s*(\[.*?\]),\s*(\{.*\}),", html).groups()
-    return json.loads(drawn), json.loads(layout)["shapes"]
+    figure = charts(html)["chart-front"]
+    return figure["data"], figure["layout"]["shapes"]
 
 
 def test_the_front_shows_its_limits_and_how_many_trials_are_within(small):
     frame = small.record.frame.iloc[:4].assign(
         state="complete", accuracy=[0.98, 0.95, 0.92, 0.5], survivors=[200.0, 40.0, 30.0, 4.0]
     )
-    body = front(small.but(frame=frame, goal=LIMITS)).body
+    study = small.but(frame=frame, goal=LIMITS)
+    body, height = front(study).body, score_scale(study).place
     text = Document(body).text
     assert "2 of 4 trials meet the constraints (accuracy at least 0.9, survivors at most 40)" in text
     drawn, shapes = traces(body)
     assert {trace.get("name"): trace["x"] for trace in drawn}["front"] == [30.0, 40.0]
     shaded = [shape for shape in shapes if shape["type"] == "rect"]
-    assert (shaded[0]["x0"], shaded[1]["y1"]) == (40.0, 0.9)
-    assert shaded[0]["x1"] >= 256 and shaded[1]["y0"] <= 0
+    assert (shaded[0]["x0"], shaded[1]["y1"]) == (40.0, height(0.9))
+    assert shaded[0]["x1"] >= 256 and shaded[1]["y0"] <= height(0.1)
     assert [shape.get("showlegend", False) for shape in shaded] == [True, False]
 
 
@@ -62,19 +64,48 @@ def test_points_of_earlier_epochs_have_a_symbol_a_legend_and_an_epoch_of_their_o
     body = front(with_earlier_states).body
     drawn = {trace.get("name"): trace for trace in traces(body)[0]}
     early = drawn["front, at an earlier epoch"]
-    assert (early["x"], early["y"], early["marker"]["symbol"]) == ([128.0], [0.975], "diamond-open")
-    assert early["hovertext"][0].startswith("<b>trial 1 after 6 of 20 epochs</b><br>accuracy 97.5 %<br>")
+    height = score_scale(with_earlier_states).place
+    assert (early["x"], early["y"]) == ([128.0], [height(0.975)])
+    assert (early["marker"]["symbol"], early["customdata"]) == ("diamond-open", ["1:6"])
+    figure = {trace.name: trace for trace in front_figure(with_earlier_states).data}
+    hovertext = figure["front, at an earlier epoch"].hovertext[0]
+    assert hovertext.startswith("<b>trial 1 after 6 of 20 epochs</b><br>accuracy 97.5 %<br>")
     assert (drawn["front"]["x"], drawn["front"]["marker"]["symbol"]) == ([60.0, 200.0], "circle")
-    assert drawn["front"]["hovertext"][0].startswith("<b>trial 1</b>")
+    assert drawn["front"]["customdata"] == ["1:20", "0:20"]
     assert drawn["other trials"]["x"] == []
     text = Document(body).text
-    assert "1 of them, the open diamonds, are networks at an earlier epoch of their training" in text
-    assert "16" + "97.5 %128" in text  # trial, epoch and no spread
+    assert "One of them, the open diamond, is at an earlier epoch of the training" in text
+    assert "trial 1 6" + "97.5 %128" in text  # trial, epoch and no spread
 
 
 def test_a_trial_that_is_on_the_front_only_at_an_earlier_epoch_is_also_among_the_others(with_earlier_states):
     frame = with_earlier_states.record.frame.assign(accuracy=[0.98, 0.4], survivors=[60.0, 60.0])
-    drawn = {
-        trace.get("name"): trace for trace in traces(front(with_earlier_states.but(frame=frame)).body)[0]
-    }
-    assert drawn["other trials"]["y"] == [0.4]
+    study = with_earlier_states.but(frame=frame)
+    drawn = {trace.get("name"): trace for trace in traces(front(study).body)[0]}
+    assert drawn["other trials"]["y"] == [score_scale(study).place(0.4)]
+
+
+def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small):
+    study = confirmed(small)
+    members = study.confirmation.members()
+    drawn = {trace.name: trace for trace in front_figure(study).data}
+    again = drawn["confirmed: trained again, mean and 95 % interval"]
+    axis = score_scale(study)
+    assert list(again.x) == members["confirmed_survivors"].to_list()
+    assert again.customdata[0] == f"{members['trial'][0]}:{members['epoch'][0]}"
+    low, high = (np.array(again.y) + sign * np.array(again.error_y[side]) for sign, side in ENDS)
+    np.testing.assert_allclose(low, axis.place(members["confirmed_low"]), atol=1e-12)
+    np.testing.assert_allclose(high, axis.place(members["confirmed_high"].clip(upper=1)), atol=1e-12)
+    controls = drawn["dense network of the same widths, mean ± sd"]
+    np.testing.assert_allclose(controls.y, axis.place(members["control_accuracy"]))
+    assert drawn["front as found"].opacity < 1
+
+
+def test_of_many_trials_those_that_would_lie_on_each_other_are_drawn_once():
+    study = MadeUpStudy(MadeUpRecord(made_up_trials(count=6000)))
+    drawn = len(dominated(study))
+    assert 500 < drawn < 3000
+    assert (
+        f" other trials {drawn:,} are drawn, one of those that would lie on each other."
+        in Document(front(study).body).text
+    )

@@ -1,115 +1,79 @@
-"""The summary: the result in one sentence, counts, and settings."""
+"""The section on how to repeat the search: counts, settings, seeds, versions and commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
+import yaml
 
 from hebbevo.objectives.pareto import hypervolume
-from hebbevo.report.formatting import count, html, percent, score, trial_name
-from hebbevo.report.queries import complete_trials, is_before_end, rows, sizes_differ
+from hebbevo.report.formatting import count, score
+from hebbevo.report.queries import complete_trials, is_before_end, sizes_differ
 from hebbevo.report.section import Section
 from hebbevo.rules import AXES
 from hebbevo.spec import duration
 from hebbevo.study.view import Study
-from hebbevo.user_code import is_reference
-
-Row = dict[str, Any] | pd.Series
-
-PERCENTAGE_POINT = 0.01
 
 
-def summary(study: Study) -> Section:
-    """Make the section: what was found, and with which settings."""
-    return Section("Summary", "\n".join((_answer(study), _tiles(study), _facts(study))))
-
-
-def _answer(study: Study) -> str:
-    best, nearest, front = study.best(), study.nearest(), study.front()
-    if nearest is not None:
-        text = (
-            f"No trial meets the constraints ({html(study.goal.limits)}); the nearest reaches "
-            f"{_score(study, nearest)}."
-        )
-    elif front.empty:
-        failed = (study.trials()["state"] == "failed").any()
-        text = (
-            "Every finished trial failed; the reasons are below." if failed else "No trial has finished yet."
-        )
-        return f'<p class="answer">{text}</p>'
-    elif best is not None:
-        text = f"The best network{_within(study)}, by {html(study.goal.aim)}, reaches {_score(study, best)}."
-    else:
-        text = _trade_off(study, front)
-    given = study.settings["task"].get("score")
-    own = given is not None and is_reference(given)
-    measure = (
-        f"Accuracy here means the score by {html(given)}"
-        if own
-        else f"{study.score[0].upper()}{study.score[1:]} is measured"
-    )
-    note = f"{measure} on validation data; the search never sees the test set."
-    return f'<p class="answer">{text}</p>\n<p class="soft">{note}</p>'
-
-
-def _trade_off(study: Study, front: pd.DataFrame) -> str:
-    best, small = _best_and_small(front)
-    text = f"The best network{_within(study)} reaches {_score(study, best)}"
-    near = "one percentage point of it" if study.in_percent else f"{PERCENTAGE_POINT} of it"
-    if small is best:
-        return f"{text}; no smaller one is within {near}."
-    return (
-        f"{text}; the smallest within {near} reaches {score(study, small['accuracy'])} {_size(study, small)}."
+def reproduce(study: Study) -> Section:
+    """Make the section: what was done, with which settings, and the commands that repeat it."""
+    place = study.store.command
+    return Section.of(
+        "The search, and how to repeat it",
+        "reproduce",
+        tiles=_tiles(study),
+        facts=_facts(study),
+        commands=[
+            ("the same search from the start", "hebbevo search --space space.yaml --study again.db"),
+            ("continue it where it ended", f"hebbevo resume {place}"),
+            ("confirm its front", f"hebbevo confirm {place}"),
+            ("write this page again", f"hebbevo report {place}"),
+        ],
+        space=space_file(study),
     )
 
 
-def _within(study: Study) -> str:
-    return " within the constraints" if study.goal.constraints else ""
+def space_file(study: Study) -> str:
+    """The settings of the study as a space file, with those that the command line replaced."""
+    plain = {**study.settings, "search": {**study.settings["search"], "trials": study.total}}
+    kept = _without_defaults(plain)
+    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
+    if all(line.isprintable() for line in text.split("\n")):
+        return text
+    return yaml.safe_dump(kept, sort_keys=False, width=100)  # invisible characters as escapes
 
 
-def _best_and_small(front: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The most accurate network, and the smallest within one percentage point of it."""
-    ordered = rows(front)  # by survivors ascending
-    best = max(ordered, key=lambda row: float(row["accuracy"]))
-    return best, next(row for row in ordered if row["accuracy"] >= best["accuracy"] - PERCENTAGE_POINT)
+def _without_defaults(value: Any) -> Any:
+    """Plain data without the entries that say nothing."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_defaults(each) for name, each in value.items()}
+    return {name: each for name, each in kept.items() if each is not None and each != {} and each != []}
 
 
-def _score(study: Study, row: Row) -> str:
-    name = "" if study.in_percent else f"{study.score} "
-    return f"{name}<strong>{score(study, row['accuracy'])}</strong> {_size(study, row)}"
-
-
-def _size(study: Study, row: Row) -> str:
-    survivors, share = count(row["survivors"]), percent(row["survivors"] / row["neurons"])
-    which = f"({share}, {trial_name(study, row)})"
-    return f"with <strong>{survivors}</strong> of {row['neurons']} {study.count} {which}"
-
-
-def _tiles(study: Study) -> str:
+def _tiles(study: Study) -> dict[str, str]:
     trials, front = study.trials(), study.front()
     points = front[["accuracy", "survivors"]].to_numpy(dtype=float)
     copies, before_end = trials["copy_of"].notna().sum(), is_before_end(study, front).sum()
     failed, stopped, running = (
         (trials["state"] == state).sum() for state in ("failed", "stopped", "running")
     )
-    tiles = {
+    return {
         "trials done": count(len(complete_trials(study))),
         **({"within the constraints": count(trials["feasible"].sum())} if study.goal.constraints else {}),
         **({"of them copies": count(copies)} if copies else {}),
         **({"stopped early": count(stopped)} if stopped else {}),
         "failed": count(failed),
-        **({"running": count(running)} if running else {}),
+        **({"begun, not finished": count(running)} if running else {}),
         "on the front": count(len(front)),
         **({"of them at an earlier epoch": count(before_end)} if before_end else {}),
-        "hypervolume": f"{hypervolume(points, study.chance, study.neurons):.4f}",
+        "hypervolume, as found": f"{hypervolume(points, study.chance, study.neurons):.4f}",
         f"{study.count} at first": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }
-    return _definitions("tiles", tiles)
 
 
-def _facts(study: Study) -> str:
+def _facts(study: Study) -> dict[str, str]:
     task, network, search = (study.settings[part] for part in ("task", "network", "search"))
     facts = {
         "data set": task["dataset"],
@@ -121,16 +85,21 @@ def _facts(study: Study) -> str:
         **({"known genomes to start with": len(search["start"])} if search.get("start") else {}),
         "objectives": study.goal.aim,
         **({"constraints": study.goal.limits} if study.goal.constraints else {}),
-        "trials asked for": search["trials"],
+        "trials asked for": study.total,
         **({"timeout of a run": duration.text(search["timeout"])} if search.get("timeout") else {}),
         "replicates": search["replicates"],
         "seed": search["seed"],
+        **({"rows": _rows(study)} if study.rows else {}),
         **_class_weight(task),
         f"chance {study.score}": score(study, study.chance),
-        "training time": _duration(float(study.trials()["seconds"].sum())),
+        "training, summed over workers": _duration(float(study.trials()["seconds"].sum())),
         "versions": ", ".join(f"{library} {version}" for library, version in study.versions.items()),
     }
-    return _definitions("facts", {name: str(value) for name, value in facts.items()})
+    return {name: str(value) for name, value in facts.items()}
+
+
+def _rows(study: Study) -> str:
+    return ", ".join(f"{number:,} {part}" for part, number in study.rows.items())
 
 
 def _class_weight(task: dict[str, Any]) -> dict[str, str]:
@@ -176,10 +145,3 @@ def _duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
-
-
-def _definitions(kind: str, pairs: dict[str, str]) -> str:
-    items = "".join(
-        f"<div><dt>{html(name)}</dt><dd>{html(value)}</dd></div>" for name, value in pairs.items()
-    )
-    return f'<dl class="{kind}">{items}</dl>'

@@ -1,0 +1,111 @@
+"""The axis of a score: what one chooses from lies between 90 and 99 %, a squeezed eighth of a linear axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hebbevo.report.queries import complete_trials
+from hebbevo.report.scale import scale
+from hebbevo.study.view import Study
+
+_ERRORS = tuple(step * 10.0**-decade for decade in range(5) for step in (1.0, 0.5, 0.2))
+_WORST = 0.5  # of a score without a lowest value: how far below chance the axis begins, in (best - chance)
+
+
+@dataclass(frozen=True)
+class ScoreScale:
+    """The scale of an axis of scores: of equal height for each halving of the mistakes, or linear.
+
+    >>> axis = ScoreScale(0.01, 0.0, 2.0)
+    >>> axis.place([0.9, 0.99, 1.0]).tolist()
+    [1.0, 2.0, 2.0]
+
+    Attributes:
+        least: smallest share of mistakes that has a place of its own; 0 for a linear axis.
+        low: place at its lower end.
+        high: place at its upper end.
+        has_whole: whether a score of 1 is shown, at the place of the least mistakes.
+    """
+
+    least: float
+    low: float
+    high: float
+    has_whole: bool = False
+
+    def place(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """The places at which scores are drawn."""
+        values = np.asarray(scores, dtype=float)
+        return 0.0 - np.log10(np.maximum(1.0 - values, self.least)) if self.least else values
+
+    def bars(self, scores: ArrayLike, lows: ArrayLike, highs: ArrayLike) -> NDArray[np.float64]:
+        """Lengths (2, n) of the bars of n scores, down to their lower ends and up to their upper ones.
+
+        A bar whose end is NaN has no length.
+        """
+        middle, low, high = (np.asarray(each, dtype=float) for each in (scores, lows, highs))
+        lengths = np.stack([self.place(middle) - self.place(low), self.place(high) - self.place(middle)])
+        return np.maximum(np.nan_to_num(lengths), 0.0)
+
+    def ticks(self, apart: float = 0.04) -> list[tuple[float, str]]:
+        """Places and labels: 0, 50, 80, 90, 95, 98, 99 % and so on; none for a linear axis.
+
+        Args:
+            apart: least distance of two labels, as a share of the axis; of nearer ones the upper stays.
+        """
+        if not self.least:
+            return []
+        errors = [error for error in _ERRORS if error > self.least * 0.999]
+        ticks = [(float(self.place(1.0 - error)), f"{100 - 100 * error:.6g} %") for error in errors]
+        if self.has_whole:
+            ticks.append((float(self.place(1.0)), "100 %"))
+        kept: list[tuple[float, str]] = []
+        for place, text in reversed(ticks):
+            above = kept[-1][0] if kept else math.inf
+            if self.low <= place <= self.high and above - place >= apart * (self.high - self.low):
+                kept.append((place, text))
+        return kept[::-1]
+
+
+def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
+    """Choose the axis that shows the scores of all trials, of the front, chance, and these.
+
+    Accuracies whose mistakes span a factor of ten get an axis of mistakes. Another score gets a linear one,
+    which starts a little below chance, however bad the worst network is.
+    """
+    limits = study.goal.constraints.get("accuracy", ())
+    shown = [*complete_trials(study)["accuracy"], *study.front()["accuracy"], *scores, study.chance]
+    known = np.array([*shown, *(bound for bound in limits if bound is not None)], dtype=float)
+    known = known[np.isfinite(known)]
+    if study.in_percent and (errors := scale(1.0 - known)).log:
+        return ScoreScale(
+            errors.zero or float((1.0 - known)[known < 1].min()),
+            0.0 - float(np.log10(min(errors.high, 1.1))),
+            0.0 - float(np.log10(errors.low)),
+            has_whole=errors.zero > 0,
+        )
+    best, worst = float(known.max()), float(known.min())
+    if not study.in_percent:
+        worst = max(worst, study.chance - _WORST * (best - study.chance))
+    margin = 0.04 * (best - worst) or 0.05
+    return ScoreScale(0.0, worst - margin, best + margin)
+
+
+def score_axis(study: Study, axis: ScoreScale, title: str, apart: float = 0.04) -> dict[str, Any]:
+    """The settings of a chart's axis with this scale; ``title`` is already escaped.
+
+    Args:
+        study: says how its scores are written.
+        axis: the scale.
+        title: of the axis.
+        apart: as for `ScoreScale.ticks`.
+    """
+    settings: dict[str, Any] = {"title": {"text": title}, "range": [axis.low, axis.high]}
+    if ticks := axis.ticks(apart):
+        return settings | {"tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]}
+    return settings | {"tickformat": ".0%" if study.in_percent else ".2f"}

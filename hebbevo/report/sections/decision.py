@@ -1,0 +1,309 @@
+"""The first section: which network to take, what it will score, and whether it was worth it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from hebbevo.messages import printable
+from hebbevo.report.charts import embedded
+from hebbevo.report.choices import Choices, Noise, choose, confirmed_noise, found_noise
+from hebbevo.report.figures.verdict import verdict_figure
+from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
+from hebbevo.report.networks import key
+from hebbevo.report.queries import rows
+from hebbevo.report.score_scale import score_scale
+from hebbevo.report.section import Section
+from hebbevo.study.view import Study
+from hebbevo.user_code import is_reference
+
+TITLE = "The decision"
+
+
+def decision(study: Study) -> Section:
+    """Make the section: in confirmed numbers, or in those found, with the warning that they are only that."""
+    confirmation, front = study.confirmation, study.front()
+    if confirmation is not None and confirmation.members()["confirmed_accuracy"].notna().any():
+        return Section.of(TITLE, "decision_confirmed", **_confirmed(study))
+    return Section.of(
+        TITLE,
+        "decision_found",
+        answer=_answer(study, front),
+        cards=_found_cards(study, front),
+        warning=_warning(study, front),
+        rows=_rows_sentence(study),
+        measure=_measure(study),
+        confirm=f"hebbevo confirm {study.store.command}",
+        unfinished=confirmation is not None,
+    )
+
+
+def _answer(study: Study, front: pd.DataFrame) -> str:
+    best, nearest = study.best(), study.nearest()
+    if nearest is not None:
+        return (
+            f"No trial meets the constraints ({study.goal.limits}); the nearest reaches "
+            f"{_sentence(study, nearest)}."
+        )
+    if front.empty:
+        failed = (study.trials()["state"] == "failed").any()
+        return (
+            "Every finished trial failed; the reasons are below." if failed else "No trial has finished yet."
+        )
+    if best is not None:
+        return f"The best network{_within(study)}, by {study.goal.aim}, reaches {_sentence(study, best)}."
+    choices = _found_choices(study, front)
+    best_row, small = front.iloc[choices.best], front.iloc[choices.small]
+    text = f"The best network{_within(study)} reaches {_sentence(study, best_row)}"
+    if choices.small == choices.best:
+        return f"{text}; no smaller one is within its noise."
+    return f"{text}; the smallest within its noise reaches {_sentence(study, small)}."
+
+
+def _found_choices(study: Study, front: pd.DataFrame) -> Choices:
+    noise = found_noise(study, front)
+    return choose(front["accuracy"], front["survivors"], noise, score_scale(study))
+
+
+def _within(study: Study) -> str:
+    return " within the constraints" if study.goal.constraints else ""
+
+
+def _sentence(study: Study, row: Any) -> str:
+    name = "" if study.in_percent else f"{study.score} "
+    share = percent(row["survivors"] / row["neurons"])
+    return (
+        f"{name}{score(study, row['accuracy'])} with {count(row['survivors'])} of {count(row['neurons'])} "
+        f"{study.count} ({share}, {trial_name(study, row)})"
+    )
+
+
+def _found_cards(study: Study, front: pd.DataFrame) -> list[dict[str, Any]]:
+    best = study.best()
+    if best is not None:
+        return [_found_card(study, "The best", study.goal.aim, best)]
+    if front.empty:
+        return []
+    choices = _found_choices(study, front)
+    return [
+        _found_card(study, title, why, front.iloc[place])
+        for title, why, place in _roles(study, choices, front["survivors"])
+    ]
+
+
+def _roles(study: Study, choices: Choices, survivors: pd.Series[float]) -> list[tuple[str, str, int]]:
+    """Title, reason and place of each network to show; a network that has several roles is shown once."""
+    within = f"within {_size(study, choices.noise)} of the best: {choices.noise.source}"
+    roles: dict[int, tuple[list[str], str]] = {}
+    for place, title, why in (
+        (choices.small, "The smallest within the noise of the best", within),
+        (choices.best, "The most accurate", f"highest {study.score}"),
+        (choices.knee, "The knee", f"where fewer {study.count} begin to cost much"),
+    ):
+        if place is None:
+            continue
+        titles, reason = roles.setdefault(place, ([], why))
+        titles.append(title if not titles else title[0].lower() + title[1:])
+        roles[place] = titles, reason
+    return [(", also ".join(titles), why, place) for place, (titles, why) in roles.items()]
+
+
+def _size(study: Study, noise: Noise) -> str:
+    return f"{100 * noise.size:.2g} points" if study.in_percent else f"{noise.size:.2g}"
+
+
+def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
+    unpruned = row["survivors"] >= row["neurons"]
+    return {
+        "title": title,
+        "why": why,
+        "key": key(row),
+        "name": trial_name(study, row),
+        "score": accuracy(study, row),
+        "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}",
+        "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
+        "facts": {},
+    }
+
+
+def _warning(study: Study, front: pd.DataFrame) -> str:
+    done = int((study.trials()["state"] == "complete").sum())
+    return "" if front.empty else f"Found, not confirmed: the best of {done:,} noisy scores."
+
+
+def _rows_sentence(study: Study) -> str:
+    """On how many rows the score was measured, and how fine that is."""
+    number = study.rows.get("validation", 0)
+    if not number:
+        return ""
+    step = f": one row is {100 / number:.2f} points" if study.in_percent else ""
+    return f"{number:,} validation rows{step}."
+
+
+def _measure(study: Study) -> str:
+    given = study.settings["task"].get("score")
+    own = given is not None and is_reference(given)
+    name = study.score[0].upper() + study.score[1:]
+    measure = f"Accuracy here means the score by {given}" if own else f"{name} is measured"
+    return f"{measure} on validation data; the search never sees the test set."
+
+
+def _confirmed(study: Study) -> dict[str, Any]:
+    confirmation = study.confirmation
+    assert confirmation is not None
+    members = confirmation.members()
+    known = members[members["confirmed_accuracy"].notna() & members["confirmed_survivors"].notna()]
+    front = known[known["on_front"]] if known["on_front"].any() else known
+    front = front.sort_values("confirmed_survivors", kind="stable").reset_index(drop=True)
+    choices = choose(
+        front["confirmed_accuracy"],
+        front["confirmed_survivors"],
+        confirmed_noise(front),
+        score_scale(study),
+    )
+    roles = _roles(study, choices, front["confirmed_survivors"])
+    judged = members["difference"].notna().any()
+    return {
+        "answer": _take(study, front.iloc[choices.small]),
+        "sentence": _capital(confirmation.sentence),
+        "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
+        "header": _header(study),
+        "rows": [_confirmed_row(study, row) for row in rows(members)],
+        "keys": [key(row) for row in rows(members)],
+        "chart": embedded(verdict_figure(study), "verdict") if judged else Markup(),
+        "replicates": confirmation.replicates,
+        "score": study.score,
+        "verdict_rows": confirmation.verdict_rows,
+        "has_test": confirmation.has_test,
+        "date": confirmation.date,
+        "is_stale": confirmation.is_stale,
+        "is_complete": confirmation.is_complete,
+        "hypervolume": f"{confirmation.hypervolume:.4f}",
+        "found_hypervolume": f"{study.hypervolume():.4f}",
+        "confirm": f"hebbevo confirm {study.store.command}",
+    }
+
+
+def _take(study: Study, row: Any) -> str:
+    """The answer in one sentence: which network to take, what it scores, and what a dense one scores."""
+    has_test = not math.isnan(row["test_accuracy"])
+    value, rows = ("test", "test") if has_test else ("confirmed", "validation")
+    text = (
+        f"Take {trial_name(study, row)}: {_with_sd(study, row, value)} on {rows} rows, with "
+        f"{count(row['confirmed_survivors'])} of {count(row['neurons'])} {study.count}"
+    )
+    if math.isnan(row["control_accuracy"]):
+        return f"{text}."
+    dense = score(study, row["control_accuracy"])
+    judged = {"above": "it is above that", "level": "it is level with that", "below": "it is below that"}
+    ending = f": {judged[row['verdict']]}" if row["verdict"] in judged else ""
+    return f"{text}. A dense network of the same widths scores {dense}{ending}."
+
+
+def _capital(sentence: str) -> str:
+    text = sentence.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _confirmed_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
+    unpruned = row["confirmed_survivors"] >= row["neurons"]
+    return {
+        "title": title,
+        "why": why,
+        "key": key(row),
+        "name": trial_name(study, row),
+        "score": score(study, row["confirmed_accuracy"]),
+        "size": f"{count(row['confirmed_survivors'])} of {count(row['neurons'])} {study.count}",
+        "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
+        "facts": _facts(study, row),
+    }
+
+
+def _facts(study: Study, row: Any) -> dict[str, str]:
+    """What a card says of a confirmed network, without what was not measured."""
+    confirmation = study.confirmation
+    assert confirmation is not None
+    rows = "test rows" if confirmation.has_test else "verdict rows"
+    facts = {
+        "one training": _with_sd(study, row, "confirmed"),
+        "mean, 95 %": _interval(study, row, "confirmed_low", "confirmed_high"),
+        "on test rows": _with_sd(study, row, "test"),
+        f"dense, {rows}": _with_sd(study, row, "control"),
+        "less dense": _difference(study, row, "difference", "difference_low", "difference_high"),
+        f"best of {int(row['best_of'])} dense": _with_sd(study, row, "best_of"),
+        "verdict": _verdict(row["verdict"]),
+        "found": f"{score(study, row['found_accuracy'])} with {count(row['found_survivors'])}",
+    }
+    return {title: text for title, text in facts.items() if text}
+
+
+def _verdict(word: Any) -> str:
+    return {
+        "above": "above a dense network",
+        "level": "level with a dense network",
+        "below": "below a dense network",
+    }.get(str(word), printable(word))
+
+
+def _interval(study: Study, row: Any, low: str, high: str) -> str:
+    if math.isnan(row[low]):
+        return ""
+    return f"{score(study, row[low]).removesuffix(' %')} to {score(study, min(row[high], 1.0))}"
+
+
+def _with_sd(study: Study, row: Any, kind: str) -> str:
+    mean, sd = row[f"{kind}_accuracy"], row[f"{kind}_sd"]
+    if math.isnan(mean):
+        return ""
+    text = score(study, mean)
+    return text if math.isnan(sd) else f"{text.removesuffix(' %')} ± {score(study, sd)}"
+
+
+def _difference(study: Study, row: Any, middle: str, low: str, high: str) -> str:
+    if math.isnan(row[middle]):
+        return ""
+    value, *ends = (
+        f"{100 * each:+.1f}" if study.in_percent else f"{each:+.3f}"
+        for each in (row[middle], row[low], row[high])
+    )
+    return f"{value} ({ends[0]} to {ends[1]})"
+
+
+def _header(study: Study) -> list[str]:
+    unit = ", %" if study.in_percent else ""
+    return [
+        "network",
+        f"found {study.score}{unit}",
+        f"confirmed{unit} (95 %)",
+        f"{study.count}, found",
+        f"{study.count}, confirmed",
+        f"test{unit}",
+        f"dense{unit}",
+        f"dense, longer{unit}",
+        f"dense, best of k{unit}",
+        "k",
+        "less dense (95 %)",
+        "verdict",
+    ]
+
+
+def _confirmed_row(study: Study, row: dict[str, Any]) -> list[str]:
+    interval = _interval(study, row, "confirmed_low", "confirmed_high")
+    confirmed = score(study, row["confirmed_accuracy"])
+    sd = row["survivors_sd"]
+    cells = [
+        trial_name(study, row),
+        score(study, row["found_accuracy"]),
+        f"{confirmed} ({interval})" if interval else confirmed,
+        count(row["found_survivors"]),
+        count(row["confirmed_survivors"]) + ("" if math.isnan(sd) else f" ± {count(sd)}"),
+        *(_with_sd(study, row, kind) or NONE for kind in ("test", "control", "longer", "best_of")),
+        str(int(row["best_of"])) if row["best_of"] else NONE,
+        _difference(study, row, "difference", "difference_low", "difference_high") or NONE,
+        f"{row['verdict']}{'' if row['on_front'] else ' *'}",
+    ]
+    return [cell.replace(" %", "") for cell in cells]
