@@ -12,6 +12,7 @@ from hebbevo import lazy_imports  # noqa: E402
 
 if TYPE_CHECKING:
     from hebbevo.api import resume, search
+    from hebbevo.deploy.confirming import confirm
     from hebbevo.deploy.retraining import network
     from hebbevo.nn.liveness.counting import count
     from hebbevo.outer.progress import Progress
@@ -24,6 +25,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.api": ("resume", "search"),
+        "hebbevo.deploy.confirming": ("confirm",),
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.nn.liveness.counting": ("count",),
         "hebbevo.outer.progress": ("Progress",),
@@ -39,6 +41,7 @@ __all__ = [
     "Progress",
     "Study",
     "compare",
+    "confirm",
     "copy",
     "count",
     "network",

@@ -6,7 +6,7 @@ import atexit
 import gc
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from click.core import ParameterSource
 from hebbevo import user_code
 from hebbevo.cli.echo import echo
 from hebbevo.cli.options import (
+    ALLOW_CODE,
+    CONFIRM,
     FORMAT,
     QUIET,
     STORAGE,
@@ -55,13 +57,24 @@ def cli() -> None:
 @STORAGE
 @override_options
 @executor_options
+@CONFIRM
 @QUIET
-def search(space: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
+def search(
+    space: str, study: str | None, storage: str | None, confirm: bool, quiet: bool, **options: Any
+) -> None:
     """Search a space; the same command again continues the study."""
     from hebbevo.api import search as search_space
 
+    def is_allowed(code: list[str]) -> bool:
+        return True  # the space file that was given names it
+
     database = _database(study, storage)
-    _run(quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **options))
+    _run(
+        quiet,
+        lambda watch: search_space(space, study=study, storage=database, watch=watch, **options),
+        is_allowed if confirm else None,
+        options,
+    )
 
 
 @cli.command()
@@ -72,21 +85,66 @@ def search(space: str, study: str | None, storage: str | None, quiet: bool, **op
 @override_option("dataset")
 @override_option("test")
 @executor_options
-@click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
+@ALLOW_CODE
+@CONFIRM
 @QUIET
-def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **options: Any) -> None:
+def resume(
+    study: str, storage: str | None, confirm: bool, quiet: bool, allow_code: bool, **options: Any
+) -> None:
     """Continue a study with the settings that it holds."""
     from hebbevo.api import resume as resume_study
 
-    def is_allowed(code: list[str]) -> bool:
-        question = printable(f"{study} runs your own code: {', '.join(code)}. Import it?")
-        return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
-
-    database = _database(study, storage)
+    database, is_allowed = _database(study, storage), _asking(study, allow_code)
     _run(
         quiet,
         lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **options),
+        is_allowed if confirm else None,
+        options,
     )
+
+
+@cli.command()
+@STUDY
+@STORAGE
+@click.option(
+    "--replicates", type=int, default=5, show_default=True, metavar="N", help="Trainings of each network."
+)
+@click.option(
+    "--trial", "trials", type=int, multiple=True, metavar="N", help="Only this one; may be repeated."
+)
+@click.option("--no-test", is_flag=True, help="Do not look at the test rows.")
+@executor_options
+@ALLOW_CODE
+@QUIET
+def confirm(
+    study: str,
+    storage: str | None,
+    replicates: int,
+    trials: tuple[int, ...],
+    no_test: bool,
+    allow_code: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train the front again under fresh seeds, beside dense networks; the same command continues it."""
+    from hebbevo.cli.confirmation import confirmed, print_confirmation
+    from hebbevo.cli.console import output
+    from hebbevo.report import write
+    from hebbevo.study.view import open_study
+
+    opened = confirmed(
+        open_study(study, _database(study, storage)),
+        quiet,
+        replicates=replicates,
+        trials=trials,
+        test=not no_test,
+        allow_code=_asking(study, allow_code),
+        **options,
+    )
+    write(opened, opened.store.report)
+    if not quiet:
+        print_confirmation(opened, output())
+        echo(f"report  {opened.store.report / 'report.html'}")
 
 
 @cli.command()
@@ -95,8 +153,10 @@ def resume(study: str, storage: str | None, quiet: bool, allow_code: bool, **opt
 @click.option(
     "--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Format."
 )
-def front(study: str, storage: str | None, form: str) -> None:
+@click.option("--confirmed", is_flag=True, help="What its networks reach when they are trained again.")
+def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
+    from hebbevo.cli.confirmation import CONFIRMED_FORMATS, require_confirmation
     from hebbevo.cli.console import output
     from hebbevo.cli.results import FORMATS, empty_line, nearest_line
     from hebbevo.study.view import open_study
@@ -104,6 +164,10 @@ def front(study: str, storage: str | None, form: str) -> None:
     if form not in FORMATS:
         raise UsageError(f"--format: {form!r} is not a format; write one of {listed(list(FORMATS))}")
     opened = open_study(study, _database(study, storage))
+    if confirmed:
+        require_confirmation(opened)
+        CONFIRMED_FORMATS[form](opened, output())
+        return
     line = nearest_line(opened) or empty_line(opened)
     if form != "table" or not opened.points().empty:
         FORMATS[form](opened, output())
@@ -271,17 +335,42 @@ def _rule(name: str) -> Rule:
     return AXES[found[0]][bare]
 
 
-def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
-    """Run a search with its progress on standard error, write its report, and print what it has found."""
+def _asking(study: str, allow_code: bool) -> Callable[[list[str]], bool]:
+    """The function that decides whether the user's own code may be imported: it asks on a terminal."""
+
+    def is_allowed(code: list[str]) -> bool:
+        question = printable(f"{study} runs your own code: {', '.join(code)}. Import it?")
+        return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
+
+    return is_allowed
+
+
+def _run(
+    quiet: bool,
+    search: Callable[[Watcher], Study],
+    confirm: Callable[[list[str]], bool] | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Run a search with its progress on standard error, write its report, and print what it has found.
+
+    Args:
+        quiet: whether to show errors only.
+        search: runs it.
+        confirm: whether the user's code may be imported to confirm the front; ``None`` confirms nothing.
+        options: those of the executor, among others.
+    """
     from rich.console import Console
 
     from hebbevo.cli import progress
+    from hebbevo.cli.confirmation import confirmed_after_search
     from hebbevo.cli.console import output
     from hebbevo.cli.results import print_summary
     from hebbevo.report import write
 
     with progress.shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
         study = search(watch)
+    if confirm is not None:
+        study = confirmed_after_search(study, quiet, confirm, options)
     folder = study.store.report
     write(study, folder)
     if not quiet:

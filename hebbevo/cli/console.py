@@ -18,6 +18,16 @@ def output() -> Console:
     return Console(width=width, markup=False, emoji=False)
 
 
+def plus_minus(console: Console) -> str:
+    """The sign between a mean and its standard deviation, as far as the console's characters allow."""
+    sign = " \N{PLUS-MINUS SIGN} "
+    try:
+        sign.encode(console.encoding)
+    except UnicodeEncodeError:
+        return " +- "
+    return sign
+
+
 def print_knobs(knobs: Mapping[str, Knob], console: Console) -> None:
     """Print for every knob its default, allowed values, range worth searching, and meaning."""
     for knob in knobs.values():

@@ -18,6 +18,10 @@ STORAGE = click.option(
     show_envvar=True,
     help="Database that holds the study, under its name, as postgresql://USER:PASSWORD@HOST/DATABASE.",
 )
+ALLOW_CODE = click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
+CONFIRM = click.option(
+    "--confirm", is_flag=True, help="Train the front again at the end, as hebbevo confirm does."
+)
 FORMATS = ("table", "csv", "json")
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hebbevo.cli.confirmation import print_confirmation
+from hebbevo.cli.console import plus_minus
 from hebbevo.cli.echo import echo
 from hebbevo.messages import printable
 from hebbevo.report.formatting import count
@@ -28,7 +30,10 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         report: folder of the report.
         console: prints the results; remarks go to standard error.
     """
-    if not study.points().empty:  # else the search itself has said how far it came, or all trials failed
+    is_confirmed = study.confirmation is not None and study.confirmation.is_complete
+    if is_confirmed:
+        print_confirmation(study, console)
+    elif not study.points().empty:  # else the search has said how far it came, or all trials failed
         print_table(study, console)
     for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
         if remark:
@@ -40,6 +45,9 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
     echo(f"study   {study.store}")
     echo(f"report  {report / 'report.html'}")
     echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
+    if not study.front().empty and not is_confirmed:
+        found = f"found, not confirmed: the best of {_finished(study)} noisy scores"
+        echo(f"{found}; 'hebbevo confirm {study.store.command}' trains them again")
 
 
 def print_table(study: Study, console: Console) -> None:
@@ -155,10 +163,13 @@ def unrepeatable_line(study: Study) -> str | None:
     return f"{which} lacked time, memory or a worker: another run of this search may differ from there on"
 
 
+def _finished(study: Study) -> int:
+    return int((study.trials().state != "running").sum())
+
+
 def _more_trials(study: Study) -> str:
     """The option that extends a finished study; one that was stopped continues without it."""
-    done = (study.trials().state != "running").sum()
-    return f" --trials {2 * study.total}" if done >= study.total else ""
+    return f" --trials {2 * study.total}" if _finished(study) >= study.total else ""
 
 
 def _trial(study: Study, row: pd.Series[Any]) -> str:
@@ -169,7 +180,7 @@ def _trial(study: Study, row: pd.Series[Any]) -> str:
 def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     """The front with a column for each of the genes that are ``shown``."""
     table = Table(box=None, pad_edge=False)
-    between = _plus_minus(console)
+    between = plus_minus(console)
     for title in ("trial", "epoch", study.score, "survivors", "of all", *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
     for _, row in study.front().astype(object).iterrows():  # a whole number stays one
@@ -182,16 +193,6 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
             *(_cell(row[f"genome.{gene}"]) for gene in shown),
         )
     return table
-
-
-def _plus_minus(console: Console) -> str:
-    """The sign between a mean and its standard deviation, as far as the console's characters allow."""
-    sign = " \N{PLUS-MINUS SIGN} "
-    try:
-        sign.encode(console.encoding)
-    except UnicodeEncodeError:
-        return " +- "
-    return sign
 
 
 def _cell(value: Any) -> str:

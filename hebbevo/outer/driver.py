@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -17,6 +15,7 @@ from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, StudyL
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
+from hebbevo.outer.interruption import Interruption, on_interrupt
 from hebbevo.outer.notices import notices
 from hebbevo.outer.packing import cohorts_per_generation, pack
 from hebbevo.outer.progress import Progress, Tally, Watcher
@@ -90,7 +89,7 @@ def continue_study(
             driver.replay(recorded)
             try:
                 with (
-                    _on_interrupt(driver.interrupt),
+                    on_interrupt(driver.interruption),
                     closing(_start(config, ledger, split, driver.notify)) as executor,
                 ):
                     driver.run(executor, [*lines, *notices(ledger, config)])
@@ -111,6 +110,9 @@ class Driver:
         timeout: longest time that `run` may take, in seconds; ``None`` means any time.
         trial_seconds: longest time for one trial.
         watch: called with the progress after every cohort.
+
+    Attributes:
+        interruption: what Ctrl-C calls.
     """
 
     def __init__(
@@ -142,9 +144,7 @@ class Driver:
         self._began = monotonic()
         self._fresh = 0
         self._shown: set[str] = set()  # kinds of notes and failures that the user has seen, one of each
-        self._interrupts = 0
-        self._delayed_notice = ""
-        self._executor: Executor | None = None
+        self.interruption = Interruption(self.notify)
 
     @property
     def finished(self) -> bool:
@@ -195,14 +195,14 @@ class Driver:
         self._began = monotonic()
         for notice in notices or [""]:
             self.notify(notice)
-        self._executor = executor
+        self.interruption.interrupt_executor = executor.interrupt
         while not self.finished and not self._is_stopping():
             self._train(self._open or self._ask(), executor)
             self._tell_if_complete()
         if self.finished:
             return
         done = f"{self._tally.trials} of {self._total} trials"
-        if self._interrupts:
+        if self.interruption.has_come:
             raise SearchInterrupted(f"stopped: {done} are recorded; continue with '{self._resume_command()}'")
         after = f"stopped after {duration.text(self._timeout)}"
         self.notify(f"{after}: {done}; continue with '{self._resume_command()}'")
@@ -225,24 +225,6 @@ class Driver:
             seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
         )
-
-    def interrupt(self) -> None:
-        """Finish the trainings under way; the second time cancel them; the third time stop at once.
-
-        Raises:
-            KeyboardInterrupt: the third time, of a class that no code of the user raises.
-        """
-        self._interrupts += 1
-        if self._interrupts == 1:
-            notice = "finishing the trainings under way; Ctrl-C again stops at once"
-            try:
-                self.notify(notice)
-            except RuntimeError:  # the signal came while another line was printed: streams are not reentrant
-                self._delayed_notice = notice
-        elif self._interrupts > 2:
-            raise _StopAtOnce
-        elif self._executor:
-            self._executor.interrupt()
 
     def _ask(self) -> Generation:
         """Ask the sampler for a generation and record it."""
@@ -293,7 +275,7 @@ class Driver:
             cohorts,
             trial_seconds=self._trial_seconds,
             may_start=lambda: not self._is_stopping(),
-            must_stop=self._must_cancel,
+            must_stop=self.interruption.must_cancel,
             on_failure=self._record_failure,
         )
         with closing(results):
@@ -366,14 +348,7 @@ class Driver:
         return monotonic() - self._began
 
     def _is_stopping(self) -> bool:
-        return self._interrupts > 0 or self._elapsed() >= self._timeout
-
-    def _must_cancel(self) -> bool:
-        """Whether to cancel the trainings under way. Shows the notice that `interrupt` could not show."""
-        if self._delayed_notice:
-            notice, self._delayed_notice = self._delayed_notice, ""
-            self.notify(notice)
-        return self._interrupts > 1
+        return self.interruption.has_come or self._elapsed() >= self._timeout
 
     def _resume_command(self) -> str:
         command = f"hebbevo resume {self._ledger.store.command}"
@@ -383,10 +358,6 @@ class Driver:
         then, now = self._ledger.facts.versions, library_versions()
         changed = [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now.get(name)]
         return ", ".join(changed) or "with the same library versions"
-
-
-class _StopAtOnce(KeyboardInterrupt):
-    """The third Ctrl-C."""
 
 
 def _copy(result: Result, number: int) -> Result:
@@ -410,19 +381,6 @@ def _outcome(genome: Genome, result: Result, goal: Goal) -> Outcome:
     if values is None:
         return Outcome(genome, None)
     return Outcome(genome, goal.losses(values), goal.violation(values))
-
-
-@contextmanager
-def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
-    """Call ``call`` on Ctrl-C; outside the main thread Python delivers no signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: call())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _start(

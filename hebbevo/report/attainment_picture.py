@@ -38,7 +38,8 @@ def attainment_picture(comparison: Comparison) -> bytes:
 
 
 def _draw(axes: Axes, comparison: Comparison) -> None:
-    places, surfaces = attainment_axes(comparison), comparison.attainment()
+    x, y = attainment_axes(comparison)
+    surfaces = comparison.attainment()
     for place, group in enumerate(comparison.groups):
         name = printable(group.name)
         name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
@@ -46,18 +47,18 @@ def _draw(axes: Axes, comparison: Comparison) -> None:
             own = surfaces[(surfaces["group"] == group.name) & (surfaces["surface"] == surface)]
             survivors, scores = steps(own, comparison.neurons)
             axes.step(
-                places.survivors.place(survivors),
-                places.place(scores),
+                x.place(survivors),
+                y.place(scores),
                 where="post",
                 linestyle=style,
                 linewidth=width,
                 color=PALETTE[place % len(PALETTE)],
                 label=name.replace("$", r"\$") if surface == "median" else None,
             )
-    _label_survivors(axes, places.survivors)
+    _label_survivors(axes, x)
     axes.set_xlabel(f"surviving {comparison.count}")
-    axes.set_ylim(places.low, places.high)
-    if ticks := places.ticks():
+    axes.set_ylim(y.low, y.high)
+    if ticks := y.ticks():
         axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
     axes.set_ylabel(comparison.score)
     axes.grid(color="#e4e7eb", linewidth=0.7)

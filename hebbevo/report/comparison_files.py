@@ -31,14 +31,15 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     from hebbevo.report.attainment_picture import attainment_picture
     from hebbevo.report.comparison_page import comparison_page
 
+    picture = attainment_picture(comparison)
     return save(
         expanded(folder),
         {
             "compare.csv": _encoded(compare_csv(comparison)),
             "pairs.csv": _encoded(csv(comparison.pairs())),
             "attainment.csv": _encoded(csv(comparison.attainment())),
-            "attainment.png": attainment_picture(comparison),
-            "attainment.html": _encoded(comparison_page(comparison)),
+            "attainment.png": picture,
+            "attainment.html": _encoded(comparison_page(comparison, picture)),
         },
     )
 

@@ -208,15 +208,14 @@ class Ledger:
         """Record, in one transaction, what a confirmation is to find out."""
         self._add_attributes([confirmation_rows.request_row(number, request)])
 
-    def add_trainings(self, number: int, first: int, trainings: Sequence[Training]) -> None:
-        """Record, in one transaction, the trainings of a cohort of a confirmation.
+    def add_trainings(self, number: int, trainings: Mapping[int, Training]) -> None:
+        """Record, in one transaction, trainings of a confirmation.
 
         Args:
             number: of the confirmation.
-            first: number of the first training.
-            trainings: that one, and those that follow it.
+            trainings: by their number.
         """
-        self._add_attributes([confirmation_rows.part_row(number, first, trainings)])
+        self._add_attributes([*confirmation_rows.part_rows(number, trainings)])
 
     def close_confirmation(self, number: int, trainings: int) -> None:
         """Record, in one transaction, that a confirmation is complete, with so many trainings."""

@@ -42,7 +42,6 @@ class Study:
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
-        rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         fingerprint: hash of the data; empty in the earliest studies.
         confirmation: the newest complete confirmation of its front, else the one that is under way; ``None``
             if the front was never confirmed (`hebbevo.confirm`).
@@ -61,7 +60,6 @@ class Study:
         self.chance: float = ledger.facts.chance
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
-        self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.fingerprint: str = ledger.facts.fingerprint
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations, confirmations = ledger.generations(), ledger.confirmations()
@@ -185,14 +183,26 @@ class Study:
         """
         return self._points.copy()
 
-    def front(self) -> pd.DataFrame:
+    def front(self, confirmed: bool = False) -> pd.DataFrame:
         """Give the feasible points that no other one beats in accuracy and survivors, by survivors ascending.
 
         Of equal points, one after the last epoch goes before earlier epochs, then the first trial. The
         columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations are
         recorded after the last epoch only, and otherwise NaN.
+
+        Args:
+            confirmed: whether to give the members that were confirmed, with the columns of
+                `Confirmation.members`, in place of what the search has found.
+
+        Raises:
+            UsageError: the front has not been confirmed.
         """
-        return self._front.copy()
+        if not confirmed:
+            return self._front.copy()
+        if self.confirmation is None or not self.confirmation.is_complete:
+            what = "its front has not been confirmed"
+            raise UsageError(f"{self.store}: {what}; run 'hebbevo confirm {self.store.command}'")
+        return self.confirmation.members()
 
     def best(self) -> pd.Series[Any] | None:
         """Give the feasible trial with the least loss after its last epoch, with the columns of `front`.

@@ -6,11 +6,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hebbevo.report.attainment_axes import AttainmentAxes, attainment_axes, steps
-from hebbevo.report.charts import PALETTE, axis
+from hebbevo.report.attainment_axes import attainment_axes, steps
+from hebbevo.report.charts import PALETTE, axis, styled
 from hebbevo.report.formatting import count, label, number, percent
+from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.comparison import Comparison
 
+HEIGHT = 560
 LOOKS = {"median": ("solid", 2.5), "best": ("dot", 1.2), "worst": ("dash", 1.2)}
 """Dash and width of the line of each surface."""
 
@@ -32,7 +34,7 @@ def attainment_figure(comparison: Comparison) -> go.Figure:
         >>> [trace.name for trace in figure.data if trace.showlegend]
         ['stamina']
     """
-    axes = attainment_axes(comparison)
+    x, y = attainment_axes(comparison)
     surfaces = comparison.attainment()
     figure = go.Figure()
     for place, group in enumerate(comparison.groups):
@@ -42,8 +44,8 @@ def attainment_figure(comparison: Comparison) -> go.Figure:
                 continue
             survivors, scores = steps(own, comparison.neurons)
             figure.add_scatter(
-                x=axes.survivors.place(survivors).tolist(),
-                y=axes.place(scores).tolist(),
+                x=x.place(survivors).tolist(),
+                y=y.place(scores).tolist(),
                 mode="lines",
                 line={"shape": "hv", "dash": dash, "width": width, "color": PALETTE[place % len(PALETTE)]},
                 name=label(group.name),
@@ -57,21 +59,22 @@ def attainment_figure(comparison: Comparison) -> go.Figure:
                 ],
             )
     figure.update_layout(
-        xaxis=axis(axes.survivors, f"surviving {comparison.count}"),
-        yaxis=_score_axis(comparison, axes),
+        xaxis=axis(x, f"surviving {comparison.count}"),
+        yaxis=_score_axis(comparison, y),
         showlegend=True,
-        template="none",
     )
-    return figure
+    return styled(figure, HEIGHT)
 
 
 def _score(comparison: Comparison, value: float) -> str:
     return percent(value, 2) if comparison.in_percent else f"{comparison.score} {number(value)}"
 
 
-def _score_axis(comparison: Comparison, axes: AttainmentAxes) -> dict[str, Any]:
-    title = {"text": label(comparison.score)}
-    settings: dict[str, Any] = {"title": title, "range": [axes.low, axes.high]}
-    if ticks := axes.ticks():
+def _score_axis(comparison: Comparison, scores: ScoreScale) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "title": {"text": label(comparison.score)},
+        "range": [scores.low, scores.high],
+    }
+    if ticks := scores.ticks():
         return settings | {"tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]}
     return settings

@@ -7,7 +7,7 @@ and one for its end. Each has a checksum.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -24,9 +24,13 @@ def request_row(number: int, request: Request) -> tuple[str, str]:
     return _row(number, _REQUEST, request.to_json())
 
 
-def part_row(number: int, first: int, trainings: Sequence[Training]) -> tuple[str, str]:
-    """The key and the JSON text of trainings, of which the first has the number ``first``."""
-    return _row(number, f"{first}", {"trainings": [each.to_json() for each in trainings]})
+def part_rows(number: int, trainings: Mapping[int, Training]) -> Iterator[tuple[str, str]]:
+    """The key and the JSON text of trainings, given by their number: one for each run without a gap."""
+    numbered = enumerate(sorted(trainings.items()))
+    for _, run in groupby(numbered, lambda each: each[1][0] - each[0]):
+        own = [each for _, each in run]
+        plain = [training.to_json() for _, training in own]
+        yield _row(number, f"{own[0][0]}", {"trainings": plain})
 
 
 def end_row(number: int, trainings: int) -> tuple[str, str]:
@@ -37,10 +41,7 @@ def end_row(number: int, trainings: int) -> tuple[str, str]:
 def rows(record: ConfirmationRecord) -> Iterator[tuple[str, str]]:
     """All keys and JSON texts of a confirmation."""
     yield request_row(record.number, record.request)
-    numbered = enumerate(sorted(record.trainings.items()))
-    for _, run in groupby(numbered, lambda each: each[1][0] - each[0]):  # numbers without a gap
-        own = [each for _, each in run]
-        yield part_row(record.number, own[0][0], [training for _, training in own])
+    yield from part_rows(record.number, record.trainings)
     if record.is_complete:
         yield end_row(record.number, len(record.trainings))
 

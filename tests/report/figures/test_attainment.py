@@ -19,14 +19,15 @@ def lines(figure, group):
 
 
 def test_every_group_has_its_three_surfaces_up_to_the_largest_network(both):
-    figure, axes, surfaces = attainment_figure(both), attainment_axes(both), both.attainment()
+    figure, surfaces = attainment_figure(both), both.attainment()
+    x, y = attainment_axes(both)
     for group in both.groups:
         for dash, name in (("solid", "median"), ("dot", "best"), ("dash", "worst")):
             own = surfaces[(surfaces["group"] == group.name) & (surfaces["surface"] == name)]
             line = lines(figure, group.name)[dash]
             assert line.line.shape == "hv"
-            np.testing.assert_allclose(line.x[:-1], axes.survivors.place(own["survivors"]))
-            np.testing.assert_allclose(line.y[:-1], axes.place(own["accuracy"]))
+            np.testing.assert_allclose(line.x[:-1], x.place(own["survivors"]))
+            np.testing.assert_allclose(line.y[:-1], y.place(own["accuracy"]))
             assert (line.x[-1], line.y[-1]) == (both.neurons, line.y[-2])
 
 
@@ -52,29 +53,31 @@ def test_a_point_says_what_it_is_and_names_are_text():
 
 
 def test_every_surface_lies_on_the_axes_and_ticks_are_accuracies(both):
-    figure, axes = attainment_figure(both), attainment_axes(both)
+    figure = attainment_figure(both)
+    x, y = attainment_axes(both)
     for trace in figure.data:
-        assert axes.low <= min(trace.y) and max(trace.y) <= axes.high
-        assert axes.survivors.low <= min(trace.x) and max(trace.x) <= axes.survivors.high
+        assert y.low <= min(trace.y) and max(trace.y) <= y.high
+        assert x.low <= min(trace.x) and max(trace.x) <= x.high
     ticks = dict(zip(figure.layout.yaxis.ticktext, figure.layout.yaxis.tickvals, strict=True))
-    assert ticks["90 %"] == pytest.approx(float(axes.place(0.9)))
+    assert ticks["90 %"] == pytest.approx(float(y.place(0.9)))
     assert {"80 %", "90 %"} <= ticks.keys()
 
 
 def test_full_accuracy_has_a_place():
-    axes = attainment_axes(
+    _, y = attainment_axes(
         compare([study_of([(1.0, 20.0), (0.98, 10.0)], f"{n}.db", seed=n) for n in (0, 1)])
     )
-    assert axes.place(1.0) > axes.place(0.98)
-    assert np.isfinite([axes.low, axes.high]).all()
+    assert y.place(1.0) > y.place(0.98)
+    assert "100 %" in [text for _, text in y.ticks()]
+    assert np.isfinite([y.low, y.high]).all()
 
 
 def test_another_score_has_a_linear_axis():
     settings = {"task": {"dataset": "digits", "kind": "regression"}}
     studies = [study_of([(0.3, 20.0)], f"{n}.db", seed=n, settings=settings) for n in (0, 1)]
     comparison = compare(studies)
-    assert attainment_axes(comparison).place([0.3]).tolist() == [0.3]
-    assert attainment_axes(comparison).ticks() == []
+    _, y = attainment_axes(comparison)
+    assert y.place([0.3]).tolist() == [0.3] and y.ticks() == []
     assert attainment_figure(comparison).layout.yaxis.title.text == comparison.score
 
 

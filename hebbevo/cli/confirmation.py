@@ -1,0 +1,171 @@
+"""The command that confirms a front: its progress, its table, and the confirmed front in three formats."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hebbevo.cli.console import plus_minus
+from hebbevo.cli.echo import echo
+from hebbevo.deploy.confirming import ConfirmationProgress, confirm
+from hebbevo.errors import UsageError
+from hebbevo.execution.config import ExecutorOptions
+from hebbevo.messages import printable
+from hebbevo.report.formatting import count
+from hebbevo.report.tables import csv
+from hebbevo.study.confirmation import Confirmation
+from hebbevo.study.view import Study
+
+_MAX_LINES = 40  # of progress
+_JSON = ("confirmed_accuracy", "confirmed_sd", "confirmed_survivors", "control_accuracy", "control_sd")
+
+
+def confirmed(study: Study, quiet: bool, **options: Any) -> Study:
+    """Confirm a front, with its progress on standard error.
+
+    Args:
+        study: the study.
+        quiet: whether to show errors only.
+        options: arguments of `hebbevo.confirm`.
+    """
+    console = Console(stderr=True, quiet=quiet, markup=False, emoji=False)
+    started, shown = time.monotonic(), -math.inf
+
+    def show(progress: ConfirmationProgress) -> None:
+        nonlocal shown
+        if progress.notice:
+            console.print(printable(progress.notice), soft_wrap=True)
+        elif progress.done - shown >= progress.total / _MAX_LINES or progress.done == progress.total:
+            shown = progress.done
+            left = (time.monotonic() - started) / max(1, progress.fresh) * (progress.total - progress.done)
+            line = f"{progress.done}/{progress.total} networks  {timedelta(seconds=round(left))} left"
+            console.print(line, soft_wrap=True)
+
+    return confirm(study, watch=show, **options)
+
+
+def confirmed_after_search(
+    study: Study,
+    quiet: bool,
+    allow_code: Callable[[list[str]], bool],
+    options: Mapping[str, Any],
+) -> Study:
+    """Confirm the front at the end of a search, if the search has come to its end.
+
+    Args:
+        study: the study.
+        quiet: whether to show errors only.
+        allow_code: whether the user's code may be imported.
+        options: options of the command, those of the executor among them.
+    """
+    finished = int((study.trials().state != "running").sum())
+    if finished < study.total or study.front().empty:
+        echo(f"not confirmed: {finished} of {study.total} trials are finished", err=True)
+        return study
+    own = {name: options[name] for name in ExecutorOptions.__annotations__ if name in options}
+    return confirmed(study, quiet, allow_code=allow_code, **own)
+
+
+def require_confirmation(study: Study) -> Confirmation:
+    """Give the complete confirmation of a study.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = study.confirmation
+    if found is None or not found.is_complete:
+        what = "has not been confirmed" if found is None else "its confirmation is not complete"
+        raise UsageError(f"{study.store}: {what}; run 'hebbevo confirm {study.store.command}'")
+    return found
+
+
+def print_confirmation(study: Study, console: Console) -> None:
+    """Print what a search has found beside what was confirmed, and the verdict in words."""
+    found = require_confirmation(study)
+    between = plus_minus(console)
+    table = Table(box=None, pad_edge=False)
+    titles = ("trial", "epoch", "found", "confirmed", "survivors", "dense", "longer", "best of k", "test")
+    for title in (*titles, "verdict"):
+        table.add_column(printable(title), justify="right", no_wrap=True)
+
+    def pair(mean: float, sd: float) -> str:
+        return between.join(f"{each:.3f}" for each in (mean, sd) if not math.isnan(each)) or "-"
+
+    for row in found.members().to_dict("records"):
+        survivors = (row["confirmed_survivors"], row["survivors_sd"])
+        best = pair(row["best_of_accuracy"], row["best_of_sd"])
+        table.add_row(
+            str(row["trial"]),
+            str(row["epoch"]),
+            f"{row['found_accuracy']:.3f} / {count(row['found_survivors'])}",
+            pair(row["confirmed_accuracy"], row["confirmed_sd"]),
+            between.join(count(each) for each in survivors if not math.isnan(each)) or "-",
+            pair(row["control_accuracy"], row["control_sd"]),
+            pair(row["longer_accuracy"], row["longer_sd"]),
+            best if best == "-" else f"{best} ({row['best_of']})",
+            pair(row["test_accuracy"], row["test_sd"]),
+            row["verdict"] if row["on_front"] else f"{row['verdict']}, beaten",
+        )
+    console.print(table)
+    lines = [
+        f"found: {found.score} / {found.count} of the search; confirmed: on validation rows, by "
+        f"{found.replicates} trainings with fresh seeds; dense, longer, best of k: on {found.verdict_rows}",
+        found.sentence,
+        f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found",
+    ]
+    if found.is_stale:
+        lines.append(
+            f"confirmed on {found.date}, and the study has more trials since; "
+            f"'hebbevo confirm {study.store.command}' confirms its front as it is now"
+        )
+    if found.test_rows_seen:
+        lines.append(f"test rows were seen on {found.test_rows_seen}")
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
+
+
+def print_confirmed_csv(study: Study, console: Console) -> None:
+    """Print the confirmed front as comma-separated values."""
+    console.file.write(csv(study.front(confirmed=True)))
+
+
+def print_confirmed_json(study: Study, console: Console) -> None:
+    """Print the confirmed front as a list of JSON objects."""
+    table = study.front(confirmed=True).astype(object)
+    table = table.where(table.notna(), None)
+    objects = [
+        {
+            "trial": int(row["trial"]),
+            "epoch": int(row["epoch"]),
+            "accuracy": row["found_accuracy"],
+            "survivors": row["found_survivors"],
+            "neurons": int(row["neurons"]),
+            **{name: row[name] for name in (*_JSON, "test_accuracy")},
+            **{name: row[name] for name in table.columns if name not in _FIRST and name not in _JSON},
+            "genome": study.genome(int(row["trial"])),
+        }
+        for row in table.to_dict("records")
+    ]
+    console.file.write(json.dumps(objects, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as one of Python."""
+    return value.item()
+
+
+_FIRST = ("trial", "epoch", "found_accuracy", "found_survivors", "neurons", "test_accuracy")
+
+CONFIRMED_FORMATS: dict[str, Callable[[Study, Console], None]] = {
+    "table": print_confirmation,
+    "csv": print_confirmed_csv,
+    "json": print_confirmed_json,
+}
+"""The formats in which ``hebbevo front --confirmed`` prints."""

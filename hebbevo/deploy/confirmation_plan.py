@@ -1,0 +1,283 @@
+"""What a confirmation trains: cohorts in stages, each a function of what the stages before have found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from hebbevo.deploy import controls
+from hebbevo.deploy.controls import Cost, Point
+from hebbevo.networks import Architecture
+from hebbevo.space import Genome
+from hebbevo.study.confirmation import most_seeds
+from hebbevo.study.confirmation_record import Member, Request, Role, Training
+
+if TYPE_CHECKING:
+    from hebbevo.execution import Cohort
+    from hebbevo.training import Measurement, Recipe
+
+TUNING_NETWORKS = 8
+"""Networks, at least, that a point of the tuning grid is judged by."""
+
+MOST_TUNING_WIDTHS = 12
+"""Most members whose widths the control is tuned on; of more, some from the whole front are taken."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A cohort of a confirmation.
+
+    Attributes:
+        cohort: the cohort; the numbers of its trials are those of its trainings.
+        trainings: what is trained, without results.
+    """
+
+    cohort: Cohort
+    trainings: tuple[Training, ...]
+
+
+class ConfirmationPlan:
+    """The trainings of a confirmation.
+
+    Args:
+        request: what it is to find out.
+        genomes: genomes of the members' trials.
+        recipe: what the trainings of the study share.
+        rows: number of training rows.
+        cohort_width: most networks in a cohort.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        genomes: Mapping[int, Genome],
+        recipe: Recipe,
+        rows: int,
+        cohort_width: int,
+    ) -> None:
+        self.request = request
+        self._genomes = genomes
+        self._recipe = recipe
+        self._rows = rows
+        self._width = cohort_width
+
+    def stages(self, known: Mapping[int, Training]) -> Iterator[list[Step]]:
+        """Give the cohorts of each stage. Before the next one is asked for, all of them must be in ``known``.
+
+        Args:
+            known: trainings that have results, by their number.
+        """
+        members = self._member_steps()
+        yield members
+        if self.request.no_control:
+            return
+        count = sum(len(step.trainings) for step in members)
+        trained = [known[number] for number in range(count)]
+        targets = self._tuning_targets(trained)
+        if not targets:
+            return
+        grid, tried = controls.first_grid(), dict[Point, float]()
+        while grid:
+            tuning = self._tuning_steps(targets, grid, count)
+            yield tuning
+            tried |= self._tuning_scores(known, count, tuning)
+            count += sum(len(step.trainings) for step in tuning)
+            best = max(tried, key=lambda point: (tried[point], -point[0], -point[1]))
+            grid = controls.wider_grid([*tried], best)
+        yield self._control_steps(trained, best, count)
+
+    def expected(self, courses: Mapping[tuple[int, int], Sequence[float]]) -> int:
+        """About how many networks are trained.
+
+        Args:
+            courses: by trial and epoch of a member, its recorded survivors after each epoch up to that one.
+        """
+        request = self.request
+        own = len(request.members) * request.replicates
+        if request.no_control:
+            return own
+        widths = min(len(request.members), MOST_TUNING_WIDTHS)
+        tuning = len(controls.first_grid()) * widths * math.ceil(TUNING_NETWORKS / widths)
+        seeds = (
+            self._expected_seeds(member, courses[member.trial, member.epoch]) for member in request.members
+        )
+        return own + tuning + request.replicates * sum(max(2, count) + 1 for count in seeds)
+
+    def measured(self, training: Training, measurement: Measurement) -> Training:
+        """A training with its results."""
+        exam = measurement.exam
+        if measurement.failure is not None or exam is None:
+            failure = measurement.failure or "it has no exam"
+            return replace(training, seconds=measurement.seconds, failure=failure)
+        scores = (measurement.accuracy[-1], *exam.halves, *([] if exam.test is None else [exam.test]))
+        if not all(map(math.isfinite, scores)):
+            failure = "its score is not defined on some rows"
+            return replace(training, seconds=measurement.seconds, failure=failure)
+        return replace(
+            training,
+            widths=training.widths or measurement.layers,
+            accuracy=measurement.accuracy[-1],
+            halves=exam.halves,
+            test=exam.test,
+            survivors=measurement.survivors[-1],
+            multiply_adds=self._multiply_adds(training, exam.layers),
+            seconds=measurement.seconds,
+        )
+
+    # --- the stages ---
+
+    def _member_steps(self) -> list[Step]:
+        """The members of each replicate together, in cohorts of the study's width."""
+        steps: list[Step] = []
+        for replicate in range(self.request.replicates):
+            recipe = replace(self._recipe, seed=controls.seed_of(self._recipe.seed, replicate))
+            trainings = [
+                Training(role=Role.MEMBER, trial=member.trial, replicate=replicate, epochs=member.epoch)
+                for member in self.request.members
+            ]
+            for start in range(0, len(trainings), self._width):
+                own = trainings[start : start + self._width]
+                steps.append(self._step(own, recipe, replicate * len(trainings) + start))
+        return steps
+
+    def _tuning_targets(self, trained: Sequence[Training]) -> list[Training]:
+        """Widths, epochs and settling phases on which the control is tuned: means over replicates."""
+        found = []
+        for member in self.request.members:
+            own = [
+                each.widths
+                for each in trained
+                if (each.trial, each.epochs) == (member.trial, member.epoch) and _has_control(each)
+            ]
+            if own:
+                widths = tuple(max(1, round(fmean(layer))) for layer in zip(*own, strict=True))
+                found.append(
+                    Training(
+                        role=Role.TUNING,
+                        trial=member.trial,
+                        replicate=0,
+                        epochs=member.epoch,
+                        widths=widths,
+                        settle=member.settle,
+                    )
+                )
+        different = {(each.widths, each.epochs, each.settle): each for each in reversed(found)}
+        kept = [each for each in found if different[each.widths, each.epochs, each.settle] is each]
+        if len(kept) <= MOST_TUNING_WIDTHS:
+            return kept
+        last = MOST_TUNING_WIDTHS - 1
+        return [kept[round(place * (len(kept) - 1) / last)] for place in range(MOST_TUNING_WIDTHS)]
+
+    def _tuning_steps(self, targets: Sequence[Training], grid: Sequence[Point], first: int) -> list[Step]:
+        """For each of some widths a cohort with all points of a grid."""
+        seed = controls.seed_of(self._recipe.seed, "tuning")
+        each_width = math.ceil(TUNING_NETWORKS / len(targets))
+        steps: list[Step] = []
+        for target in targets:
+            own = [
+                replace(target, number=number, learning_rate=rate, weight_decay=decay)
+                for rate, decay in grid
+                for number in range(each_width)
+            ]
+            recipe = controls.dense_recipe(self._recipe, seed, target.epochs)
+            for start in range(0, len(own), self._width):
+                steps.append(self._step(own[start : start + self._width], recipe, first))
+                first += len(steps[-1].trainings)
+        return steps
+
+    def _tuning_scores(
+        self, known: Mapping[int, Training], first: int, steps: Sequence[Step]
+    ) -> dict[Point, float]:
+        """The mean score of each point of a grid, on rows that do not decide the verdict."""
+        scores: dict[Point, list[float]] = {}
+        for number in range(first, first + sum(len(step.trainings) for step in steps)):
+            each = known[number]
+            assert each.learning_rate is not None and each.weight_decay is not None
+            score = each.accuracy if self.request.has_test else each.halves and each.halves[1]
+            scores.setdefault((each.learning_rate, each.weight_decay), []).append(score or 0.0)
+        return {point: math.fsum(found) / len(found) for point, found in scores.items()}
+
+    def _control_steps(self, trained: Sequence[Training], best: Point, first: int) -> list[Step]:
+        """For each width and schedule of a replicate, a cohort of dense networks, and a longer training."""
+        settles = {(member.trial, member.epoch): member.settle for member in self.request.members}
+        sizes: dict[Training, int] = {}
+        for each in filter(_has_control, trained):
+            control = Training(
+                role=Role.DENSE,
+                trial=each.trial,
+                replicate=each.replicate,
+                epochs=each.epochs,
+                widths=each.widths,
+                learning_rate=best[0],
+                weight_decay=best[1],
+                settle=settles[each.trial, each.epochs],
+            )
+            # members with the same widths share their controls, which then bear the first one's trial
+            same = next((known for known in sizes if replace(known, trial=each.trial) == control), control)
+            size = max(2, most_seeds(each.multiply_adds, self._dense_cost(control)))
+            sizes[same] = max(sizes.get(same, 0), size)
+        steps: list[Step] = []
+        for control, size in sizes.items():
+            seed = controls.seed_of(self._recipe.seed, control.replicate)
+            pool = [replace(control, number=number) for number in range(size)]
+            longer = replace(control, role=Role.LONGER, epochs=2 * control.epochs)
+            parts = [pool[start : start + self._width] for start in range(0, size, self._width)]
+            for own in (*parts, [longer]):
+                recipe = controls.dense_recipe(self._recipe, seed, own[0].epochs)
+                steps.append(self._step(own, recipe, first))
+                first += len(own)
+        return steps
+
+    def _step(self, trainings: Sequence[Training], recipe: Recipe, first: int) -> Step:
+        from hebbevo.execution import Cohort
+        from hebbevo.training import Candidate, Exam
+
+        candidates = tuple(
+            Candidate(self._genomes[each.trial], 0, last_epoch=each.epochs)
+            if each.role is Role.MEMBER
+            else Candidate(controls.dense_genome(self._recipe, each), each.number)
+            for each in trainings
+        )
+        tunes = trainings[0].role is Role.TUNING
+        exam = Exam(on_test_rows=self.request.has_test and not tunes)
+        numbers = tuple(range(first, first + len(trainings)))
+        return Step(Cohort(numbers, candidates, recipe=recipe, exam=exam), tuple(trainings))
+
+    # --- what trainings cost ---
+
+    @cached_property
+    def _cost(self) -> Cost:
+        assert isinstance(self._recipe.network, Architecture)
+        return Cost(self._recipe.network)
+
+    def _dense_cost(self, control: Training) -> float:
+        return float(self._rows * control.epochs * self._cost.per_row(control.widths))
+
+    def _multiply_adds(self, training: Training, layers: Sequence[Sequence[int]]) -> float:
+        if self.request.no_control:
+            return 0.0
+        if training.role is not Role.MEMBER:
+            return self._dense_cost(training)
+        return self._cost.of_training(self._start(training.trial), layers, self._rows)
+
+    def _start(self, trial: int) -> tuple[int, ...]:
+        """The widths of a trial's network before its training."""
+        assert isinstance(self._recipe.network, Architecture)
+        shaped = self._recipe.network.shaped(self._recipe.settings_for(self._genomes[trial]))
+        return (*shaped.channels, *shaped.hidden)
+
+    def _expected_seeds(self, member: Member, course: Sequence[float]) -> int:
+        """About how many dense trainings have the cost of a member's, if all layers shrink alike."""
+        start = self._start(member.trial)
+        layers = [[max(1, round(width * alive / max(1, sum(start)))) for width in start] for alive in course]
+        cost = self._cost.of_training(start, layers, self._rows)
+        return most_seeds(cost, float(self._rows * member.epoch * self._cost.per_row(layers[-1])))
+
+
+def _has_control(training: Training) -> bool:
+    """Whether there is a dense network with the widths of a trained member."""
+    return training.failure is None and bool(training.widths) and min(training.widths) > 0
