@@ -282,14 +282,10 @@ def compare(
         >>> import hebbevo
         >>> few = {"population": 4, "trials": 4, "epochs": 1, "workers": 1}
         >>> for sampler in ("random", "ga"):
-        ...     for seed in (1, 2):
-        ...         place = f"{sampler}-{seed}.db"
-        ...         _ = hebbevo.search("stamina", study=place, sampler=sampler, seed=seed, **few)
-        >>> comparison = hebbevo.compare(["random-1.db", "random-2.db", "ga-1.db", "ga-2.db"])
+        ...     _ = hebbevo.search("stamina", study=f"{sampler}.db", sampler=sampler, **few)
+        >>> comparison = hebbevo.compare(["random.db", "ga.db"])
         >>> comparison.table()["group"].to_list()
         ['sampler random', 'sampler ga']
-        >>> comparison.pairs()["paired_seeds"].to_list()
-        [2]
     """
 
     def opened(study: Study | str | Path) -> Study:
