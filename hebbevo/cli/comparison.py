@@ -10,7 +10,7 @@ from rich.table import Table
 
 from hebbevo.messages import printable
 from hebbevo.report.comparison_files import compare_csv, plain
-from hebbevo.report.comparison_tables import Rows, group_rows, lead_lines, pair_rows, study_rows
+from hebbevo.report.comparison_tables import Rows, group_rows, lead_lines, pair_rows, study_rows, tests_line
 from hebbevo.study.comparison import Comparison
 
 
@@ -20,9 +20,11 @@ def print_table(comparison: Comparison, console: Console) -> None:
         if rows:
             console.print(_table(rows))
             console.print()
+    if line := tests_line(comparison):
+        console.print(line, soft_wrap=True, highlight=False)
     for line in lead_lines(comparison):
-        console.print(printable(line), soft_wrap=True)
-    console.print(printable(comparison.sentence), soft_wrap=True)
+        console.print(printable(line), soft_wrap=True, highlight=False)
+    console.print(printable(comparison.sentence), soft_wrap=True, highlight=False)
 
 
 def print_csv(comparison: Comparison, console: Console) -> None:
@@ -48,8 +50,10 @@ _OF_TEXTS = ("study", "group", "difference")
 def _table(rows: Rows) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in rows[0]:
-        is_text = title in _OF_TEXTS or "test" in title
-        table.add_column(title, justify="left" if is_text else "right", overflow="fold")
+        if title in _OF_TEXTS:
+            table.add_column(title, overflow="fold")
+        else:
+            table.add_column(title, justify="right", no_wrap=True)
     for row in rows[1:]:
         table.add_row(*map(printable, row))
     return table

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from hebbevo.messages import printable
@@ -16,22 +17,27 @@ from hebbevo.report.formatting import count
 from hebbevo.report.tables import csv
 
 _TITLES = ("trials", "front", "best", "survivors", "hypervolume", "state", "confirmed", "last result (UTC)")
+_LEFT_OUT = ((), ("front", "survivors"), ("front", "survivors", "last result (UTC)"))
+"""Columns that are left out, where all of them are too wide for the console."""
 
 
 def print_table(studies: pd.DataFrame, console: Console) -> None:
-    """Print a line for each study."""
+    """Print a line for each study, without some columns if the console is too narrow for them."""
     if studies.empty:
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("study", overflow="fold")
-    for title in _TITLES:
-        justify: Any = "left" if title in ("state", "confirmed") else "right"
-        table.add_column(title, justify=justify, no_wrap=True)
-    for row in studies.to_dict("records"):
-        table.add_row(*map(printable, _cells(row)))
+    rows = studies.to_dict("records")
+    for left_out in _LEFT_OUT:
+        table = _table(rows, left_out)
+        widest = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        if widest <= console.width:
+            break
     console.print(table)
-    for row in studies[studies["remark"] != ""].to_dict("records"):
-        console.print(printable(f"{row['state']}  {row['study']}: {row['remark']}"), soft_wrap=True)
+    for row in rows:
+        if row["remark"]:
+            line = f"{row['state']}  {row['study']}: {row['remark']}"
+            console.print(printable(line), soft_wrap=True, highlight=False)
+    if left_out:
+        console.print("more columns  --format csv", soft_wrap=True, highlight=False)
 
 
 def print_csv(studies: pd.DataFrame, console: Console) -> None:
@@ -56,12 +62,24 @@ PRINT: dict[str, Callable[[pd.DataFrame, Console], None]] = {
 """The formats in which ``hebbevo studies`` prints."""
 
 
-def _cells(row: dict[Any, Any]) -> list[str]:
+def _table(rows: Sequence[Mapping[Any, Any]], left_out: Collection[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("study", overflow="fold")
+    shown = [title for title in _TITLES if title not in left_out]
+    for title in shown:
+        justify: Any = "left" if title in ("state", "confirmed") else "right"
+        table.add_column(title, justify=justify, no_wrap=True)
+    for row in rows:
+        cells = dict(zip(_TITLES, _cells(row), strict=True))
+        table.add_row(printable(row["study"]), *(printable(cells[title]) for title in shown))
+    return table
+
+
+def _cells(row: Mapping[Any, Any]) -> list[str]:
     if row["state"] == "damaged":
-        return [row["study"], "-", "-", "-", "-", "-", "damaged", "-", "-"]
+        return ["-", "-", "-", "-", "-", "damaged", "-", "-"]
     known = not math.isnan(row["best_accuracy"])
     return [
-        row["study"],
         f"{row['trials']}/{row['total']}",
         str(row["front"]),
         f"{row['best_accuracy']:.4f}" if known else "-",

@@ -8,7 +8,7 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from hebbevo.report.charts import embedded
-from hebbevo.report.comparison_tables import group_rows, lead_lines, pair_rows, study_rows
+from hebbevo.report.comparison_tables import group_rows, lead_lines, pair_rows, study_rows, tests_line
 from hebbevo.report.figures.attainment import attainment_figure
 from hebbevo.report.templates import render
 from hebbevo.study.comparison import Comparison
@@ -36,6 +36,7 @@ def comparison_page(comparison: Comparison, picture: bytes) -> str:
             leads=list(lead_lines(comparison)),
             groups=group_rows(comparison),
             pairs=pair_rows(comparison),
+            tests=tests_line(comparison),
             studies=study_rows(comparison),
         )
     )

@@ -58,21 +58,36 @@ def group_rows(comparison: Comparison) -> Rows:
 
 
 def pair_rows(comparison: Comparison) -> Rows:
-    """A row for each two groups; no rows, and no titles, for a single group."""
-    kind, by = ("holm", " (Holm)") if len(comparison.groups) > 2 else ("p", "")
+    """A row for each two groups, with p of the tests; no rows, and no titles, for a single group."""
+    kind = "holm" if len(comparison.groups) > 2 else "p"
+    pairs = comparison.pairs().to_dict("records")
+    measures = len({row["measure"] for row in pairs}) > 1
     rows: Rows = [
         [
             f"{row['first']} - {row['second']}",
-            row["measure"],
+            *[row["measure"]] * measures,
             f"{row['difference']:+.4f}",
             _interval(row["low"], row["high"], "+"),
-            _test(t_test(row), row[f"t_{kind}"]),
-            _test(rank_test(row), row[f"rank_{kind}"]),
+            str(row["paired_seeds"]) if row["paired_seeds"] else "-",
+            _p(row[f"t_{kind}"]),
+            _p(row[f"rank_{kind}"]),
         ]
-        for row in comparison.pairs().to_dict("records")
+        for row in pairs
     ]
-    titles = ["difference", "hypervolume", "by", "95 %", f"t-test{by}", f"rank test{by}"]
+    titles = ["difference", *["hypervolume"] * measures, "by", "95 %", "paired", "t-test", "rank test"]
     return [titles, *rows] if rows else []
+
+
+def tests_line(comparison: Comparison) -> str:
+    """Say which tests the p of `pair_rows` are of; empty for a single group."""
+    pairs = comparison.pairs().to_dict("records")
+    used = dict.fromkeys((bool(row["paired_seeds"]), t_test(row), rank_test(row)) for row in pairs)
+    tests = [
+        f"{one} and {other}{' for pairs of the same seed' if is_paired and len(used) > 1 else ''}"
+        for is_paired, one, other in used
+    ]
+    corrected = ", corrected by the method of Holm" if len(comparison.groups) > 2 else ""
+    return f"p of the {'; of the '.join(tests)}{corrected}" if tests else ""
 
 
 def lead_lines(comparison: Comparison) -> Iterator[str]:
@@ -94,8 +109,8 @@ def _range(row: Mapping[Any, Any]) -> str:
     return f"{count(row['start'])} to below {count(row['end'])}"
 
 
-def _test(name: str, p: float) -> str:
-    return "-" if math.isnan(p) else f"p = {p:.2g}, {name}"
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2g}"
 
 
 def _decimals(value: float) -> str:

@@ -43,8 +43,8 @@ def sentence(measure: str, groups: pd.DataFrame, pairs: pd.DataFrame) -> str:
         return f"{what} against {means[own[0]['second']]:.4f} of {own[0]['second']}: {_judgement(own[0])}."
     ahead = [row["second"] for row in own if row["t_holm"] < LEVEL]
     level = [row["second"] for row in own if not row["t_holm"] < LEVEL]
-    parts = [f"the difference from {_joined(ahead)} is significant"] if ahead else []
-    parts += [f"the difference from {_joined(level)} is not significant"] if level else []
+    parts = [f"{_differences(ahead)} significant"] if ahead else []
+    parts += [f"{_differences(level)} not significant"] if level else []
     return f"{what}: {'; '.join(parts)} (p corrected for {len(pairs)} pairs)."
 
 
@@ -70,9 +70,11 @@ def rank_test(row: Mapping[Any, Any]) -> str:
     return "Wilcoxon test" if row["paired_seeds"] else "Mann-Whitney test"
 
 
-def _joined(names: Sequence[str]) -> str:
-    """Names, which may have commas in them, one after the other."""
-    return " and ".join(names)
+def _differences(names: Sequence[str]) -> str:
+    """The differences from these groups, whose names may have commas in them, up to the verb."""
+    if len(names) == 1:
+        return f"the difference from {names[0]} is"
+    return f"the differences from {' and '.join(names)} are"
 
 
 def _seen_from(name: str, row: dict[Any, Any]) -> dict[Any, Any]:

@@ -40,6 +40,13 @@ def test_of_several_groups_the_best_is_told_apart_from_each_other_one():
     )
 
 
+def test_several_differences_of_one_kind_are_named_together():
+    groups = {"best": searched("ga", GA), "far": searched("random", RANDOM), "off": searched("off", RANDOM)}
+    assert compare(groups).sentence.endswith(
+        ": the differences from far and off are significant (p corrected for 3 pairs)."
+    )
+
+
 def test_one_study_a_group_is_too_few_for_a_test():
     found = compare({"a": searched("ga", GA)[:1], "b": searched("random", RANDOM)[:1]})
     assert found.sentence == (
