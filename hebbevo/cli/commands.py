@@ -199,7 +199,7 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
     "named",
     multiple=True,
     metavar="NAME=STUDIES",
-    help="A group of this name: a folder, or a pattern in quotes, as 'ga=studies/ga-*.db'. Several times.",
+    help="A group of this name: a folder, or a pattern in quotes, as 'ga=studies/ga-?.db'. Several times.",
 )
 @STORAGE
 @click.option(
