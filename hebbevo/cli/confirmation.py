@@ -42,7 +42,9 @@ def confirmed(study: Study, quiet: bool, **options: Any) -> Study:
         nonlocal shown
         if progress.notice:
             console.print(printable(progress.notice), soft_wrap=True)
-        elif progress.done - shown >= progress.total / _MAX_LINES or progress.done == progress.total:
+        elif progress.done != shown and (
+            progress.done - shown >= progress.total / _MAX_LINES or progress.done == progress.total
+        ):
             shown = progress.done
             left = (time.monotonic() - started) / max(1, progress.fresh) * (progress.total - progress.done)
             line = f"{progress.done}/{progress.total} networks  {timedelta(seconds=round(left))} left"

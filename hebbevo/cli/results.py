@@ -30,7 +30,8 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         report: folder of the report.
         console: prints the results; remarks go to standard error.
     """
-    is_confirmed = study.confirmation is not None and study.confirmation.is_complete
+    confirmation = study.confirmation
+    is_confirmed = confirmation is not None and confirmation.is_complete and not confirmation.is_stale
     if is_confirmed:
         print_confirmation(study, console)
     elif not study.points().empty:  # else the search has said how far it came, or all trials failed

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TUNING_NETWORKS = 8
 """Networks, at least, that a point of the tuning grid is judged by."""
 
-MOST_TUNING_WIDTHS = 12
+MOST_TUNING_WIDTHS = 8
 """Most members whose widths the control is tuned on; of more, some from the whole front are taken."""
 
 

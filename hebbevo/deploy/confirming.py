@@ -82,7 +82,7 @@ def confirm(
         executor_options: where to train, see `hebbevo.execution.config.ExecutorConfig`.
 
     Returns:
-        The study with its ``confirmation``.
+        The study; its ``confirmation`` is the one that was asked for.
 
     Raises:
         UsageError: the study, its data or an argument cannot be used, or its code is not allowed.
@@ -126,13 +126,9 @@ def confirm(
                 kept = rescue(store, ledger.spec, ledger.facts, generations, run.confirmations)
                 what = f"all that this run knows is in {kept}"
                 raise StudyLost(f"{lost}; {what}: 'hebbevo confirm {StudyFile(kept).command}'") from lost
-        return Study(ledger)
-
-
-def is_confirmed(study: Study, *, replicates: int = REPLICATES) -> bool:
-    """Whether the whole front of a study, as it is now, has a complete confirmation."""
-    found = study.confirmation
-    return found is not None and found.is_complete and not found.is_stale and found.replicates == replicates
+        found = Study(ledger)
+        found.confirmation = found.confirmations[record.number]
+        return found
 
 
 def _request(

@@ -66,6 +66,7 @@ class Confirmation:
         score: what people call the accuracy.
         in_percent: whether it is shown in percent.
         count: what survivors are, ``neurons`` or ``connections``.
+        rank: the greater, the more a confirmation says about the study as it is now.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Confirmation:
         self.score: str = scale.score
         self.in_percent: bool = scale.in_percent
         self.count: str = scale.count
+        self.rank = (self.is_complete, request.trials, len(request.members), record.number)
         self._scale = scale
         self._members = request.members
         self._trainings = [training for _, training in sorted(record.trainings.items())]
@@ -262,11 +264,11 @@ class Confirmation:
             "neurons": member.neurons,
             "confirmed_accuracy": accuracy.value,
             "confirmed_sd": accuracy.sd,
-            "confirmed_low": accuracy.low,
-            "confirmed_high": accuracy.high,
+            "confirmed_low": max(accuracy.low, 0.0),
+            "confirmed_high": min(accuracy.high, 1.0),
             "confirmed_survivors": survivors.value,
             "survivors_sd": survivors.sd,
-            "survivors_low": survivors.low,
+            "survivors_low": max(survivors.low, 0.0),
             "survivors_high": survivors.high,
             "control_accuracy": dense.value,
             "control_sd": single.sd,

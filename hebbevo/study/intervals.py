@@ -61,8 +61,8 @@ def best_of(k: int, selection: Sequence[float], values: Sequence[float]) -> tupl
     It is computed from ranks and not by drawing subsets: a network is the best of a subset if all others in
     it rank lower. Of networks that tie, each is taken equally often.
 
-    >>> best_of(2, selection=[0.1, 0.2, 0.3], values=[1.0, 2.0, 6.0])
-    (4.666666666666667, 1.885618083164127)
+    >>> [round(each, 3) for each in best_of(2, selection=[0.1, 0.2, 0.3], values=[1.0, 2.0, 6.0])]
+    [4.667, 1.886]
 
     Args:
         k: size of a subset, from 1 to the size of the pool.

@@ -43,8 +43,9 @@ class Study:
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
         fingerprint: hash of the data; empty in the earliest studies.
-        confirmation: the newest complete confirmation of its front, else the one that is under way; ``None``
-            if the front was never confirmed (`hebbevo.confirm`).
+        confirmations: all confirmations of its front (`hebbevo.confirm`), the newest last.
+        confirmation: the one to look at: complete, of the most trials of the study, and then of the most
+            members; else the newest; ``None`` if the front was never confirmed.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -92,7 +93,10 @@ class Study:
                 for place, (name, dtype) in enumerate(dtypes.items())
             }
         )
-        self.confirmation: Confirmation | None = self._confirmation(ledger, confirmations)
+        self.confirmations: list[Confirmation] = self._read_confirmations(ledger, confirmations)
+        self.confirmation: Confirmation | None = max(
+            self.confirmations, key=lambda each: each.rank, default=None
+        )
 
     def __repr__(self) -> str:
         return f"Study({str(self.store)!r}, trials={len(self._trials)}, front={len(self.front())})"
@@ -241,11 +245,9 @@ class Study:
         candidates = self._candidates(self._points.feasible)
         return self._shown(candidates.iloc[pareto.front(_values(candidates))])
 
-    def _confirmation(self, ledger: Ledger, records: Sequence[ConfirmationRecord]) -> Confirmation | None:
-        """The confirmation to show, of those that are recorded."""
-        if not records:
-            return None
-        complete = [record for record in records if record.is_complete]
+    def _read_confirmations(
+        self, ledger: Ledger, records: Sequence[ConfirmationRecord]
+    ) -> list[Confirmation]:
         scale = Scale(
             rows=ledger.facts.rows,
             chance=self.chance,
@@ -254,10 +256,9 @@ class Study:
             in_percent=self.in_percent,
             count=self.count,
         )
-        seen = [record.request.date for record in records if record.request.has_test]
+        seen = min((each.request.date for each in records if each.request.has_test), default="")
         finished = int((self._trials.state != "running").sum())
-        shown = (complete or records)[-1]
-        return Confirmation(shown, scale, trials=finished, test_rows_seen=min(seen, default=""))
+        return [Confirmation(each, scale, trials=finished, test_rows_seen=seen) for each in records]
 
     def _candidates(self, which: pd.Series[bool]) -> pd.DataFrame:
         """Select points, those after a last epoch first: of equal points the first one is taken."""

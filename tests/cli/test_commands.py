@@ -214,7 +214,10 @@ def test_a_search_whose_time_is_over_succeeds_and_prints_how_to_continue(run, sp
     assert out.splitlines()[-1] == "more    hebbevo resume studies/small.db"
     code, out, err = run("resume", "studies/small.db", "--trials", 8, "--timeout", "1h30m")
     assert (code, err.splitlines()[-1][:10]) == (0, "8/8 trials")
-    assert out.splitlines()[-1] == "more    hebbevo resume studies/small.db --trials 16"
+    *_, more, last = out.splitlines()
+    assert more == "more    hebbevo resume studies/small.db --trials 16"
+    advice = "'hebbevo confirm studies/small.db' trains them again"
+    assert last == f"found, not confirmed: the best of 8 noisy scores; {advice}"
 
 
 @pytest.mark.parametrize("timeout", ["ten", "0", "-5", "nan", "1d", ""])

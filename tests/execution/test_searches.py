@@ -113,6 +113,26 @@ def test_the_study_is_the_same_in_this_process_in_others_and_on_ray(
         assert details_of(other) == details_of(studies[0])
 
 
+def test_a_confirmation_is_the_same_in_this_process_and_on_ray(
+    space: Path, tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
+    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+    found = hebbevo.search(space, study=tmp_path / "found.db", trials=8, workers=1)
+    tables = []
+    for executor in ("local", "ray"):
+        path = hebbevo.copy(found.path, tmp_path / f"{executor}.db")
+        study = hebbevo.confirm(
+            hebbevo.open_study(path),
+            replicates=2,
+            trials=[found.front().trial.iloc[-1]],
+            workers=1,
+            executor=executor,
+        )
+        tables.append(study.confirmation.runs().drop(columns="seconds"))
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
 def test_width_and_threads_of_a_cohort_are_settings_of_the_study(space: Path, tmp_path: Path) -> None:
     plain = hebbevo.search(space, study=tmp_path / "plain.db", trials=8)
     with Ledger.open(plain.path) as ledger:

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.nn import attach
 from hebbevo.nn.liveness.paths import survivors
-from hebbevo.training import CohortTraining, cohort, has_events, member, score, train
+from hebbevo.training import CohortTraining, Exam, cohort, has_events, member, score, train
 from hebbevo.training.compact import CompactStack
 from tests.training.conftest import (
     CPU,
@@ -266,6 +266,32 @@ def test_nets_are_measured_on_the_validation_rows_and_the_test_rows_are_never_re
         for each in (split, poisoned)
     )
     assert clean == other
+
+
+def test_a_net_that_ends_early_is_the_one_of_the_whole_schedule_at_that_epoch():
+    genomes = [*ONE_STRUCTURE[:2], {"settle": 0.5}]
+    whole = train(recipe(epochs=4), candidates(genomes), problem(), CPU)
+    ends = [4, 2, 3]
+    early = [replace(each, last_epoch=end) for each, end in zip(candidates(genomes), ends, strict=True)]
+    for end, mine, other in zip(ends, train(recipe(epochs=4), early, problem(), CPU), whole, strict=True):
+        assert len(mine.accuracy) == end
+        assert mine.accuracy == pytest.approx(other.accuracy[:end], abs=0.02)
+        assert mine.survivors == other.survivors[:end]
+
+
+def test_an_exam_scores_halves_of_the_validation_rows_and_the_test_rows_after_the_last_epoch():
+    split = problem()
+    split = replace(split, x_test=split.x_val[::2], y_test=split.y_val[::2])
+    given = [replace(each, last_epoch=1) for each in candidates(ONE_STRUCTURE[:2])]
+    found = train(recipe(epochs=2), given, split, CPU, exam=Exam(on_test_rows=True))
+    for each in found:
+        assert sum(each.exam.halves) / 2 == pytest.approx(each.accuracy[-1])
+        assert each.exam.test == each.exam.halves[0]
+        assert each.exam.layers[-1] == each.layers
+    blind = train(recipe(epochs=2), given, split, CPU, exam=Exam(on_test_rows=False))
+    assert [each.exam.test for each in blind] == [None, None]
+    assert [each.exam.halves for each in blind] == [each.exam.halves for each in found]
+    assert train(recipe(), candidates(ONE_STRUCTURE[:1]), split, CPU)[0].exam is None
 
 
 def test_accuracy_is_the_fraction_of_validation_rows_over_several_chunks(monkeypatch):
