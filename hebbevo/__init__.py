@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from hebbevo.nn.liveness.counting import count
     from hebbevo.opened_study import Study, open_study
     from hebbevo.outer.progress import Progress
+    from hebbevo.study.comparison import Comparison, compare
     from hebbevo.study.copying import copy
+    from hebbevo.study.summary import studies
     from hebbevo.version import __version__
 
 __getattr__, __dir__ = lazy_imports.attach(
@@ -37,17 +39,21 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.nn.liveness.counting": ("count",),
         "hebbevo.opened_study": ("Study", "open_study"),
         "hebbevo.outer.progress": ("Progress",),
+        "hebbevo.study.comparison": ("Comparison", "compare"),
         "hebbevo.study.copying": ("copy",),
+        "hebbevo.study.summary": ("studies",),
         "hebbevo.version": ("__version__",),
     },
     modules=("data", "errors", "nn", "rules", "samplers", "spec"),
 )
 
 __all__ = [
+    "Comparison",
     "Progress",
     "ProgressBar",
     "Study",
     "__version__",
+    "compare",
     "confirm",
     "copy",
     "count",
@@ -55,4 +61,5 @@ __all__ = [
     "open_study",
     "resume",
     "search",
+    "studies",
 ]

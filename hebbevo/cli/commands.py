@@ -18,6 +18,7 @@ from hebbevo.cli.echo import echo
 from hebbevo.cli.options import (
     ALLOW_CODE,
     CONFIRM,
+    FORMAT,
     QUIET,
     STORAGE,
     STUDY,
@@ -189,6 +190,85 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
         echo(path)
     if line := empty_line(opened):
         echo(line, err=True)
+
+
+@cli.command()
+@click.argument("studies", nargs=-1, metavar="STUDY...")
+@click.option(
+    "--group",
+    "named",
+    multiple=True,
+    metavar="NAME=STUDIES",
+    help="A group of this name: a folder, or a pattern in quotes, as 'ga=studies/ga-?.db'. Several times.",
+)
+@STORAGE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Folder for compare.csv, pairs.csv, attainment.csv, attainment.png and attainment.html.",
+)
+@FORMAT
+def compare(
+    studies: tuple[str, ...], named: tuple[str, ...], storage: str | None, output: Path | None, form: str
+) -> None:
+    """Compare studies that differ in a setting, over their seeds.
+
+    STUDY is a study file, or a folder for all studies in it. Studies whose settings differ in the seed alone
+    form a group.
+    """
+    from hebbevo.cli import console
+    from hebbevo.cli.comparison import PRINT
+    from hebbevo.study.comparison.selection import selected
+
+    comparison = selected(studies, named, _database(next(iter(studies), None), storage))
+    if output is not None:
+        from hebbevo.report.comparison_files import write
+
+        paths = write(comparison, output)
+    PRINT[form](comparison, console.output())
+    for remark in comparison.remarks:
+        echo(remark, err=True)
+    if output is not None:
+        for path in paths:
+            echo(path, err=form != "table")
+
+
+@cli.command()
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
+@click.option(
+    "--storage", metavar="URL", envvar="HEBBEVO_STORAGE", show_envvar=True, help="Database to list instead."
+)
+@FORMAT
+def studies(folder: Path | None, storage: str | None, form: str) -> None:
+    """List the studies in a folder, by default studies/, or in a database."""
+    from hebbevo.cli.console import output
+    from hebbevo.cli.listing import PRINT
+    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.summary import studies as list_studies
+
+    if folder is not None and storage is not None:
+        if click.get_current_context().get_parameter_source("storage") is not ParameterSource.ENVIRONMENT:
+            raise UsageError("DIR and --storage: give one of the two")
+        storage = None
+    found = list_studies(STUDIES if folder is None else folder, storage)
+    PRINT[form](found, output())
+    if found.empty:
+        echo(f"{folder or STUDIES if storage is None else 'the database'}: there are no studies", err=True)
+
+
+@cli.command()
+@STUDY
+@STORAGE
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the server.")
+def dashboard(study: str, storage: str | None, port: int, host: str) -> None:
+    """Show a study, which a search may be writing to, in optuna-dashboard. Nothing can be changed there."""
+    from hebbevo.study.dashboard import serving
+
+    with serving(study, _database(study, storage), host=host, port=port) as server:
+        echo(f"dashboard  {server.url}  (Ctrl-C ends it)")
+        server.serve_forever()
 
 
 @cli.command()

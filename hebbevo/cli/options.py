@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import click
 
+from hebbevo.errors import UsageError
+from hebbevo.messages import listed
 from hebbevo.spec import OPTIONS
 
 STUDY = click.argument("study")
@@ -19,6 +21,25 @@ STORAGE = click.option(
 ALLOW_CODE = click.option("--allow-code", is_flag=True, help="Import your own code that the study names.")
 CONFIRM = click.option(
     "--confirm", is_flag=True, help="Train the front again at the end, as hebbevo confirm does."
+)
+FORMATS = ("table", "csv", "json")
+
+
+def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value not in FORMATS:
+        raise UsageError(f"--format: {value!r} is not a format; write one of {listed(FORMATS)}")
+    return value
+
+
+FORMAT = click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    metavar="table|csv|json",
+    help="Format.",
+    callback=_known_format,
+    shell_complete=lambda context, parameter, begun: [each for each in FORMATS if each.startswith(begun)],
 )
 QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 

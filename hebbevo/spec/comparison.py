@@ -25,7 +25,7 @@ def difference(
         A line for each setting; empty where the specs are equal. Genes in another order are a difference
         too, because their order is that of the axes of the search space.
     """
-    old, new = _leaves(recorded.to_json()), _leaves(now.to_json())
+    old, new = leaves(recorded.to_json()), leaves(now.to_json())
     found = [
         f"{key}: {shown(old.get(key))} in the study, {shown(new.get(key))} here"
         for key in {**old, **new}
@@ -37,13 +37,17 @@ def difference(
     return found
 
 
-def _leaves(value: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    """The values of nested mappings that are no mappings, by their keys joined with dots."""
-    leaves: dict[str, object] = {}
-    for key, item in value.items():
-        inner = _leaves(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
-        leaves.update(inner)
-    return leaves
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """The values of nested mappings that are no mappings, by their keys joined with dots.
+
+    >>> leaves({"search": {"seed": 3}, "name": "mine"})
+    {'search.seed': 3, 'name': 'mine'}
+    """
+    found: dict[str, object] = {}
+    for key, item in settings.items():
+        inner = leaves(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {prefix + key: item}
+        found.update(inner)
+    return found
 
 
 def _equal(a: object, b: object) -> bool:

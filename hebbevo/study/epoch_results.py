@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hebbevo.study.ledger import Result
 
 
@@ -51,3 +54,20 @@ def epoch_results(result: Result, epochs: int) -> list[EpochResult]:
     if result.values is not None:
         last[result.values[1]] = EpochResult(epochs, *result.values)
     return sorted(last.values())
+
+
+def which_count(trials: NDArray[np.intp], survivors: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which results of many trials count, as `epoch_results` selects those of one.
+
+    >>> which_count(np.array([0, 0, 0, 1]), np.array([8.0, 5.0, 8.0, 8.0])).tolist()
+    [False, True, True, True]
+
+    Args:
+        trials: of which trial each result is, shape (n,).
+        survivors: of each result; those of one trial are by epoch.
+    """
+    order = np.lexsort((survivors, trials))  # keeps the order of epochs among equals
+    counts = np.ones(len(order), bool)
+    same = (np.diff(survivors[order]) == 0) & (np.diff(trials[order]) == 0)
+    counts[order[:-1][same]] = False
+    return counts

@@ -40,9 +40,11 @@ from hebbevo.study.storage.trial_tables import TrialRow
 from hebbevo.study.validation import RecordError, check, is_count
 from hebbevo.training.trial_details import TrialDetails
 
-_GENERATION = "hebbevo:generation"
+GENERATION = "hebbevo:generation"
+"""Key of the number of its generation among a trial's attributes; with that, of a generation's settings."""
+
 _ATTEMPTS = "attempts"
-_MISREADINGS = (
+MISREADINGS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -51,6 +53,8 @@ _MISREADINGS = (
     TypeError,
     ValueError,
 )
+"""What is raised where a record is read that is not as hebbevo writes it."""
+
 _CHANGED = "its checksum differs"
 _LOST = "its checksum is missing"
 _CONSTRAINTS = "constraints"  # Optuna's own: a list, which Optuna and its dashboard honour
@@ -178,7 +182,7 @@ class Ledger:
             before = self._storage.get_study_user_attrs(self._study_id)
             # trials before their generation's attribute, which is written together with them
             with self._storage.engine.connect() as connection:
-                rows = trial_tables.read(connection, self._study_id, _GENERATION, validation.DETAILS)
+                rows = trial_tables.read(connection, self._study_id, GENERATION, validation.DETAILS)
             attrs = self._storage.get_study_user_attrs(self._study_id)
             grouped: dict[int, list[TrialRow]] = {}
             for row in rows:
@@ -188,7 +192,7 @@ class Ledger:
             for number, (mark, own) in enumerate(sorted(grouped.items())):
                 if type(mark) is not int or mark != number:
                     raise RecordError(f"generation {number} is missing")
-                generation = self._generation(number, asked, attrs[f"{_GENERATION}:{number}"], own)
+                generation = self._generation(number, asked, attrs[f"{GENERATION}:{number}"], own)
                 found.append(generation)
                 asked += len(own)
             _require_checksums(attrs, found)
@@ -326,7 +330,7 @@ class Ledger:
     def _add_generation(self, session: Session, generation: Generation) -> None:
         model = models.StudyUserAttributeModel
         keys = session.query(model).filter(
-            model.study_id == self._study_id, model.key.startswith(f"{_GENERATION}:")
+            model.study_id == self._study_id, model.key.startswith(f"{GENERATION}:")
         )
         if (known := keys.count()) != generation.number:
             raise StudyLost(f"{self.store}: has {known} generations now, and not {generation.number}")
@@ -345,13 +349,13 @@ class Ledger:
         session.add(
             models.StudyUserAttributeModel(
                 study_id=self._study_id,
-                key=f"{_GENERATION}:{generation.number}",
+                key=f"{GENERATION}:{generation.number}",
                 value_json=json.dumps(settings),
             )
         )
         ids = trial_tables.begin(session, self._study_id, [record.number for record in records])
         self._ids |= ids  # a transaction that fails may be repeated, and then gives them other ids
-        mark = {"key": _GENERATION, "value_json": json.dumps(generation.number)}
+        mark = {"key": GENERATION, "value_json": json.dumps(generation.number)}
         marks = [{"trial_id": trial_id, **mark} for trial_id in ids.values()]
         trial_tables.add(session, models.TrialSystemAttributeModel, marks)
         params = [row for record in records for row in self._params(ids[record.number], record.genome)]
@@ -477,7 +481,7 @@ class Ledger:
             yield
         except (HebbevoError, SQLAlchemyError):
             raise
-        except _MISREADINGS as error:
+        except MISREADINGS as error:
             raise StudyError(
                 f"{self.store}: is damaged, or not made by this hebbevo ({validation.described(error)}); "
                 "use a copy of it"
@@ -490,7 +494,7 @@ def _store(store: Store | Path) -> Store:
 
 def _require_checksums(attributes: Mapping[str, Any], generations: Sequence[Generation]) -> None:
     """Check that the study and all of its generations have checksums, or that none has."""
-    sums = [attributes[f"{_GENERATION}:{each.number}"].get("checksum") for each in generations]
+    sums = [attributes[f"{GENERATION}:{each.number}"].get("checksum") for each in generations]
     if attributes.get(checksums.KEY) is None and sums and sums[0] is not None:
         raise RecordError(f"its settings or facts are not as recorded: {_LOST}")
     if attributes.get(checksums.KEY) is not None and None in sums:
@@ -506,9 +510,9 @@ def _require_all(attributes: Mapping[str, Any], generations: Sequence[Generation
     copied = (record.result.details.copy_of for record in records if record.result)
     if missing := {number for number in copied if number is not None}.difference(numbers):
         raise RecordError(f"trial {min(missing)}, which has copies, is missing")
-    found = {f"{_GENERATION}:{generation.number}" for generation in generations}
+    found = {f"{GENERATION}:{generation.number}" for generation in generations}
     for name, settings in attributes.items():
-        if name.startswith(f"{_GENERATION}:") and settings.get("size") and name not in found:
+        if name.startswith(f"{GENERATION}:") and settings.get("size") and name not in found:
             raise RecordError(f"the trials of {name.removeprefix('hebbevo:')} are missing")
 
 

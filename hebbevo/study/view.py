@@ -42,6 +42,7 @@ class Study:
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
+        fingerprint: hash of the data; empty in the earliest studies.
         confirmations: all confirmations of its front (`hebbevo.confirm`), the newest last.
         confirmation: the one to look at: complete, of the most trials of the study, and then of the most
             members; else the newest; ``None`` if the front was never confirmed.
@@ -60,6 +61,7 @@ class Study:
         self.chance: float = ledger.facts.chance
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
+        self.fingerprint: str = ledger.facts.fingerprint
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt

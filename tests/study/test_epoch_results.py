@@ -1,10 +1,11 @@
 """The epoch results that count against their definition, epoch by epoch."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hebbevo.study.epoch_results import EpochResult, epoch_results
+from hebbevo.study.epoch_results import EpochResult, epoch_results, which_count
 from hebbevo.study.ledger import Result
 from hebbevo.training.trial_details import EarlyStop, TrialDetails
 
@@ -46,3 +47,17 @@ def test_a_failed_trial_has_no_epoch_results(details) -> None:
 
 def test_a_trial_without_recorded_epochs_has_its_last_one() -> None:
     assert epoch_results(Result(0, (0.5, 3.0), TrialDetails()), 5) == [(5, 0.5, 3.0)]
+
+
+@given(st.lists(STATES, max_size=5))
+def test_of_many_trials_at_once_the_same_results_count(trials) -> None:
+    numbers = [number for number, states in enumerate(trials) for _ in states]
+    accuracies, survivors = np.array([state for states in trials for state in states]).reshape(-1, 2).T
+    counts = which_count(np.array(numbers, int), survivors)
+    found = sorted(zip(np.array(numbers)[counts], accuracies[counts], survivors[counts], strict=True))
+    expected = [
+        (number, *result.values)
+        for number, states in enumerate(trials)
+        for result in epoch_results(Result(number, states[-1], details(states)), len(states))
+    ]
+    assert found == sorted(expected)

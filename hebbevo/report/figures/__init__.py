@@ -1,5 +1,6 @@
 """The charts of a study, as figures of plotly, one chart per file."""
 
+from hebbevo.report.figures.attainment import attainment_figure
 from hebbevo.report.figures.curves import curves_figure
 from hebbevo.report.figures.front import front_figure
 from hebbevo.report.figures.importance import importance_figure
@@ -8,6 +9,7 @@ from hebbevo.report.figures.slices import slice_figure
 from hebbevo.report.figures.verdict import verdict_figure
 
 __all__ = [
+    "attainment_figure",
     "curves_figure",
     "front_figure",
     "importance_figure",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hebbevo.errors import StudyError
 from hebbevo.paths import expanded
-from hebbevo.study.storage.database import StudyDatabase
+from hebbevo.study.storage.database import StudyDatabase, studies_in
 from hebbevo.study.storage.file import StudyFile
+from hebbevo.study.storage.folder import studies_of
 from hebbevo.study.storage.store import Store
 
 
@@ -32,4 +33,4 @@ def find_store(study: str | Path, storage: str | None = None) -> Store:
     return StudyFile(expanded(study)) if storage is None else StudyDatabase(storage, str(study))
 
 
-__all__ = ["Store", "StudyDatabase", "StudyFile", "find_store"]
+__all__ = ["Store", "StudyDatabase", "StudyFile", "find_store", "studies_in", "studies_of"]

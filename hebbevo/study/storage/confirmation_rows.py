@@ -7,7 +7,7 @@ and one for its end. Each has a checksum.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -60,6 +60,16 @@ def read(attributes: Mapping[str, Any]) -> list[ConfirmationRecord]:
     if set(found) != {str(number) for number in range(len(found))}:
         raise RecordError("a confirmation is missing")
     return [_record(number, found[str(number)]) for number in range(len(found))]
+
+
+def confirmed(keys: Iterable[str]) -> str:
+    """Whether a study with these keys of attributes is confirmed: ``yes``, ``partly`` (under way) or ``no``.
+
+    >>> confirmed(["hebbevo:spec"]), confirmed(["hebbevo:spec", "hebbevo:confirmation:0:request"])
+    ('no', 'partly')
+    """
+    parts = {key.rpartition(":")[2] for key in keys if key.startswith(_PREFIX)}
+    return "yes" if _END in parts else "partly" if parts else "no"
 
 
 def _row(number: int, part: str, content: Mapping[str, Any]) -> tuple[str, str]:

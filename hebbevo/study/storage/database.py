@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from sqlalchemy import create_engine, inspect, select
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -25,7 +25,7 @@ from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage import database_url
 from hebbevo.study.storage.errors import database_message, incompatible_optuna
-from hebbevo.study.storage.lease import Lease
+from hebbevo.study.storage.lease import Lease, holder
 from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.storage.study_tables import SPEC, add_study, widen_attributes
 
@@ -112,6 +112,27 @@ class StudyDatabase:
         with self.study_errors(), self._engine() as engine:
             study_id = self._require(engine)
             return self._storage(), study_id
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Connection, int]]:
+        """Give a connection to the database, and the study's id.
+
+        Raises:
+            StudyError: there is no study of this name, or hebbevo did not make it.
+        """
+        with self.study_errors(), self._engine() as engine:
+            study_id = self._require(engine)
+            with engine.connect() as connection:
+                yield connection, study_id
+
+    def searcher(self) -> str | None:
+        """The process that has a lease on the study, in words; ``None`` where none has.
+
+        Raises:
+            StudyError: there is no such study, or the database cannot be used.
+        """
+        with self.reading() as (connection, study_id), Session(connection) as session:
+            return holder(session, study_id)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -213,6 +234,23 @@ class StudyDatabase:
         if ours is None:
             raise StudyError(f"{self}: hebbevo did not make this study; write another name")
         return study_id
+
+
+def studies_in(url: str) -> list[StudyDatabase]:
+    """The studies in a database that hebbevo has made, by name.
+
+    Raises:
+        StudyError: the URL cannot be one, the driver is missing, or the database cannot be used.
+    """
+    probe = StudyDatabase(url, "studies")  # reports errors of the database as one of a study
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    with probe.study_errors(), probe._engine() as engine:
+        if not inspect(engine).has_table(study.__tablename__):
+            return []
+        with Session(engine) as session:
+            named = select(study.study_name).join(attribute, attribute.study_id == study.study_id)
+            names = session.scalars(named.where(attribute.key == SPEC).order_by(study.study_name)).all()
+    return [StudyDatabase(url, name) for name in names]
 
 
 def is_path(study: str) -> bool:

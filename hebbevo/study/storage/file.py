@@ -18,22 +18,22 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from sqlalchemy import func, select
-from sqlalchemy.engine import Engine
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from hebbevo.errors import StudyError, StudyLost
 from hebbevo.messages import first_line
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage.errors import database_message, incompatible_optuna
-from hebbevo.study.storage.file_lock import FileLocked, locked_itself
+from hebbevo.study.storage.file_lock import FileLocked, is_locked, locked_itself
 from hebbevo.study.storage.process_identity import host_name, is_running, this_process, utc_time
 from hebbevo.study.storage.study_tables import SPEC, add_study
 
-_MAGIC = b"SQLite format 3\0"
+MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"  # at byte 18 of a file
 _BUSY_SECONDS = 60
 # by their text, which SQLite obeys; a made-up type beside it would hide a trigger
@@ -134,6 +134,29 @@ class StudyFile:
         except BaseException:
             storage.engine.dispose()
             raise
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[Connection, int]]:
+        """Give a connection to the file, which may be in use, and the study's id.
+
+        Raises:
+            StudyError: there is no such file, or it is not a study of hebbevo.
+        """
+        self._check()
+        connect: Any = partial(_connect, self.path, "rw")
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+        with engine.connect() as connection:
+            yield connection, connection.scalars(select(func.min(models.StudyModel.study_id))).one()
+
+    def searcher(self) -> str | None:
+        """The process that has locked the file, in words; ``None`` where none has.
+
+        Where the system has no locks on files themselves, it is the running process that wrote its name.
+        """
+        locked = is_locked(self.path)
+        if locked is None:
+            return self._named_process()
+        return self._locked_by() if locked else None
 
     def remove(self) -> None:
         """Remove the file, its journal and its lock file."""
@@ -293,8 +316,8 @@ class StudyFile:
                 what = "a folder" if path.is_dir() else "no ordinary file"
                 raise StudyError(f"{path}: is {what}; write the path of a study file")
             with path.open("rb") as file:
-                magic = file.read(len(_MAGIC))
-            if magic != _MAGIC:
+                magic = file.read(len(MAGIC))
+            if magic != MAGIC:
                 raise StudyError(f"{path}: is not a study file; write the path of one that hebbevo made")
             # to read a file of an earlier version SQLite makes a log, except if it is declared immutable
             in_wal_mode = _bytes(path, 18, 2) == _IN_WAL_MODE
@@ -341,17 +364,19 @@ class StudyFile:
             self._lock_file.write_text(json.dumps(identity))
 
     def _locked_by(self) -> str:
-        """The process that has locked the file, in words.
+        """The process that has locked the file, in words."""
+        return self._named_process() or "another search is writing to it"
+
+    def _named_process(self) -> str | None:
+        """The process that the lock file names, in words, with what it does.
 
         The lock file may still name a process that was killed, so the process must be running.
         """
-        try:
+        with suppress(OSError, ValueError, KeyError, TypeError):
             identity = json.loads(self._lock_file.read_text())
             if identity["host"] == host_name() and is_running(identity["pid"]):
                 return f"{identity['who']} has been searching it since {identity['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return "another search is writing to it"
+        return None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _PLACE = 2**62  # beyond the bytes that SQLite locks, and beyond the end of any file
+_LAYOUT = "hhqqi4x"  # of C's struct flock
 
 
 class FileLocked(Exception):
@@ -36,9 +37,8 @@ def locked_itself(path: Path) -> Iterator[None]:
         return
     file = os.open(path, os.O_RDWR)
     try:
-        wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, _PLACE, 1, 0)
         try:
-            fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, _lock())
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise FileLocked from None
@@ -46,3 +46,27 @@ def locked_itself(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def is_locked(path: Path) -> bool | None:
+    """Whether a process has locked the file; ``None`` where that cannot be found out.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    if not hasattr(fcntl, "F_OFD_GETLK"):
+        return None
+    file = os.open(path, os.O_RDONLY)
+    try:
+        found = fcntl.fcntl(file, fcntl.F_OFD_GETLK, _lock())
+    except OSError:
+        return None  # a file system without locks
+    finally:
+        os.close(file)
+    kind: int = struct.unpack(_LAYOUT, found)[0]
+    return kind != fcntl.F_UNLCK
+
+
+def _lock() -> bytes:
+    """The lock that a search has on its file, as the system calls take it."""
+    return struct.pack(_LAYOUT, fcntl.F_WRLCK, os.SEEK_SET, _PLACE, 1, 0)

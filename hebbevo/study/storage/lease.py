@@ -7,7 +7,7 @@ before the lease is read or written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
@@ -56,7 +56,7 @@ class Lease:
         row, now = self._row(session), _now(session)
         if row:
             lease = json.loads(row.value_json)
-            age = now - datetime.fromisoformat(lease["beat"])
+            age = _age(lease, now)
             if age < timedelta(seconds=EXPIRY_SECONDS):
                 renewed = f"renewed its lease {max(0, round(age.total_seconds()))} s ago"
                 raise StudyError(
@@ -132,6 +132,23 @@ class Lease:
         except KeyError:
             raise StudyLost(f"{self._place}: the study has been deleted") from None
         return models.StudySystemAttributeModel.find_by_study_and_key(study, KEY, session)
+
+
+def holder(session: Session, study_id: int) -> str | None:
+    """The process that has a lease on a study, in words; ``None`` where none has or it has expired."""
+    model = models.StudySystemAttributeModel
+    row = session.scalars(select(model.value_json).filter_by(study_id=study_id, key=KEY)).first()
+    if row is None:
+        return None
+    lease = json.loads(row)
+    if _age(lease, _now(session)) >= timedelta(seconds=EXPIRY_SECONDS):
+        return None
+    return f"{lease['holder']} has been searching it since {lease['since']}"
+
+
+def _age(lease: Mapping[str, str], now: datetime) -> timedelta:
+    """How long ago a lease was renewed."""
+    return now - datetime.fromisoformat(lease["beat"])
 
 
 def _now(session: Session) -> datetime:

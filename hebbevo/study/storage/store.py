@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from optuna.storages import RDBStorage
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 
 from hebbevo.spec import Spec
@@ -45,6 +45,15 @@ class Store(Protocol):
         Returns:
             The storage, whose engine the caller disposes of, and the study's id.
         """
+
+    def reading(self) -> AbstractContextManager[tuple[Connection, int]]:
+        """Give a connection for looking at the study, and the study's id.
+
+        Unlike `open` it leaves out Optuna's own checks of its tables, which take longer than reading them.
+        """
+
+    def searcher(self) -> str | None:
+        """The process that searches the study now, in words; ``None`` where there is none."""
 
     def locked(self) -> AbstractContextManager[None]:
         """Lock the study for this process, so that only it writes.

@@ -62,7 +62,9 @@ def test_a_lease_expires_after_a_minute_by_the_clock_of_the_database(url, name, 
             StudyDatabase(url, name).locked(),
         ):
             pytest.fail("locked twice")
+        assert "has been searching it since" in (StudyDatabase(url, name).searcher() or "")
         age_lease(url, name, 11)
+        assert StudyDatabase(url, name).searcher() is None
         with StudyDatabase(url, name).locked():
             pass
 

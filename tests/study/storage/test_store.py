@@ -17,14 +17,14 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 import hebbevo
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
-from hebbevo.study.storage import find_store, lease
+from hebbevo.study.storage import Store, StudyDatabase, StudyFile, find_store, lease
 from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.storage.study_tables import settings_checksum
 from hebbevo.training.trial_details import TrialDetails
@@ -55,6 +55,15 @@ from tests.study.storage.conftest import (
     writing,
     writing_with_storage,
 )
+
+
+def replace_name(store: Store) -> Store:
+    """The same place, but for a name that no study has."""
+    if isinstance(store, StudyFile):
+        return StudyFile(store.path.with_name("other.db"))
+    assert isinstance(store, StudyDatabase)
+    store.name = "other"
+    return store
 
 
 def study_name(opened: Opened) -> str:
@@ -234,6 +243,27 @@ def test_a_second_search_is_refused_with_the_process_that_has_the_lock_and_the_t
         assert reread(place()) == []  # the lock does not stop readers
     with place().locked():
         pass
+
+
+def test_the_process_that_has_the_lock_is_known_to_others_and_nothing_is_locked_by_asking(place):
+    store = created(place())
+    assert place().searcher() is None
+    process = f"@{socket.gethostname()} (process {os.getpid()}) has been searching it since 20"
+    with store.locked():
+        assert process in place().searcher()
+    assert place().searcher() is None
+    with place().locked():
+        pass
+
+
+def test_a_study_can_be_looked_at_without_the_checks_of_optuna(place):
+    store = created(place())
+    with store.reading() as (connection, study_id):
+        studies = models.StudyModel.__table__
+        found = connection.execute(select(studies.c.study_name).where(studies.c.study_id == study_id)).all()
+    assert len(found) == 1
+    with refused("no such study"), replace_name(place()).reading():
+        pytest.fail("opened")
 
 
 def test_a_lock_ends_with_an_error_in_its_block(place):
