@@ -12,6 +12,7 @@ from hebbevo import lazy_imports  # noqa: E402
 
 if TYPE_CHECKING:
     from hebbevo.api import resume, search
+    from hebbevo.deploy.compaction import compact
     from hebbevo.deploy.retraining import network
     from hebbevo.nn.liveness.counting import count
     from hebbevo.outer.progress import Progress
@@ -22,6 +23,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.api": ("resume", "search"),
+        "hebbevo.deploy.compaction": ("compact",),
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.nn.liveness.counting": ("count",),
         "hebbevo.outer.progress": ("Progress",),
@@ -30,4 +32,4 @@ __getattr__, __dir__ = lazy_imports.attach(
     },
 )
 
-__all__ = ["Progress", "Study", "copy", "count", "network", "open_study", "resume", "search"]
+__all__ = ["Progress", "Study", "compact", "copy", "count", "network", "open_study", "resume", "search"]
