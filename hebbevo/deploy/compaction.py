@@ -17,8 +17,7 @@ from hebbevo.errors import HebbevoError, UsageError
 from hebbevo.messages import describe
 from hebbevo.networks.chain import Chain
 from hebbevo.nn import PlasticUnits
-from hebbevo.nn.cutting.bundles import Bundles
-from hebbevo.nn.cutting.cut import Cut, Living, axes_of_units, input_ranges
+from hebbevo.nn.cutting.cut import Cut, Findings, axes_of_units
 from hebbevo.nn.cutting.plain_modules import (
     inner_layer,
     plain_units,
@@ -27,7 +26,6 @@ from hebbevo.nn.cutting.plain_modules import (
     without_masks,
     without_plastic_units,
 )
-from hebbevo.nn.forward_pass.example_inputs import run_on_example
 from hebbevo.nn.forward_pass.following import tensors_in
 from hebbevo.nn.forward_pass.side_effects import without_side_effects
 from hebbevo.nn.forward_pass.snapshot import FUNCTIONS, reachable
@@ -118,15 +116,13 @@ class Compaction:
         example = example.detach().to(device)
         expected = _outputs(net, example)
         plain, chains = _plain_copy(net)
-        axes = axes_of_units(plain, example)
         try:
-            bundles = run_on_example(plain, example, partial(Bundles.of, plain))
-            living, ranges = Living.of(plain, example), input_ranges(plain, bundles, example)
+            findings = Findings.of(plain, example)
         except HebbevoError as error:
-            whole = without_plastic_units(plain, partial(_whole_units, axes))
+            whole = without_plastic_units(plain, partial(_whole_units, axes_of_units(plain, example)))
             left = {type(net).__name__: f"nothing is cut ({error})"}
             return cls(_without_hebbevo(whole, chains), left, _difference(whole, expected, example))
-        make_cut = partial(Cut, plain, bundles, living, ranges, axes)
+        make_cut = partial(Cut, plain, findings)
         cut, (module, difference) = _smallest(plain, make_cut, expected, example)
         left = {name: _left(reasons) for name, reasons in cut.dead_that_stay().items()}
         return cls(_without_hebbevo(module, chains), left, difference)

@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from hebbevo.nn.cutting.bundles import Bundle, Bundles
 from hebbevo.nn.cutting.plain_modules import plain_units, without_plastic_units
+from hebbevo.nn.forward_pass.example_inputs import run_on_example
 from hebbevo.nn.forward_pass.following import function_name, tensors_in
 from hebbevo.nn.forward_pass.side_effects import without_side_effects
 from hebbevo.nn.liveness.paths import LivenessPlan
@@ -156,33 +157,60 @@ class Living:
         return cls(units, connections, frozenset(hidden))
 
 
-class Cut:
-    """Decides which bundles leave a network.
+@dataclass(frozen=True)
+class Findings:
+    """What is found out about a network before it is cut.
 
     Attributes:
-        leaving: which bundles leave, (bundles,) bool.
-        reasons: why a dead bundle stays, by its number.
-
-    Args:
-        net: the network, in evaluation mode, without masks.
-        bundles: of the network.
+        bundles: of its units and columns.
         living: what is alive in it.
         ranges: what its layers are given.
         axes: of what its plastic units are given.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        bundles: Bundles,
-        living: Living,
-        ranges: Mapping[str, InputRange],
-        axes: Mapping[str, int],
-    ) -> None:
+    bundles: Bundles
+    living: Living
+    ranges: Mapping[str, InputRange]
+    axes: Mapping[str, int]
+
+    @classmethod
+    def of(cls, net: nn.Module, example: Tensor) -> Findings:
+        """Look into a network in evaluation mode, without masks; it is left as it was.
+
+        Raises:
+            UsageError: it cannot be followed.
+            NotFollowed: it cannot be run on patterns.
+        """
+        bundles = run_on_example(net, example, partial(Bundles.of, net))
+        living, ranges = Living.of(net, example), input_ranges(net, bundles, example)
+        return cls(bundles, living, ranges, axes_of_units(net, example))
+
+
+class Cut:
+    """Decides which bundles leave a network.
+
+    Attributes:
+        bundles: of the network.
+        leaving: which of them leave, (bundles,) bool.
+        reasons: why a dead bundle stays, by its number.
+
+    Args:
+        net: the network, in evaluation mode, without masks.
+        findings: about it.
+
+    >>> from hebbevo.nn import Stamina
+    >>> net = nn.Sequential(nn.Linear(4, 3), Stamina(3), nn.Linear(3, 2)).eval()
+    >>> net[1].alive[0] = False
+    >>> Cut(net, Findings.of(net, torch.ones(1, 4))).stays("0")
+    array([False,  True,  True])
+    """
+
+    def __init__(self, net: nn.Module, findings: Findings) -> None:
+        bundles, living = findings.bundles, findings.living
         self.bundles = bundles
         self.reasons = dict(bundles.fixed)
-        self._ranges = ranges
-        self._axes = axes
+        self._ranges = findings.ranges
+        self._axes = findings.axes
         self._hidden = living.hidden
         self._modules = {name: module for name, module in net.named_modules() if name in bundles.units}
         self._layers = {name: self._modules[name] for name in bundles.columns}
