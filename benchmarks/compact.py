@@ -45,7 +45,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.deploy.conftest import NETWORKS, keep_alive, network
 
 ALIVE = 0.1
-BLOCKS, SECONDS = 15, 0.02  # of each timing
+BLOCKS, SECONDS = 150, 0.003  # of each timing
 Row = dict[str, object]
 
 

@@ -277,6 +277,8 @@ def _difference(module: nn.Module, expected: Sequence[Tensor], example: Tensor) 
     with torch.no_grad(), without_side_effects(module):
         found = [*tensors_in(module(example.clone()))]
     largest = 0.0
+    floats = [each.dtype for each in (*expected, *module.parameters()) if each.is_floating_point()]
+    precision = max((torch.finfo(dtype).eps for dtype in floats), default=0.0)
     if [each.shape for each in found] != [each.shape for each in expected]:
         raise NotEqual("compact: the outputs have other shapes; please report this")
     for one, other in zip(found, expected, strict=True):
@@ -286,7 +288,8 @@ def _difference(module: nn.Module, expected: Sequence[Tensor], example: Tensor) 
             continue
         size = max(float(other.abs().max()), torch.finfo(torch.float32).tiny) if other.numel() else 1.0
         share = float((one[differs].double() - other[differs].double()).abs().max()) / size
-        precision = torch.finfo(other.dtype).eps if other.is_floating_point() else 0.0
+        if not other.is_floating_point():
+            share = float("inf")
         if not share <= precision**0.5:
             raise NotEqual(
                 f"compact: outputs on the example differ by {share:.2g} of the largest; "

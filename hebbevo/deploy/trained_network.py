@@ -86,7 +86,7 @@ class TrainedNetwork(Chain):
         Args:
             rows: as `predict_proba` takes them, on which the outputs are compared.
         """
-        module = compact(self, torch.from_numpy(self._preprocessing.features(rows)))
+        module = compact(self, torch.from_numpy(self.preprocessing.features(rows)))
         module.classes = self.classes  # type: ignore[assignment]
         return module
 
@@ -118,7 +118,7 @@ class TrainedNetwork(Chain):
 
     def _outputs(self, rows: Any) -> Tensor:
         """The outputs for raw rows of any form, in evaluation mode."""
-        raw = self._preprocessing.features(rows)
+        raw = self.preprocessing.features(rows)
         training = self.training
         self.eval()
         try:
@@ -132,7 +132,8 @@ class TrainedNetwork(Chain):
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes) or 1)
 
     @property
-    def _preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
+        """Makes features, as ``forward`` takes them, of rows in any form that `predict_proba` takes."""
         mean, scale = (buffer.cpu().numpy() for buffer in (self.mean, self.scale))
         return Preprocessing(mean, scale, self.shape, self.columns)
 
