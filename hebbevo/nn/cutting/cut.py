@@ -258,7 +258,7 @@ class Cut:
     def dead_that_stay(self) -> dict[str, dict[str, int]]:
         """How many dead units stay, by layer and reason."""
         found: dict[str, dict[str, int]] = {}
-        for name in self._hidden & self._layers.keys():
+        for name in (name for name in self._layers if name in self._hidden):
             own = self.bundles.units[name]
             for bundle in own[~self._alive[name] & ~self.leaving[own]].tolist():
                 reason = self.reasons.get(bundle, "it leaves only with units that are alive")
