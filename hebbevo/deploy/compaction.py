@@ -27,7 +27,7 @@ from hebbevo.nn.cutting.plain_modules import (
     without_plastic_units,
 )
 from hebbevo.nn.forward_pass.following import tensors_in
-from hebbevo.nn.forward_pass.side_effects import without_side_effects
+from hebbevo.nn.forward_pass.side_effects import tensors_held_by, without_side_effects
 from hebbevo.nn.forward_pass.snapshot import FUNCTIONS, reachable
 from hebbevo.rules import UNITS
 
@@ -228,9 +228,11 @@ def _plain_copy(net: nn.Module) -> tuple[nn.Module, list[str]]:
     Returns:
         The copy, and the names of these sequences, inner ones first.
     """
+    # PyTorch copies no tensor that was computed, as a module may keep one from its last forward pass
+    computed = [each for each in tensors_held_by(net) if not each.is_leaf]
     try:
-        plain = copy.deepcopy(net)
-    except Exception as error:  # old `torch.nn.utils.weight_norm`, for example
+        plain = copy.deepcopy(net, {id(each): each.detach().clone() for each in computed})
+    except Exception as error:  # what the user keeps in it may be of any kind
         raise UsageError(
             f"compact: {type(net).__name__} cannot be copied ({describe(error)}); let copy.deepcopy copy it"
         ) from error
@@ -249,7 +251,7 @@ def _plain_copy(net: nn.Module) -> tuple[nn.Module, list[str]]:
         for name, each in plain.named_modules()
         if hasattr(each, "input_shape") and type(each) is nn.Sequential
     ]
-    return without_masks(plain).eval(), sequences[::-1]
+    return without_masks(plain.eval()), sequences[::-1]
 
 
 def _outputs(net: nn.Module, example: Tensor) -> list[Tensor]:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 import hebbevo
 from hebbevo.deploy.compaction import Compaction, NotEqual
+from hebbevo.deploy.sparse import with_sparse_layers
 from hebbevo.errors import UsageError
 from hebbevo.nn import Dense, HebbMask, PlasticConnections, PlasticUnits, Stamina, attach
 from tests.deploy.conftest import NETWORKS, keep_alive, network
@@ -133,6 +135,12 @@ def test_random_masks_on_random_architectures(kind):
     assert smaller > SEEDS[kind] / 4
 
 
+def few_connections():
+    layer = nn.Linear(500, 300).requires_grad_(False)
+    layer.weight.mul_(torch.rand(300, 500) < 0.01)
+    return layer
+
+
 LOAD = """
 import sys, torch
 sys.modules["hebbevo"] = None  # so that importing it fails
@@ -150,12 +158,17 @@ def test_a_process_that_cannot_import_hebbevo_loads_what_was_saved(tmp_path: Pat
         net, x = network(name, 0.3)
         compact = compacted(net, x)
         saved.append((name, compact, compact.state_dict(), x, net(x).detach()))
+    sparse, x = with_sparse_layers(nn.Sequential(few_connections(), nn.ReLU())), torch.randn(5, 500)
+    saved.append(("sparse", sparse, sparse.state_dict(), x, sparse(x)))
     torch.save(saved, tmp_path / "nets.pt")
     root = Path(__file__).parents[2]
     run = subprocess.run(
-        [sys.executable, "-c", LOAD, tmp_path / "nets.pt"], cwd=root, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", LOAD, tmp_path / "nets.pt"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
-    assert run.stdout.split("\n")[:-1] == [*NETWORKS], run.stderr
+    assert run.stdout.split("\n")[:-1] == [*NETWORKS, "sparse"], run.stderr
 
 
 @pytest.mark.parametrize("name", ["mlp with input stamina", "residual", "conv with batch norm"])
@@ -252,6 +265,37 @@ def test_a_mask_over_connections_alone_becomes_zeros_and_whole_rows_leave():
     weight = net[0].module.weight.detach().clone()
     weight[1, :2] = 0
     assert torch.equal(compact[0].weight, weight[1:])
+
+
+def test_weights_that_are_computed_become_parameters_and_what_prune_has_pruned_is_cut():
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), parametrizations.weight_norm(nn.Linear(6, 2)))
+    prune.ln_structured(net[0], "weight", 2, n=2, dim=0)
+    with torch.no_grad():
+        net[0].bias.zero_()
+    net(torch.randn(3, 4))  # after which it holds a tensor that was computed
+    compact = hebbevo.compact(net, torch.randn(6, 4))
+    assert {name: [*each.shape] for name, each in compact.named_parameters()} == {
+        "0.weight": [4, 4], "0.bias": [4], "2.weight": [2, 4], "2.bias": [2]
+    }  # fmt: skip
+    assert_same(compact, net, torch.randn(9, 4))
+
+
+class Recurrent(nn.Module):
+    """Units that a layer reads which is not followed."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.units, self.lstm = nn.Linear(4, 6), Stamina(6), nn.LSTM(6, 3, batch_first=True)
+
+    def forward(self, x):
+        return self.lstm(self.units(self.layer(x)))[0]
+
+
+def test_units_before_a_layer_that_is_not_followed_stay_and_are_named():
+    net, x = Recurrent(), torch.randn(3, 5, 4)
+    net.units.alive[:2] = False
+    with pytest.warns(UserWarning, match="layer: 2 dead units stay .an output, or a function that mixes"):
+        assert_same(hebbevo.compact(net, x), net, x)
 
 
 class CountsOnSizes(nn.Module):

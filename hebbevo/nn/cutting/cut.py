@@ -258,8 +258,13 @@ class Cut:
     def dead_that_stay(self) -> dict[str, dict[str, int]]:
         """How many dead units stay, by layer and reason."""
         found: dict[str, dict[str, int]] = {}
-        for name in (name for name in self._layers if name in self._hidden):
+        empty: Bundle = np.zeros(0, np.int64)
+        plastic = np.concatenate([empty, *(self.bundles.units.get(name, empty) for name in self._axes)])
+        for name in self._layers:
             own = self.bundles.units[name]
+            # a layer before units that no other layer reads, but an LSTM for example, is hidden too
+            if name not in self._hidden and not np.isin(own, plastic).any():
+                continue
             for bundle in own[~self._alive[name] & ~self.leaving[own]].tolist():
                 reason = self.reasons.get(bundle, "it leaves only with units that are alive")
                 of_layer = found.setdefault(name, {})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize, prune
 
 from hebbevo.errors import UsageError
 from hebbevo.nn.connections import PlasticConnections
@@ -90,7 +91,10 @@ def plain_units(units: PlasticUnits, stays: Tensor, axes: int, *, selects: bool)
 def without_masks(net: nn.Module) -> nn.Module:
     """Replace connection masks and layers under a credit rule by plain layers, in place; return the network.
 
-    Where a connection is out, the weight is zero.
+    Where a connection is out, the weight is zero. Weights that are computed become parameters.
+
+    Args:
+        net: in evaluation mode.
 
     Raises:
         UsageError: a class of the user's own derives from such a module.
@@ -107,9 +111,25 @@ def without_masks(net: nn.Module) -> nn.Module:
                     del hooks[number]
                     module._forward_hooks_with_kwargs.pop(number, None)
         net = replaced(net, mask, mask.module)
+    for module in net.modules():
+        _fix_computed_weights(module)
     while (credited := next(_of_kind(net, Credited), None)) is not None:
         net = replaced(net, credited[1], uncredited(credited[1]))
     return net
+
+
+def _fix_computed_weights(module: nn.Module) -> None:
+    """Turn weights that are computed, as by `torch.nn.utils.prune`, into parameters with their values."""
+    for hook in [*module._forward_pre_hooks.values()]:
+        if isinstance(hook, prune.BasePruningMethod):
+            prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+    if parametrize.is_parametrized(module):
+        # by hand, since PyTorch's own function changes the class, which other copies share
+        values = {name: getattr(module, name).detach().clone() for name in cast(Any, module).parametrizations}
+        del module._modules["parametrizations"]
+        module.__class__ = type(module).__bases__[0]
+        for name, value in values.items():
+            module.register_parameter(name, nn.Parameter(value))
 
 
 def without_plastic_units(net: nn.Module, plain: Callable[[str, PlasticUnits], nn.Module]) -> nn.Module:
