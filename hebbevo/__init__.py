@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hebbevo import samplers as samplers
     from hebbevo import spec as spec
     from hebbevo.api import resume, search
+    from hebbevo.deploy.compaction import compact
     from hebbevo.deploy.confirming import confirm
     from hebbevo.deploy.retraining import network
     from hebbevo.display.progress_bar import ProgressBar
@@ -33,6 +34,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.api": ("resume", "search"),
+        "hebbevo.deploy.compaction": ("compact",),
         "hebbevo.deploy.confirming": ("confirm",),
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.display.progress_bar": ("ProgressBar",),
@@ -53,6 +55,7 @@ __all__ = [
     "ProgressBar",
     "Study",
     "__version__",
+    "compact",
     "compare",
     "confirm",
     "copy",

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from hebbevo.data import Label, Split
 from hebbevo.data.columns import Column
 from hebbevo.data.preprocessing import ROWS_AT_A_TIME, Preprocessing
+from hebbevo.deploy.compaction import compact
 from hebbevo.errors import UsageError
+from hebbevo.networks.chain import Chain
+from hebbevo.nn.cutting.plain_modules import traced
 
 _STATISTICS = ("mean", "scale", "target_mean", "target_scale")
 
 
-class TrainedNetwork(nn.Module):
+class TrainedNetwork(Chain):
     """A network with the preprocessing of its data set and the names of its classes.
 
     Give it rows as the data set has them: ``forward`` standardises them first, in float64. Give columns with
@@ -67,6 +70,26 @@ class TrainedNetwork(nn.Module):
         outputs: Tensor = self.network(standardised.reshape(-1, *self.input_shape))
         return outputs if self.classes else outputs.double() * self.target_scale + self.target_mean
 
+    def in_order(self) -> list[nn.Module]:
+        """See `Chain.in_order`."""
+        parts = [traced(_Standardise(self.mean, self.scale, self.input_shape), "Standardise"), self.network]
+        if not self.classes:
+            parts.append(traced(_InUnits(self.target_mean, self.target_scale), "InUnits"))
+        return parts
+
+    def compact(self, rows: Any) -> nn.Module:
+        """A small network of PyTorch alone with the same outputs; see `hebbevo.compact`.
+
+        The statistics are inside, so it takes raw rows, and gives logits or amounts, as `forward` does. Its
+        attribute ``classes`` names the outputs.
+
+        Args:
+            rows: as `predict_proba` takes them, on which the outputs are compared.
+        """
+        module = compact(self, torch.from_numpy(self.preprocessing.features(rows)))
+        module.classes = self.classes  # type: ignore[assignment]
+        return module
+
     def predict_proba(self, rows: Any) -> npt.NDArray[np.float32]:
         """The probability of each class, shape (rows, classes). The network stays in its mode.
 
@@ -95,7 +118,7 @@ class TrainedNetwork(nn.Module):
 
     def _outputs(self, rows: Any) -> Tensor:
         """The outputs for raw rows of any form, in evaluation mode."""
-        raw = self._preprocessing.features(rows)
+        raw = self.preprocessing.features(rows)
         training = self.training
         self.eval()
         try:
@@ -109,7 +132,8 @@ class TrainedNetwork(nn.Module):
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes) or 1)
 
     @property
-    def _preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
+        """Makes features, as ``forward`` takes them, of rows in any form that `predict_proba` takes."""
         mean, scale = (buffer.cpu().numpy() for buffer in (self.mean, self.scale))
         return Preprocessing(mean, scale, self.shape, self.columns)
 
@@ -132,3 +156,30 @@ class TrainedNetwork(nn.Module):
         self.columns = tuple(
             Column(name, tuple(categories), encoding) for name, categories, encoding in state["columns"]
         )
+
+
+class _Standardise(nn.Module):
+    """Raw rows to those that a network takes, as `TrainedNetwork.forward` standardises them."""
+
+    def __init__(self, mean: Tensor, scale: Tensor, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        flat = rows.reshape(rows.shape[0], -1).to(torch.float64)
+        standardised = ((flat - self.mean) / self.scale).to(torch.float32)  # type: ignore[operator]
+        return standardised.reshape(-1, *self.shape)
+
+
+class _InUnits(nn.Module):
+    """Standardised targets to amounts, as `TrainedNetwork.forward` has them."""
+
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        return outputs.double() * self.scale + self.mean  # type: ignore[operator]

@@ -8,12 +8,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hebbevo.networks.chain import Chain
 from hebbevo.networks.layers import LayerFactory
 
 _SMALLEST_POOLED = 4  # pixels of the shorter side; pooling smaller images would leave almost nothing
 
 
-class Conv(nn.Module):
+class Conv(Chain):
     """Convolutional network from images (batch, colours, height, width) to logits (batch, classes).
 
     Each block has 3 x 3 kernels, batch norm, units and a 2 x 2 max pool, as long as both sides have at least
@@ -67,3 +68,8 @@ class Conv(nn.Module):
         """Map images, (batch, colours, height, width), to logits, (batch, classes)."""
         logits: Tensor = self.head(self.hidden(self.features(x).flatten(1)))
         return logits
+
+    def in_order(self) -> list[nn.Module]:
+        """See `Chain.in_order`."""
+        blocks = [module for block in self.features for module in block.children()]
+        return [*blocks, nn.Flatten(), *self.hidden, self.head]

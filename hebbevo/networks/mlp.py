@@ -8,10 +8,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hebbevo.networks.chain import Chain
 from hebbevo.networks.layers import LayerFactory
 
 
-class MLP(nn.Module):
+class MLP(Chain):
     """Fully connected network from rows (batch, *shape) to logits (batch, classes).
 
     Args:
@@ -45,3 +46,8 @@ class MLP(nn.Module):
             x = units(layer(x))
         logits: Tensor = self.head(x)
         return logits
+
+    def in_order(self) -> list[nn.Module]:
+        """See `Chain.in_order`."""
+        hidden = [module for pair in zip(self.layers, self.units, strict=True) for module in pair]
+        return [nn.Flatten(), self.inputs, *hidden, self.head]

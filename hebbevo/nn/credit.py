@@ -225,6 +225,29 @@ def credited(
     return cast(nn.Module, _CREDITED[type(layer)](layer, Credit(own, weight, seed=seed, **knobs)))
 
 
+def uncredited(layer: Credited) -> nn.Module:
+    """The plain layer in place of a layer under a credit rule; it has the same parameters, all trained.
+
+    >>> from torch import nn
+    >>> layer = nn.Linear(3, 2)
+    >>> uncredited(CreditedLinear(layer, Credit(Backprop(), layer.weight)))
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+    kind = next(plain for plain, of_kind in _CREDITED.items() if isinstance(layer, of_kind))
+    own, has_bias = cast(Any, layer), layer.bias is not None
+    if kind is nn.Linear:
+        plain: Any = kind(own.in_features, own.out_features, has_bias, device="meta")
+    else:
+        plain = kind(
+            own.in_channels, own.out_channels, own.kernel_size, own.stride, own.padding, own.dilation,
+            own.groups, has_bias, own.padding_mode, device="meta",
+        )  # fmt: skip
+    plain.weight, plain.bias = layer.weight, layer.bias
+    for parameter in plain.parameters():
+        parameter.requires_grad_(True)
+    return cast(nn.Module, plain.train(layer.training))
+
+
 def coactivation_sum(layer: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """The sum of y_j x_i over rows and positions, of the shape of the layer's weight.
 

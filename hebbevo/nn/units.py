@@ -184,6 +184,19 @@ class PlasticUnits(Plastic):
                 surgery.regrow(units, surgery.prune(units, self.is_event(self.steps)))
         return y
 
+    def factor(self) -> Tensor:
+        """By what the module multiplies the output of each unit in evaluation mode, (num_neurons,).
+
+        It is 0 for a unit that is out, and otherwise 1, or the gate of a rule that has some.
+        """
+        if not self.rule.prunes:
+            return torch.ones(self.num_neurons, device=self.alive.device)
+        factor = self.alive.to(self._dtype)
+        if self.rule.parameters:
+            k, s = TensorNamespace(self._tensors), TensorNamespace(self._state)
+            factor = factor * self.rule.gate(k, s, None)
+        return factor.detach()
+
     def extra_repr(self) -> str:
         """Show the size and the rule."""
         inputs = ", inputs=True" if self.inputs else ""

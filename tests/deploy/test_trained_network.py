@@ -181,6 +181,27 @@ def test_amounts_keep_their_precision_where_they_have_a_large_offset(tmp_path: P
     with torch.no_grad():
         standardised = net.network(((raw - net.mean) / net.scale).float())[:, 0].double().numpy()
     np.testing.assert_allclose(predicted, standardised * split.target_scale + split.target_mean, rtol=1e-15)
+    compact = net.compact(x)
+    np.testing.assert_allclose(compact(raw).detach().numpy()[:, 0] - 1e9, predicted - 1e9, atol=1e-4)
     other = hebbevo.network(study, 2)
     other.load_state_dict(net.state_dict())
     assert np.array_equal(other.float().predict(x), predicted)
+
+
+@pytest.mark.parametrize("case", ["npz", "csv", "own"])
+def test_a_compact_one_takes_raw_rows_too_and_names_its_classes(
+    case: str, tmp_path: Path, monkeypatch
+) -> None:
+    net = hebbevo.network(searched(tmp_path, case, monkeypatch), 1, allow_code=lambda _: True)
+    units = net.network.body[1] if case == "own" else net.network.units[0]
+    units.alive[::2] = False
+    rows = (
+        table().drop(columns="label") if case != "npz" else np.random.default_rng(1).normal(7, 3, (50, 2, 3))
+    )
+    compact = net.compact(rows)
+    raw = torch.from_numpy(net.preprocessing.features(rows))
+    with torch.no_grad():
+        logits = compact(raw)
+        torch.testing.assert_close(logits, net.eval()(raw), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(np.array(compact.classes)[logits.argmax(1)], net.predict(rows))
+    assert sum(each.numel() for each in compact.parameters()) < sum(each.numel() for each in net.parameters())

@@ -1,4 +1,4 @@
-"""Sources, the labels that follow their units through a network, and the reads where these end."""
+"""Sources, the labels that follow their units through a network, and the places where these arrive."""
 
 from __future__ import annotations
 
@@ -111,6 +111,22 @@ class Source:
 
 Labels = Mapping[Source, Label]
 """All labels of one tensor."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a layer, a norm or plastic units are given at one call, or what leaves the network.
+
+    Attributes:
+        reader: name of the module; empty where units leave the network, or end in another function.
+        units: by source, the unit that each input column of the reader holds, -1: none of this source;
+            ``None``: mixed.
+        groups: of the reader.
+    """
+
+    reader: str
+    units: Mapping[Source, tuple[int, ...] | None]
+    groups: int = 1
 
 
 def memory_of(tensor: Tensor) -> int:

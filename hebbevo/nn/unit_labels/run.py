@@ -26,6 +26,7 @@ from hebbevo.nn.forward_pass.side_effects import tensors_held_by
 from hebbevo.nn.liveness import patterns
 from hebbevo.nn.unit_labels.codes import MIXED, ZERO, numbered, unit_of_column
 from hebbevo.nn.unit_labels.labels import (
+    Arrival,
     Label,
     Labels,
     PathProperties,
@@ -37,13 +38,14 @@ from hebbevo.nn.unit_labels.labels import (
 from hebbevo.nn.unit_labels.rules import LabelledCall, labels_of_results
 from hebbevo.nn.units import PlasticUnits
 
-_LAYER_FUNCTIONS: dict[str, tuple[type[nn.Module], int]] = {
+LAYER_FUNCTIONS: dict[str, tuple[type[nn.Module], int]] = {
     # the class whose forward calls it, and the axis of its units
     "linear": (nn.Linear, -1),
     "conv1d": (nn.Conv1d, -2),
     "conv2d": (nn.Conv2d, -3),
     "conv3d": (nn.Conv3d, -4),
 }
+"""Functions of the layers that are followed."""
 
 
 class LabelledRun(Follower):
@@ -51,6 +53,7 @@ class LabelledRun(Follower):
 
     Attributes:
         sources: in the order of their calls.
+        arrivals: what each layer, norm and plastic units were given, in the same order; then the outputs.
         used: identities of all tensors that functions were given, except for the weights that a layer gives
             to its own function.
 
@@ -61,6 +64,7 @@ class LabelledRun(Follower):
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.sources: list[Source] = []
+        self.arrivals: list[Arrival] = []
         self.used: set[int] = set()
         self._net = net
         self._modules = dict(net.named_modules())
@@ -144,7 +148,7 @@ class LabelledRun(Follower):
         if rule is patterns.item:
             return Item(func(*args, **kwargs))
         # before it runs, since a function in place changes its arguments
-        layer = self._layer(call, name) if name in _LAYER_FUNCTIONS else None
+        layer = self._layer(call, name) if name in LAYER_FUNCTIONS else None
         result = func(*args, **kwargs)
         outputs = [args[0]] if rule is patterns.assigned else [*tensors_in(result)]
         if not outputs:
@@ -232,7 +236,7 @@ class LabelledRun(Follower):
 
         Labels of its input end here: each becomes a read.
         """
-        kind, axis = _LAYER_FUNCTIONS[name]
+        kind, axis = LAYER_FUNCTIONS[name]
         layer = self._running[-1]
         module = self._modules[layer]
         own_weight, own_bias = self._own_weights[layer]
@@ -247,10 +251,10 @@ class LabelledRun(Follower):
         mask = self._modules.get(layer.rpartition(".")[0]) if layer.endswith("module") else None
         is_own = (weight is own_weight or isinstance(mask, PlasticConnections)) and bias is own_bias
         groups = int(given.get("groups", 1))
+        held: dict[Source, tuple[int, ...] | None] = {}
         for source, label in self.labels_of(x).items():
-            columns, unshared = unit_of_column(
-                label.codes.movedim(axis, -1).reshape(-1, label.codes.shape[axis])
-            )
+            columns, unshared = _units_along(label, axis)
+            held[source] = columns
             # a label without any unit left, as after zeroing all, is no read
             if columns is None or any(unit >= 0 for unit in columns):
                 # a copy of the path, which later functions in place may change
@@ -258,6 +262,7 @@ class LabelledRun(Follower):
                 source.reads.append(
                     Read(path, layer, columns, groups, unshared, is_own, has_bias=bias is not None)
                 )
+        self.arrivals.append(Arrival(layer, held, groups))
         if not is_own:
             self._note_use(call.args, call.kwargs)
         return Source(SourceKind.LAYER, layer, len(weight), is_own), axis
@@ -276,11 +281,14 @@ class LabelledRun(Follower):
         norm = Source(SourceKind.NORM, name, output.shape[1], is_own)
         self.sources.append(norm)
         labels = {}
+        held = {}
         for source in call.sources:
             label = call.merged(source)
+            held[source] = _units_along(label, 1)[0]
             label.path.keeps_mean = label.path.keeps_zero = False
             label.path.norms |= {norm}
             labels[source] = [label]
+        self.arrivals.append(Arrival(name, held))
         return labels | {norm: [Label(numbered(output, 1), PathProperties())]}
 
     # labels and reads
@@ -314,12 +322,21 @@ class LabelledRun(Follower):
         for source, label in self.labels_of(tensor).items():
             if bool(((label.codes > ZERO) | (label.codes == MIXED)).any()):
                 source.reads.append(Read(replace(label.path)))
+                self.arrivals.append(Arrival("", {source: None}))
 
     def _record_read_by_units(self, name: str, units: PlasticUnits, tensor: Tensor) -> None:
         """Units of layers and norms in ``tensor`` become plastic units."""
-        for source, label in self.labels_of(tensor).items():
+        labels = self.labels_of(tensor)
+        held = {source: _units_along(label, units.dim)[0] for source, label in labels.items()}
+        self.arrivals.append(Arrival(name, held))
+        for source, label in labels.items():
             if source.kind is not SourceKind.UNITS:
                 same = source.size == units.num_neurons and torch.equal(
                     label.codes, numbered(tensor, units.dim)
                 )
                 source.reads.append(Read(replace(label.path), units=name if same else ""))
+
+
+def _units_along(label: Label, axis: int) -> tuple[tuple[int, ...] | None, bool]:
+    """See `unit_of_column`, for columns along ``axis``."""
+    return unit_of_column(label.codes.movedim(axis, -1).reshape(-1, label.codes.shape[axis]))
