@@ -2,7 +2,7 @@
 
 784-300-100-10 is pruned gradually to the widths 12-8, 26-14, 40-20, 71-33 and 120-50; the dense control has
 them from the start. Pixels are standardised by one mean and one deviation. All share one recipe: AdamW, 20
-epochs in minibatches of 128, 20 events from 5 % to 60 % of the training, then the learning rate falls to zero.
+epochs in minibatches of 128, 20 events from 5 % to 60 % of the training, then the learning rate falls.
 The score is test accuracy after the last epoch, so nothing is chosen by it. `score` is left out: with its
 default exponents it is `usage`. CPU seconds are those of whole trainings, of the networks of one cohort in
 equal parts.
