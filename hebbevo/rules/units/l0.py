@@ -18,7 +18,9 @@ In evaluation, and as the score,
 A unit whose gate is then closed, score 0, is pruned. The constants are those of the paper: beta = 2/3,
 gamma = -0.1, zeta = 1.1. There a group of weights costs as many times the penalty as it has weights. Here a
 unit costs it once, and a gene that is repeated gives each layer its own (``gate_penalty.1``). All rows of a
-minibatch share their gates, as in the authors' code by default. In a search gates have no weight decay.
+minibatch share their gates, as in the authors' code by default. In a search gates have no weight decay. That
+code also keeps log_alpha from ln 0.01 to ln 100, and evaluates a running mean of the weights; here neither is
+done.
 
 The paper trains for 200 epochs. To open or close gates in a shorter training, log_alpha moves ``gate_rate``
 times as fast as an optimiser like Adam moves weights:
