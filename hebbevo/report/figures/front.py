@@ -102,7 +102,7 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
             error_x=_ends(_sideways(own, x), ORANGE),
             error_y=_ends(y.bars(own["confirmed_accuracy"], *_interval(own)), ORANGE),
             mode="markers",
-            name="confirmed: trained again, mean and 95 % interval",
+            name="confirmed, mean and 95 % interval",
             marker={"size": 9, "color": ORANGE, "symbol": "square"},
             customdata=keys(own),
             hovertext=[_confirmed_hover(study, row) for row in rows(own)],
@@ -114,7 +114,7 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
             y=y.place(dense).tolist(),
             error_y=_ends(y.bars(dense, dense - sd, (dense + sd).clip(upper=1.0)), GREEN),
             mode="markers",
-            name="dense network of the same widths, mean ± sd",
+            name="dense, same widths, mean ± sd",
             marker={"size": 9, "color": GREEN, "symbol": "triangle-up"},
             hovertext=[
                 f"<b>dense network of the widths of trial {row['trial']}</b><br>"

@@ -89,14 +89,14 @@ def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small):
     study = confirmed(small)
     members = study.confirmation.members()
     drawn = {trace.name: trace for trace in front_figure(study).data}
-    again = drawn["confirmed: trained again, mean and 95 % interval"]
+    again = drawn["confirmed, mean and 95 % interval"]
     axis = score_scale(study)
     assert list(again.x) == members["confirmed_survivors"].to_list()
     assert again.customdata[0] == f"{members['trial'][0]}:{members['epoch'][0]}"
     low, high = (np.array(again.y) + sign * np.array(again.error_y[side]) for sign, side in ENDS)
     np.testing.assert_allclose(low, axis.place(members["confirmed_low"]), atol=1e-12)
     np.testing.assert_allclose(high, axis.place(members["confirmed_high"].clip(upper=1)), atol=1e-12)
-    controls = drawn["dense network of the same widths, mean ± sd"]
+    controls = drawn["dense, same widths, mean ± sd"]
     np.testing.assert_allclose(controls.y, axis.place(members["control_accuracy"]))
     assert drawn["front as found"].opacity < 1
 
