@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hebbevo.report.section import Section
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
+from hebbevo.report.sections.health import health
 from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.progress import progress
 from hebbevo.report.sections.rules import rules
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     rules,
     progress,
     window,
+    health,
     notes,
     failures,
 )

@@ -7,13 +7,13 @@ from itertools import cycle, product
 import pandas as pd
 import plotly.graph_objects as go
 
-from hebbevo.objectives import pareto
 from hebbevo.report.charts import PALETTE, axis, chart
 from hebbevo.report.constraints import survivors_axis
 from hebbevo.report.formatting import count, hover, label, score, tick_format
 from hebbevo.report.queries import complete_trials, gene_value_of, rows, rule_genes, rules_on_front
 from hebbevo.report.section import Section
 from hebbevo.report.tables import table
+from hebbevo.study.front import front_rows
 from hebbevo.study.view import Study
 
 
@@ -26,7 +26,8 @@ def rules(study: Study) -> Section | None:
 
 
 def _part(study: Study, trials: pd.DataFrame, gene: str) -> str:
-    fronts = {rule: _front(own) for rule, own in trials.groupby(gene_value_of(trials, gene), sort=False)}
+    working = trials[(trials["accuracy"] > study.chance) & ~trials["collapsed"]]
+    fronts = {rule: _front(own) for rule, own in working.groupby(gene_value_of(working, gene), sort=False)}
     holders = rules_on_front(study, gene)
     x = survivors_axis(study)
     lines = [
@@ -66,10 +67,10 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> str:
     text = (
         f"Each line is the front of the trials with one rule for {label(gene)}, at the end of their "
         "trainings. The table says which part of the whole front each rule holds. A rule with few trials "
-        "has had few chances."
+        "has had few chances; one that is missing has no network that beats chance."
     )
     return f"<p>{text}</p>\n{chart(figure, f'rules-{gene}', 480)}\n{table(header, cells)}"
 
 
 def _front(trials: pd.DataFrame) -> pd.DataFrame:
-    return trials.iloc[pareto.front(trials[["accuracy", "survivors"]].to_numpy(dtype=float))]
+    return trials.iloc[front_rows(trials[["accuracy", "survivors"]].to_numpy(dtype=float))]

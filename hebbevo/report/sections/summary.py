@@ -10,6 +10,7 @@ import pandas as pd
 from hebbevo.objectives.pareto import hypervolume
 from hebbevo.report.formatting import count, html, percent, score, trial_name
 from hebbevo.report.queries import complete_trials, is_before_end, rows, sizes_differ
+from hebbevo.report.resolution import validation_rows
 from hebbevo.report.section import Section
 from hebbevo.rules import AXES
 from hebbevo.spec import duration
@@ -33,6 +34,9 @@ def _answer(study: Study) -> str:
             f"No trial meets the constraints ({html(study.goal.limits)}); the nearest reaches "
             f"{_score(study, nearest)}."
         )
+    elif front.empty and not study.points().empty:
+        chance = score(study, study.chance)
+        return f'<p class="answer">No network beats chance {html(study.score)}, {chance}.</p>'
     elif front.empty:
         failed = (study.trials()["state"] == "failed").any()
         text = (
@@ -127,6 +131,7 @@ def _facts(study: Study) -> str:
         "seed": search["seed"],
         **_class_weight(task),
         f"chance {study.score}": score(study, study.chance),
+        **({"validation": rows_text} if (rows_text := validation_rows(study)) else {}),
         "training time": _duration(float(study.trials()["seconds"].sum())),
         "versions": ", ".join(f"{library} {version}" for library, version in study.versions.items()),
     }
