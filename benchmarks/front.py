@@ -91,9 +91,16 @@ def main() -> None:
     with Ledger.open(options.study) as book:
         recipe, split, facts = recipe_of(book), split_of(book), book.facts
         records = [record for generation in book.generations() for record in generation.records]
-    scored = [record for record in records if record.result and record.result.values]
-    points = [record.result.values for record in scored]
-    found = [scored[index] for index in pareto.front(pd.DataFrame(points).to_numpy(float))]
+    working = [
+        record
+        for record in records
+        if record.result
+        and record.result.values
+        and record.result.values[0] > facts.chance
+        and not record.result.details.collapsed
+    ]
+    points = [record.result.values for record in working]
+    found = [working[index] for index in pareto.front(pd.DataFrame(points).to_numpy(float))]
 
     if not isinstance(recipe.network, Architecture):
         parser.error("networks of your own have no control of the same widths")

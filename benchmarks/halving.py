@@ -37,7 +37,7 @@ def measured(path: Path) -> dict[str, float]:
     """Hypervolume found and trained again, epochs and seconds trained."""
     study = hebbevo.open_study(path)
     trials = study.trials()
-    complete = trials[trials.state == "complete"]
+    complete = trials[(trials.state == "complete") & (trials.accuracy > study.chance) & ~trials.collapsed]
     points = complete[["accuracy", "survivors"]].to_numpy(float)
     front = complete.trial.iloc[pareto.front(points)].tolist()
     with Ledger.open(path) as book:

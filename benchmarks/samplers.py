@@ -195,7 +195,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
 
     genomes, found, seconds = run(name, spec.space, 2, seed, losses)
     points = np.array([(np.nan, np.nan) if row is None else (-row[0], row[1]) for row in found])
-    front = pareto.front(points)
+    front = [row for row in pareto.front(points) if points[row][0] > facts.chance]
     again = np.array(
         [
             [values or (np.nan, np.nan) for values in measures([genomes[row] for row in front], seed=fresh)]

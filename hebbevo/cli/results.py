@@ -18,7 +18,9 @@ from hebbevo.cli.echo import echo
 from hebbevo.messages import printable
 from hebbevo.report.formatting import count
 from hebbevo.report.queries import genes, rule_genes, rules_on_front
+from hebbevo.report.resolution import validation_rows
 from hebbevo.report.tables import csv
+from hebbevo.study.health import health
 from hebbevo.study.view import Study
 
 
@@ -36,13 +38,20 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         print_confirmation(study, console)
     elif not study.points().empty:  # else the search has said how far it came, or all trials failed
         print_table(study, console)
-    for remark in (nearest_line(study) or failure_line(study), unrepeatable_line(study)):
+    for remark in (
+        nearest_line(study) or failure_line(study) or chance_line(study),
+        unrepeatable_line(study),
+    ):
         if remark:
             echo(remark, err=True)
     for line in rule_lines(study):
         echo(line)
     if stopped := stopped_line(study):
         echo(stopped)
+    for line in health(study):
+        echo(f"health  {printable(line)}")
+    if rows := validation_rows(study):
+        echo(f"rows    {rows}")
     echo(f"study   {study.store}")
     echo(f"report  {report / 'report.html'}")
     echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
@@ -53,6 +62,8 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
 
 def print_table(study: Study, console: Console) -> None:
     """Print the front as a table, without the genomes if the console is too narrow for them."""
+    if not study.points().works.any():  # another line says so
+        return
     table = _front_table(study, genes(study), console)
     if Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
         console.print(table)
@@ -109,6 +120,17 @@ def nearest_line(study: Study) -> str | None:
     return f"no trial meets the constraints ({study.goal.limits}); nearest: {_trial(study, nearest)}"
 
 
+def chance_line(study: Study) -> str | None:
+    """If there are results but none is better than a guess, say so; else ``None``."""
+    points = study.points()
+    if points.empty or points.works.any():
+        return None
+    return (
+        f"no network beats chance ({study.score} {study.chance:.4f}): there is no front; "
+        "train for more epochs, or prune less"
+    )
+
+
 def failure_line(study: Study) -> str | None:
     """If every trial failed, say why the first one did; else ``None``."""
     trials = study.trials()
@@ -122,7 +144,7 @@ def failure_line(study: Study) -> str | None:
 def empty_line(study: Study) -> str | None:
     """If there is no result to show, say why; else ``None``."""
     if not study.points().empty:
-        return None
+        return chance_line(study)
     trials = study.trials()
     if line := failure_line(study):
         return line

@@ -9,6 +9,7 @@ import numpy as np
 
 from hebbevo.objectives import pareto
 from hebbevo.study.epoch_results import epoch_results
+from hebbevo.study.front import front_rows, works
 from hebbevo.study.ledger import Ledger, Result
 
 
@@ -89,10 +90,15 @@ class Tally:
         self.trials += len(results)
         self.copies += sum(result.details.copy_of is not None for result in results)
         self.stopped += sum(result.details.stopped is not None for result in results)
-        reached = [point.values for result in results for point in epoch_results(result, self._epochs)]
+        reached = [
+            point.values
+            for result in results
+            for point in epoch_results(result, self._epochs)
+            if works(point, result.details, self._facts.chance)
+        ]
         feasible = [values for values in reached if self._goal.violation(values) <= 0]
         candidates = np.vstack([self.front, *feasible])
-        self.front = candidates[pareto.front(candidates)]
+        self.front = candidates[front_rows(candidates)]
 
     @property
     def hypervolume(self) -> float:

@@ -39,7 +39,9 @@ def front_of(store: Store, spec: Spec) -> tuple[list[Genome], list[str]]:
         genomes = {record.number: record.genome for record in records}
         earlier = ledger.spec
     if not numbers:
-        raise StudyError(f"{store}: has no front to start from; write a study with finished trials")
+        raise StudyError(
+            f"{store}: has no front to start from; write a study with a network that beats chance"
+        )
     usual = without_genes(earlier)
     found: dict[str, Genome] = {}
     left_out: dict[str, int] = {}  # how many genomes each gene has kept out

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, select
@@ -27,6 +28,7 @@ from hebbevo.spec import spec_from_json
 from hebbevo.study import validation
 from hebbevo.study.epoch_results import which_count
 from hebbevo.study.facts import StudyFacts
+from hebbevo.study.front import front_rows
 from hebbevo.study.ledger import GENERATION, MISREADINGS
 from hebbevo.study.storage import Store, StudyDatabase, studies_in, studies_of
 from hebbevo.study.storage.confirmation_rows import confirmed
@@ -131,9 +133,9 @@ def _summary(connection: Connection, study_id: int, name: str) -> dict[str, Any]
     newest = max(generations, key=lambda key: int(key.rpartition(":")[2]), default=None)
     total = int(generations[newest]["total"]) if newest else spec.search.trials
     finished = _finished(connection, study_id)
-    points = _points(connection, study_id, finished)
-    front = _feasible(points, spec.goal)
-    front = front[pareto.front(front)]
+    points, working = _points(connection, study_id, finished, facts.chance)
+    front = _feasible(points[working], spec.goal)
+    front = front[front_rows(front)]
     best = front[-1] if len(front) else (math.nan, math.nan)  # accuracy ascends with survivors
     state = State.COMPLETE if len(finished) >= total else State.STOPPED
     last = max((ended for _, ended in finished.values() if ended is not None), default=None)
@@ -172,8 +174,13 @@ def _finished(connection: Connection, study_id: int) -> dict[int, tuple[TrialSta
     return {row[0]: (row[1], row[2]) for row in connection.execute(rows)}
 
 
-def _points(connection: Connection, study_id: int, finished: Mapping[int, Any]) -> Points:
+def _points(
+    connection: Connection, study_id: int, finished: Mapping[int, Any], chance: float
+) -> tuple[Points, NDArray[np.bool_]]:
     """The epoch results that count, shape (n, 2), as `hebbevo.study.view.Study.points` has them.
+
+    Returns:
+        The results, and which of them may be on a front (`hebbevo.study.front.works`).
 
     Raises:
         RecordError: they are not as hebbevo records them.
@@ -196,7 +203,22 @@ def _points(connection: Connection, study_id: int, finished: Mapping[int, Any]) 
         found[:, column] = np.fromiter(numbers, float, len(trials))
     if not (np.isfinite(found).all() and (found >= 0).all() and (found[:, 0] <= 1).all()):
         raise RecordError("an accuracy or a number of survivors is no such number")
-    return found[which_count(np.array(trials, int), found[:, 1])]
+    collapsed = _collapsed(connection, study_id)
+    is_last = [epoch == len(each) for _, each in accuracies for epoch in range(1, len(each) + 1)]
+    is_last += [True] * len(complete)
+    failed = np.array([each in collapsed for each in trials], bool) & np.array(is_last, bool)
+    counts = which_count(np.array(trials, int), found[:, 1])
+    return found[counts], ((found[:, 0] > chance) & ~failed)[counts]
+
+
+def _collapsed(connection: Connection, study_id: int) -> set[int]:
+    """The ids of trials of which a replicate has collapsed."""
+    trial, attribute = models.TrialModel, models.TrialUserAttributeModel
+    rows = select(attribute.trial_id).join(attribute.trial)
+    rows = rows.where(
+        trial.study_id == study_id, attribute.key == "collapsed", attribute.value_json == "true"
+    )
+    return set(connection.scalars(rows))
 
 
 def _per_epoch(

@@ -20,6 +20,7 @@ from hebbevo.study.attempts import Recovery
 from hebbevo.study.confirmation import Confirmation, Scale
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
+from hebbevo.study.front import front_rows, works
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
 from hebbevo.training.trial_details import TrialDetails
@@ -40,6 +41,7 @@ class Study:
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class, or the mean target.
+        rows: number of rows for ``train``, ``validation`` and ``test``; empty if they are not recorded.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
         fingerprint: hash of the data; empty in the earliest studies.
@@ -54,11 +56,11 @@ class Study:
         self.settings: dict[str, Any] = ledger.spec.to_json()
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
-        self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.count: str = ledger.spec.network.count
         self.alone: str = ledger.facts.alone
         self.neurons: int = ledger.facts.neurons
         self.chance: float = ledger.facts.chance
+        self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
         self.fingerprint: str = ledger.facts.fingerprint
@@ -184,15 +186,19 @@ class Study:
         - ``accuracy`` (0..1), ``survivors``: as means over replicates.
         - ``feasible``: whether it meets every constraint.
         - ``finished``: whether it is the last epoch of a complete trial.
+        - ``works``: whether it beats chance and has not collapsed. Only such points can be on the front.
         """
         return self._points.copy()
 
     def front(self, confirmed: bool = False) -> pd.DataFrame:
         """Give the feasible points that no other one beats in accuracy and survivors, by survivors ascending.
 
-        Of equal points, one after the last epoch goes before earlier epochs, then the first trial. The
-        columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations are
-        recorded after the last epoch only, and otherwise NaN.
+        A point no better than chance is never on the front, nor is one with a collapsed replicate. Of equal
+        points, one after the last epoch goes before earlier epochs, then the first trial. One more validation
+        row is better, not equal; whether that lasts, only another training says.
+
+        The columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations
+        are recorded after the last epoch only, and otherwise NaN.
 
         Args:
             confirmed: whether to give the members that were confirmed, with the columns of
@@ -217,17 +223,21 @@ class Study:
         Returns:
             ``None`` if there is none, or if the goal has two objectives.
         """
-        candidates = self._candidates(self._points.feasible & self._points.finished)
+        candidates = self._candidates(self._eligible & self._points.finished)
         if self.goal.dimension > 1 or candidates.empty:
             return None
         ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _values(candidates)]
         return _row(self._shown(candidates.iloc[[ranks.index(min(ranks))]]))
 
     def nearest(self) -> pd.Series[Any] | None:
-        """Give the point closest to meeting the constraints; ``None`` if one meets them or there is none."""
-        if self._points.feasible.any() or self._points.empty:
+        """Give the point closest to meeting the constraints, among those that beat chance.
+
+        Returns:
+            ``None`` if there is no such point, or if one of them meets the constraints.
+        """
+        candidates = self._candidates(self._points.works)
+        if candidates.feasible.any() or candidates.empty:
             return None
-        candidates = self._candidates(~self._points.feasible)
         violations = [self.goal.violation((a, s)) for a, s in _values(candidates)]
         return _row(self._shown(candidates.iloc[[violations.index(min(violations))]]))
 
@@ -237,13 +247,18 @@ class Study:
         It is the part of the rectangle from chance accuracy to 1, and from all neurons to none, that the
         front dominates.
         """
-        return pareto.hypervolume(_values(self._candidates(self._points.feasible)), self.chance, self.neurons)
+        return pareto.hypervolume(_values(self._candidates(self._eligible)), self.chance, self.neurons)
 
     @cached_property
     def _front(self) -> pd.DataFrame:
         """The table that `front` gives; a report asks for it many times."""
-        candidates = self._candidates(self._points.feasible)
-        return self._shown(candidates.iloc[pareto.front(_values(candidates))])
+        candidates = self._candidates(self._eligible)
+        return self._shown(candidates.iloc[front_rows(_values(candidates))])
+
+    @property
+    def _eligible(self) -> pd.Series[bool]:
+        """Which points meet the constraints and beat chance: the front is chosen from them."""
+        return self._points.feasible & self._points.works
 
     def _read_confirmations(
         self, ledger: Ledger, records: Sequence[ConfirmationRecord]
@@ -278,7 +293,8 @@ class Study:
         for result in results:
             for point in epoch_results(result, epochs):
                 feasible = self.goal.violation(point.values) <= 0
-                yield result.number, *point, feasible, point.epoch == epochs
+                at_work = works(point, result.details, self.chance)
+                yield result.number, *point, feasible, point.epoch == epochs, at_work
 
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
@@ -333,6 +349,7 @@ _POINT = np.dtype(
         ("survivors", float),
         ("feasible", bool),
         ("finished", bool),
+        ("works", bool),
     ]
 )
 _NOT_IN_FRONT = {

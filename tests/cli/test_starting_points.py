@@ -157,7 +157,10 @@ def test_a_start_without_a_study_or_without_a_front_is_one_line(run, blobs) -> N
     Path("broken.yaml").write_text(broken)
     run("search", "--space", "broken.yaml", "--study", "failed.db", "--trials", "2", "--quiet")
     code, _, err = run("search", "--space", space, "--start", "failed.db")
-    assert (code, err) == (2, "failed.db: has no front to start from; write a study with finished trials\n")
+    assert (code, err) == (
+        2,
+        "failed.db: has no front to start from; write a study with a network that beats chance\n",
+    )
     assert not Path("studies").exists()
 
 

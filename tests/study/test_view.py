@@ -398,6 +398,7 @@ def test_points_are_the_epoch_results_that_count_with_trial_and_epoch(path):
         "survivors": [40.0, 20.0, 4.0, 40.0, 30.0],
         "feasible": [False, True, True, False, True],
         "finished": [False, False, True, False, False],
+        "works": [True] * 5,
     }
     pd.testing.assert_frame_equal(study.points(), pd.DataFrame(expected))
     trials = study.trials()

@@ -13,6 +13,7 @@ from hebbevo.report.sections.curves import curves
 from hebbevo.report.sections.decision import decision
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
+from hebbevo.report.sections.health import health
 from hebbevo.report.sections.importance import importance
 from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.parallel import parallel
@@ -27,6 +28,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     decision,
     front,
     window,
+    health,
     importance,
     parallel,
     slices,

@@ -15,6 +15,7 @@ from hebbevo.report.figures.verdict import verdict_figure
 from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
 from hebbevo.report.networks import key
 from hebbevo.report.queries import rows
+from hebbevo.report.resolution import validation_rows
 from hebbevo.report.score_scale import score_scale
 from hebbevo.report.section import Section
 from hebbevo.study.view import Study
@@ -34,7 +35,7 @@ def decision(study: Study) -> Section:
         answer=_answer(study, front),
         cards=_found_cards(study, front),
         warning=_warning(study, front),
-        rows=_rows_sentence(study),
+        rows=validation_rows(study),
         measure=_measure(study),
         confirm=f"hebbevo confirm {study.store.command}",
         unfinished=confirmation is not None,
@@ -132,15 +133,6 @@ def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
 def _warning(study: Study, front: pd.DataFrame) -> str:
     done = int((study.trials()["state"] == "complete").sum())
     return "" if front.empty else f"Found, not confirmed: the best of {done:,} noisy scores."
-
-
-def _rows_sentence(study: Study) -> str:
-    """On how many rows the score was measured, and how fine that is."""
-    number = study.rows.get("validation", 0)
-    if not number:
-        return ""
-    step = f": one row is {100 / number:.2f} points" if study.in_percent else ""
-    return f"{number:,} validation rows{step}."
 
 
 def _measure(study: Study) -> str:

@@ -15,7 +15,7 @@ from hebbevo.study.view import Study
 def progress(study: Study) -> Section | None:
     """Make the section: the hypervolume after each trial."""
     points = study.points()
-    points = points[points["feasible"]]
+    points = points[points["feasible"] & points["works"]]
     if points.empty:
         return None
     values = points[["accuracy", "survivors"]].to_numpy(dtype=float)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from hebbevo.objectives import pareto
 from hebbevo.report.charts import embedded
 from hebbevo.report.figures.rules import rules_figure
 from hebbevo.report.formatting import count, score
 from hebbevo.report.queries import complete_trials, gene_value_of, rule_genes, rules_on_front
 from hebbevo.report.section import Section
+from hebbevo.study.front import front_rows
 from hebbevo.study.view import Study
 
 
@@ -24,7 +24,9 @@ def rules(study: Study) -> Section | None:
 
 
 def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
-    fronts = {str(rule): _front(own) for rule, own in trials.groupby(gene_value_of(trials, gene), sort=False)}
+    working = trials[(trials["accuracy"] > study.chance) & ~trials["collapsed"]]
+    by_rule = working.groupby(gene_value_of(working, gene), sort=False)
+    fronts = {str(rule): _front(own) for rule, own in by_rule}
     holders = rules_on_front(study, gene)
     counts = gene_value_of(trials, gene).value_counts()
     cells = []
@@ -50,4 +52,4 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
 
 
 def _front(trials: pd.DataFrame) -> pd.DataFrame:
-    return trials.iloc[pareto.front(trials[["accuracy", "survivors"]].to_numpy(dtype=float))]
+    return trials.iloc[front_rows(trials[["accuracy", "survivors"]].to_numpy(dtype=float))]

@@ -1,0 +1,53 @@
+"""The lines after a search, of hand-made studies."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hebbevo.cli.results import chance_line, empty_line, print_summary
+from hebbevo.study.facts import StudyFacts
+from hebbevo.study.ledger import Ledger
+from hebbevo.study.view import Study
+from tests.study.conftest import SPEC, create, result
+
+FACTS = StudyFacts(versions={"python": "3"}, neurons=20, chance=0.1, rows={"train": 900, "validation": 269})
+MIDDLE = {"rate": 1e-3, "shift": 0.0, "depth": 5, "width": 9, "kind": "plain"}
+NO_FRONT = (
+    "no network beats chance (accuracy 0.1000): there is no front; train for more epochs, or prune less"
+)
+
+
+def recorded(path: Path, values: list) -> Study:
+    create(path, SPEC, FACTS)
+    with Ledger.open(path) as ledger:
+        ledger.open_generation(0, len(values), 0.0, [MIDDLE] * len(values))
+        ledger.close_cohort(
+            [result(i, each, **({} if each else {"failure": "diverged"})) for i, each in enumerate(values)]
+        )
+        return Study(ledger)
+
+
+def summary(study: Study, capsys: pytest.CaptureFixture) -> tuple[str, str, str]:
+    table = io.StringIO()
+    print_summary(study, Path("s-report"), Console(file=table, width=200))
+    return (table.getvalue(), *capsys.readouterr())
+
+
+def test_the_summary_says_what_one_row_is_worth_and_how_healthy_the_search_is(tmp_path, capsys) -> None:
+    table, out, err = summary(recorded(tmp_path / "s.db", [(0.9, 12.0), (0.5, 3.0), None]), capsys)
+    assert "0.9000" in table and not err
+    assert "rows    269 rows: one row is 0.37 points (validation)\n" in out
+    assert "health  1 of 3 trials failed, most often: diverged; see the report's failures\n" in out
+    assert "health  replicates 1: scores have no error bars; confirm the front" in out
+
+
+def test_a_study_in_which_nothing_beats_chance_says_so_in_one_line(tmp_path, capsys) -> None:
+    study = recorded(tmp_path / "s.db", [(0.1, 12.0), (0.05, 3.0)])
+    assert chance_line(study) == empty_line(study) == NO_FRONT
+    table, out, err = summary(study, capsys)
+    assert (table, err) == ("", f"{NO_FRONT}\n")
+    assert "health" not in out
+    better = recorded(tmp_path / "t.db", [(0.1, 12.0), (0.2, 3.0)])
+    assert chance_line(better) is empty_line(better) is None
