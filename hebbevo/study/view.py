@@ -41,7 +41,6 @@ class Study:
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class, or the mean target.
-        rows: number of rows for ``train``, ``validation`` and ``test``; empty if they are not recorded.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
         fingerprint: hash of the data; empty in the earliest studies.

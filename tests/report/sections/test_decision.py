@@ -38,7 +38,7 @@ def test_the_smallest_network_within_the_noise_of_the_best_is_named(small):
         "noise reaches 96.5 % with 64 of 256 neurons (25.0 %, trial 1)."
     ) in text
     assert "within 1.7 points of the best: the 95 % interval of a share of 269 validation rows" in text
-    assert "269 validation rows: one row is 0.37 points." in text
+    assert "269 validation rows: one row of one replicate is 0.37 points." in text
 
 
 def test_replicates_tell_the_noise_where_there_are_any(small):

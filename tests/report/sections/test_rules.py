@@ -13,6 +13,7 @@ def with_rules(small):
     """Seven trials: usage holds the front at 10, 20 and 50 survivors, stamina at 40."""
     frame = small.record.frame.iloc[:7].assign(
         state="complete",
+        collapsed=False,
         accuracy=[0.7, 0.8, 0.75, 0.9, 0.6, 0.85, 0.95],
         survivors=[10.0, 20.0, 30.0, 40.0, 20.0, 60.0, 50.0],
         **{"genome.units": ["usage", "usage", "stamina", "stamina", "random", "usage", "usage"]},
