@@ -51,13 +51,13 @@ OWN: dict[str, dict[str, Value]] = {  # what a row has beside the shared recipe;
     SLOWER: {"learning_rate": 2e-3},  # at 5e-3 a narrow network may lose its only paths in the first steps
 }
 ROWS = [*(rule for rule in UNITS if rule != "score"), SLOWER]
-COLUMNS = ("units", "neurons", "seed", "accuracy", "seconds", "rows", "epochs")
+COLUMNS = ("units", "neurons", "seed", "accuracy", "left", "seconds", "rows", "epochs")
 
 
 def cohort(
     row: str, widths: Sequence[int], seeds: Sequence[int], data: Split, epochs: int
-) -> list[tuple[int, float, float]]:
-    """Seed, test accuracy and CPU seconds of each network of a cohort."""
+) -> list[tuple[int, float, int, float]]:
+    """Seed, test accuracy, hidden neurons left and CPU seconds of each network of a cohort."""
     rule = row.partition(" ")[0]
     dense = not UNITS[rule].prunes
     network = Architecture("mlp", tuple(widths) if dense else HIDDEN, rule, False, data.shape, 10)
@@ -70,8 +70,11 @@ def cohort(
     seconds = (time.process_time() - started) / len(seeds)
     for each in found:
         assert each.failure is None, each.failure
-        assert each.layers == tuple(widths), each.layers
-    return [(seed, each.accuracy[-1], seconds) for seed, each in zip(seeds, found, strict=True)]
+        # fewer where units have lost all paths, which no rule regrows here
+        assert all(left <= width for left, width in zip(each.layers, widths, strict=True)), each.layers
+    return [
+        (seed, each.accuracy[-1], sum(each.layers), seconds) for seed, each in zip(seeds, found, strict=True)
+    ]
 
 
 def problem(rows: int) -> Split:
@@ -142,10 +145,10 @@ def main() -> None:
                 if is_new:
                     writer.writerow(COLUMNS)
                 rows = len(data.x_train)
-                for seed, accuracy, seconds in found:
-                    row = (rule, sum(widths), seed, f"{accuracy:.4f}", f"{seconds:.1f}", rows, options.epochs)
-                    writer.writerow(row)
-            print(rule, widths, [f"{accuracy:.4f}" for _, accuracy, _ in found], flush=True)
+                for seed, accuracy, left, seconds in found:
+                    numbers = f"{accuracy:.4f}", left, f"{seconds:.1f}"
+                    writer.writerow((rule, sum(widths), seed, *numbers, rows, options.epochs))
+            print(rule, widths, [f"{accuracy:.4f}" for _, accuracy, *_ in found], flush=True)
     print(f"{processor()}, torch {torch.__version__}, Python {platform.python_version()}\n")
     report(pd.read_csv(options.csv), options.picture)
 
