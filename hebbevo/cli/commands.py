@@ -15,7 +15,15 @@ from click.core import ParameterSource
 
 from hebbevo import user_code
 from hebbevo.cli.echo import echo
-from hebbevo.cli.options import QUIET, STORAGE, STUDY, executor_options, override_option, override_options
+from hebbevo.cli.options import (
+    QUIET,
+    STORAGE,
+    STUDY,
+    design_options,
+    executor_options,
+    override_option,
+    override_options,
+)
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
 from hebbevo.messages import listed, printable
 from hebbevo.rules import AXES, Rule
@@ -104,6 +112,74 @@ def front(study: str, storage: str | None, form: str) -> None:
 
 
 @cli.command()
+@click.argument("where", metavar="SPACE|STUDY")
+@click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
+@click.option("--by", metavar="GENE", help="Gene whose values are told apart.  [default: penalty_form]")
+@click.option(
+    "--min-lost",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SHARE",
+    help="Least share of the neurons that a usable network has lost.",
+)
+@click.option(
+    "--within",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="X",
+    help="Most that its accuracy, 0 to 1, is below the best one.",
+)
+@click.option("--study", help="Study of a SPACE.  [default: studies/<name>-window.db, <name>-window]")
+@STORAGE
+@design_options
+@executor_options
+@QUIET
+def window(where: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
+    """Say between which values of a knob networks are usable.
+
+    A SPACE ends in .yaml or .yml, or is the bare name of a shipped one. It is searched with a Latin
+    hypercube, by default with 800 trials; the same command again continues that study. Anything else is a
+    STUDY, a file or with --storage a name, which is only read. Of a STUDY only the trials count that its
+    sampler did not choose by results.
+    """
+    from hebbevo.spec import read, shipped
+    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.view import open_study
+    from hebbevo.study.window import TRIALS, UsableTrial, find_by, find_knob
+
+    asked = {name: options.pop(name) for name in ("knob", "by", "min_lost", "within")}
+    UsableTrial(asked["min_lost"], asked["within"])  # checks them before a search
+    if not where.endswith((".yaml", ".yml")) and where not in shipped():
+        given = {"study": study} | options
+        if unused := [name for name, value in given.items() if value is not None]:
+            flag = f"--{unused[0].replace('_', '-')}"
+            raise UsageError(f"{flag}: the study {where} is only read; leave it out, or write a space file")
+        if not quiet:
+            _print_window(open_study(where, _database(where, storage)), asked)
+        return
+    from hebbevo.api import search as search_space
+
+    spec = read(where)
+    database = _database(study, storage)
+    if study is None:
+        name = f"{spec.name}-window"
+        study = name if database is not None else str(STUDIES / f"{name}.db")
+    if asked["knob"] is not None:
+        find_knob(spec.space, asked["knob"])  # before the search, as the other one
+    if asked["by"] is not None:
+        find_by(spec.space, asked["by"], asked["knob"])
+    design = options | {"sampler": "latin_hypercube", "halving": False, "start": ()}
+    design["trials"] = options["trials"] or TRIALS
+    _run(
+        quiet,
+        lambda watch: search_space(spec, study=study, storage=database, watch=watch, **design),
+        lambda opened: _print_window(opened, asked),
+    )
+
+
+@cli.command()
 @STUDY
 @STORAGE
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder.  [default: <study>-report]")
@@ -184,8 +260,26 @@ def _rule(name: str) -> Rule:
     return AXES[found[0]][bare]
 
 
-def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
-    """Run a search with its progress on standard error, write its report, and print what it has found."""
+def _print_window(study: Study, asked: dict[str, Any]) -> None:
+    """Print the window of a study, its sentence last."""
+    from hebbevo.cli.console import output
+    from hebbevo.cli.window import print_shares
+
+    found = study.window(**asked)
+    print_shares(found, output())
+    echo(found.sentence)
+
+
+def _run(
+    quiet: bool, search: Callable[[Watcher], Study], show_more: Callable[[Study], None] = lambda _: None
+) -> None:
+    """Run a search with its progress on standard error, write its report, and print what it has found.
+
+    Args:
+        quiet: whether to print errors only.
+        search: gives its study.
+        show_more: is called at the end, unless it is quiet.
+    """
     from rich.console import Console
 
     from hebbevo.cli import progress
@@ -199,6 +293,7 @@ def _run(quiet: bool, search: Callable[[Watcher], Study]) -> None:
     write(study, folder)
     if not quiet:
         print_summary(study, folder, output())
+        show_more(study)
 
 
 def _database(study: str | None, storage: str | None) -> str | None:
