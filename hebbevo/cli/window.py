@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -23,16 +22,16 @@ def print_shares(window: Window, console: Console) -> None:
         table.add_column(printable(title), justify="right", no_wrap=True)
     for group in groups[1:]:
         table.add_column(printable(group), justify="right", no_wrap=True)
-    by_group = {name: own.reset_index(drop=True) for name, own in window.shares.groupby("group", sort=False)}
-    for number, cell in by_group[ALL].iterrows():
-        others = (_share(by_group[group].loc[number]) for group in groups[1:])
-        table.add_row(printable(cell["cell"]), str(cell["trials"]), _share(cell), *others)
+    shares = window.shares
+    columns = [shares[shares["group"] == group].to_dict("records") for group in groups]
+    for cell, *others in zip(*columns, strict=True):
+        table.add_row(cell["cell"], str(cell["trials"]), _share(cell), *map(_share, others))
     console.print(table)
     note = f"usable: {window.definition.text}; in brackets 95 % intervals (Wilson)"
     console.print(printable(note), soft_wrap=True)
 
 
-def _share(cell: pd.Series[Any]) -> str:
+def _share(cell: dict[Any, Any]) -> str:
     """The share of usable trials in a cell, in percent, with its interval; a dash without trials."""
     if not cell["trials"]:
         return "-"

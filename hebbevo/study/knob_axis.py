@@ -73,8 +73,25 @@ class KnobAxis:
         places = self.places(values)
         zero = np.isnan(places)
         parts = np.minimum(np.where(zero, 0.0, places) * self._parts, self._parts - 1).astype(int)
-        numbers: NDArray[np.intp] = np.array([self._numbers[part] for part in parts], dtype=int)
-        return np.where(zero, 0, numbers + self.has_zero)
+        numbers = [self._numbers[part] + self.has_zero for part in parts.tolist()]
+        return np.where(zero, 0, np.array(numbers, dtype=np.intp))
+
+    def positions(self, values: Iterable[float]) -> NDArray[np.float64]:
+        """Where values lie if each cell has the width 1; in the middle of a cell with a step or a zero."""
+        values = [*values]
+        numbers = self.cell_numbers(values).astype(float)
+        if self._count:
+            return numbers + 0.5
+        return np.where(np.isnan(self.places(values)), 0.5, self.places(values) * self._parts + self.has_zero)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Positions and labels: the ends of cells of real numbers, or the middles of cells with names."""
+        if self._count:
+            return [(number + 0.5, cell.text) for number, cell in enumerate(self.cells)]
+        first = int(self.has_zero)
+        ends = [(number, f"{cell.low:.3g}") for number, cell in enumerate(self.cells)][first:]
+        zero = [(0.5, "0")] * first
+        return [*zero, *ends, (len(self.cells), f"{self.cells[-1].high:.3g}")]
 
     @cached_property
     def cells(self) -> list[Cell]:

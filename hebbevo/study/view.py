@@ -241,7 +241,7 @@ class Study:
         )
         search = self.settings["search"]
         trials = initial_design(self._trials, search["sampler"], len(search.get("start") or ()))
-        name = window.default_knob(self.space, trials) if knob is None else knob
+        name = window.default_knob(self.space.genes, trials) if knob is None else knob
         if name is None:
             raise UsageError(f"{self.store}: no numeric gene varies; there is no window to show")
         gene = window.find_knob(self.space, name)

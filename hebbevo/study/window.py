@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +130,7 @@ class UsableRange:
         return f"{' and '.join(ends)} end not reached in this space"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """The window of a knob, made by `hebbevo.Study.window`. Its text is the sentence.
 
@@ -144,7 +144,9 @@ class Window:
             95 % interval; NaN in a cell without trials.
         ranges: where trials are usable: of all trials, then of each group. Empty with too few trials; only
             the first one if there are too few to tell groups apart.
-        trials: number of trials that count: finished ones that the sampler did not choose, no copies.
+        trials: a table of the trials that count, with the columns of `hebbevo.Study.trials` and ``usable``:
+            finished ones that the sampler did not choose, no copies, with the knob active.
+        axis: the axis of the knob.
         remarks: what a reader has to know: too few trials, and the command that makes more; stopped trials.
     """
 
@@ -153,7 +155,8 @@ class Window:
     definition: UsableTrial
     shares: pd.DataFrame
     ranges: tuple[UsableRange, ...]
-    trials: int
+    trials: pd.DataFrame
+    axis: KnobAxis
     remarks: tuple[str, ...]
 
     @property
@@ -175,6 +178,30 @@ class Window:
             if any(each.lower or each.upper for each in self.ranges):
                 parts.append("In brackets: 95 % intervals")
         return ". ".join([*parts, *self.remarks])
+
+    def grid(self, other: FloatGene | IntGene) -> tuple[pd.DataFrame, KnobAxis]:
+        """Cut the trials by the knob and another numeric gene.
+
+        Returns:
+            A table with a row for each pair of cells, and the axis of the other gene. Columns of the table
+            are ``column`` and ``row`` (numbers of the knob's and the other gene's cell), ``trials``,
+            ``usable`` and ``share``.
+        """
+        axis = KnobAxis(other)
+        active = self.trials[self.trials[f"genome.{other.name}"].notna()]
+        pairs = pd.DataFrame(
+            {
+                "column": self.axis.cell_numbers(active[f"genome.{self.knob}"]),
+                "row": axis.cell_numbers(active[f"genome.{other.name}"]),
+                "usable": active["usable"].to_numpy(),
+            }
+        )
+        every = pd.MultiIndex.from_product(
+            [range(len(self.axis.cells)), range(len(axis.cells))], names=["column", "row"]
+        )
+        counted = pairs.groupby(["column", "row"])["usable"].agg(["size", "sum"]).reindex(every, fill_value=0)
+        table = counted.set_axis(["trials", "usable"], axis=1).reset_index()
+        return table.assign(share=table["usable"] / table["trials"].where(table["trials"] > 0)), axis
 
     def __str__(self) -> str:
         return self.sentence
@@ -229,12 +256,13 @@ def make_window(
         definition=definition,
         shares=shares,
         ranges=tuple(_range(name, axis, values[own], usable[own]) for name, own in measured.items()),
-        trials=len(active),
+        trials=active.assign(usable=usable),
+        axis=axis,
         remarks=tuple(remarks),
     )
 
 
-def default_knob(space: Space, trials: pd.DataFrame) -> str | None:
+def default_knob(genes: Sequence[Gene], trials: pd.DataFrame) -> str | None:
     """The gene whose window is shown unless another is named.
 
     It is the penalty, for layers with their own penalties that of the first one. Without one it is the
@@ -243,7 +271,7 @@ def default_knob(space: Space, trials: pd.DataFrame) -> str | None:
     Returns:
         ``None`` if there is no numeric gene, or no trial by which to choose one.
     """
-    names = [gene.name for gene in space.genes if isinstance(gene, FloatGene | IntGene)]
+    names = [gene.name for gene in genes if isinstance(gene, FloatGene | IntGene)]
     own = [name for name in names if name == PENALTY or name.startswith(f"{PENALTY}.")]
     if own:
         return own[0]
