@@ -236,7 +236,7 @@ def make_window(
     needed, needed_by = ENOUGH * cells, ENOUGH * cells * (len(groups) - 1)
     remarks = []
     measured: dict[str, NDArray[np.bool_]] = {}
-    scale = len(trials) / max(len(active), 1)  # of trials in which the knob is active
+    scale = len(trials) / len(active) if len(active) else 1.0  # of trials in which the knob is active
     if len(active) < needed:
         what = f"{len(active)} trials that the sampler did not choose are too few for {knob.name}"
         remarks.append(f"{what}: {cells} cells need {needed}; {_run(command, needed * scale)}")
