@@ -93,6 +93,7 @@ def test_the_definition_says_its_numbers_in_words():
 
 @pytest.mark.parametrize(("name", "value"), [("min_lost", -0.1), ("within", 1.5), ("within", math.nan)])
 def test_a_definition_out_of_range_is_refused(name, value):
+    where = name.replace("_", "-")
     with pytest.raises(UsageError, match=rf"^{where}: \S+ is not possible; write a number from"):
         UsableTrial(**{name: value})
 
