@@ -114,7 +114,7 @@ def front(study: str, storage: str | None, form: str) -> None:
 @cli.command()
 @click.argument("where", metavar="SPACE|STUDY")
 @click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
-@click.option("--by", metavar="GENE", help="Gene whose values are told apart.  [default: penalty_form]")
+@click.option("--by", metavar="GENE", help="Gene whose values are compared.  [default: penalty_form]")
 @click.option(
     "--min-lost",
     type=float,

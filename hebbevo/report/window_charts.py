@@ -29,7 +29,7 @@ def window_figure(study: Study, knob: str | None = None, by: str | None = None, 
     Args:
         study: the study.
         knob: a numeric gene, as for `hebbevo.Study.window`.
-        by: a gene whose values are told apart, likewise.
+        by: a gene whose values are compared, likewise.
         usable: ``min_lost`` and ``within``, likewise.
 
     Raises:

@@ -209,7 +209,7 @@ class Study:
         Args:
             knob: a numeric gene; by default the penalty, without one the gene with the strongest rank
                 correlation with the survivors.
-            by: a gene with few values that are told apart; by default the form of the penalty.
+            by: a gene with few values that are compared; by default the form of the penalty.
             min_lost: least share of the neurons, 0 to 1, that a usable trial has lost.
             within: most that its accuracy, 0 to 1, may be below the best of the study.
 

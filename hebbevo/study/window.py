@@ -219,7 +219,7 @@ def make_window(
     Args:
         trials: those that count, with the columns of `hebbevo.Study.trials`.
         knob: the gene.
-        by: a gene whose values are told apart.
+        by: a gene whose values are compared.
         definition: what makes a trial usable.
         command: gives the command that makes a number of trials.
     """
