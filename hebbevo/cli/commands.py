@@ -6,7 +6,7 @@ import atexit
 import gc
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from hebbevo.cli.options import (
     QUIET,
     STORAGE,
     STUDY,
+    design_options,
     executor_options,
     override_option,
     override_options,
@@ -69,12 +70,14 @@ def search(
         return True  # the space file that was given names it
 
     database = _database(study, storage)
-    _run(
-        quiet,
-        lambda watch: search_space(space, study=study, storage=database, watch=watch, **options),
-        is_allowed if confirm else None,
-        options,
+    found = _searched(
+        quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **options)
     )
+    if confirm:
+        from hebbevo.cli.confirmation import confirmed_after_search
+
+        found = confirmed_after_search(found, quiet, is_allowed, options)
+    _report(found, quiet)
 
 
 @cli.command()
@@ -95,12 +98,15 @@ def resume(
     from hebbevo.api import resume as resume_study
 
     database, is_allowed = _database(study, storage), _asking(study, allow_code)
-    _run(
+    found = _searched(
         quiet,
         lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **options),
-        is_allowed if confirm else None,
-        options,
     )
+    if confirm:
+        from hebbevo.cli.confirmation import confirmed_after_search
+
+        found = confirmed_after_search(found, quiet, is_allowed, options)
+    _report(found, quiet)
 
 
 @cli.command()
@@ -173,6 +179,75 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
         FORMATS[form](opened, output())
     if line:
         echo(line, err=True)
+
+
+@cli.command()
+@click.argument("where", metavar="SPACE|STUDY")
+@click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
+@click.option("--by", metavar="GENE", help="Gene whose values are compared.  [default: penalty_form]")
+@click.option(
+    "--min-lost",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SHARE",
+    help="Least share of the neurons that a usable network has lost.",
+)
+@click.option(
+    "--within",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="X",
+    help="Most that its accuracy, 0 to 1, is below the best one.",
+)
+@click.option("--study", help="Study of a SPACE.  [default: studies/<name>-window.db, <name>-window]")
+@STORAGE
+@design_options
+@executor_options
+@QUIET
+def window(where: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
+    """Say between which values of a knob networks are usable.
+
+    A SPACE ends in .yaml or .yml, or is the bare name of a shipped one. It is searched with a Latin
+    hypercube, by default with 800 trials; the same command again continues that study. Anything else is a
+    STUDY, a file or with --storage a name, which is only read. Of a STUDY only the trials count that its
+    sampler did not choose by results.
+    """
+    from hebbevo.spec import read, shipped
+    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.view import open_study
+    from hebbevo.study.window import TRIALS, UsableTrial, find_by, find_knob
+
+    asked = {name: options.pop(name) for name in ("knob", "by", "min_lost", "within")}
+    UsableTrial(asked["min_lost"], asked["within"])  # checks them before a search
+    if not where.endswith((".yaml", ".yml")) and where not in shipped():
+        given = {"study": study} | options
+        if unused := [name for name, value in given.items() if value is not None]:
+            flag = f"--{unused[0].replace('_', '-')}"
+            raise UsageError(f"{flag}: the study {where} is only read; leave it out, or write a space file")
+        if not quiet:
+            _print_window(open_study(where, _database(where, storage)), asked)
+        return
+    from hebbevo.api import search as search_space
+
+    spec = read(where)
+    database = _database(study, storage)
+    if study is None:
+        name = f"{spec.name}-window"
+        study = name if database is not None else str(STUDIES / f"{name}.db")
+    if asked["knob"] is not None:
+        find_knob(spec.space, asked["knob"])  # before the search, as the other one
+    if asked["by"] is not None:
+        find_by(spec.space, asked["by"], asked["knob"])
+    design = options | {"sampler": "latin_hypercube", "halving": False, "start": ()}
+    design["trials"] = options["trials"] or TRIALS
+    found = _searched(
+        quiet, lambda watch: search_space(spec, study=study, storage=database, watch=watch, **design)
+    )
+    _report(found, quiet)
+    if not quiet:
+        _print_window(found, asked)
 
 
 @cli.command()
@@ -345,36 +420,41 @@ def _asking(study: str, allow_code: bool) -> Callable[[list[str]], bool]:
     return is_allowed
 
 
-def _run(
-    quiet: bool,
-    search: Callable[[Watcher], Study],
-    confirm: Callable[[list[str]], bool] | None,
-    options: Mapping[str, Any],
-) -> None:
-    """Run a search with its progress on standard error, write its report, and print what it has found.
+def _searched(quiet: bool, search: Callable[[Watcher], Study]) -> Study:
+    """Run a search with its progress on standard error.
 
     Args:
         quiet: whether to show errors only.
         search: runs it.
-        confirm: whether the user's code may be imported to confirm the front; ``None`` confirms nothing.
-        options: those of the executor, among others.
     """
     from rich.console import Console
 
-    from hebbevo.cli.confirmation import confirmed_after_search
-    from hebbevo.cli.console import output
-    from hebbevo.cli.results import print_summary
     from hebbevo.display.terminal import shown_on
-    from hebbevo.report import write
 
     with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
-        study = search(watch)
-    if confirm is not None:
-        study = confirmed_after_search(study, quiet, confirm, options)
+        return search(watch)
+
+
+def _report(study: Study, quiet: bool) -> None:
+    """Write the report of a study after a search and, unless it is to be quiet, print what it has found."""
+    from hebbevo.cli.console import output
+    from hebbevo.cli.results import print_summary
+    from hebbevo.report import write
+
     folder = study.store.report
     write(study, folder)
     if not quiet:
         print_summary(study, folder, output())
+
+
+def _print_window(study: Study, asked: dict[str, Any]) -> None:
+    """Print the window of a study, its sentence last."""
+    from hebbevo.cli.console import output
+    from hebbevo.cli.window import print_shares
+
+    found = study.window(**asked)
+    print_shares(found, output())
+    echo(found.sentence)
 
 
 def _database(study: str | None, storage: str | None) -> str | None:

@@ -94,3 +94,14 @@ def override_options(command: Callable[..., None]) -> Callable[..., None]:
     for name in reversed(OPTIONS):
         command = override_option(name)(command)
     return command
+
+
+_NOT_OF_A_DESIGN = ("sampler", "halving", "start")
+
+
+def design_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add those options of a search to a command that a design over the whole space leaves open."""
+    for name in reversed(OPTIONS):
+        if name not in _NOT_OF_A_DESIGN:
+            command = override_option(name)(command)
+    return command

@@ -68,7 +68,8 @@ class HebbevoSearch(Searcher):
         population: number of genomes in a generation.
         seed: seed of the sampler.
         settings: settings of the sampler.
-        trials: the ``num_samples`` of the ``TuneConfig``, which a sampler with a schedule (annealing) needs.
+        trials: the ``num_samples`` of the ``TuneConfig``, which samplers with a schedule (annealing) or a
+            design (latin_hypercube) need.
         start: whole genomes of the space to suggest before all others, in their order.
 
     Raises:
@@ -256,7 +257,9 @@ class HebbevoSearch(Searcher):
 
     def _new_sampler(self, version: int = VERSION) -> Sampler:
         objectives = max(1, len(self._modes))
-        return SAMPLERS[self._name](self._space, self._seed, self._settings, objectives, self._start, version)
+        return SAMPLERS[self._name](
+            self._space, self._seed, self._settings, objectives, self._start, version, self._trials
+        )
 
     def _made(self) -> dict[str, Any]:
         """What the genomes depend on beside the results, as plain data that equals its JSON."""

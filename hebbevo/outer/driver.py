@@ -134,6 +134,7 @@ class Driver:
             self._goal.dimension,
             ledger.spec.starting_genomes,
             ledger.facts.sampling,
+            search.trials,
         )
         self._records: dict[int, Record] = {}
         self._originals: dict[str, int] = {}  # from each genome to the first trial that has it

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hebbevo.samplers.annealing import Annealing
     from hebbevo.samplers.cmaes import CmaEs
     from hebbevo.samplers.genetic import Genetic
+    from hebbevo.samplers.latin_hypercube import LatinHypercube
     from hebbevo.samplers.surrogate import Surrogate
 
 
@@ -51,9 +52,10 @@ class Entry:
         objectives: int = 2,
         start: Sequence[Genome] = (),
         version: int = VERSION,
+        trials: int | None = None,
     ) -> Sampler:
         """Make a sampler; the arguments are those of `Sampler`."""
-        return self.kind(space, seed, settings, objectives, start, version)
+        return self.kind(space, seed, settings, objectives, start, version, trials)
 
 
 SAMPLERS: dict[str, Entry] = {
@@ -63,6 +65,7 @@ SAMPLERS: dict[str, Entry] = {
     "annealing": Entry("hebbevo.samplers.annealing", "Annealing", ANNEALING),
     "tpe": Entry("hebbevo.samplers.optuna_adapter", "Tpe", TPE),
     "gp": Entry("hebbevo.samplers.optuna_adapter", "Gp", GP),
+    "latin_hypercube": Entry("hebbevo.samplers.latin_hypercube", "LatinHypercube", {}),
     "qmc": Entry("hebbevo.samplers.optuna_adapter", "Qmc", QMC),
     "random": Entry("hebbevo.samplers.optuna_adapter", "Random", {}),
     "nsga2": Entry("hebbevo.samplers.optuna_adapter", "Nsga2", NSGA2),
@@ -75,8 +78,19 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.samplers.annealing": ("Annealing",),
         "hebbevo.samplers.cmaes": ("CmaEs",),
         "hebbevo.samplers.genetic": ("Genetic",),
+        "hebbevo.samplers.latin_hypercube": ("LatinHypercube",),
         "hebbevo.samplers.surrogate": ("Surrogate",),
     },
 )
 
-__all__ = ["SAMPLERS", "VERSION", "Annealing", "CmaEs", "Genetic", "Outcome", "Sampler", "Surrogate"]
+__all__ = [
+    "SAMPLERS",
+    "VERSION",
+    "Annealing",
+    "CmaEs",
+    "Genetic",
+    "LatinHypercube",
+    "Outcome",
+    "Sampler",
+    "Surrogate",
+]

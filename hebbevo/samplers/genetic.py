@@ -34,6 +34,7 @@ class Genetic(Sampler):
     """
 
     knobs = GENETIC
+    learns_after = 2
 
     def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._crossover_probability = float(settings["crossover_probability"])

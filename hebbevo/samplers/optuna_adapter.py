@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,6 +110,8 @@ class OptunaSampler(Sampler):
 class Random(OptunaSampler):
     """Independent draws: the least that another sampler must beat."""
 
+    learns_after = math.inf
+
     def _sampler(self, n: int) -> BaseSampler:
         return RandomSampler(seed=self.seed)
 
@@ -121,6 +124,7 @@ class Qmc(OptunaSampler):
     """
 
     knobs = QMC
+    learns_after = math.inf
 
     def _sampler(self, n: int) -> BaseSampler:
         return QMCSampler(seed=self.seed, **self._options)

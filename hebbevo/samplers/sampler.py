@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -58,9 +58,13 @@ class Sampler(ABC):
         start: genomes of the space to propose before all others, in their order.
         version: in version 1, `nsga2` and `nsga3` take no genome for a parent that was drawn in place of a
             repeated one.
+        trials: number of trials that the search began with, for a sampler that lays out all of them;
+            ``None`` if there is none.
 
     Attributes:
         knobs: the settings of this kind of sampler, by name.
+        learns_after: number of outcomes before which no proposal depends on one; infinite for a sampler that
+            never learns. A first generation depends on none, so that 1 holds for every sampler.
         generation: number of generations whose outcomes are known.
         progress: the part of the search's budget, 0 to 1, that was spent at the last `ask`.
 
@@ -82,6 +86,7 @@ class Sampler(ABC):
     """
 
     knobs: ClassVar[dict[str, Knob]] = {}
+    learns_after: ClassVar[float] = 1
 
     @final
     def __init__(
@@ -92,11 +97,13 @@ class Sampler(ABC):
         objectives: int = 2,
         start: Sequence[Genome] = (),
         version: int = VERSION,
+        trials: int | None = None,
     ) -> None:
         self.space = space
         self.seed = seed
         self.objectives = objectives
         self.version = version
+        self.trials = trials
         self.generation = 0
         self.progress = 0.0
         self._asked: list[Genome] | None = None
@@ -107,6 +114,32 @@ class Sampler(ABC):
             if not space.contains(genome):
                 raise SpaceError(f"search.start: {canonical(genome)} does not lie in the space; change it")
         self._set_up(_complete(type(self), settings))
+
+    @classmethod
+    def not_chosen(cls, generations: Iterable[int]) -> int:
+        """Count the first trials of a search that its sampler did not choose by results.
+
+        They are the sampler's initial design. What is true of them is true of the space, whereas a sampler
+        gathers later trials where results are good.
+
+        Args:
+            generations: number of trials of each generation, from the first.
+
+        Examples:
+            The default sampler has a model from ten outcomes on:
+
+            >>> from hebbevo.samplers import LatinHypercube, Surrogate
+            >>> Surrogate.not_chosen([50, 50, 50]), Surrogate.not_chosen([4, 4, 4, 4])
+            (50, 12)
+            >>> LatinHypercube.not_chosen([50, 50, 50])
+            150
+        """
+        count = 0
+        for size in generations:
+            if count >= cls.learns_after:
+                break
+            count += size
+        return count
 
     @final
     def ask(self, n: int, progress: float = 0.0) -> list[Genome]:

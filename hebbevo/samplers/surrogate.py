@@ -47,6 +47,7 @@ class Surrogate(Sampler):
     """
 
     knobs = SURROGATE
+    learns_after = _FEWEST
 
     def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._generations = int(settings["model_generations"])

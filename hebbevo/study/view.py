@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,15 +15,21 @@ from numpy.typing import NDArray
 from hebbevo.errors import UsageError
 from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import Goal
-from hebbevo.space import ChoiceGene, Gene, Genome, IntGene
+from hebbevo.samplers import SAMPLERS
+from hebbevo.space import ChoiceGene, Gene, Genome, IntGene, Space
+from hebbevo.spec import read, shipped
 from hebbevo.study.attempts import Recovery
 from hebbevo.study.confirmation import Confirmation, Scale
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.front import front_rows, works
+from hebbevo.study.initial_design import initial_design
 from hebbevo.study.ledger import Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile, find_store
 from hebbevo.training.trial_details import TrialDetails
+
+if TYPE_CHECKING:
+    from hebbevo.study.window import Window
 
 
 class Study:
@@ -33,6 +39,7 @@ class Study:
         store: where the study is; its text is the path of the file, or name and database.
         name: name of the search.
         settings: the space file's content with every override, as plain data.
+        space: its genes.
         goal: its objectives and constraints.
         total: number of trials to reach, as last asked for.
         versions: versions of Python and of the libraries that began the study.
@@ -53,6 +60,7 @@ class Study:
         self.store: Store = ledger.store
         self.name: str = ledger.spec.name
         self.settings: dict[str, Any] = ledger.spec.to_json()
+        self.space: Space = ledger.spec.space
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
         self.count: str = ledger.spec.network.count
@@ -247,6 +255,75 @@ class Study:
         front dominates.
         """
         return pareto.hypervolume(_values(self._candidates(self._eligible)), self.chance, self.neurons)
+
+    def window(
+        self,
+        knob: str | None = None,
+        by: str | None = None,
+        *,
+        min_lost: float = 0.5,
+        within: float = 0.05,
+    ) -> Window:
+        """Find between which values of a gene trials are usable.
+
+        Only trials count that the sampler did not choose by results: its initial design, or all trials of
+        ``hebbevo window``. Trials in which the gene is inactive do not count.
+
+        Args:
+            knob: a numeric gene; by default the penalty, without one the gene with the strongest rank
+                correlation with the survivors.
+            by: a gene with few values that are compared; by default the form of the penalty.
+            min_lost: least share of the neurons, 0 to 1, that a usable trial has lost.
+            within: most that its accuracy, 0 to 1, may be below the best of the study.
+
+        Raises:
+            UsageError: there is no such gene, or a number is out of range.
+
+        Examples:
+            Far too few trials:
+
+            >>> import hebbevo
+            >>> study = hebbevo.search("stamina", study="few.db", population=4, trials=4, epochs=1, workers=1)
+            >>> window = study.window()
+            >>> window.sentence.partition(":")[0]
+            '4 trials that the sampler did not choose are too few for unactivation_penalty'
+            >>> window.sentence.partition("; ")[2]
+            "run 'hebbevo window stamina'"
+        """
+        from hebbevo.study import window  # SciPy's statistics take half a second to import
+
+        complete = self._trials[(self._trials["state"] == "complete") & ~self._trials["collapsed"]]
+        definition = window.UsableTrial(
+            min_lost,
+            within,
+            float(complete["accuracy"].max()),
+            self.chance,
+            self.count,
+            self.score,
+            self.in_percent,
+        )
+        search = self.settings["search"]
+        trials = initial_design(self._trials, search["sampler"], len(search.get("start") or ()))
+        name = window.default_knob(self.space.genes, trials) if knob is None else knob
+        if name is None:
+            raise UsageError(f"{self.store}: no numeric gene varies; there is no window to show")
+        gene = window.find_knob(self.space, name)
+        other = window.default_by(self.space, name) if by is None else by
+        groups = None if other is None else window.find_by(self.space, other, name)
+
+        def command(needed: int) -> str:
+            if math.isinf(SAMPLERS[search["sampler"]].kind.learns_after):
+                return f"hebbevo resume {self.store.command} --trials {needed}"
+            options = f" --trials {needed}" if needed > window.TRIALS else ""
+            return f"hebbevo window {self._space_name}{options}"
+
+        return window.make_window(trials, gene, groups, definition, command)
+
+    @property
+    def _space_name(self) -> str:
+        """What names the space on a command line; ``SPACE`` for a file that the study does not know."""
+        is_shipped = self.name in shipped() and read(self.name).space == self.space
+        return self.name if is_shipped else "SPACE"
 
     @cached_property
     def _front(self) -> pd.DataFrame:

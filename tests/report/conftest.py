@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from hebbevo.objectives.goal import Goal
+from hebbevo.space import ChoiceGene, FloatGene, Space
 from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Request, Role, Training
 from hebbevo.study.facts import StudyFacts
@@ -50,7 +51,7 @@ class MadeUpRecord:
     settings: dict = field(default_factory=dict)
     name: str = "stamina"
     dataset: str = "digits"
-    store: Path = Path("studies/stamina.db")
+    store: StudyFile = field(default_factory=lambda: StudyFile(Path("studies/stamina.db")))
     chance: float = 0.1
     versions: dict = field(default_factory=lambda: {"hebbevo": "0.1.0", "torch": "2.13.0"})
     rows: dict = field(default_factory=dict)
@@ -71,7 +72,7 @@ class MadeUpRecord:
             name=self.name,
             goal=self.goal,
             network=SimpleNamespace(count="neurons"),
-            space=SimpleNamespace(genes=[SimpleNamespace(name=gene) for gene in self.genome]),
+            space=space_of(self.genome),
             task=SimpleNamespace(epochs=EPOCHS, score_title="accuracy", in_percent=True),
             search=SimpleNamespace(trials=500),
             to_json=self.all_settings,
@@ -141,6 +142,18 @@ class MadeUpRecord:
             stopped=None if values else EarlyStop(len(accuracy), None, "stopped early"),
         )
         return Result(row["trial"], values, details)
+
+
+def space_of(genome):
+    """The space of a made-up genome; genes of one layer, as ``rate.1``, stand there by themselves."""
+    return Space(
+        tuple(
+            ChoiceGene(name, tuple(gene["choices"]))
+            if "choices" in gene
+            else FloatGene(name, gene["low"], gene["high"], gene.get("log", False))
+            for name, gene in genome.items()
+        )
+    )
 
 
 def per_epoch(states):

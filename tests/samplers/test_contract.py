@@ -88,7 +88,7 @@ SLOW = {
     "tpe": {"n": 6, "generations": 3, "seeds": 1, "settings": {"n_startup_trials": 5}},
     "gp": {"n": 2, "generations": 2, "seeds": 1, "settings": {"n_startup_trials": 2}},
 }
-BLIND = {"qmc", "random"}  # these do not look at losses
+BLIND = {"latin_hypercube", "qmc", "random"}  # these do not look at losses
 CASES = {name: Case(entry.kind, **SLOW.get(name, {})) for name, entry in SAMPLERS.items()}
 
 
@@ -111,6 +111,10 @@ def spheres(objectives: int) -> Losses:
 
 
 no_failure = spheres(2)
+
+
+def turned(genome: Genome) -> tuple[float, ...]:
+    return no_failure(genome)[::-1]
 
 
 def some_failures(genome: Genome) -> tuple[float, ...] | None:
@@ -296,6 +300,25 @@ def test_a_resumed_sampler_asks_what_the_killed_one_would_have_asked(case, sizes
         assert resumed.generation == killed_in
         asked = resumed.ask(case.n)[: sizes[killed_in]]
         assert asked == [outcome.genome for outcome in history[killed_in]]
+
+
+@every_sampler
+@pytest.mark.parametrize("n", [3, None])
+def test_the_trials_that_it_says_it_has_not_chosen_are_the_same_whatever_their_results(case, n):
+    sizes = [n or case.n] * 5
+    results = [no_failure, turned]
+    if case.kind is not SAMPLERS["qmc"].kind:  # until a trial succeeds, Optuna's draws are independent ones
+        results.append(all_failures)
+    asked = [genomes_of(evolve(case.new(), losses, sizes)) for losses in results]
+    differs = [any(one != other for other in others) for one, *others in zip(*asked, strict=True)]
+    assert not any(differs[: case.kind.not_chosen(sizes)])
+    assert any(differs) == math.isfinite(case.kind.learns_after)
+
+
+@every_sampler
+def test_a_first_generation_is_never_chosen_by_results(case):
+    assert case.kind.not_chosen([]) == 0
+    assert case.kind.not_chosen([7, 50]) >= 7
 
 
 def test_the_settings_known_before_an_import_are_those_of_the_class():
