@@ -60,7 +60,7 @@ def test_a_study_is_a_table_in_a_notebook(study: hebbevo.Study) -> None:
 
 
 def test_its_figures_are_methods(study: hebbevo.Study) -> None:
-    assert study.plot.front().data and study.plot.slices("learning_rate").data
+    assert study.plot.window().data and study.plot.front().data and study.plot.slices("learning_rate").data
 
 
 def test_a_confirmed_study_has_its_confirmation_and_stays_the_same_object(

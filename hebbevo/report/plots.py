@@ -11,7 +11,9 @@ from plotly.subplots import make_subplots
 from hebbevo.errors import UsageError
 from hebbevo.messages import did_you_mean, listed
 from hebbevo.report import figures
+from hebbevo.report.charts import styled
 from hebbevo.report.queries import genes
+from hebbevo.report.window_charts import window_figure
 from hebbevo.study.view import Study
 
 _SLICE_WIDTH = 250  # pixels of one gene
@@ -40,6 +42,22 @@ class Plots:
         """
         self._study.front(confirmed=True)
         return _alone(figures.verdict_figure(self._study))
+
+    def window(
+        self, knob: str | None = None, by: str | None = None, *, min_lost: float = 0.5, within: float = 0.05
+    ) -> go.Figure:
+        """The share of usable trials in each part of a gene, with its window shaded.
+
+        Args:
+            knob: a numeric gene, as for `hebbevo.Study.window`.
+            by: a gene whose values are told apart, likewise.
+            min_lost: likewise.
+            within: likewise.
+
+        Raises:
+            UsageError: there is no such gene, or a number is out of range.
+        """
+        return _alone(styled(window_figure(self._study, knob, by, min_lost=min_lost, within=within), 420))
 
     def importance(self) -> go.Figure:
         """How much each gene decides about the score and about survivors."""
