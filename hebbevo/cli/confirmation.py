@@ -97,7 +97,7 @@ def print_confirmation(study: Study, console: Console) -> None:
             pair(row["longer_accuracy"], row["longer_sd"]),
             best if best == "-" else f"{best} ({row['best_of']})",
             pair(row["test_accuracy"], row["test_sd"]),
-            row["verdict"] if row["on_front"] else f"{row['verdict']}, beaten",
+            row["verdict"] if row["on_front"] else f"{row['verdict']}, dominated",
         )
     console.print(table)
     lines = [
