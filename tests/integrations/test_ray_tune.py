@@ -91,7 +91,7 @@ def finish(
 
 @every_sampler
 def test_the_genomes_are_those_of_the_sampler_in_whatever_order_trials_run_and_end(sampler: str) -> None:
-    bare = SAMPLERS[sampler](spec_from_json(SPEC).space, 0, SETTINGS.get(sampler, {}))
+    bare = SAMPLERS[sampler](spec_from_json(SPEC).space, 0, SETTINGS.get(sampler, {}), trials=20)
     expected: list[Genome] = []
     for spent in (0, 6 / 20, 12 / 20):
         asked = bare.ask(6, spent)
