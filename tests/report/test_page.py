@@ -56,10 +56,10 @@ def test_the_report_of_a_study_whose_trials_all_failed_says_so(all_failed, tmp_p
     assert text.count("diverged") == 12
 
 
-def test_a_study_of_one_trial_has_all_sections_but_notes_and_failures(small):
+def test_a_study_of_one_trial_has_all_sections_but_notes_failures_and_health(small):
     one = small.but(frame=small.record.frame[small.record.frame["state"] == "complete"].iloc[:1])
     absent = {make.__name__ for make in SECTIONS if make(one) is None}
-    assert absent == {"notes", "failures"}
+    assert absent == {"notes", "failures", "health"}
 
 
 def test_texts_of_the_user_are_never_markup(small, tmp_path):
