@@ -96,10 +96,10 @@ def collapsed(study: Study) -> Iterator[str]:
 
 
 def failed(study: Study) -> Iterator[str]:
-    """Trials whose training failed."""
+    """Trials whose training failed, unless nothing else happened: then another line says so."""
     trials = study.trials()
     of_failed = trials[trials.state == "failed"]
-    if len(of_failed):
+    if len(of_failed) and not study.points().empty:  # else there is nothing but the failures to see
         reason = str(of_failed.failure.mode().iloc[0])
         ended = int((trials.state != "running").sum())
         yield f"{len(of_failed)} of {ended} trials failed, most often: {reason}; see the report's failures"
