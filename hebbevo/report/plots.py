@@ -50,7 +50,7 @@ class Plots:
 
         Args:
             knob: a numeric gene, as for `hebbevo.Study.window`.
-            by: a gene whose values are told apart, likewise.
+            by: a gene whose values are compared, likewise.
             min_lost: likewise.
             within: likewise.
 
