@@ -32,9 +32,7 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         report: folder of the report.
         console: prints the results; remarks go to standard error.
     """
-    confirmation = study.confirmation
-    is_confirmed = confirmation is not None and confirmation.is_complete and not confirmation.is_stale
-    if is_confirmed:
+    if study.is_confirmed:
         print_confirmation(study, console)
     elif not study.points().empty:  # else the search has said how far it came, or all trials failed
         print_table(study, console)
@@ -55,7 +53,7 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
     echo(f"study   {study.store}")
     echo(f"report  {report / 'report.html'}")
     echo(f"more    hebbevo resume {study.store.command}{_more_trials(study)}")
-    if not study.front().empty and not is_confirmed:
+    if not study.front().empty and not study.is_confirmed:
         found = f"found, not confirmed: the best of {_finished(study)} noisy scores"
         echo(f"{found}; 'hebbevo confirm {study.store.command}' trains them again")
 

@@ -106,8 +106,8 @@ def failed(study: Study) -> Iterator[str]:
 
 
 def replicates(study: Study) -> Iterator[str]:
-    """Scores of one training each, which have no error bars."""
-    if study.settings["search"]["replicates"] == 1 and not study.front().empty:
+    """Scores of one training each, which have no error bars until the front is confirmed."""
+    if study.settings["search"]["replicates"] == 1 and not study.front().empty and not study.is_confirmed:
         yield ("replicates 1: scores have no error bars; confirm the front, or search with --replicates 3")
 
 

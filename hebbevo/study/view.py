@@ -221,6 +221,12 @@ class Study:
             raise UsageError(f"{self.store}: {what}; run 'hebbevo confirm {self.store.command}'")
         return self.confirmation.members()
 
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its front is confirmed: completely, and with all trials that it has now."""
+        found = self.confirmation
+        return found is not None and found.is_complete and not found.is_stale
+
     def best(self) -> pd.Series[Any] | None:
         """Give the feasible trial with the least loss after its last epoch, with the columns of `front`.
 
