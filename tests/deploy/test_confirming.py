@@ -17,7 +17,6 @@ from hebbevo.errors import SearchInterrupted, StudyError, UsageError
 from hebbevo.execution.worker_setup import WorkerSetup
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.study.confirmation_record import ConfirmationRecord
-from hebbevo.study.health import health
 from hebbevo.study.ledger import Ledger
 from hebbevo.training import Candidate, Exam, train
 from tests.conftest import SPACE
@@ -200,11 +199,9 @@ def test_trials_of_the_study_stay_untouched_and_the_search_goes_on_as_without(st
 
 
 def test_a_grown_study_is_confirmed_anew_and_remembers_when_its_test_rows_were_seen(study) -> None:
-    assert any(line.startswith("replicates 1") for line in health(study))
     confirmed = confirm(study)
     first = confirmed.confirmation
     assert confirmed.is_confirmed
-    assert not any(line.startswith("replicates 1") for line in health(confirmed))
     grown = hebbevo.resume(study.path, trials=17, workers=1)
     assert not grown.is_confirmed
     lines: list[str] = []

@@ -1,6 +1,7 @@
 """Each finding by a hand-made study that has it, and by one that has not."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,3 +151,14 @@ def test_a_budget_that_ended_too_early_is_named_with_the_part_of_the_gain(path: 
 
 def test_findings_of_a_study_in_which_nothing_beats_chance(path: Path) -> None:
     assert lines(path, [(0.1, 20.0)] * 10, search={"replicates": 1}) == []
+
+
+@pytest.mark.parametrize(
+    ("is_complete", "is_stale", "says_so"), [(True, False, 0), (True, True, 1), (False, False, 1)]
+)
+def test_scores_have_error_bars_once_the_front_is_confirmed(path, is_complete, is_stale, says_so) -> None:
+    lines(path, STEPS, search={"replicates": 1})
+    with Ledger.open(path) as ledger:
+        study = Study(ledger)
+    study.confirmation = SimpleNamespace(is_complete=is_complete, is_stale=is_stale)
+    assert sum(line.startswith("replicates 1") for line in health(study)) == says_so
