@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-
-import matplotlib
-import matplotlib.style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from hebbevo.messages import printable
 from hebbevo.report.attainment_axes import attainment_axes, steps
 from hebbevo.report.charts import PALETTE
+from hebbevo.report.png import png
 from hebbevo.report.scale import Scale
 from hebbevo.study.comparison import Comparison
 
@@ -27,14 +22,7 @@ def attainment_picture(comparison: Comparison) -> bytes:
     Returns:
         A PNG file of 1600 x 1000 pixels.
     """
-    with matplotlib.style.context("default"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
-        _draw(figure.add_subplot(), comparison)
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(lambda axes: _draw(axes, comparison), ncols=2)
 
 
 def _draw(axes: Axes, comparison: Comparison) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from typing import Any
 
-import matplotlib
-import matplotlib.style
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from hebbevo.messages import printable
 from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END
+from hebbevo.report.png import png
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, whole
 from hebbevo.report.scale import Scale
 from hebbevo.report.score_scale import ScoreScale, score_scale
@@ -32,15 +28,7 @@ def picture(study: Study) -> bytes:
     Returns:
         A PNG file of 1600 x 1000 pixels.
     """
-    with matplotlib.style.context("default"), warnings.catch_warnings():
-        # the name of the data set may have characters that the font lacks
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure = Figure(figsize=(8, 5), dpi=200, layout="constrained")
-        _draw(figure.add_subplot(), study)
-        figure.legend(loc="outside lower center", ncols=5, columnspacing=1.2, frameon=False, reverse=True)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(lambda axes: _draw(axes, study), ncols=5, columnspacing=1.2, reverse=True)
 
 
 def _draw(axes: Axes, study: Study) -> None:
