@@ -146,7 +146,7 @@ def test_a_confirmation_of_a_study_with_user_code_asks_first(run, blobs) -> None
     )
     run("search", "--space", "own.yaml", "--quiet")
     code, _, err = run("confirm", "studies/own.db", "--replicates", 2)
-    advice = "if you trust the study, add --allow-code"
+    advice = "if you trust the study, add --allow-code, or in Python allow_code=True"
     assert (code, err) == (2, f"studies/own.db: runs your own code (mine_of_confirm:build); {advice}\n")
     code, out, err = run("confirm", "studies/own.db", "--replicates", 2, "--allow-code")
     assert code == 0

@@ -38,7 +38,7 @@ def summary(study: Study, capsys: pytest.CaptureFixture) -> tuple[str, str, str]
 def test_the_summary_says_what_one_row_is_worth_and_how_healthy_the_search_is(tmp_path, capsys) -> None:
     table, out, err = summary(recorded(tmp_path / "s.db", [(0.9, 12.0), (0.5, 3.0), None]), capsys)
     assert "0.9000" in table and not err
-    assert "rows    269 rows: one row is 0.37 points (validation)\n" in out
+    assert "rows    269 validation rows: one row is 0.37 points\n" in out
     assert "health  1 of 3 trials failed, most often: diverged; see the report's failures\n" in out
     assert "health  replicates 1: scores have no error bars; confirm the front" in out
 
