@@ -22,16 +22,21 @@ def write(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file may change within the second
     written = set()
 
+    def forget():
+        for name in [name for name in sys.modules if name.partition(".")[0] in written]:
+            del sys.modules[name]
+
     def to(name, code):
         path = tmp_path / name
-        written.update((path.parent.name, path.stem))
+        if not {path.parent.name, path.stem} <= written:
+            written.update((path.parent.name, path.stem))
+            forget()  # another test may have left a module of this name
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(code))
         return path
 
     yield to
-    for name in [name for name in sys.modules if name.partition(".")[0] in written]:
-        del sys.modules[name]
+    forget()
 
 
 def complaint(text):

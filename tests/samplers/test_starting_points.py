@@ -30,7 +30,7 @@ STARTS: list[Genome] = [
     {"rate": 0.012345678901234567, "drop": 0.5, "decay": 1e-5, "hidden": 32, "grace": 7},
 ]
 QUICK = {"surrogate": {"model_generations": 5}, "tpe": {"n_startup_trials": 4}, "gp": {"n_startup_trials": 5}}
-LEARNERS = [name for name in SAMPLERS if name not in ("qmc", "random")]
+LEARNERS = [name for name in SAMPLERS if name not in ("latin_hypercube", "qmc", "random")]
 
 
 def new(name: str, start: Sequence[Genome] = (), seed: int = 0) -> Sampler:

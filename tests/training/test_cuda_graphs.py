@@ -207,7 +207,8 @@ def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, 
     with without_recording():
         assert_identical(recorded.state, trained(make_double_cohort(the_recipe, genomes, rows), 4).state)
     kept = (lambda each: each.state) if family == "conv" else (lambda each: living_states(each, genomes))
-    torch.testing.assert_close(kept(recorded), kept(stepped), rtol=1e-5, atol=1e-6)
+    # rates are in single precision, and terms of a covariance cancel
+    torch.testing.assert_close(kept(recorded), kept(stepped), rtol=1e-5, atol=3e-6)
 
 
 def test_a_step_is_recorded_once_for_each_kind_and_again_after_nets_were_stopped(gpu):
