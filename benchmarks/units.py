@@ -96,11 +96,14 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
     by = lines.groupby(["units", "neurons"])["accuracy"]
     mean, sd = by.mean().unstack() * 100, by.std().unstack() * 100
     seconds = lines.groupby("units")["seconds"].mean()
-    order = mean.mean(axis=1).sort_values(ascending=False).index
+    order = mean.dropna(axis=1).mean(axis=1).sort_values(ascending=False).index  # of cells that all have
     print(f"| units | {' | '.join(map(str, mean.columns))} | CPU s a network |")
     print(f"|{' --- |' * (len(mean.columns) + 2)}")
     for rule in order:
-        cells = (f"{mean.loc[rule, n]:.2f} ± {sd.loc[rule, n]:.2f}" for n in mean.columns)
+        cells = (
+            f"{mean.loc[rule, n]:.2f} ± {sd.loc[rule, n]:.2f}" if pd.notna(mean.loc[rule, n]) else "-"
+            for n in mean.columns
+        )
         print(f"| {rule} | {' | '.join(cells)} | {seconds[rule]:.0f} |")
     if picture is not None:
         matplotlib.use("Agg")
