@@ -110,16 +110,29 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
         from matplotlib import pyplot
 
         figure, panel = pyplot.subplots(figsize=(8, 5), layout="constrained")
-        for rule in order:
-            own = mean.loc[rule], sd.loc[rule]
+        for place, rule in enumerate(order):
+            above = mean.loc[rule] - mean.loc[SLOWER]
+            is_control = not UNITS[rule.partition(" ")[0]].prunes or rule == "random"
             panel.errorbar(
-                [*mean.columns], *own, label=rule, marker="o", markersize=3, capsize=2, linewidth=1
+                [*mean.columns],
+                above,
+                sd.loc[rule],
+                label=rule,
+                color=pyplot.colormaps["tab20"](place),
+                linestyle="--" if is_control else "-",
+                marker="o",
+                markersize=3,
+                capsize=2,
+                linewidth=1,
             )
-        panel.set(xscale="log", xlabel="hidden neurons left", ylabel="test accuracy, %")
+        panel.set(
+            xscale="log", xlabel="hidden neurons left", ylabel=f"test accuracy less that of {SLOWER}, points"
+        )
         panel.set_xticks([*mean.columns], map(str, mean.columns))
         panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
-        panel.legend()
+        panel.set_ylim(-2.5, 2.5)
+        panel.legend(ncols=2)
         figure.savefig(picture, dpi=150)
 
 
