@@ -20,7 +20,7 @@ def write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file may change within the second
-    written = set()
+    written = {"mine"}
 
     def forget():
         for name in [name for name in sys.modules if name.partition(".")[0] in written]:
@@ -35,6 +35,7 @@ def write(tmp_path, monkeypatch):
         path.write_text(textwrap.dedent(code))
         return path
 
+    forget()
     yield to
     forget()
 

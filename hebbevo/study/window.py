@@ -38,6 +38,8 @@ class UsableTrial:
 
     >>> UsableTrial(best=0.99).text
     'at least 50 % of the neurons gone, accuracy within 5 points of the best (99.0 %)'
+    >>> UsableTrial(in_percent=False).text
+    'at least 50 % of the neurons gone, accuracy within 0.05 of the best'
 
     Attributes:
         min_lost: least share of the neurons that it has lost, 0 to 1.
@@ -80,10 +82,10 @@ class UsableTrial:
     def text(self) -> str:
         """The definition in words."""
         lost = f"at least {100 * self.min_lost:g} % of the {self.count} gone"
-        if not self.in_percent:
-            return f"{lost}, {self.score} within {self.within:g} of the best ({self.best:.3f})"
-        near = f"within {100 * self.within:g} points of the best ({100 * self.best:.1f} %)"
-        return f"{lost}, {self.score} {near}"
+        near = f"{100 * self.within:g} points" if self.in_percent else f"{self.within:g}"
+        best = f"{100 * self.best:.1f} %" if self.in_percent else f"{self.best:.3f}"
+        of_best = "" if math.isnan(self.best) else f" ({best})"
+        return f"{lost}, {self.score} within {near} of the best{of_best}"
 
 
 @dataclass(frozen=True)

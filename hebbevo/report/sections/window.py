@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hebbevo.errors import UsageError
 from hebbevo.report.charts import chart
 from hebbevo.report.formatting import html, label
@@ -19,7 +21,7 @@ def window(study: Study) -> Section | None:
         found = study.window()
     except UsageError:  # no numeric gene varies
         return None
-    if found.trials.empty:
+    if found.trials.empty or math.isnan(found.definition.best):  # no trial is complete
         return None
     shaded = ", and the shaded part is the window" if found.ranges else ""
     parts = [

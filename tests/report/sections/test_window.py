@@ -42,3 +42,7 @@ def test_without_a_penalty_the_window_is_that_of_the_gene_most_correlated_with_s
 def test_without_any_numeric_gene_or_any_trial_there_is_no_window(small, empty):
     assert window(small.but(genome={"penalty_form": GENOME["penalty_form"]})) is None
     assert window(empty) is None
+
+
+def test_without_a_complete_trial_there_is_no_window(all_failed):
+    assert window(all_failed) is None
