@@ -6,7 +6,7 @@ import atexit
 import gc
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +73,7 @@ def search(
     found = _searched(
         quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **options)
     )
-    if confirm:
-        from hebbevo.cli.confirmation import confirmed_after_search
-
-        found = confirmed_after_search(found, quiet, is_allowed, options)
-    _report(found, quiet)
+    _finish(found, quiet, is_allowed if confirm else None, options)
 
 
 @cli.command()
@@ -102,11 +98,7 @@ def resume(
         quiet,
         lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **options),
     )
-    if confirm:
-        from hebbevo.cli.confirmation import confirmed_after_search
-
-        found = confirmed_after_search(found, quiet, is_allowed, options)
-    _report(found, quiet)
+    _finish(found, quiet, is_allowed if confirm else None, options)
 
 
 @cli.command()
@@ -433,6 +425,24 @@ def _searched(quiet: bool, search: Callable[[Watcher], Study]) -> Study:
 
     with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
         return search(watch)
+
+
+def _finish(
+    study: Study, quiet: bool, confirm: Callable[[list[str]], bool] | None, options: Mapping[str, Any]
+) -> None:
+    """Confirm the front after a search, if asked to, and report it.
+
+    Args:
+        study: what the search gave.
+        quiet: whether to show errors only.
+        confirm: whether the user's code may be imported to confirm the front; ``None`` confirms nothing.
+        options: those of the executor, among others.
+    """
+    if confirm is not None:
+        from hebbevo.cli.confirmation import confirmed_after_search
+
+        study = confirmed_after_search(study, quiet, confirm, options)
+    _report(study, quiet)
 
 
 def _report(study: Study, quiet: bool) -> None:

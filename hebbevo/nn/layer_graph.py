@@ -26,10 +26,9 @@ from torch import Tensor, nn
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited
 from hebbevo.nn.forward_pass.example_inputs import run_on_example
-from hebbevo.nn.forward_pass.side_effects import without_side_effects
 from hebbevo.nn.layer_context import Columns
+from hebbevo.nn.unit_labels.labelled_network import labelled_network
 from hebbevo.nn.unit_labels.labels import Read, Source, SourceKind
-from hebbevo.nn.unit_labels.run import LabelledRun
 from hebbevo.nn.units import PlasticUnits
 
 
@@ -124,7 +123,6 @@ class LayerGraph:
             NotFollowed: its path depends on values, or part of it cannot be looked into.
         """
         modules = dict(model.named_modules())
-        own = {name: [*module.parameters(recurse=False)] for name, module in modules.items()}
         # a layer with a credit rule of its own may be trained without gradients
         frozen = {
             name
@@ -132,16 +130,7 @@ class LayerGraph:
             if not isinstance(module, Credited)
             and not all(each.requires_grad for each in module.parameters())
         }
-        owners = Counter(id(each) for parameters in own.values() for each in parameters)
-        with without_side_effects(model, keep_requires_grad=True) as copies:
-            run = LabelledRun(model)
-            run.run(inputs)
-            # inside, where the originals are swapped for copies
-            used = {
-                name
-                for name, parameters in own.items()
-                if any(owners[id(each)] > 1 or id(copies[id(each)]) in run.used for each in parameters)
-            }
+        run, used = labelled_network(model, inputs)
         return cls(
             run.sources,
             Counter(source.name for source in run.sources),

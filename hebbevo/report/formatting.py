@@ -38,11 +38,6 @@ def score(study: Study, value: float) -> str:
     return percent(value) if study.in_percent else NONE if math.isnan(value) else f"{value:.3f}"
 
 
-def tick_format(study: Study) -> str:
-    """The format of the labels on an axis of the score."""
-    return ".0%" if study.in_percent else ".2f"
-
-
 def accuracy(study: Study, row: dict[str, Any]) -> str:
     """A trial's score, with its standard deviation over replicates if there is one."""
     sd, mean = row["accuracy_sd"], score(study, row["accuracy"])

@@ -43,10 +43,6 @@ class Scale:
     in_percent: bool = True
     count: str = "neurons"
 
-    def score_text(self, value: float) -> str:
-        """A score: in percent, or with three decimals."""
-        return f"{100 * value:.1f} %" if self.in_percent else f"{value:.3f}"
-
     def difference_text(self, value: float) -> str:
         """A difference of scores with its sign, in points where scores are in percent."""
         return f"{100 * value:+.1f}" if self.in_percent else f"{value:+.3f}"

@@ -10,7 +10,6 @@ that mixes units, such as a layer norm.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -21,7 +20,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 
-from hebbevo.nn.forward_pass.side_effects import without_side_effects
+from hebbevo.nn.unit_labels.labelled_network import labelled_network
 from hebbevo.nn.unit_labels.labels import Arrival, SourceKind
 from hebbevo.nn.unit_labels.run import LabelledRun
 
@@ -60,18 +59,8 @@ class Bundles:
         Raises:
             NotFollowed: its path depends on values, or part of it cannot be looked into.
         """
-        modules = dict(net.named_modules())
-        own = {name: [*module.parameters(recurse=False)] for name, module in modules.items()}
-        owners = Counter(id(each) for parameters in own.values() for each in parameters)
-        with without_side_effects(net, keep_requires_grad=True) as copies:
-            run = LabelledRun(net)
-            run.run(inputs)
-            used = {
-                name
-                for name, parameters in own.items()
-                if any(owners[id(each)] > 1 or id(copies[id(each)]) in run.used for each in parameters)
-            }
-        return _Finder(modules, run, used).bundles()
+        run, used = labelled_network(net, inputs)
+        return _Finder(dict(net.named_modules()), run, used).bundles()
 
     def parts(self) -> list[Bundle]:
         """Sets of bundles that may leave, in the order of the network.

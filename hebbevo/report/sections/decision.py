@@ -117,16 +117,23 @@ def _size(study: Study, noise: Noise) -> str:
 
 
 def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
-    unpruned = row["survivors"] >= row["neurons"]
+    return {
+        **_card(study, title, why, row, row["survivors"]),
+        "score": accuracy(study, row),
+        "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}",
+        "facts": {},
+    }
+
+
+def _card(study: Study, title: str, why: str, row: Any, left: float) -> dict[str, Any]:
+    """What the card of a network says, found or confirmed, of which ``left`` neurons are left."""
+    unpruned = left >= row["neurons"]
     return {
         "title": title,
         "why": why,
         "key": key(row),
         "name": trial_name(study, row),
-        "score": accuracy(study, row),
-        "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}",
         "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
-        "facts": {},
     }
 
 
@@ -202,15 +209,11 @@ def _capital(sentence: str) -> str:
 
 
 def _confirmed_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
-    unpruned = row["confirmed_survivors"] >= row["neurons"]
+    left = row["confirmed_survivors"]
     return {
-        "title": title,
-        "why": why,
-        "key": key(row),
-        "name": trial_name(study, row),
+        **_card(study, title, why, row, left),
         "score": score(study, row["confirmed_accuracy"]),
-        "size": f"{count(row['confirmed_survivors'])} of {count(row['neurons'])} {study.count}",
-        "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
+        "size": f"{count(left)} of {count(row['neurons'])} {study.count}",
         "facts": _facts(study, row),
     }
 
