@@ -38,6 +38,20 @@ def ctrl_c() -> None:
 
 
 @pytest.fixture(autouse=True)
+def own_imports(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Undo what a test adds to the import path, and forget modules that it loads from temporary folders."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = {*sys.modules}
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - before:
+        module = getattr(sys.modules[name], "__dict__", {})
+        places = [module.get("__file__"), *module.get("__path__", ())]
+        if any(str(place).startswith(temporary) for place in places):
+            del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
 def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train in this process, so that no worker has to start; tests of executors ask for workers."""
     monkeypatch.setattr("hebbevo.execution.config.available_cores", lambda: 1)

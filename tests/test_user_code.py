@@ -16,28 +16,17 @@ from hebbevo.user_code import is_reference, resolve, source_digest
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Write modules of the user's to the working directory; afterwards they are not imported any more."""
+    """Write modules of the user's to the working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file may change within the second
-    written = {"mine"}
-
-    def forget():
-        for name in [name for name in sys.modules if name.partition(".")[0] in written]:
-            del sys.modules[name]
 
     def to(name, code):
         path = tmp_path / name
-        if not {path.parent.name, path.stem} <= written:
-            written.update((path.parent.name, path.stem))
-            forget()  # another test may have left a module of this name
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(code))
         return path
 
-    forget()
-    yield to
-    forget()
+    return to
 
 
 def complaint(text):

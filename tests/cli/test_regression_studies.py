@@ -1,6 +1,5 @@
 """Studies of a regression from a table to a network that predicts in the unit of the target."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,14 +196,12 @@ def closeness(outputs, targets):
 def code(run, monkeypatch, tmp_path: Path) -> str:
     """A space file for networks and data of the user's own in the current folder."""
     Path("regress.py").write_text(CODE)
-    sys.modules.pop("regress", None)
-    yield (
+    return (
         "version: 1\nname: own\n"
         'task: {dataset: "regress:arrays", kind: regression, epochs: 20, batch_size: 16}\n'
         'network: {module: "regress:build"}\nsearch: {sampler: random, population: 4, trials: 4}\n'
         "genome:\n  width: {type: int, low: 8, high: 16, step: 8}\n  learning_rate: {low: 1e-2, high: 2e-2}\n"
     )
-    sys.modules.pop("regress", None)
 
 
 @pytest.mark.parametrize("data", ["arrays", "checked"])

@@ -124,7 +124,6 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"own_{next(NUMBERS)}"
     (tmp_path / f"{name}.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", sys.path.copy())
     return name
 
 

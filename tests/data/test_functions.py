@@ -21,14 +21,12 @@ Y = np.array(["b", "a", "b", "a"])
 def returning(tmp_path, monkeypatch):
     """Write a module whose function returns an expression, and give the reference to it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
 
     def written(expression):
         (tmp_path / "mydata.py").write_text(f"{HEAD}def load():\n    return {expression}\n")
         return "mydata:load"
 
-    yield written
-    sys.modules.pop("mydata", None)
+    return written
 
 
 @pytest.mark.parametrize("form", ["(X, Y)", "[X, Y]", "(X.tolist(), Y.tolist())"])

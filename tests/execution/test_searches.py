@@ -78,7 +78,6 @@ def add_to_build(*lines: str) -> None:
 def slow(tmp_path: Path, blobs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A space in which workers take 0.3 seconds for a network while there is a file named ``slow``."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
     return write_slow_space(tmp_path, blobs)
 
 
