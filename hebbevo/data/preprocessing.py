@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hebbevo.data.columns import Column, feature_names, table_features
+from hebbevo.data.options import Standardization
 from hebbevo.errors import DataError
 from hebbevo.messages import listed
 
@@ -46,11 +47,12 @@ class Preprocessing:
         rows: Ints,
         shape: tuple[int, ...],
         columns: tuple[Column, ...] = (),
-        standardize: bool | tuple[str, ...] = True,
+        standardize: Standardization = True,
     ) -> Self:
         """Take mean and standard deviation of each feature from the training rows.
 
-        Features of categories, and those that are not to be standardised, have mean 0 and scale 1.
+        Features of categories, and those that are not to be standardised, have mean 0 and scale 1. By
+        channel, all pixels of a channel of images have one mean and one deviation.
 
         Args:
             name: the data set, for messages.
@@ -58,11 +60,17 @@ class Preprocessing:
             rows: the training rows.
             shape: shape of a row before it was flattened.
             columns: the columns of a table.
-            standardize: whether to standardise, or the names of the columns to standardise.
+            standardize: whether to standardise, the names of the columns to standardise, or ``per_channel``.
 
         Raises:
-            DataError: a column does not exist, or float32 cannot hold a feature that is not standardised.
+            DataError: a column does not exist, float32 cannot hold a feature that is not standardised, or
+                rows to standardise by channel are no images.
         """
+        if standardize == "per_channel" and len(shape) not in (2, 3):
+            raise DataError(
+                f"{name}: standardize: per_channel is for images, but a row has the shape {shape};"
+                " write standardize: true"
+            )
         chosen = _chosen(name, x.shape[1], columns, standardize)
         mean, scale = np.zeros(x.shape[1], x.dtype), np.ones(x.shape[1], x.dtype)
         for part in _blocks(x.shape[1], COLUMNS_AT_A_TIME):
@@ -82,6 +90,8 @@ class Preprocessing:
                     f"{name}: float32 rounds the differences in column {feature!r} away; standardise it, or"
                     " subtract a constant from it"
                 )
+        if standardize == "per_channel":
+            mean[:], scale[:] = _by_channel(x, rows, channels=shape[0] if len(shape) == 3 else 1)
         scale[scale == 0] = 1.0  # a deviation too small for the type
         return cls(mean, scale, shape, columns)
 
@@ -134,11 +144,29 @@ class Preprocessing:
         return x.reshape(len(x), -1).astype(np.float64)
 
 
+def _by_channel(
+    x: Features, rows: Ints, channels: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and deviation of all pixels of a channel, for each pixel."""
+    mean, scale = np.zeros((channels, x.shape[1] // channels)), np.ones((channels, x.shape[1] // channels))
+    for channel, pixels in enumerate(np.split(np.arange(x.shape[1]), channels)):
+        part = slice(pixels[0], pixels[-1] + 1)
+        number, origin = len(rows) * len(pixels), float(x[rows[0], part][0])
+        # differences from one of the values, so that those of a constant channel are exactly zero
+        blocks = [rows[block] for block in _blocks(len(rows), ROWS_AT_A_TIME)]
+        center = sum((x[block, part].astype(np.float64) - origin).sum() for block in blocks) / number
+        squares = sum(
+            (((x[block, part].astype(np.float64) - origin) - center) ** 2).sum() for block in blocks
+        )
+        mean[channel], scale[channel] = origin + center, np.sqrt(squares / number) or 1.0
+    return mean.ravel(), scale.ravel()
+
+
 def _chosen(
-    name: str, features: int, columns: tuple[Column, ...], standardize: bool | tuple[str, ...]
+    name: str, features: int, columns: tuple[Column, ...], standardize: Standardization
 ) -> npt.NDArray[np.bool_]:
     """Which features are standardised."""
-    if not isinstance(standardize, bool):
+    if isinstance(standardize, tuple):
         unknown = [each for each in standardize if each not in {column.name for column in columns}]
         if unknown:
             known = f"it has {listed([column.name for column in columns])}" if columns else "it is no table"
@@ -147,7 +175,7 @@ def _chosen(
         return np.full(features, bool(standardize))
     wanted = [
         not column.categories
-        and (standardize if isinstance(standardize, bool) else column.name in standardize)
+        and (column.name in standardize if isinstance(standardize, tuple) else bool(standardize))
         for column in columns
     ]
     return np.repeat(np.array(wanted, bool), [column.width for column in columns])

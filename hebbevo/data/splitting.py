@@ -11,6 +11,7 @@ import numpy.typing as npt
 from hebbevo.data.columns import Column, feature_names
 from hebbevo.data.dataset import WRITE_REGRESSION, Dataset, Label, may_be_amounts
 from hebbevo.data.division import HELD_OUT_PERCENT, divide
+from hebbevo.data.options import Standardization
 from hebbevo.data.preprocessing import Features, Floats, Ints, Preprocessing
 from hebbevo.errors import DataError
 
@@ -75,9 +76,7 @@ class Split:
         return Preprocessing(self.mean, self.scale, self.shape, self.columns)
 
 
-def split(
-    dataset: Dataset, seed: int, batch_size: int, *, standardize: bool | tuple[str, ...] = True
-) -> Split:
+def split(dataset: Dataset, seed: int, batch_size: int, *, standardize: Standardization = True) -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
     A data set with a division is split by that instead: see `hebbevo.data.division`.
@@ -95,8 +94,9 @@ def split(
         dataset: what to split.
         seed: 0 or more.
         batch_size: fewest rows that training needs.
-        standardize: whether to standardise features, or the names of the columns to standardise. Features of
-            categories never are.
+        standardize: whether to standardise features, the names of the columns to standardise, or
+            ``per_channel``: one mean and one deviation for each channel of images. Features of categories
+            never are.
 
     Raises:
         DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
 from hebbevo.data import WHITESPACE
+from hebbevo.data.options import Standardization
 from hebbevo.space import MOST_LAYERS, knobs
 from hebbevo.space.knobs import Value
 from hebbevo.spec import duration
@@ -57,7 +58,7 @@ def _scalars(value: Any) -> tuple[Value, ...]:
 
 
 def _columns(value: Any) -> Any:
-    if isinstance(value, bool):
+    if isinstance(value, bool) or value == "per_channel":
         return value
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return tuple(value)
@@ -140,8 +141,8 @@ Repeat = Annotated[
     Field(description=f"depth, or the number of hidden layers, a whole number from 1 to {MOST_LAYERS}"),
 ]
 Columns = Annotated[
-    bool | tuple[str, ...],
+    Standardization,
     PlainValidator(_columns),
-    PlainSerializer(lambda value: value if isinstance(value, bool) else list(value)),
+    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
 ]
-"""All columns, none, or some by their names."""
+"""All columns, none, some by their names, or images by channel."""

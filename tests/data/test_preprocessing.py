@@ -81,3 +81,22 @@ def test_without_standardising_values_stay_and_what_float32_cannot_hold_is_refus
         split(from_arrays("d", SECONDS[:, None] + OFFSET, Y), 0, 1, standardize=False)
     with pytest.raises(DataError, match="has no column age to standardize; it is no table"):
         split(dataset, 0, 1, standardize=("age",))
+
+
+def test_by_channel_all_pixels_of_a_channel_have_one_mean_and_one_deviation() -> None:
+    images = np.random.default_rng(1).normal(
+        [[[[3.0]], [[-200.0]], [[0.0]]]], [[[[1]], [[50]], [[0]]]], (200, 3, 4, 5)
+    )
+    images[:, 2] = 0.1  # a constant channel, whose computed mean may be off by a rounding error
+    parts = split(from_arrays("d", images, Y), 0, 1, standardize="per_channel")
+    raw = images.reshape(200, -1)
+    train = [int(np.abs(parts.mean + parts.scale * row - raw).sum(axis=1).argmin()) for row in parts.x_train]
+    mean, scale = images[train].mean(axis=(0, 2, 3)), images[train].std(axis=(0, 2, 3))
+    np.testing.assert_allclose(parts.mean, np.repeat(mean, 20), rtol=1e-6)
+    np.testing.assert_allclose(parts.scale, np.repeat([*scale[:2], 1], 20), rtol=1e-6)
+    assert not parts.x_train.reshape(-1, 3, 20)[:, 2].any()
+
+
+def test_rows_that_are_no_images_have_no_channels_to_standardise_by() -> None:
+    with pytest.raises(DataError, match=r"^d: standardize: per_channel is for .*; write standardize: true$"):
+        split(from_arrays("d", np.eye(20), np.arange(20) % 2), 0, 1, standardize="per_channel")

@@ -53,6 +53,7 @@ CASES = {
     "some columns": ("d.csv", ", target: label, categorical: {shop: one_hot}, standardize: [time]", ""),
     "own": ("d.csv", ", target: label, categorical: {shop: index, colour: one_hot}", "own"),
     "digits": ("digits", "", ""),
+    "by channel": ("digits", ", standardize: per_channel", ""),
 }
 
 
