@@ -117,12 +117,16 @@ class WeightCollector:
         states = zip(details.accuracy_per_epoch, details.survivors_per_epoch, strict=True)
         points = {survivors: (epoch, accuracy) for epoch, (accuracy, survivors) in enumerate(states, start=1)}
         reached = [(accuracy, survivors) for survivors, (_, accuracy) in points.items()]
-        return [
-            epoch
-            for survivors, (epoch, accuracy) in points.items()
-            if self._keeping.admits(accuracy, survivors, epoch == self._epochs)
-            and (epoch == self._epochs or not any(beats(other, (accuracy, survivors)) for other in reached))
-        ]
+        found = []
+        for survivors, (epoch, accuracy) in points.items():
+            values, is_last = (accuracy, survivors), epoch == self._epochs
+            # the best trial of one objective is never an earlier epoch
+            is_candidate = is_last and self._keeping.goal.dimension == 1
+            if self._keeping.admits(*values, is_last) and (
+                is_candidate or not any(beats(other, values) for other in reached)
+            ):
+                found.append(epoch)
+        return found
 
     def _replicates(self, rows: Sequence[int]) -> list[_Replicates]:
         places: dict[object, list[int]] = {}
