@@ -12,6 +12,7 @@ from hebbevo.paths import expanded
 from hebbevo.spec import Spec
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.facts import StudyFacts
+from hebbevo.study.kept_network import KeptNetwork
 from hebbevo.study.ledger import Generation, Ledger
 from hebbevo.study.storage import Store, StudyFile, find_store
 
@@ -43,7 +44,8 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         if isinstance(store, StudyFile):
             store.copy(target)
         else:
-            write(target, ledger.spec, ledger.facts, generations, confirmations)
+            kept = ledger.kept_networks()
+            write(target, ledger.spec, ledger.facts, generations, confirmations, kept)
     return target.path
 
 
@@ -53,6 +55,7 @@ def rescue(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    kept: Sequence[KeptNetwork] = (),
 ) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
 
@@ -64,7 +67,7 @@ def rescue(
         names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
         path = next(folder / name for name in names if not (folder / name).exists())
         with suppress(StudyError):
-            write(StudyFile(path), spec, facts, generations, confirmations)
+            write(StudyFile(path), spec, facts, generations, confirmations, kept)
             return path
     raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 
@@ -75,8 +78,9 @@ def write(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    kept: Sequence[KeptNetwork] = (),
 ) -> None:
-    """Write a study with these generations and confirmations to a new file, whole or not at all.
+    """Write a study with these generations, confirmations and weights to a new file, whole or not at all.
 
     Raises:
         StudyError: the file exists or cannot be written.
@@ -86,6 +90,7 @@ def write(
         with Ledger.create(fresh, spec, facts) as ledger:
             ledger.add_generations(generations)
             ledger.add_confirmations(confirmations)
+            ledger.add_kept_networks(kept)
         fresh.copy(target)
     finally:
         fresh.remove()
