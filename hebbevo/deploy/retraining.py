@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hebbevo import user_code
+from hebbevo.deploy.origin import origin_of
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.exclusive import PROCESS
 from hebbevo.outer.packing import pack
@@ -90,7 +91,9 @@ def network(
             raise StudyError(_why_not(ledger, result, epoch, measured, again))
         from hebbevo.deploy.trained_network import TrainedNetwork
 
-        return TrainedNetwork(networks[replicate], split, ledger.facts.shape)
+        found = TrainedNetwork(networks[replicate], split, ledger.facts.shape)
+        found.origin = origin_of(ledger, trial, epoch)
+        return found
 
 
 def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:

@@ -14,6 +14,7 @@ from hebbevo.data import Label, Split
 from hebbevo.data.columns import Column
 from hebbevo.data.preprocessing import ROWS_AT_A_TIME, Preprocessing
 from hebbevo.deploy.compaction import compact
+from hebbevo.deploy.origin import Origin
 from hebbevo.errors import UsageError
 from hebbevo.networks.chain import Chain
 from hebbevo.nn.cutting.plain_modules import traced
@@ -33,6 +34,7 @@ class TrainedNetwork(Chain):
             predicts standardised targets of a regression.
         classes: the labels, in the order of the outputs.
         columns: the columns of a table, in the order of its features; empty if rows are no table's.
+        origin: the trial that it comes from; ``None`` if that is not known.
     """
 
     mean: Tensor
@@ -54,6 +56,8 @@ class TrainedNetwork(Chain):
         self.columns: tuple[Column, ...] = split.columns
         self.shape = split.shape
         self.input_shape = shape
+        self.origin: Origin | None = None
+        self._x_val = split.x_val
         device = next((each.device for each in network.parameters()), None)
         for name in _STATISTICS:
             statistic = torch.as_tensor(np.asarray(getattr(split, name), np.float64), device=device)
@@ -130,6 +134,11 @@ class TrainedNetwork(Chain):
         finally:
             self.train(training)
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes) or 1)
+
+    def validation_rows(self) -> npt.NDArray[np.float64]:
+        """Validation rows of its study, as ``forward`` takes them, except for rounding."""
+        preprocessing = self.preprocessing
+        return self._x_val.astype(np.float64) * preprocessing.scale + preprocessing.mean
 
     @property
     def preprocessing(self) -> Preprocessing:
