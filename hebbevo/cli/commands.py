@@ -270,6 +270,11 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
 @click.option("--knee", is_flag=True, help="The network at the bend of the front.  [default]")
 @click.option("--confirmed", is_flag=True, help="Choose by confirmed figures.")
 @click.option(
+    "--retrained",
+    is_flag=True,
+    help="Export also a network that, trained again, reaches other figures: under its own.",
+)
+@click.option(
     "-o",
     "--output",
     required=True,
@@ -289,7 +294,7 @@ def export(study: str, storage: str | None, output: Path, license: str, quiet: b
     hebbevo export studies/stamina.db --trial 3 -o digits.safetensors
     """
     from hebbevo.cli.exporting import exported, print_export
-    from hebbevo.study.view import open_study
+    from hebbevo.opened_study import open_study
 
     opened = open_study(study, _database(study, storage))
     options["allow_code"] = _asking(study, options["allow_code"])

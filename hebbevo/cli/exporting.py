@@ -13,11 +13,10 @@ from hebbevo.cli.console import output
 from hebbevo.cli.echo import echo
 from hebbevo.deploy.export.exporting import Export, export
 from hebbevo.deploy.export.loading import format_of
-from hebbevo.deploy.retraining import network
 from hebbevo.errors import UsageError
 from hebbevo.messages import listed
+from hebbevo.opened_study import Study
 from hebbevo.paths import expanded
-from hebbevo.study.view import Study
 
 _TITLES = {
     "parameters": "parameters",
@@ -38,6 +37,7 @@ def exported(
     min_accuracy: float | None,
     knee: bool,
     confirmed: bool,
+    retrained: bool,
     allow_code: bool | Callable[[list[str]], bool],
 ) -> Export:
     """Choose a network of a study and write it.
@@ -51,6 +51,7 @@ def exported(
         min_accuracy: take the smallest network at least so good.
         knee: take the one at the bend of the front, which is the default.
         confirmed: choose by confirmed figures.
+        retrained: export a network that reaches other figures than those recorded, with its own figures.
         allow_code: whether to import the user's own code that the study names.
 
     Raises:
@@ -66,7 +67,9 @@ def exported(
     if len(given) > 1:
         raise UsageError(f"{listed(given)}: give one of them")
     format_of(expanded(path))  # before a training
-    net = network(study, trial or 0, allow_code=allow_code)
+    net = study.champion(
+        trial, max_survivors, min_accuracy, confirmed, retrained=retrained, allow_code=allow_code
+    )
     return export(net, path, license=license)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hebbevo import user_code
-from hebbevo.deploy.origin import origin_of
+from hebbevo.deploy.network_figures import NetworkFigures, Origin
+from hebbevo.deploy.provenance import provenance_of
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.exclusive import PROCESS
 from hebbevo.outer.packing import pack
@@ -15,8 +16,11 @@ from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
 from hebbevo.study.ledger import Ledger, Record, Result
+from hebbevo.study.replicates import median_replicate
 from hebbevo.study.view import Study, store_of
 from hebbevo.training.trial_details import TrialDetails
+
+_RETRAINED = "for a network with new figures of its own, add --retrained, or in Python retrained=True"
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,7 +37,8 @@ def network(
     trial: int,
     epoch: int | None = None,
     *,
-    replicate: int = 0,
+    replicate: int | None = None,
+    retrained: bool = False,
     allow_code: bool | Callable[[list[str]], bool] = False,
 ) -> TrainedNetwork:
     """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
@@ -45,14 +50,18 @@ def network(
         study: the study that has the trial, or the path of its file.
         trial: number of the trial.
         epoch: number of epochs to train, 1 or more; by default as many as the trial was trained.
-        replicate: number of the trial's network; 0 is the first.
+        replicate: number of the trial's network, 0 is the first; by default the replicate of median accuracy,
+            of an even number the lower one of the middle two.
+        retrained: whether to give a network that reaches other figures than those recorded, as on another
+            kind of machine. Its ``figures`` are its own then, and its ``origin`` is ``retrained``.
         allow_code: whether to import the user's own code (network, data, functions) that the study names, or
             a function that decides it from the names.
 
     Raises:
         UsageError: there is no such trial, epoch or replicate, or the data cannot be read.
         StudyError: the code is not allowed, the data have changed, or accuracy and survivors are not exactly
-            those recorded, as on another kind of machine or with other library versions.
+            those recorded, as on another kind of machine or with other library versions, and ``retrained`` is
+            false.
 
     Examples:
         >>> import torch
@@ -62,6 +71,8 @@ def network(
         >>> images = hebbevo.data.load("digits").x[:3].reshape(-1, 8, 8)  # as the data set has them
         >>> net(torch.from_numpy(images)).shape, net.predict(images).shape, net.classes[-1]
         (torch.Size([3, 10]), (3,), 9)
+        >>> net.origin.value, net.figures.accuracy == study.curve(3).accuracy.iloc[-1]
+        ('reproduced', True)
     """
     with Ledger.open(store_of(study)) as ledger:
         generations = [generation.records for generation in ledger.generations()]
@@ -71,7 +82,7 @@ def network(
         replicates = range(ledger.spec.search.replicates)
         epoch = epochs[-1] if epoch is None else epoch
         for what, number, known in (("epoch", epoch, epochs), ("replicate", replicate, replicates)):
-            if number not in known:
+            if number is not None and number not in known:
                 advice = f"write one from {known[0]} to {known[-1]}"
                 raise UsageError(f"{ledger.store}: trial {trial} has no {what} {number}; {advice}")
         if not user_code.is_allowed(code := ledger.spec.code, allow_code):
@@ -85,14 +96,28 @@ def network(
         first = cohort.trials.index(original.number) * len(replicates)
         rows = [first + own for own in replicates]
         split = split_of(ledger)
-        networks, measured = _train(ledger, cohort, split, rows, epoch, stops)
-        if not _is_as_recorded(result, epoch, measured):
-            again = _train(ledger, cohort, split, rows, epoch, stops)[1] if code else measured
+        device = _device(ledger, retrained)
+        networks, measured = _train(ledger, cohort, split, device, rows, epoch, stops)
+        as_recorded = _is_as_recorded(result, epoch, measured)
+        if not as_recorded and not (retrained and all(each.failure is None for each in measured)):
+            again = _train(ledger, cohort, split, device, rows, epoch, stops)[1] if code else measured
             raise StudyError(_why_not(ledger, result, epoch, measured, again))
         from hebbevo.deploy.trained_network import TrainedNetwork
 
-        found = TrainedNetwork(networks[replicate], split, ledger.facts.shape)
-        found.origin = origin_of(ledger, trial, epoch)
+        if replicate is None:
+            replicate = median_replicate([each.accuracy[-1] for each in measured])
+        figures = NetworkFigures(
+            origin=Origin.REPRODUCED if as_recorded else Origin.RETRAINED,
+            trial=trial,
+            epoch=epoch,
+            replicate=replicate,
+            accuracy=measured[replicate].accuracy[-1],
+            survivors=measured[replicate].survivors[-1],
+            recorded_accuracy=result.details.accuracy_per_epoch[epoch - 1],
+            recorded_survivors=result.details.survivors_per_epoch[epoch - 1],
+        )
+        found = TrainedNetwork(networks[replicate], split, ledger.facts.shape, figures)
+        found.provenance = provenance_of(ledger, trial, epoch)
         return found
 
 
@@ -137,10 +162,27 @@ def _stop_epoch(record: Record) -> int | None:
     return len(record.result.details.accuracy_per_epoch) if record.result and stopped else None
 
 
+def _device(ledger: Ledger, retrained: bool) -> str:
+    """The device of the study; for a network with figures of its own the CPU, where there is no GPU.
+
+    Raises:
+        StudyError: this machine has no such device.
+    """
+    import torch
+
+    device = ledger.facts.device
+    if device != "cuda" or torch.cuda.is_available():
+        return device
+    if retrained:
+        return "cpu"
+    raise StudyError(f"{ledger.store}: trains on a GPU, and this machine has none; {_RETRAINED}")
+
+
 def _train(
     ledger: Ledger,
     cohort: Cohort,
     split: Split,
+    device: str,
     rows: Sequence[int],
     epoch: int,
     stops: Sequence[int | None],
@@ -151,6 +193,7 @@ def _train(
         ledger: the study.
         cohort: the trials that were trained together.
         split: the data.
+        device: where to train.
         rows: places of the wanted networks in the cohort.
         epoch: number of epochs after which to take them.
         stops: for each network of the cohort, the epoch after which it was stopped early, or ``None``.
@@ -162,15 +205,12 @@ def _train(
 
     from hebbevo.training import networks_of
 
-    device = torch.device(ledger.facts.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise StudyError(f"{ledger.store}: trains on a GPU, and this machine has none")
     recipe = recipe_of(ledger)
     with PROCESS:
         threads = torch.get_num_threads()
         torch.set_num_threads(ledger.facts.threads)
         try:
-            found = networks_of(recipe, cohort.candidates, split, device, rows, epoch, stops)
+            found = networks_of(recipe, cohort.candidates, split, torch.device(device), rows, epoch, stops)
         finally:
             torch.set_num_threads(threads)
     networks, measured = zip(*found, strict=True)
@@ -201,12 +241,14 @@ def _why_not(
     names = ", ".join(ledger.spec.code)
     if not ledger.facts.repeatable or _course(_details(again), epoch) != now:
         advice = "give its own random generators a seed, and let nothing depend on the time"
-        return f"{what}; with your code ({names}) no two trainings come out the same: {advice}"
+        return (
+            f"{what}; with your code ({names}) no two trainings come out the same: {advice}, or {_RETRAINED}"
+        )
     versions = ", ".join(f"{name} {version}" for name, version in ledger.facts.versions.items())
     order = "; if your code goes through sets, set PYTHONHASHSEED=0 for it" if names else ""
     return (
         f"{what}; the study was made on another kind of machine, or with "
-        f"other versions or code than here: {versions}{order}"
+        f"other versions or code than here: {versions}{order}; {_RETRAINED}"
     )
 
 

@@ -12,7 +12,8 @@ from importlib.metadata import version
 from typing import Any
 
 from hebbevo.deploy.export.interface import Interface
-from hebbevo.deploy.origin import Figures, Origin
+from hebbevo.deploy.network_figures import NetworkFigures, Origin
+from hebbevo.deploy.provenance import Figures, Provenance
 from hebbevo.messages import listed, printable
 
 MADE_BY = "Made by hebbevo"
@@ -21,6 +22,12 @@ MADE_BY = "Made by hebbevo"
 _LIBRARIES = ("torch", "numpy")
 _MOST_SHOWN = 30  # classes or categories; the file has all
 NOT_MEASURED = "not measured"
+_ORIGINS = {
+    Origin.KEPT: "The weights are those of the search.",
+    Origin.REPRODUCED: "The network was trained again from the record, and reached exactly what is recorded.",
+    Origin.RETRAINED: "The network was trained again, and reached other figures than those recorded: the figures\n"
+    "of this network are its own, and the others are of other weights.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +37,8 @@ class Card:
     Attributes:
         file: name of the file.
         interface: what the network takes and gives.
-        origin: where it comes from; ``None`` for a module that is no network of a study.
+        provenance: where it comes from; ``None`` for a module that is no network of a study.
+        figures: what this very network reaches; ``None`` if that is not known.
         left: what could not be cut out of it, by layer.
         parameters: number of its parameters.
         multiply_adds: for one row.
@@ -39,7 +47,8 @@ class Card:
 
     file: str
     interface: Interface
-    origin: Origin | None
+    provenance: Provenance | None
+    figures: NetworkFigures | None
     left: Mapping[str, str]
     parameters: int
     multiply_adds: int
@@ -48,11 +57,11 @@ class Card:
     @property
     def title(self) -> str:
         """What it is, in one line."""
-        if self.origin is None:
+        if self.provenance is None:
             return f"A network of {self.parameters:,} parameters"
-        found = self.origin.figures["found"].survivors
-        alive = f"{found:g} of {self.origin.neurons:,} {self.origin.count} alive"
-        return printable(f"{self.origin.name}, trial {self.origin.trial}: {alive}")
+        alive = self.figures.survivors if self.figures else self.provenance.figures["found"].survivors
+        alive = f"{alive:g} of {self.provenance.neurons:,} {self.provenance.count} alive"
+        return printable(f"{self.provenance.name}, trial {self.provenance.trial}: {alive}")
 
     def texts(self) -> dict[str, str]:
         """The texts that are kept in the file, by name."""
@@ -69,10 +78,12 @@ class Card:
         plain: dict[str, Any] = {"parameters": self.parameters, "multiply_adds": self.multiply_adds}
         plain["not_cut"] = dict(self.left)
         plain["exported_with"] = _versions()
-        if self.origin is not None:
-            origin = dataclasses.asdict(self.origin)
-            del origin["options"], origin["findings"]  # in the interface
-            plain |= origin
+        if self.figures is not None:
+            plain["network"] = dataclasses.asdict(self.figures)
+        if self.provenance is not None:
+            provenance = dataclasses.asdict(self.provenance)
+            del provenance["options"], provenance["findings"]  # in the interface
+            plain |= provenance
         return json.dumps(_without_nan(plain), default=str)
 
     def markdown(self) -> str:
@@ -80,7 +91,7 @@ class Card:
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        origin, interface = self.origin, self.interface
+        provenance, interface = self.provenance, self.interface
         yield f"# {self.title}"
         yield ""
         made = f"{MADE_BY} {version('hebbevo')}. File: `{printable(self.file)}`."
@@ -93,9 +104,9 @@ class Card:
         yield ""
         shape = ", ".join(["rows", *map(str, interface.shape)])
         yield f"- `rows`: shape ({shape}), {interface.dtype}, as the data have them"
-        outputs = len(interface.classes) or (1 if origin else "outputs")
+        outputs = len(interface.classes) or (1 if provenance else "outputs")
         yield f"- `{interface.output}`: shape (rows, {outputs})" + self._what()
-        if origin:
+        if provenance:
             yield "- A row with a missing value or an unknown category gives not a number."
         if interface.classes:
             yield f"- classes: {_some(interface.classes)}"
@@ -105,8 +116,8 @@ class Card:
             )
             more = ", ..." if len(column.categories) > _MOST_SHOWN else ""
             yield f"- column `{printable(column.name)}`: {coded + more if coded else 'a number'}"
-        if origin is not None:
-            yield from self._origin_lines(origin)
+        if provenance is not None:
+            yield from self._provenance_lines(provenance)
         yield ""
         yield "## Versions"
         yield ""
@@ -118,36 +129,44 @@ class Card:
         of = "of each class of" if self.interface.classes else "in the unit of"
         return f", {of} `{printable(self.interface.target)}`"
 
-    def _origin_lines(self, origin: Origin) -> Iterator[str]:
+    def _provenance_lines(self, provenance: Provenance) -> Iterator[str]:
         yield ""
         yield "## Measured"
         yield ""
-        yield f"| | {printable(origin.score)} | sd | {origin.count} |"
+        figures = self.figures
+        if figures is not None:
+            yield from _ORIGINS[figures.origin].splitlines()
+            yield ""
+        yield f"| | {printable(provenance.score)} | sd | {provenance.count} |"
         yield "| --- | --- | --- | --- |"
-        for name, figures in origin.figures.items():
-            yield f"| {name} | {' | '.join(_shown(figures))} |"
+        measured = dict(provenance.figures)
+        if figures is not None:
+            own = Figures(score=figures.accuracy, survivors=figures.survivors)
+            measured = {"this network": own, **measured}
+        for name, each in measured.items():
+            yield f"| {name} | {' | '.join(_shown(each))} |"
         yield ""
         yield "Found is the best of many noisy trials, on validation rows. Confirmed networks were trained"
         yield "again under fresh seeds. The dense control has the same widths, and no pruning."
         yield ""
         yield "## Data"
         yield ""
-        rows = ", ".join(f"{number:,} {part}" for part, number in origin.rows.items())
-        yield f"`{printable(origin.dataset)}`, {origin.kind}; rows: {rows or 'not recorded'}."
-        yield f"SHA-256 of the data: `{origin.fingerprint or 'not recorded'}`."
+        rows = ", ".join(f"{number:,} {part}" for part, number in provenance.rows.items())
+        yield f"`{printable(provenance.dataset)}`, {provenance.kind}; rows: {rows or 'not recorded'}."
+        yield f"SHA-256 of the data: `{provenance.fingerprint or 'not recorded'}`."
         yield ""
         yield "## Genome"
         yield ""
-        yield from (f"- `{printable(name)}`: {printable(value)}" for name, value in origin.genome.items())
+        yield from (f"- `{printable(name)}`: {printable(value)}" for name, value in provenance.genome.items())
         yield ""
         yield "## Make it again"
         yield ""
-        what = f"trial {origin.trial}, epoch {origin.epoch}, seed of the search {origin.seed}"
+        what = f"trial {provenance.trial}, epoch {provenance.epoch}, seed of the search {provenance.seed}"
         yield f"With the study and its data ({what}):"
         yield ""
-        yield f"    hebbevo export {printable(origin.study)} --trial {origin.trial} -o {printable(self.file)}"
+        yield f"    hebbevo export {printable(provenance.study)} --trial {provenance.trial} -o {printable(self.file)}"
         yield ""
-        yield f"The study was made with {_joined(origin.versions)}."
+        yield f"The study was made with {_joined(provenance.versions)}."
 
 
 def _shown(figures: Figures) -> list[str]:

@@ -13,7 +13,7 @@ from hebbevo.data.columns import Column
 from hebbevo.data.options import NO_FINDINGS, NO_OPTIONS
 from hebbevo.data.preprocessing import Preprocessing
 from hebbevo.deploy.export.interface import PROBABILITIES, VALUE, Interface
-from hebbevo.deploy.origin import Origin
+from hebbevo.deploy.provenance import Provenance
 
 _LARGEST = float(np.finfo(np.float32).max)
 _COARSEST = 1e-5  # of float32, as a share of a feature's deviation
@@ -87,14 +87,14 @@ class TableFeatures(nn.Module):
 
 
 def interface_of(
-    preprocessing: Preprocessing, classes: tuple[int | float | str | bool, ...], origin: Origin | None
+    preprocessing: Preprocessing, classes: tuple[int | float | str | bool, ...], provenance: Provenance | None
 ) -> Interface:
     """What the exported network of a study takes and gives.
 
     Args:
         preprocessing: of its data set.
         classes: names of the outputs; none for a regression.
-        origin: where it comes from, if that is known.
+        provenance: where it comes from, if that is known.
     """
     columns = preprocessing.columns
     return Interface(
@@ -103,9 +103,9 @@ def interface_of(
         output=PROBABILITIES if classes else VALUE,
         classes=classes,
         columns=columns,
-        target=None if origin is None else origin.target,
-        options=NO_OPTIONS if origin is None else origin.options,
-        findings=NO_FINDINGS if origin is None else origin.findings,
+        target=None if provenance is None else provenance.target,
+        options=NO_OPTIONS if provenance is None else provenance.options,
+        findings=NO_FINDINGS if provenance is None else provenance.findings,
     )
 
 

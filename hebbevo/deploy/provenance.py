@@ -32,7 +32,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class Provenance:
     """The trial of a trained network.
 
     Attributes:
@@ -76,7 +76,7 @@ class Origin:
     findings: Findings = NO_FINDINGS
 
 
-def origin_of(ledger: Ledger, trial: int, epoch: int) -> Origin:
+def provenance_of(ledger: Ledger, trial: int, epoch: int) -> Provenance:
     """Find out where the network of a trial comes from.
 
     Args:
@@ -86,7 +86,7 @@ def origin_of(ledger: Ledger, trial: int, epoch: int) -> Origin:
     """
     study, task, facts = Study(ledger), ledger.spec.task, ledger.facts
     is_named = task.dataset in data.BUILT_IN or user_code.is_reference(task.dataset)
-    return Origin(
+    return Provenance(
         name=study.name,
         study=study.store.command if study.path is None else study.path.name,
         trial=trial,
