@@ -25,8 +25,8 @@ NOT_MEASURED = "not measured"
 _ORIGINS = {
     Origin.KEPT: "The weights are those of the search.",
     Origin.REPRODUCED: "The network was trained again from the record, and reached exactly what is recorded.",
-    Origin.RETRAINED: "The network was trained again, and reached other figures than those recorded: the figures\n"
-    "of this network are its own, and the others are of other weights.",
+    Origin.RETRAINED: "The network was trained again, and reached other figures than those recorded.\n"
+    "The figures of this network are its own; the others are of other weights.",
 }
 
 
@@ -59,9 +59,10 @@ class Card:
         """What it is, in one line."""
         if self.provenance is None:
             return f"A network of {self.parameters:,} parameters"
-        alive = self.figures.survivors if self.figures else self.provenance.figures["found"].survivors
-        alive = f"{alive:g} of {self.provenance.neurons:,} {self.provenance.count} alive"
-        return printable(f"{self.provenance.name}, trial {self.provenance.trial}: {alive}")
+        origin, found = self.provenance, self.provenance.figures["found"].survivors
+        alive = self.figures.survivors if self.figures else found
+        of = f"{alive:g} of {origin.neurons:,} {origin.count} alive"
+        return printable(f"{origin.name}, trial {origin.trial}: {of}")
 
     def texts(self) -> dict[str, str]:
         """The texts that are kept in the file, by name."""
@@ -161,10 +162,13 @@ class Card:
         yield ""
         yield "## Make it again"
         yield ""
-        what = f"trial {provenance.trial}, epoch {provenance.epoch}, seed of the search {provenance.seed}"
-        yield f"With the study and its data ({what}):"
+        which = f"trial={provenance.trial}, epoch={provenance.epoch}"
+        if figures is not None:
+            which += f", replicate={figures.replicate}"
+        yield f"With the study (seed {provenance.seed}) and its data:"
         yield ""
-        yield f"    hebbevo export {printable(provenance.study)} --trial {provenance.trial} -o {printable(self.file)}"
+        yield f"    net = hebbevo.network({printable(repr(provenance.study))}, {which})"
+        yield f"    hebbevo.export(net, {printable(repr(self.file))})"
         yield ""
         yield f"The study was made with {_joined(provenance.versions)}."
 

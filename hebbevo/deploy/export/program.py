@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import torch
@@ -83,6 +84,10 @@ class Program:
     result: str
     parameters: Sequence[str]
 
+    @cached_property
+    def _functions(self) -> list[Callable[..., Any]]:
+        return [_operator(name) for _, name, _, _ in self.steps]
+
     @classmethod
     def of(cls, exported: ExportedProgram) -> tuple[Self, dict[str, Tensor]]:
         """Read the steps of an exported program of one input and one output, and its tensors by name.
@@ -127,15 +132,10 @@ class Program:
         return cls(steps, references[result]["step"], parameters), tensors
 
     def __call__(self, tensors: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """Run the steps.
-
-        Raises:
-            UsageError: a step is none that PyTorch knows.
-        """
+        """Run the steps."""
         values: dict[str, Any] = {}
         context = {"input": {"rows": rows}, "tensor": tensors, "step": values}
-        for name, operator_name, args, kwargs in self.steps:
-            function = _operator(operator_name)
+        for (name, _, args, kwargs), function in zip(self.steps, self._functions, strict=True):
             values[name] = function(*_value(args, context), **_value(kwargs, context))
         result: Tensor = values[self.result]
         return result
@@ -146,8 +146,14 @@ class Program:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read the text that `to_json` gives."""
-        return cls(*json.loads(text))
+        """Read the text that `to_json` gives.
+
+        Raises:
+            UsageError: a step is no operator of PyTorch.
+        """
+        program = cls(*json.loads(text))
+        _ = program._functions  # checks them
+        return program
 
     def code(self) -> Iterator[str]:
         """The lines of Python code that compute the result, with ``return`` last."""
