@@ -24,7 +24,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table().to_csv(folder / "d.csv", index=False)
     space = folder / "s.yaml"
     space.write_text(
-        f"version: 1\nname: s\ntask: {{dataset: '{folder / 'd.csv'}', target: label, epochs: 4, batch_size: 8}}\n"
+        "version: 1\nname: s\n"
+        f"task: {{dataset: '{folder / 'd.csv'}', target: label, epochs: 4, batch_size: 8}}\n"
         "network: {hidden: [12], settings: {warmup: 4, prune_period: 2}}\n"
         "search: {sampler: random, population: 6, trials: 6}\n"
         "genome:\n  learning_rate: {low: 1e-2, high: 1e-1, log: true}\n"
@@ -98,14 +99,20 @@ def test_rows_that_do_not_fit_are_one_line(file: Path, run) -> None:
     rows = table()
     for changed, message in (
         (rows.drop(columns="size"), "has no column 'size'; its columns are 'town', 'label'"),
-        (rows.assign(town="Rome"), "column 'town' has unknown categories: 'Rome'; known are 'Aix', 'Bath', 'Bonn'"),
-        (rows.assign(size="big"), "column 'size' is not numeric, the first is 'big'; encode it as numbers or drop it"),
+        (
+            rows.assign(town="Rome"),
+            "column 'town' has unknown categories: 'Rome'; known are 'Aix', 'Bath', 'Bonn'",
+        ),
+        (
+            rows.assign(size="big"),
+            "column 'size' is not numeric, the first is 'big'; encode it as numbers or drop it",
+        ),
         (
             rows.assign(size=rows["size"].where(rows.index != 7)),
             "values that are missing, infinite or too large: 1, the first in row 7, column 'size' "
             "(counted from 0); fill them in or drop those rows",
         ),
-    ):  # fmt: skip
+    ):
         changed.to_csv("new.csv", index=False)
         assert run("predict", file, "new.csv", "-o", "out.csv") == (2, "", f"new.csv: {message}\n")
     assert not Path("out.csv").exists()
