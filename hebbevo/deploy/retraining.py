@@ -1,4 +1,4 @@
-"""The network of a trial, trained again: a study records what networks reached, not their weights."""
+"""The network of a trial: with the weights that the study keeps, or trained again and compared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hebbevo import user_code
+from hebbevo.deploy.kept import network_of
 from hebbevo.deploy.network_figures import NetworkFigures, Origin
 from hebbevo.deploy.provenance import provenance_of
 from hebbevo.errors import StudyError, UsageError
@@ -16,8 +17,8 @@ from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
 from hebbevo.study.attempts import Recovery
 from hebbevo.study.ledger import Ledger, Record, Result
-from hebbevo.study.replicates import median_replicate
 from hebbevo.study.view import Study, store_of
+from hebbevo.training.replicates import median_replicate
 from hebbevo.training.trial_details import TrialDetails
 
 _RETRAINED = "for a network with new figures of its own, add --retrained, or in Python retrained=True"
@@ -41,15 +42,16 @@ def network(
     retrained: bool = False,
     allow_code: bool | Callable[[list[str]], bool] = False,
 ) -> TrainedNetwork:
-    """Train a trial's network again, in the same cohort, and check that it reaches what is recorded.
+    """Give a trial's network: from the weights that the study keeps, or trained again from the record.
 
-    All replicates of the trial are trained, since their means are recorded. What is returned takes rows as
+    A study with ``search: {keep: front}`` keeps those of its front. Without them the trial is trained in the
+    cohort that it was in, and it is checked that it reaches what is recorded. What is returned takes rows as
     the data set has them, standardises them itself, and names classes with ``predict(rows)``.
 
     Args:
         study: the study that has the trial, or the path of its file.
         trial: number of the trial.
-        epoch: number of epochs to train, 1 or more; by default as many as the trial was trained.
+        epoch: number of epochs of training, 1 or more; by default as many as the trial was trained.
         replicate: number of the trial's network, 0 is the first; by default the replicate of median accuracy,
             of an even number the lower one of the middle two.
         retrained: whether to give a network that reaches other figures than those recorded, as on another
@@ -91,34 +93,50 @@ def network(
         user_code.refresh(code)
         copy_of = result.details.copy_of
         original = records[trial if copy_of is None else copy_of]
+        split = split_of(ledger)
+        for kept in ledger.kept_networks((original.number, epoch)):
+            if replicate in (None, kept.replicate) and (net := network_of(ledger, kept, original, split)):
+                figures = _figures(Origin.KEPT, result, epoch, kept.replicate, kept.accuracy, kept.survivors)
+                return _trained(net, ledger, split, figures)
         cohort = _cohort(ledger, generations, original)
         stops = [_stop_epoch(records[number]) for number in cohort.trials for _ in replicates]
         first = cohort.trials.index(original.number) * len(replicates)
         rows = [first + own for own in replicates]
-        split = split_of(ledger)
         device = _device(ledger, retrained)
         networks, measured = _train(ledger, cohort, split, device, rows, epoch, stops)
         as_recorded = _is_as_recorded(result, epoch, measured)
         if not as_recorded and not (retrained and all(each.failure is None for each in measured)):
             again = _train(ledger, cohort, split, device, rows, epoch, stops)[1] if code else measured
             raise StudyError(_why_not(ledger, result, epoch, measured, again))
-        from hebbevo.deploy.trained_network import TrainedNetwork
-
         if replicate is None:
             replicate = median_replicate([each.accuracy[-1] for each in measured])
-        figures = NetworkFigures(
-            origin=Origin.REPRODUCED if as_recorded else Origin.RETRAINED,
-            trial=trial,
-            epoch=epoch,
-            replicate=replicate,
-            accuracy=measured[replicate].accuracy[-1],
-            survivors=measured[replicate].survivors[-1],
-            recorded_accuracy=result.details.accuracy_per_epoch[epoch - 1],
-            recorded_survivors=result.details.survivors_per_epoch[epoch - 1],
-        )
-        found = TrainedNetwork(networks[replicate], split, ledger.facts.shape, figures)
-        found.provenance = provenance_of(ledger, trial, epoch)
-        return found
+        own = measured[replicate]
+        origin = Origin.REPRODUCED if as_recorded else Origin.RETRAINED
+        figures = _figures(origin, result, epoch, replicate, own.accuracy[-1], own.survivors[-1])
+        return _trained(networks[replicate], ledger, split, figures)
+
+
+def _figures(
+    origin: Origin, result: Result, epoch: int, replicate: int, accuracy: float, survivors: int
+) -> NetworkFigures:
+    return NetworkFigures(
+        origin=origin,
+        trial=result.number,
+        epoch=epoch,
+        replicate=replicate,
+        accuracy=accuracy,
+        survivors=survivors,
+        recorded_accuracy=result.details.accuracy_per_epoch[epoch - 1],
+        recorded_survivors=result.details.survivors_per_epoch[epoch - 1],
+    )
+
+
+def _trained(net: nn.Module, ledger: Ledger, split: Split, figures: NetworkFigures) -> TrainedNetwork:
+    from hebbevo.deploy.trained_network import TrainedNetwork
+
+    found = TrainedNetwork(net, split, ledger.facts.shape, figures)
+    found.provenance = provenance_of(ledger, figures.trial, figures.epoch)
+    return found
 
 
 def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:
