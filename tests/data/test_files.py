@@ -231,7 +231,8 @@ def test_rows_to_predict_are_read_with_and_without_targets_and_in_any_order(tmp_
     path.write_text("town;age\n02;1,5\n")
     options = ReadingOptions(separator=";", decimal=",")
     assert [*read_rows(path, COLUMNS, "label", options, findings).values["age"]] == [1.5]
-    with pytest.raises(DataError, match=r"new\.csv: has no column 'age'; its columns are 'town;age'"):
+    path.write_text("town,size\n02,1\n")
+    with pytest.raises(DataError, match=r"new\.csv: has no column 'age'; its columns are 'town', 'size'"):
         read_rows(path, COLUMNS, "label", findings=findings)
 
 

@@ -7,7 +7,7 @@ import io
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,10 +54,10 @@ class Export:
     files: tuple[Path, ...]
     left: Mapping[str, str]
     difference: float
-    _net: nn.Module
-    _rows: Tensor
-    _own_rows: Tensor
-    _counts: Mapping[str, tuple[int, int]]
+    _net: nn.Module = field(repr=False)
+    _rows: Tensor = field(repr=False)
+    _own_rows: Tensor = field(repr=False)
+    _counts: Mapping[str, tuple[int, int]] = field(repr=False)
 
     def sizes(self) -> pd.DataFrame:
         """Measure size and latency of the network ``before`` and ``after``; latency on one thread.

@@ -14,7 +14,10 @@ from hebbevo.exclusive import PROCESS
 ROWS = (1, 64)
 """Numbers of rows for which latency is measured."""
 
-_BLOCKS, _SECONDS = 15, 0.004  # of each timing; the least mean over blocks counts
+# short blocks, of which the fastest counts: some of them no other program interrupts
+_BLOCKS, _SECONDS = 100, 0.0005
+_FEWEST = 5
+_LONGEST = 2.0  # seconds for all blocks; slow networks get fewer
 
 
 def latencies(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
@@ -30,7 +33,10 @@ def latencies(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
         begun = time.perf_counter()
         call()
         repeats[name] = max(1, int(_SECONDS / max(time.perf_counter() - begun, 1e-7)))
-    for _ in range(_BLOCKS):
+    end = time.perf_counter() + _LONGEST
+    for block in range(_BLOCKS):
+        if block >= _FEWEST and time.perf_counter() > end:
+            break
         for name, call in calls.items():
             begun = time.perf_counter()
             for _ in range(repeats[name]):
