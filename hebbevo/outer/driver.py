@@ -91,6 +91,7 @@ def continue_study(
             driver.replay(recorded)
             if ledger.spec.search.keep == "front":
                 ledger.prepare_weights()
+                driver.kept = {each.member: each for each in ledger.kept_networks()}
             try:
                 with (
                     on_interrupt(driver.interruption),
@@ -99,9 +100,16 @@ def continue_study(
                     driver.run(executor, [*lines, *notices(ledger, config)])
                 ledger.check_still_there()
             except StudyLost as lost:
-                kept = rescue(store, ledger.spec, ledger.facts, driver.generations, confirmations)
-                what = f"all that this search knows is in {kept}"
-                raise StudyLost(f"{lost}; {what}: 'hebbevo resume {StudyFile(kept).command}'") from lost
+                rescued = rescue(
+                    store,
+                    ledger.spec,
+                    ledger.facts,
+                    driver.generations,
+                    confirmations,
+                    [*driver.kept.values()],
+                )
+                what = f"all that this search knows is in {rescued}"
+                raise StudyLost(f"{lost}; {what}: 'hebbevo resume {StudyFile(rescued).command}'") from lost
         return Study(ledger)
 
 
@@ -117,6 +125,7 @@ class Driver:
 
     Attributes:
         interruption: what Ctrl-C calls.
+        kept: the kept networks of the front, by trial and epoch.
     """
 
     def __init__(
@@ -132,6 +141,7 @@ class Driver:
         self._replicates = search.replicates
         self._goal = ledger.spec.goal
         self._keeps = search.keep == "front"
+        self.kept: dict[tuple[int, int], KeptNetwork] = {}
         self._sampler: Sampler = SAMPLERS[search.sampler](
             ledger.spec.space,
             search.seed,
@@ -347,7 +357,11 @@ class Driver:
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
         self._tally.add(new)
-        self._ledger.close_cohort(new, kept, self._tally.members if self._keeps else None)
+        members = self._tally.members if self._keeps else None
+        if members is not None:
+            candidates = {each.member: each for each in kept} | self.kept
+            self.kept = {member: each for member, each in candidates.items() if member in members}
+        self._ledger.close_cohort(new, kept, members)
         self._fresh += len(new)
         for result in new:
             for note in result.details.notes:

@@ -55,10 +55,9 @@ def rescue(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    kept: Sequence[KeptNetwork] = (),
 ) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
-
-    Kept weights are lost with the study; its networks can be trained again.
 
     Raises:
         StudyError: no file can be written.
@@ -68,7 +67,7 @@ def rescue(
         names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
         path = next(folder / name for name in names if not (folder / name).exists())
         with suppress(StudyError):
-            write(StudyFile(path), spec, facts, generations, confirmations)
+            write(StudyFile(path), spec, facts, generations, confirmations, kept)
             return path
     raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 

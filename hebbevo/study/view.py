@@ -224,8 +224,8 @@ class Study:
     def kept(self) -> pd.DataFrame:
         """Give a table of the networks whose weights the study keeps now, by trial and epoch.
 
-        There are some with ``search: {keep: front}``. A member of the front can be missing: its weights were
-        too many, or the study was rescued. It can be trained again.
+        There are some with ``search: {keep: front}``. A member of the front can be missing where weights took
+        too much memory in training. `hebbevo.network` trains it again.
 
         The columns are ``trial``, ``epoch``, ``replicate``, ``accuracy``, ``survivors`` (of this network
         alone) and ``bytes``.

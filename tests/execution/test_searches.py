@@ -18,6 +18,7 @@ import hebbevo
 from hebbevo.cli.results import unrepeatable_line
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.study.attempts import FailureKind, Recovery
+from hebbevo.study.kept_network import KeptNetwork
 from hebbevo.study.ledger import Ledger
 from hebbevo.training.trial_details import TrialDetails
 from tests.execution.conftest import all_end
@@ -50,6 +51,13 @@ def details_of(study: hebbevo.Study) -> list[TrialDetails]:
     with Ledger.open(study.path) as ledger:
         records = [record for generation in ledger.generations() for record in generation.records]
     return [replace(record.result.details, seconds=0.0) for record in records]
+
+
+def kept(study: hebbevo.Study) -> list[KeptNetwork]:
+    with Ledger.open(study.path) as ledger:
+        found = ledger.kept_networks()
+    assert len(found) == len(study.front())
+    return found
 
 
 def done_in(path: str) -> int:
@@ -105,11 +113,13 @@ def test_the_study_is_the_same_in_this_process_in_others_and_on_ray(
         "ray2": {"workers": 2, "executor": "ray"},
     }
     studies = [
-        hebbevo.search(space, study=f"{tmp_path / way}.db", **options) for way, options in ways.items()
+        hebbevo.search(space, study=f"{tmp_path / way}.db", keep="front", **options)
+        for way, options in ways.items()
     ]
     for other in studies[1:]:
         pd.testing.assert_frame_equal(table(other), table(studies[0]), check_exact=True)
         assert details_of(other) == details_of(studies[0])
+        assert kept(other) == kept(studies[0])
 
 
 def test_a_confirmation_is_the_same_in_this_process_and_on_ray(

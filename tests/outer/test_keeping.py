@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hebbevo
-from hebbevo.errors import StudyError
+from hebbevo.errors import StudyError, StudyLost
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.storage.weight_rows import NAME
 from tests.outer.conftest import assert_same_study
@@ -140,6 +140,19 @@ def test_a_grown_study_keeps_the_front_that_it_has_then(space: Path, tmp_path: P
     grown = hebbevo.resume(study, trials=24)
     after = {(trial, epoch) for trial, epoch, *_ in kept(study.path)}
     assert after == members(grown) and before - after, "nothing has left the front"
+
+
+def test_a_rescued_study_has_the_weights_of_its_front(space: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    def delete(progress: hebbevo.Progress) -> None:
+        if progress.trials == 16:
+            path.unlink(missing_ok=True)
+
+    with pytest.raises(StudyLost):
+        hebbevo.search(space, study=path, keep="front", watch=delete)
+    rescued = tmp_path / "s-rescue.db"
+    assert {(trial, epoch) for trial, epoch, *_ in kept(rescued)} == members(hebbevo.open_study(rescued))
 
 
 def test_weights_of_another_network_are_refused(studies, tmp_path: Path) -> None:

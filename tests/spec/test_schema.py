@@ -124,6 +124,7 @@ def test_absent_keys_have_their_defaults(written):
             "cohort_width": None,
             "threads": 1,
             "halving": False,
+            "keep": "none",
             "seed": 0,
             "start": [],
             "settings": {},
