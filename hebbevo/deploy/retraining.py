@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hebbevo import user_code
 from hebbevo.deploy.kept import network_of
 from hebbevo.deploy.network_figures import NetworkFigures, Origin
+from hebbevo.deploy.provenance import provenance_of
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.exclusive import PROCESS
 from hebbevo.outer.packing import pack
@@ -133,7 +134,9 @@ def _figures(
 def _trained(net: nn.Module, ledger: Ledger, split: Split, figures: NetworkFigures) -> TrainedNetwork:
     from hebbevo.deploy.trained_network import TrainedNetwork
 
-    return TrainedNetwork(net, split, ledger.facts.shape, figures)
+    found = TrainedNetwork(net, split, ledger.facts.shape, figures)
+    found.provenance = provenance_of(ledger, figures.trial, figures.epoch)
+    return found
 
 
 def _trained_result(ledger: Ledger, record: Record | None, trial: int) -> Result:
