@@ -25,9 +25,9 @@ from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read, r
 from hebbevo.spec.starting_points import completed
 from hebbevo.study import view
 from hebbevo.study.ledger import Ledger
-from hebbevo.study.storage import find_store
+from hebbevo.study.storage import find_place, find_study
 from hebbevo.study.storage.database import is_path
-from hebbevo.study.storage.store import STUDIES
+from hebbevo.study.study_names import STUDIES
 from hebbevo.study.view import store_of
 
 
@@ -106,7 +106,7 @@ def search(
     spec = _with_whole_paths(spec)
     if study is None:
         study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
-    store = find_store(study, storage)
+    store = find_place(study, storage)
     split = None
     lines: list[str] = []
     ignored = ["search.trials", "search.timeout"]
@@ -116,7 +116,7 @@ def search(
         ignored.append("search.start")  # the study keeps the front that it began with
         if not store.exists():
             in_database = storage is not None and not is_path(str(start))
-            genomes, lines = front_of(find_store(start, storage if in_database else None), spec)
+            genomes, lines = front_of(find_study(start, storage if in_database else None), spec)
             spec = override(spec, start=genomes)
     else:
         given = spec.search.start if start is None else start

@@ -207,7 +207,7 @@ def window(where: str, study: str | None, storage: str | None, quiet: bool, **op
     sampler did not choose by results.
     """
     from hebbevo.spec import read, shipped
-    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.study_names import STUDIES
     from hebbevo.study.view import open_study
     from hebbevo.study.window import TRIALS, UsableTrial, find_by, find_knob
 
@@ -311,7 +311,7 @@ def studies(folder: Path | None, storage: str | None, form: str) -> None:
     """List the studies in a folder, by default studies/, or in a database."""
     from hebbevo.cli.console import output
     from hebbevo.cli.listing import PRINT
-    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.study_names import STUDIES
     from hebbevo.study.summary import studies as list_studies
 
     if folder is not None and storage is not None:

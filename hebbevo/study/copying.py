@@ -13,7 +13,7 @@ from hebbevo.spec import Spec
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Generation, Ledger
-from hebbevo.study.storage import Store, StudyFile, find_store
+from hebbevo.study.storage import Store, StudyFile, find_study
 
 
 def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Path:
@@ -37,7 +37,7 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         >>> len(hebbevo.open_study("second.db").trials())
         4
     """
-    store, target = find_store(study, storage), StudyFile(expanded(file))
+    store, target = find_study(study, storage), StudyFile(expanded(file))
     with Ledger.open(store) as ledger:
         generations, confirmations = ledger.generations(), ledger.confirmations()  # or it is not copied
         if isinstance(store, StudyFile):

@@ -25,7 +25,7 @@ from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.front import front_rows, works
 from hebbevo.study.initial_design import initial_design
 from hebbevo.study.ledger import Ledger, Record, Result
-from hebbevo.study.storage import Store, StudyFile, find_store
+from hebbevo.study.storage import Store, StudyFile, find_study
 from hebbevo.training.trial_details import TrialDetails
 
 if TYPE_CHECKING:
@@ -505,4 +505,4 @@ def store_of(study: str | Path | Study, storage: str | None = None) -> Store:
     Raises:
         StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
-    return study.store if isinstance(study, Study) else find_store(study, storage)
+    return study.store if isinstance(study, Study) else find_study(study, storage)

@@ -32,8 +32,8 @@ from hebbevo.study.storage.errors import database_message, incompatible_optuna
 from hebbevo.study.storage.file_lock import FileLocked, is_locked, locked_itself
 from hebbevo.study.storage.process_identity import host_name, is_running, this_process, utc_time
 from hebbevo.study.storage.study_tables import SPEC, add_study
+from hebbevo.study.study_names import MAGIC
 
-MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"  # at byte 18 of a file
 _BUSY_SECONDS = 60
 # by their text, which SQLite obeys; a made-up type beside it would hide a trigger
@@ -87,7 +87,7 @@ class StudyFile:
         with self.locked():
             if self.exists():
                 return
-            self._refuse_lone_journals()
+            self.refuse_lone_journals()
 
             def make(fresh: Path) -> None:
                 storage = self._storage(fresh, "rwc")
@@ -115,7 +115,7 @@ class StudyFile:
         with target.locked():
             if target.exists():
                 raise StudyError(f"{target}: is there already; write another path for the copy")
-            target._refuse_lone_journals()
+            target.refuse_lone_journals()
             target._put_in_place(make)
 
     def open(self) -> tuple[RDBStorage, int]:
@@ -278,7 +278,7 @@ class StudyFile:
             return False
         return True
 
-    def _refuse_lone_journals(self) -> None:
+    def refuse_lone_journals(self) -> None:
         """Refuse a log or a journal beside a file that is missing: SQLite would take it for a new file's.
 
         Raises:
@@ -310,7 +310,7 @@ class StudyFile:
         path = self.path
         try:
             if not path.exists():
-                self._refuse_lone_journals()
+                self.refuse_lone_journals()
                 raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
             if not path.is_file():
                 what = "a folder" if path.is_dir() else "no ordinary file"
