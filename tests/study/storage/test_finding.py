@@ -70,9 +70,7 @@ def test_a_miss_names_the_nearest_study_and_those_that_are_there() -> None:
         find_study("minne")
     make("studies/other.db")
     Path("studies/notes.txt").write_text("no study")
-    with refused(
-        r"minne.db: no such study; did you mean studies/mine.db\? There are studies/mine.db, studies/o"
-    ):
+    with refused("did you mean studies/mine.db? There are studies/mine.db, studies/other.db"):
         find_study("minne.db")
     with refused("zzz: no such study; there are studies/mine.db, studies/other.db"):
         find_study("zzz")
