@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack, cast
 
 from hebbevo import data, user_code
 from hebbevo.display.progress_bar import ProgressBar, watched
-from hebbevo.errors import SpaceError, StudyError, UsageError
+from hebbevo.errors import SearchInterrupted, SpaceError, StudyError, UsageError
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.opened_study import Study, opened
@@ -140,16 +140,17 @@ def search(
                     f"{store}: was made with other settings ({'; '.join(changes)}); "
                     "change them back, or write another --study"
                 )
-        found = continue_study(
-            store,
-            split,
-            trials=budget.trials,
-            timeout=budget.timeout,
-            config=config,
-            watch=show,
-            moved=moved,
-            lines=lines,
-        )
+        with _opened_if_interrupted():
+            found = continue_study(
+                store,
+                split,
+                trials=budget.trials,
+                timeout=budget.timeout,
+                config=config,
+                watch=show,
+                moved=moved,
+                lines=lines,
+            )
     return opened(found)
 
 
@@ -211,11 +212,21 @@ def resume(
         if dataset is not None or test is not None:
             moved = _with_whole_paths(override(spec, dataset=dataset, test=test)).task
             split = split_of(ledger, moved)
-    with watched(watch) as show:
+    with watched(watch) as show, _opened_if_interrupted():
         found = continue_study(
             store, split, trials=trials, timeout=budget.timeout, config=config, watch=show, moved=moved
         )
     return opened(found)
+
+
+@contextlib.contextmanager
+def _opened_if_interrupted() -> Iterator[None]:
+    """Give the study of an interrupted search the methods of `Study`."""
+    try:
+        yield
+    except SearchInterrupted as interrupted:
+        interrupted.study = opened(interrupted.study)
+        raise
 
 
 def _read(space: str | Path | Mapping[str, Any] | Spec, study: str | Path | None) -> Spec:

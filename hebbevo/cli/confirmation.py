@@ -52,8 +52,11 @@ def confirmed_after_search(
         options: options of the command, those of the executor among them.
     """
     finished = int((study.trials().state != "running").sum())
-    if finished < study.total or study.front().empty:
+    if finished < study.total:
         echo(f"not confirmed: {finished} of {study.total} trials are finished", err=True)
+        return study
+    if study.front().empty:
+        echo("not confirmed: no network is on the front", err=True)
         return study
     own = {name: options[name] for name in ExecutorOptions.__annotations__ if name in options}
     return confirmed(study, quiet, allow_code=allow_code, **own)

@@ -94,6 +94,9 @@ def continue_study(
                 ):
                     driver.run(executor, [*lines, *notices(ledger, config)])
                 ledger.check_still_there()
+            except SearchInterrupted as interrupted:
+                interrupted.study = Study(ledger)
+                raise
             except StudyLost as lost:
                 kept = rescue(store, ledger.spec, ledger.facts, driver.generations, confirmations)
                 what = f"all that this search knows is in {kept}"
@@ -225,6 +228,8 @@ class Driver:
             fresh=self._fresh,
             seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
+            failed=self._tally.failed,
+            reached=self._tally.reached,
         )
 
     def _ask(self) -> Generation:

@@ -30,7 +30,8 @@ def test_a_search_prints_its_progress_the_front_and_the_places_of_its_files(run,
     lines = err.splitlines()
     assert lines[0].startswith("0/16 trials")
     assert re.fullmatch(
-        r"16/16 trials  generation \d+  front \d+  hypervolume 0\.\d{4}  0:00:00 left", lines[-1]
+        r"16/16 trials  best \d+\.\d %(; \d+\.\d %)? with [\d.]+ neurons  [\d.]+/(s|min)  in 0:0\d:\d\d",
+        lines[-1],
     )
     front = hebbevo.open_study("studies/small.db").front()
     header, *rows = out.splitlines()[: len(front) + 1]
@@ -112,8 +113,8 @@ def test_a_rule_is_named_alone_or_after_its_axis(run) -> None:
 def test_the_help_shows_the_main_commands_one_per_line(run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("search --space stamina.yaml --trials 500", "front studies/stamina.db"):
-        assert f"\n  hebbevo {command}\n" in out
+    for command in ("search --space stamina --trials 500", "front stamina"):
+        assert f"\n    hebbevo {command}\n" in out
 
 
 def test_the_help_of_knobs_names_every_rule(run) -> None:
@@ -344,7 +345,8 @@ def test_on_a_terminal_there_is_a_live_progress_bar(space: Path, tmp_path: Path)
     text = shown.decode()
     assert "━" in text
     assert "16/16" in text
-    assert "hypervolume" in text
+    assert re.search(r"best \d+\.\d %", text)
+    assert "neurons" in text
 
 
 def test_help_imports_neither_pytorch_nor_optuna() -> None:

@@ -34,7 +34,7 @@ def find_study(study: str | Path, storage: str | None = None) -> Store:
         return StudyFile(path)
     if found := the_only(path):
         return StudyFile(found)
-    if not path.is_dir():  # a folder is no study, which reading it says
+    if not os.path.isdir(path):  # a folder is no study, which reading it says
         StudyFile(path).refuse_lone_journals()
         raise StudyError(f"{path}: no such study{_advice(path)}")
     return StudyFile(path)
@@ -62,7 +62,7 @@ def find_place(study: str | Path, storage: str | None = None) -> Store:
         return StudyFile(path)
     if found := the_only(path):
         return StudyFile(found)
-    is_bare = len(path.parts) == 1 and not path.is_dir() and path.name != os.pardir
+    is_bare = len(path.parts) == 1 and not os.path.isdir(path) and path.name != os.pardir
     return StudyFile(STUDIES / f"{path}{SUFFIX}" if is_bare else path)
 
 
@@ -87,7 +87,7 @@ def _require_texts(study: object, storage: object) -> None:
 
 def _is_there(path: Path) -> bool:
     """Whether a path is that of a file, or of a link that leads nowhere."""
-    return os.path.lexists(path) and not path.is_dir()
+    return os.path.lexists(path) and not os.path.isdir(path)
 
 
 def _folders(path: Path) -> list[Path]:
