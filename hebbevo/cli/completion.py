@@ -59,7 +59,9 @@ def data(context: Context, parameter: Parameter, begun: str) -> list[CompletionI
 
 def trials(context: Context, parameter: Parameter, begun: str) -> list[CompletionItem]:
     """Complete numbers of complete trials of the study that is on the command line, if that is a file."""
-    path = _file_of(str(context.params.get("study")))
+    # where the option has no value yet, click leaves the arguments unread
+    begins = [context.params.get("study"), *context.args]
+    path = _file_of(next((str(each) for each in begins if each), ""))
     if path is None:
         return []
     address = f"file:{quote(str(path.absolute()))}?mode=ro"

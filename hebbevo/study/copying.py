@@ -43,7 +43,7 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         if isinstance(store, StudyFile):
             store.copy(target)
         else:
-            write(target, ledger.spec, ledger.facts, generations, confirmations)
+            write(target, ledger.spec, ledger.facts, generations, confirmations, ledger.wall_seconds)
     return target.path
 
 
@@ -53,6 +53,7 @@ def rescue(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    wall_seconds: float | None = None,
 ) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
 
@@ -64,7 +65,7 @@ def rescue(
         names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
         path = next(folder / name for name in names if not (folder / name).exists())
         with suppress(StudyError):
-            write(StudyFile(path), spec, facts, generations, confirmations)
+            write(StudyFile(path), spec, facts, generations, confirmations, wall_seconds)
             return path
     raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 
@@ -75,6 +76,7 @@ def write(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    wall_seconds: float | None = None,
 ) -> None:
     """Write a study with these generations and confirmations to a new file, whole or not at all.
 
@@ -86,6 +88,7 @@ def write(
         with Ledger.create(fresh, spec, facts) as ledger:
             ledger.add_generations(generations)
             ledger.add_confirmations(confirmations)
+            ledger.record_wall_time(wall_seconds)
         fresh.copy(target)
     finally:
         fresh.remove()
