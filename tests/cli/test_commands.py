@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 
 import hebbevo
 from hebbevo.cli.commands import cli
 from hebbevo.rules import AXES
+from hebbevo.samplers import SAMPLERS
 from hebbevo.spec import read
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
@@ -117,6 +120,36 @@ def test_the_help_shows_the_main_commands_one_per_line(run) -> None:
         assert f"\n    hebbevo {command}\n" in out
 
 
+def test_without_a_command_the_whole_help_is_printed(run) -> None:
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert err == run("--help")[1]
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_help_has_examples_one_per_line_and_names_its_values(run, name: str) -> None:
+    code, out, _ = run(name, "--help")
+    assert code == 0 and "\b" not in out
+    shown = out.partition("  Examples:\n")[2].splitlines()
+    assert shown and all(line.startswith(f"    hebbevo {name}") for line in shown)
+    for typeless in (" TEXT ", " INTEGER ", " FLOAT ", " PATH "):
+        assert typeless not in out
+    for each in shown:  # an example that does not parse is none
+        words = shlex.split(each.partition(" > ")[0])[2:]
+        cli.commands[name].make_parser(click.Context(cli.commands[name])).parse_args(words)
+
+
+def test_the_help_of_a_search_names_every_sampler(run) -> None:
+    out = " ".join(run("search", "--help")[1].split())
+    assert f"How genomes are proposed: {', '.join(SAMPLERS)}." in out
+
+
+def test_the_version_has_the_name_of_the_program(run, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", "hebbevo")  # as for python -m hebbevo
+    assert run("--version")[:2] == (0, f"hebbevo, version {hebbevo.__version__}\n")
+    assert run("front")[2].startswith("hebbevo front: Missing argument 'STUDY'.")
+
+
 def test_the_help_of_knobs_names_every_rule(run) -> None:
     code, out, _ = run("knobs", "--help")
     assert code == 0
@@ -160,6 +193,17 @@ def study_of_a_single_rule(path: str) -> None:
         (["search", "--space", "SPACE", "--data", "table.csv"], "target"),
         (["search", "--space", "SPACE", "--study", "SPACE"], "is not a study file"),
         (["search", "--space", "SPACE", "--study", "."], "is a folder"),
+        (
+            ["search", "--space", "SPACE", "--study", "empty.db/x.db"],
+            "(its folder is a file)",
+        ),
+        (["search", "--space", "SPACE", "--study", "/proc/x.db"], "/proc/x.db: cannot be written ("),
+        (
+            ["search", "--space", "SPACE", "--study", f"{'x' * 300}.db"],
+            "(File name too long)",
+        ),
+        (["copy", "other.db", "/proc/x.db"], "other.db"),
+        (["front", "x" * 300], ": no such study"),
         (["search", "--space", "SPACE", "--frobnicate"], "No such option"),
         (["serach"], "No such command 'serach'"),
         (["resume", "nothing.db"], "no such study"),
