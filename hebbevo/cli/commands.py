@@ -542,7 +542,9 @@ def _searched(quiet: bool, search: Callable[[Watcher], Study]) -> Study:
         if not quiet and interrupted.study is not None:
             _print_so_far(interrupted.study)
         raise
-    except KeyboardInterrupt:  # before the first training, or the third Ctrl-C
+    except KeyboardInterrupt:
+        if not is_trained:
+            raise
         again = "what is finished is recorded; the same command again continues"
         raise SearchInterrupted(f"stopped at once: {again}") from None
     if not quiet and not is_trained:
