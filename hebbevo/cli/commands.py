@@ -177,7 +177,7 @@ def confirm(
     **options: Any,
 ) -> None:
     """Train the front again under fresh seeds, beside dense networks; the same command continues it."""
-    from hebbevo.cli.confirmation import confirmed, print_confirmation
+    from hebbevo.cli.confirmation import confirmed, print_confirmation, require_trained
     from hebbevo.cli.console import output
     from hebbevo.report import write
     from hebbevo.study.view import open_study
@@ -195,6 +195,7 @@ def confirm(
     if not quiet:
         print_confirmation(opened, output())
         echo(f"report  {opened.store.report / 'report.html'}")
+    require_trained(opened)
 
 
 @cli.command(
@@ -590,8 +591,9 @@ def _report(study: Study, quiet: bool) -> None:
     """Write the report of a study after a search and, unless it is to be quiet, print what it has found.
 
     Raises:
-        HebbevoError: every trial failed.
+        HebbevoError: every trial failed, or every training of its confirmation.
     """
+    from hebbevo.cli.confirmation import require_trained
     from hebbevo.cli.console import output
     from hebbevo.cli.results import failure_line, print_summary
     from hebbevo.report import write
@@ -602,6 +604,8 @@ def _report(study: Study, quiet: bool) -> None:
         print_summary(study, folder, output())
     if line := failure_line(study):
         raise HebbevoError(f"{study.store}: {line}")
+    if study.is_confirmed:
+        require_trained(study)
 
 
 def _print_window(study: Study, asked: dict[str, Any], form: str) -> None:
