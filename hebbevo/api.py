@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack, cast
 
 from hebbevo import data, user_code
 from hebbevo.display.progress_bar import ProgressBar, watched
-from hebbevo.errors import SpaceError, StudyError, UsageError
+from hebbevo.errors import SearchInterrupted, SpaceError, StudyError, UsageError
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.opened_study import Study, opened
@@ -25,9 +25,9 @@ from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read, r
 from hebbevo.spec.starting_points import completed
 from hebbevo.study import view
 from hebbevo.study.ledger import Ledger
-from hebbevo.study.storage import find_store
+from hebbevo.study.storage import find_place, find_study
 from hebbevo.study.storage.database import is_path
-from hebbevo.study.storage.store import STUDIES
+from hebbevo.study.study_names import STUDIES
 from hebbevo.study.view import store_of
 
 
@@ -106,7 +106,7 @@ def search(
     spec = _with_whole_paths(spec)
     if study is None:
         study = spec.name if storage is not None else STUDIES / f"{spec.name}.db"
-    store = find_store(study, storage)
+    store = find_place(study, storage)
     split = None
     lines: list[str] = []
     ignored = ["search.trials", "search.timeout"]
@@ -116,7 +116,7 @@ def search(
         ignored.append("search.start")  # the study keeps the front that it began with
         if not store.exists():
             in_database = storage is not None and not is_path(str(start))
-            genomes, lines = front_of(find_store(start, storage if in_database else None), spec)
+            genomes, lines = front_of(find_study(start, storage if in_database else None), spec)
             spec = override(spec, start=genomes)
     else:
         given = spec.search.start if start is None else start
@@ -140,16 +140,17 @@ def search(
                     f"{store}: was made with other settings ({'; '.join(changes)}); "
                     "change them back, or write another --study"
                 )
-        found = continue_study(
-            store,
-            split,
-            trials=budget.trials,
-            timeout=budget.timeout,
-            config=config,
-            watch=show,
-            moved=moved,
-            lines=lines,
-        )
+        with _opened_if_interrupted():
+            found = continue_study(
+                store,
+                split,
+                trials=budget.trials,
+                timeout=budget.timeout,
+                config=config,
+                watch=show,
+                moved=moved,
+                lines=lines,
+            )
     return opened(found)
 
 
@@ -211,11 +212,21 @@ def resume(
         if dataset is not None or test is not None:
             moved = _with_whole_paths(override(spec, dataset=dataset, test=test)).task
             split = split_of(ledger, moved)
-    with watched(watch) as show:
+    with watched(watch) as show, _opened_if_interrupted():
         found = continue_study(
             store, split, trials=trials, timeout=budget.timeout, config=config, watch=show, moved=moved
         )
     return opened(found)
+
+
+@contextlib.contextmanager
+def _opened_if_interrupted() -> Iterator[None]:
+    """Give the study of an interrupted search the methods of `Study`."""
+    try:
+        yield
+    except SearchInterrupted as interrupted:
+        interrupted.study = opened(interrupted.study)
+        raise
 
 
 def _read(space: str | Path | Mapping[str, Any] | Spec, study: str | Path | None) -> Spec:

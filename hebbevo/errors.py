@@ -16,6 +16,10 @@ The tree below gives the exit code with which the command line ends after each.
     └── SearchInterrupted    130
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class HebbevoError(Exception):
     """Any error that hebbevo raises on purpose."""
@@ -57,4 +61,10 @@ class ReplayMismatch(HebbevoError):
 
 
 class SearchInterrupted(HebbevoError):
-    """The search was stopped by Ctrl-C. Finished trials are recorded, and the study can be resumed."""
+    """The search was stopped by Ctrl-C. Finished trials are recorded, and the study can be resumed.
+
+    Attributes:
+        study: the `hebbevo.Study` as far as it got; ``None`` where a confirmation was stopped.
+    """
+
+    study: Any = None

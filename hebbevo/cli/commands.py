@@ -6,6 +6,7 @@ import atexit
 import gc
 import io
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ import click
 from click.core import ParameterSource
 
 from hebbevo import user_code
+from hebbevo.cli import completion
 from hebbevo.cli.echo import echo
+from hebbevo.cli.examples import examples
 from hebbevo.cli.options import (
     ALLOW_CODE,
     CONFIRM,
@@ -32,7 +35,7 @@ from hebbevo.messages import listed, printable
 from hebbevo.rules import AXES, Rule
 
 if TYPE_CHECKING:
-    from hebbevo.outer.progress import Watcher
+    from hebbevo.outer.progress import Progress, Watcher
     from hebbevo.study.view import Study
 
 USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
@@ -40,21 +43,48 @@ USAGE_ERROR, FAILURE, INTERRUPTED = 2, 1, 130
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Search the constants of networks whose unused neurons are pruned.\n\n\b\n"
-    "hebbevo search --space stamina.yaml --trials 500\n"
-    "hebbevo front studies/stamina.db\n"
-    "hebbevo report studies/stamina.db\n",
+    invoke_without_command=True,
+    epilog=examples(
+        "hebbevo search --space stamina --trials 500",
+        "hebbevo front stamina",
+        "hebbevo report stamina",
+        "hebbevo COMMAND --help",
+    ),
 )
-@click.version_option(package_name="hebbevo")
-def cli() -> None:
-    """Search the constants of networks whose unused neurons are pruned."""
+@click.version_option(package_name="hebbevo", prog_name="hebbevo")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Search the constants of networks whose unused neurons are pruned.
+
+    STUDY is a study file; its folder, studies, and its suffix may be left out. SPACE is a space file, or the
+    bare name of a shipped one.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE_ERROR)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hebbevo search --space stamina",
+        "hebbevo search --space stamina --trials 500 --study first",
+        "hebbevo search --space mine.yaml --data mine.csv --target label --confirm",
+        "hebbevo search --space mine.yaml --timeout 1h30m --workers 4",
+    )
+)
 @click.option(
-    "--space", required=True, metavar="SPACE", help="Space file, or the bare name of a shipped one."
+    "--space",
+    required=True,
+    metavar="SPACE",
+    help="Space file, or the bare name of a shipped one.",
+    shell_complete=completion.spaces,
 )
-@click.option("--study", help="Study file, or name in the database.  [default: studies/<name>.db, <name>]")
+@click.option(
+    "--study",
+    metavar="STUDY",
+    help="Study file, or name in the database.  [default: studies/<name>.db, <name>]",
+    shell_complete=completion.studies,
+)
 @STORAGE
 @override_options
 @executor_options
@@ -63,7 +93,10 @@ def cli() -> None:
 def search(
     space: str, study: str | None, storage: str | None, confirm: bool, quiet: bool, **options: Any
 ) -> None:
-    """Search a space; the same command again continues the study."""
+    """Search a space; the same command again continues the study.
+
+    Options replace what the space says; without them it decides.
+    """
     from hebbevo.api import search as search_space
 
     def is_allowed(code: list[str]) -> bool:
@@ -76,7 +109,13 @@ def search(
     _finish(found, quiet, is_allowed if confirm else None, options)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hebbevo resume stamina",
+        "hebbevo resume stamina --trials 1000",
+        "hebbevo resume studies/mine.db --data moved/mine.csv",
+    )
+)
 @STUDY
 @STORAGE
 @override_option("trials")
@@ -101,14 +140,27 @@ def resume(
     _finish(found, quiet, is_allowed if confirm else None, options)
 
 
-@cli.command()
+@cli.command(
+    short_help="Train the front again, beside dense networks.",
+    epilog=examples(
+        "hebbevo confirm stamina",
+        "hebbevo confirm stamina --replicates 10",
+        "hebbevo confirm stamina --trial 17 --trial 42 --no-test",
+    ),
+)
 @STUDY
 @STORAGE
 @click.option(
     "--replicates", type=int, default=5, show_default=True, metavar="N", help="Trainings of each network."
 )
 @click.option(
-    "--trial", "trials", type=int, multiple=True, metavar="N", help="Only this one; may be repeated."
+    "--trial",
+    "trials",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="Only this one; may be repeated.",
+    shell_complete=completion.trials,
 )
 @click.option("--no-test", is_flag=True, help="Do not look at the test rows.")
 @executor_options
@@ -125,7 +177,7 @@ def confirm(
     **options: Any,
 ) -> None:
     """Train the front again under fresh seeds, beside dense networks; the same command continues it."""
-    from hebbevo.cli.confirmation import confirmed, print_confirmation
+    from hebbevo.cli.confirmation import confirmed, print_confirmation, require_trained
     from hebbevo.cli.console import output
     from hebbevo.report import write
     from hebbevo.study.view import open_study
@@ -143,14 +195,19 @@ def confirm(
     if not quiet:
         print_confirmation(opened, output())
         echo(f"report  {opened.store.report / 'report.html'}")
+    require_trained(opened)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hebbevo front stamina",
+        "hebbevo front stamina --confirmed",
+        "hebbevo front stamina --format csv > front.csv",
+    )
+)
 @STUDY
 @STORAGE
-@click.option(
-    "--format", "form", default="table", show_default=True, metavar="table|csv|json", help="Format."
-)
+@FORMAT
 @click.option("--confirmed", is_flag=True, help="What its networks reach when they are trained again.")
 def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
@@ -159,8 +216,6 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     from hebbevo.cli.results import FORMATS, empty_line, nearest_line
     from hebbevo.study.view import open_study
 
-    if form not in FORMATS:
-        raise UsageError(f"--format: {form!r} is not a format; write one of {listed(list(FORMATS))}")
     opened = open_study(study, _database(study, storage))
     if confirmed:
         require_confirmation(opened)
@@ -173,8 +228,15 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
         echo(line, err=True)
 
 
-@cli.command()
-@click.argument("where", metavar="SPACE|STUDY")
+@cli.command(
+    epilog=examples(
+        "hebbevo window stamina",
+        "hebbevo window mine.yaml --trials 1600",
+        "hebbevo window studies/stamina-window.db --knob learning_rate --by penalty_form",
+        "hebbevo window studies/stamina-window.db --format json",
+    )
+)
+@click.argument("where", metavar="SPACE|STUDY", shell_complete=completion.spaces_and_studies)
 @click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
 @click.option("--by", metavar="GENE", help="Gene whose values are compared.  [default: penalty_form]")
 @click.option(
@@ -193,12 +255,20 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     metavar="X",
     help="Most that its accuracy, 0 to 1, is below the best one.",
 )
-@click.option("--study", help="Study of a SPACE.  [default: studies/<name>-window.db, <name>-window]")
+@click.option(
+    "--study",
+    metavar="STUDY",
+    help="Study of a SPACE.  [default: studies/<name>-window.db, <name>-window]",
+    shell_complete=completion.studies,
+)
 @STORAGE
+@FORMAT
 @design_options
 @executor_options
 @QUIET
-def window(where: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
+def window(
+    where: str, study: str | None, storage: str | None, form: str, quiet: bool, **options: Any
+) -> None:
     """Say between which values of a knob networks are usable.
 
     A SPACE ends in .yaml or .yml, or is the bare name of a shipped one. It is searched with a Latin
@@ -207,7 +277,7 @@ def window(where: str, study: str | None, storage: str | None, quiet: bool, **op
     sampler did not choose by results.
     """
     from hebbevo.spec import read, shipped
-    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.study_names import STUDIES
     from hebbevo.study.view import open_study
     from hebbevo.study.window import TRIALS, UsableTrial, find_by, find_knob
 
@@ -219,7 +289,7 @@ def window(where: str, study: str | None, storage: str | None, quiet: bool, **op
             flag = f"--{unused[0].replace('_', '-')}"
             raise UsageError(f"{flag}: the study {where} is only read; leave it out, or write a space file")
         if not quiet:
-            _print_window(open_study(where, _database(where, storage)), asked)
+            _print_window(open_study(where, _database(where, storage)), asked, form)
         return
     from hebbevo.api import search as search_space
 
@@ -237,15 +307,21 @@ def window(where: str, study: str | None, storage: str | None, quiet: bool, **op
     found = _searched(
         quiet, lambda watch: search_space(spec, study=study, storage=database, watch=watch, **design)
     )
-    _report(found, quiet)
+    _report(found, quiet or form != "table")  # else the summary would be in the middle of the data
     if not quiet:
-        _print_window(found, asked)
+        _print_window(found, asked, form)
 
 
-@cli.command()
+@cli.command(epilog=examples("hebbevo report stamina", "hebbevo report studies/stamina.db -o public"))
 @STUDY
 @STORAGE
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder.  [default: <study>-report]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder.  [default: <study>-report]",
+)
 def report(study: str, storage: str | None, output: Path | None) -> None:
     """Write report.html, front.png, front.csv and trials.csv."""
     from hebbevo.cli.results import empty_line
@@ -259,10 +335,18 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
         echo(line, err=True)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hebbevo export stamina -o digits.onnx",
+        "hebbevo export stamina --max-survivors 60 -o digits.pt2",
+        "hebbevo export stamina --trial 3 -o digits.safetensors",
+    )
+)
 @STUDY
 @STORAGE
-@click.option("--trial", type=int, metavar="N", help="The network of this trial.")
+@click.option(
+    "--trial", type=int, metavar="N", help="The network of this trial.", shell_complete=completion.trials
+)
 @click.option(
     "--max-survivors", type=float, metavar="K", help="The best network with at most so many survivors."
 )
@@ -286,13 +370,7 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
 @ALLOW_CODE
 @QUIET
 def export(study: str, storage: str | None, output: Path, license: str, quiet: bool, **options: Any) -> None:
-    r"""Write a network of a study as a file to deploy, without what is dead.
-
-    \b
-    hebbevo export studies/stamina.db -o digits.onnx
-    hebbevo export studies/stamina.db --max-survivors 60 -o digits.pt2
-    hebbevo export studies/stamina.db --trial 3 -o digits.safetensors
-    """
+    """Write a network of a study as a file to deploy, without what is dead."""
     from hebbevo.cli.exporting import exported, print_export
     from hebbevo.opened_study import open_study
 
@@ -303,7 +381,11 @@ def export(study: str, storage: str | None, output: Path, license: str, quiet: b
         print_export(found)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "hebbevo predict digits.onnx new.npz", "hebbevo predict flowers.pt2 new.csv -o predicted.csv"
+    )
+)
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
 @click.option(
@@ -314,22 +396,24 @@ def export(study: str, storage: str | None, output: Path, license: str, quiet: b
     help="Table to write.  [default: standard output]",
 )
 def predict(file: Path, data: Path, output: Path | None) -> None:
-    r"""Run an exported network on rows: the class of each and its probabilities, or the value.
+    """Run an exported network on rows: the class of each and its probabilities, or the value.
 
     FILE is what hebbevo export wrote. DATA is a table (.csv, .tsv, .parquet) with the columns of the training
     data, or an .npz file with the array x. If the targets are in it, the accuracy is printed.
-
-    \b
-    hebbevo predict digits.onnx new.npz
-    hebbevo predict flowers.pt2 new.csv -o predicted.csv
     """
     from hebbevo.cli.predicting import predicted
 
     predicted(file, data, output)
 
 
-@cli.command()
-@click.argument("studies", nargs=-1, metavar="STUDY...")
+@cli.command(
+    epilog=examples(
+        "hebbevo compare first second",
+        "hebbevo compare studies -o comparison",
+        "hebbevo compare --group 'ga=studies/ga-*.db' --group 'tpe=studies/tpe-*.db'",
+    )
+)
+@click.argument("studies", nargs=-1, metavar="STUDY...", shell_complete=completion.studies)
 @click.option(
     "--group",
     "named",
@@ -341,6 +425,7 @@ def predict(file: Path, data: Path, output: Path | None) -> None:
 @click.option(
     "-o",
     "--output",
+    metavar="DIR",
     type=click.Path(path_type=Path),
     help="Folder for compare.csv, pairs.csv, attainment.csv, attainment.png and attainment.html.",
 )
@@ -370,7 +455,10 @@ def compare(
             echo(path, err=form != "table")
 
 
-@cli.command()
+@cli.command(
+    short_help="List the studies in a folder or a database.",
+    epilog=examples("hebbevo studies", "hebbevo studies runs --format csv"),
+)
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
 @click.option(
     "--storage", metavar="URL", envvar="HEBBEVO_STORAGE", show_envvar=True, help="Database to list instead."
@@ -380,7 +468,7 @@ def studies(folder: Path | None, storage: str | None, form: str) -> None:
     """List the studies in a folder, by default studies/, or in a database."""
     from hebbevo.cli.console import output
     from hebbevo.cli.listing import PRINT
-    from hebbevo.study.storage.store import STUDIES
+    from hebbevo.study.study_names import STUDIES
     from hebbevo.study.summary import studies as list_studies
 
     if folder is not None and storage is not None:
@@ -393,11 +481,21 @@ def studies(folder: Path | None, storage: str | None, form: str) -> None:
         echo(f"{folder or STUDIES if storage is None else 'the database'}: there are no studies", err=True)
 
 
-@cli.command()
+@cli.command(
+    short_help="Show a study in optuna-dashboard.",
+    epilog=examples("hebbevo dashboard stamina", "hebbevo dashboard stamina --port 0"),
+)
 @STUDY
 @STORAGE
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address of the server.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    metavar="PORT",
+    help="0 to 65535; 0: any free.",
+)
+@click.option("--host", metavar="HOST", default="127.0.0.1", show_default=True, help="Address of the server.")
 def dashboard(study: str, storage: str | None, port: int, host: str) -> None:
     """Show a study, which a search may be writing to, in optuna-dashboard. Nothing can be changed there."""
     from hebbevo.study.dashboard import serving
@@ -407,9 +505,12 @@ def dashboard(study: str, storage: str | None, port: int, host: str) -> None:
         server.serve_forever()
 
 
-@cli.command()
+@cli.command(
+    short_help="Copy a study to a new file.",
+    epilog=examples("hebbevo copy stamina backup/stamina.db"),
+)
 @STUDY
-@click.argument("file")
+@click.argument("file", type=click.Path())
 @STORAGE
 def copy(study: str, file: str, storage: str | None) -> None:
     """Copy a study, which a search may be writing to, to a new file."""
@@ -419,8 +520,8 @@ def copy(study: str, file: str, storage: str | None) -> None:
     echo(f"study   {path}")
 
 
-@cli.command()
-@click.argument("space")
+@cli.command(epilog=examples("hebbevo check stamina", "hebbevo check mine.yaml"))
+@click.argument("space", shell_complete=completion.spaces)
 def check(space: str) -> None:
     """Check a space file without training."""
     from hebbevo.spec import read
@@ -429,7 +530,7 @@ def check(space: str) -> None:
     echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
 
 
-@cli.command()
+@cli.command(epilog=examples("hebbevo spaces"))
 def spaces() -> None:
     """List the space files that ship with hebbevo."""
     from hebbevo.spec import shipped
@@ -441,12 +542,20 @@ def spaces() -> None:
 _RULES = "\n".join(f"{axis}: {listed(list(rules))}" for axis, rules in AXES.items())
 
 
+def _rule_names() -> list[str]:
+    """All rules; one whose name two axes have in common has the axis in front."""
+    times = Counter(name for rules in AXES.values() for name in rules)
+    return [name if times[name] == 1 else f"{axis}/{name}" for axis, rules in AXES.items() for name in rules]
+
+
 @cli.command(
+    short_help="List the knobs of a rule.",
+    epilog=examples("hebbevo knobs stamina", "hebbevo knobs connections/magnitude"),
     help="List the knobs of a rule, and those of any training and network: default, range and meaning.\n\n"
     "Rules are for units, connections or credit. If two have the same name, write connections/NAME.\n\n"
-    f"\b\n{_RULES}"
+    f"\b\n{_RULES}",
 )
-@click.argument("rule")
+@click.argument("rule", shell_complete=completion.values(_rule_names))
 def knobs(rule: str) -> None:
     """List the knobs of a rule."""
     from hebbevo.cli.console import output, print_knobs
@@ -463,8 +572,7 @@ def _rule(name: str) -> Rule:
     axis, _, bare = name.rpartition("/")
     found = [each for each in axes.get(bare, []) if axis in ("", each)]
     if not found:
-        known = [each if len(on) == 1 else f"{axis}/{each}" for each, on in axes.items() for axis in on]
-        raise UsageError(f"{name}: there is no such rule; write one of {listed(known)}")
+        raise UsageError(f"{name}: there is no such rule; write one of {listed(_rule_names())}")
     if len(found) > 1:
         both = " or ".join(f"{each}/{bare}" for each in found)
         raise UsageError(f"{name}: there is such a rule for {' and for '.join(found)}; write {both}")
@@ -492,8 +600,39 @@ def _searched(quiet: bool, search: Callable[[Watcher], Study]) -> Study:
 
     from hebbevo.display.terminal import shown_on
 
-    with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as watch:
-        return search(watch)
+    is_trained = False
+    try:
+        with shown_on(Console(stderr=True, quiet=quiet, markup=False, emoji=False)) as show:
+
+            def watch(stage: Progress) -> None:
+                nonlocal is_trained
+                is_trained = True
+                show(stage)
+
+            found = search(watch)
+    except SearchInterrupted as interrupted:
+        if not quiet and interrupted.study is not None:
+            _print_so_far(interrupted.study)
+        raise
+    except KeyboardInterrupt:
+        if not is_trained:
+            raise
+        again = "what is finished is recorded; the same command again continues"
+        raise SearchInterrupted(f"stopped at once: {again}") from None
+    if not quiet and not is_trained:
+        done = f"{found.store}: has all its {len(found.trials())} trials, and nothing was trained"
+        echo(f"{done}; --trials N asks for more", err=True)
+    return found
+
+
+def _print_so_far(study: Study) -> None:
+    """Print the front of a search that did not come to its end, and how to see more of it."""
+    from hebbevo.cli.console import output
+    from hebbevo.cli.results import print_table
+
+    if not study.front().empty:
+        print_table(study, output())
+        echo(f"report  hebbevo report {study.store.command}")
 
 
 def _finish(
@@ -510,30 +649,42 @@ def _finish(
     if confirm is not None:
         from hebbevo.cli.confirmation import confirmed_after_search
 
-        study = confirmed_after_search(study, quiet, confirm, options)
+        try:
+            study = confirmed_after_search(study, quiet, confirm, options)
+        except SearchInterrupted:
+            if not quiet:
+                _print_so_far(study)
+            raise
     _report(study, quiet)
 
 
 def _report(study: Study, quiet: bool) -> None:
-    """Write the report of a study after a search and, unless it is to be quiet, print what it has found."""
+    """Write the report of a study after a search and, unless it is to be quiet, print what it has found.
+
+    Raises:
+        HebbevoError: every trial failed, or every training of its confirmation.
+    """
+    from hebbevo.cli.confirmation import require_trained
     from hebbevo.cli.console import output
-    from hebbevo.cli.results import print_summary
+    from hebbevo.cli.results import failure_line, print_summary
     from hebbevo.report import write
 
     folder = study.store.report
     write(study, folder)
     if not quiet:
         print_summary(study, folder, output())
+    if line := failure_line(study):
+        raise HebbevoError(f"{study.store}: {line}")
+    if study.is_confirmed:
+        require_trained(study)
 
 
-def _print_window(study: Study, asked: dict[str, Any]) -> None:
-    """Print the window of a study, its sentence last."""
+def _print_window(study: Study, asked: dict[str, Any], form: str) -> None:
+    """Print the window of a study."""
     from hebbevo.cli.console import output
-    from hebbevo.cli.window import print_shares
+    from hebbevo.cli.window import PRINT
 
-    found = study.window(**asked)
-    print_shares(found, output())
-    echo(found.sentence)
+    PRINT[form](study.window(**asked), output())
 
 
 def _database(study: str | None, storage: str | None) -> str | None:
@@ -560,7 +711,7 @@ def main() -> None:
     atexit.register(gc.freeze)  # else Python searches all imported objects for garbage when it exits
     try:
         with user_code.interruptible():
-            sys.exit(cli.main(standalone_mode=False))
+            sys.exit(cli.main(prog_name="hebbevo", standalone_mode=False))
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "hebbevo"

@@ -14,7 +14,7 @@ from hebbevo.cli.console import plus_minus
 from hebbevo.cli.echo import echo
 from hebbevo.deploy.confirming import confirm
 from hebbevo.display.terminal import shown_on
-from hebbevo.errors import UsageError
+from hebbevo.errors import HebbevoError, UsageError
 from hebbevo.execution.config import ExecutorOptions
 from hebbevo.messages import printable
 from hebbevo.report.formatting import count
@@ -52,8 +52,11 @@ def confirmed_after_search(
         options: options of the command, those of the executor among them.
     """
     finished = int((study.trials().state != "running").sum())
-    if finished < study.total or study.front().empty:
+    if finished < study.total:
         echo(f"not confirmed: {finished} of {study.total} trials are finished", err=True)
+        return study
+    if study.front().empty:
+        echo("not confirmed: no network is on the front", err=True)
         return study
     own = {name: options[name] for name in ExecutorOptions.__annotations__ if name in options}
     return confirmed(study, quiet, allow_code=allow_code, **own)
@@ -70,6 +73,16 @@ def require_confirmation(study: Study) -> Confirmation:
         what = "has not been confirmed" if found is None else "its confirmation is not complete"
         raise UsageError(f"{study.store}: {what}; run 'hebbevo confirm {study.store.command}'")
     return found
+
+
+def require_trained(study: Study) -> None:
+    """Check that a complete confirmation has trained a member of the front again.
+
+    Raises:
+        HebbevoError: every training of every member failed.
+    """
+    if require_confirmation(study).members()["confirmed_accuracy"].isna().all():
+        raise HebbevoError(f"{study.store}: every training of the confirmation failed")
 
 
 def print_confirmation(study: Study, console: Console) -> None:

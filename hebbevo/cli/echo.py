@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import click
+import sys
 
 from hebbevo.messages import printable
 
@@ -14,4 +14,5 @@ def echo(line: object, *, err: bool = False) -> None:
         line: may hold names, paths and messages that come from files of others.
         err: whether to print on standard error.
     """
-    click.echo(printable(line), err=err)
+    # not by click.echo, which writes UTF-8 where the terminal takes ASCII
+    print(printable(line), file=sys.stderr if err else sys.stdout, flush=True)

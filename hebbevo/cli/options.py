@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import click
 
+from hebbevo.cli import completion
 from hebbevo.errors import UsageError
 from hebbevo.messages import listed
+from hebbevo.samplers import SAMPLERS
 from hebbevo.spec import OPTIONS
 
-STUDY = click.argument("study")
+STUDY = click.argument("study", shell_complete=completion.studies)
 STORAGE = click.option(
     "--storage",
     metavar="URL",
@@ -26,7 +28,7 @@ FORMATS = ("table", "csv", "json")
 
 
 def _known_format(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value not in FORMATS:
+    if value not in FORMATS and not context.resilient_parsing:
         raise UsageError(f"--format: {value!r} is not a format; write one of {listed(FORMATS)}")
     return value
 
@@ -39,7 +41,7 @@ FORMAT = click.option(
     metavar="table|csv|json",
     help="Format.",
     callback=_known_format,
-    shell_complete=lambda context, parameter, begun: [each for each in FORMATS if each.startswith(begun)],
+    shell_complete=completion.values(lambda: FORMATS),
 )
 QUIET = click.option("--quiet", is_flag=True, help="Show errors only.")
 
@@ -47,6 +49,7 @@ _EXECUTOR = (
     click.option(
         "--executor",
         metavar="auto|local|ray",
+        shell_complete=completion.values(lambda: ("auto", "local", "ray")),
         help="Where to train: worker processes on this machine, or Ray.  [default: auto]",
     ),
     click.option(
@@ -80,13 +83,28 @@ def executor_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_COMPLETERS = {
+    "sampler": completion.values(lambda: SAMPLERS),
+    "dataset": completion.data,
+    "test": completion.data,
+    "start": completion.studies,
+}
+
+
 def override_option(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The option that overrides one setting of a space file, as `hebbevo.spec.OPTIONS` defines it."""
     option = OPTIONS[name]
     if option.kind is bool:
         both = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
         return click.option(both, name, default=None, help=option.help)
-    return click.option(option.flag, name, type=option.kind, metavar=option.metavar, help=option.help)
+    return click.option(
+        option.flag,
+        name,
+        type=option.kind,
+        metavar=option.metavar,
+        help=option.help,
+        shell_complete=_COMPLETERS.get(name) or completion.values(option.values),
+    )
 
 
 def override_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -36,10 +36,7 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
         print_confirmation(study, console)
     elif not study.points().empty:  # else the search has said how far it came, or all trials failed
         print_table(study, console)
-    for remark in (
-        nearest_line(study) or failure_line(study) or chance_line(study),
-        unrepeatable_line(study),
-    ):
+    for remark in (nearest_line(study) or chance_line(study), unrepeatable_line(study)):
         if remark:
             echo(remark, err=True)
     for line in rule_lines(study):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from hebbevo.cli.echo import echo
 from hebbevo.messages import printable
-from hebbevo.study.window import ALL, Window
+from hebbevo.report.tables import csv
+from hebbevo.study.window import ALL, UsableRange, Window
 
 
-def print_shares(window: Window, console: Console) -> None:
-    """Print the shares as a table with a row for each cell, and what usable means.
+def print_table(window: Window, console: Console) -> None:
+    """Print the shares as a table with a row for each cell, what usable means, and the sentence last.
 
     Groups have columns of their own if there are enough trials to tell them apart.
     """
@@ -29,6 +35,58 @@ def print_shares(window: Window, console: Console) -> None:
     console.print(table)
     note = f"usable: {window.definition.text}; in brackets 95 % intervals (Wilson)"
     console.print(printable(note), soft_wrap=True)
+    echo(window.sentence)
+
+
+def print_csv(window: Window, console: Console) -> None:
+    """Print the shares as comma-separated values."""
+    console.file.write(csv(window.shares))
+
+
+def print_json(window: Window, console: Console) -> None:
+    """Print the sentence, the ranges and the shares as one JSON object; ``null`` for what is not known."""
+    definition = window.definition
+    found = {
+        "knob": window.knob,
+        "by": window.by or None,
+        "sentence": window.sentence,
+        "usable": {
+            "text": definition.text,
+            "min_lost": definition.min_lost,
+            "within": definition.within,
+            "best": _known(definition.best),
+        },
+        "ranges": [_range(each) for each in window.ranges],
+        "shares": [
+            {name: _known(value) for name, value in row.items()} for row in window.shares.to_dict("records")
+        ],
+        "remarks": list(window.remarks),
+    }
+    console.file.write(json.dumps(found, indent=2) + "\n")
+
+
+PRINT: dict[str, Callable[[Window, Console], None]] = {
+    "table": print_table,
+    "csv": print_csv,
+    "json": print_json,
+}
+"""The formats in which ``hebbevo window`` prints."""
+
+
+def _range(usable: UsableRange) -> dict[str, Any]:
+    return {
+        "group": usable.group,
+        "trials": usable.trials,
+        "usable": usable.usable,
+        "plateau": _known(usable.plateau),
+        "lower": None if usable.lower is None else asdict(usable.lower),
+        "upper": None if usable.upper is None else asdict(usable.upper),
+    }
+
+
+def _known(value: Any) -> Any:
+    """``None`` for a number that is none."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _share(cell: dict[Any, Any]) -> str:

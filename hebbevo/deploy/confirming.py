@@ -151,7 +151,9 @@ def confirm(
                     run.finish()
                 ledger.check_still_there()
             except StudyLost as lost:
-                kept = rescue(store, ledger.spec, ledger.facts, generations, run.confirmations)
+                kept = rescue(
+                    store, ledger.spec, ledger.facts, generations, run.confirmations, ledger.wall_seconds
+                )
                 what = f"all that this run knows is in {kept}"
                 raise StudyLost(f"{lost}; {what}: 'hebbevo confirm {StudyFile(kept).command}'") from lost
         found = type(study)(ledger)

@@ -72,8 +72,10 @@ class _Output:
         assert self._stage is not None
         notices = "".join(f"<div>{escape(notice)}</div>" for notice in self._notices)
         # without colours of its own, it has those of a light or a dark notebook
+        # and one without a value moves by itself
+        value = f'value="{self._stage.done}" ' if self._stage.done else ""
         return (
-            f'<div style="white-space: pre-wrap"><progress value="{self._stage.done}" '
+            f'<div style="white-space: pre-wrap"><progress {value}'
             f'max="{self._stage.total}" style="width: 16em; vertical-align: middle"></progress> '
             f"{escape(line(self._stage, self._started))}{notices}</div>"
         )

@@ -1,4 +1,4 @@
-"""Live progress: a bar on a terminal, plain lines in a file or a pipe."""
+"""Live progress: a spinner and a bar on a terminal, plain lines in a file or a pipe."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from hebbevo.display.wording import Stage, details, line
 from hebbevo.messages import printable
 
 _MAX_LINES = 40  # of progress in a file or a pipe
+_NARROWEST_BAR = 8
 
 
 @contextmanager
@@ -35,6 +36,8 @@ def shown_on(console: Console) -> Iterator[Callable[[Stage], None]]:
         yield print_line
         return
     columns = (
+        # of plain characters where the terminal has no others
+        SpinnerColumn("line" if console.options.ascii_only else "dots", finished_text=" "),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.description}", markup=False),
@@ -45,7 +48,8 @@ def shown_on(console: Console) -> Iterator[Callable[[Stage], None]]:
         def update_bar(stage: Stage) -> None:
             if stage.notice:
                 bar.console.print(printable(stage.notice), soft_wrap=True)
-            text = f"{stage.noun}  {details(stage, started)}"
+            begun = len(f"  {stage.total}/{stage.total} {stage.noun}  ") + _NARROWEST_BAR
+            text = f"{stage.noun}  {details(stage, started, console.width - begun)}"
             bar.update(task, completed=stage.done, total=stage.total, description=text)
 
         try:

@@ -99,6 +99,9 @@ def continue_study(
                 ):
                     driver.run(executor, [*lines, *notices(ledger, config)])
                 ledger.check_still_there()
+            except SearchInterrupted as interrupted:
+                interrupted.study = Study(ledger)
+                raise
             except StudyLost as lost:
                 rescued = rescue(
                     store,
@@ -107,6 +110,7 @@ def continue_study(
                     driver.generations,
                     confirmations,
                     [*driver.kept.values()],
+                    driver.wall_seconds(),
                 )
                 what = f"all that this search knows is in {rescued}"
                 raise StudyLost(f"{lost}; {what}: 'hebbevo resume {StudyFile(rescued).command}'") from lost
@@ -157,7 +161,8 @@ class Driver:
         self._open: Generation | None = None  # the generation that has trials without results
         self._recorded_total = search.trials
         self._tally = Tally(ledger)
-        self._began = monotonic()
+        self._made = self._began = monotonic()
+        self._wall_before: float | None = 0.0  # of earlier searches
         self._fresh = 0
         self._shown: set[str] = set()  # kinds of notes and failures that the user has seen, one of each
         self.interruption = Interruption(self.notify)
@@ -195,6 +200,9 @@ class Driver:
             ) from None
         for generation in recorded:
             self._enter(generation)
+        # in a study of an earlier version the time of its first trials is not known
+        is_known = self._ledger.wall_seconds is not None or not self._tally.trials
+        self._wall_before = (self._ledger.wall_seconds or 0.0) if is_known else None
         if recorded and all(record.result for record in recorded[-1].records):
             self._open = None
 
@@ -215,6 +223,7 @@ class Driver:
         while not self.finished and not self._is_stopping():
             self._train(self._open or self._ask(), executor)
             self._tell_if_complete()
+        self._ledger.record_wall_time(self.wall_seconds())
         if self.finished:
             return
         done = f"{self._tally.trials} of {self._total} trials"
@@ -222,6 +231,10 @@ class Driver:
             raise SearchInterrupted(f"stopped: {done} are recorded; continue with '{self._resume_command()}'")
         after = f"stopped after {duration.text(self._timeout)}"
         self.notify(f"{after}: {done}; continue with '{self._resume_command()}'")
+
+    def wall_seconds(self) -> float | None:
+        """How long all searches of the study took; ``None`` where that of earlier ones is not known."""
+        return None if self._wall_before is None else self._wall_before + monotonic() - self._made
 
     def notify(self, notice: str) -> None:
         """Report the progress, with a line for the user or an empty one."""
@@ -240,6 +253,8 @@ class Driver:
             fresh=self._fresh,
             seconds_left=max(0.0, self._timeout - self._elapsed()),
             notice=notice,
+            failed=self._tally.failed,
+            reached=self._tally.reached,
         )
 
     def _ask(self) -> Generation:
@@ -361,7 +376,7 @@ class Driver:
         if members is not None:
             candidates = {each.member: each for each in kept} | self.kept
             self.kept = {member: each for member, each in candidates.items() if member in members}
-        self._ledger.close_cohort(new, kept, members)
+        self._ledger.close_cohort(new, kept, members, self.wall_seconds())
         self._fresh += len(new)
         for result in new:
             for note in result.details.notes:

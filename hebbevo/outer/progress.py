@@ -30,6 +30,8 @@ class Progress:
         fresh: number of trials finished since this process started.
         seconds_left: seconds until the timeout; infinite without one.
         notice: a line for the user, or empty.
+        failed: number of trials that failed.
+        reached: the best accuracy so far, and the fewest survivors with nearly as much, in words.
     """
 
     trials: int
@@ -42,6 +44,8 @@ class Progress:
     fresh: int
     seconds_left: float
     notice: str = ""
+    failed: int = 0
+    reached: str = ""
 
     @property
     def done(self) -> int:
@@ -55,18 +59,15 @@ class Progress:
 
     @property
     def counts(self) -> list[str]:
-        """What stands beside a progress bar."""
+        """What stands beside a progress bar, the most important first."""
+        numbers = {"failed": self.failed, "stopped": self.stopped, "copies": self.copies}
         return [
-            # one of three counts: all of them do not fit into 80 columns
-            f"stopped {self.stopped}"
-            if self.stopped
-            else f"copies {self.copies}"
-            if self.copies
-            else f"generation {self.generation}",
-            f"front {self.front}",
-            f"hypervolume {self.hypervolume:.4f}",
+            *([self.reached] if self.reached else []),
+            *(f"{what} {number}" for what, number in numbers.items() if number),
         ]
 
+
+_NEARLY = 0.05  # of accuracy below the best, as in the window of a knob
 
 Watcher = Callable[[Progress], None]
 """Receives the progress of a search."""
@@ -76,14 +77,16 @@ class Tally:
     """The counts and the front of a study. Adding results costs the same however long the study is.
 
     Attributes:
-        trials, copies, stopped: as in `Progress`.
+        trials, copies, stopped, failed: as in `Progress`.
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self.trials = self.copies = self.stopped = 0
+        self.trials = self.copies = self.stopped = self.failed = 0
         self._front: list[_Point] = []
         self._best: tuple[tuple[float, ...], _Point] | None = None  # of one objective, with its rank
         self._epochs = ledger.spec.task.epochs
+        self._task = ledger.spec.task
+        self._count = ledger.spec.network.count
         self._goal = ledger.spec.goal
         self._facts = ledger.facts
 
@@ -92,6 +95,7 @@ class Tally:
         self.trials += len(results)
         self.copies += sum(result.details.copy_of is not None for result in results)
         self.stopped += sum(result.details.stopped is not None for result in results)
+        self.failed += sum(result.details.failure is not None for result in results)
         reached = [
             _Point(point.epoch < self._epochs, result.number, point.epoch, point.values)
             for result in results
@@ -120,6 +124,26 @@ class Tally:
     def best_loss(self) -> float | None:
         """The least loss of a trial after its last epoch, in a study with one objective."""
         return self._best[0][0] if self._best else None
+
+    @property
+    def reached(self) -> str:
+        """The best accuracy so far, and the fewest survivors with at most 0.05 less, in words.
+
+        Empty before the first result, and if all trials failed.
+        """
+        if not len(self.front):
+            what = "beats chance" if not self._goal.constraints else "meets the constraints"
+            return f"no network {what} yet" if self.trials > self.failed else ""
+        accuracy, survivors = self.front.T
+        best = accuracy.max()
+        smallest = np.where(accuracy >= best - _NEARLY, survivors, np.inf).argmin()
+        size = f"with {survivors[smallest]:.1f}".removesuffix(".0") + f" {self._count}"
+        if accuracy[smallest] == best:
+            return f"best {self._score(best)} {size}"
+        return f"best {self._score(best)}; {self._score(accuracy[smallest])} {size}"
+
+    def _score(self, accuracy: float) -> str:
+        return f"{100 * accuracy:.1f} %" if self._task.in_percent else f"{accuracy:.3f}"
 
     @property
     def hypervolume(self) -> float:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from hebbevo import lazy_imports
 from hebbevo.samplers.knobs import ANNEALING, CMAES, GENETIC, GP, NSGA2, NSGA3, QMC, SURROGATE, TPE
-from hebbevo.samplers.sampler import VERSION, Outcome, Sampler
-from hebbevo.space import Genome, Space
+from hebbevo.samplers.version import VERSION
 from hebbevo.space.knobs import Knob, Scalar
 
 if TYPE_CHECKING:
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from hebbevo.samplers.cmaes import CmaEs
     from hebbevo.samplers.genetic import Genetic
     from hebbevo.samplers.latin_hypercube import LatinHypercube
+    from hebbevo.samplers.sampler import Outcome, Sampler
     from hebbevo.samplers.surrogate import Surrogate
+    from hebbevo.space import Genome, Space
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.samplers.cmaes": ("CmaEs",),
         "hebbevo.samplers.genetic": ("Genetic",),
         "hebbevo.samplers.latin_hypercube": ("LatinHypercube",),
+        "hebbevo.samplers.sampler": ("Outcome", "Sampler"),
         "hebbevo.samplers.surrogate": ("Surrogate",),
     },
 )

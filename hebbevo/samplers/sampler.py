@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from hebbevo.errors import HebbevoError, SpaceError
 from hebbevo.messages import did_you_mean, listed
 from hebbevo.samplers.unit_cube import Point
+from hebbevo.samplers.version import VERSION
 from hebbevo.space import Genome, Space, canonical
 from hebbevo.space.knobs import Knob, Scalar
-
-VERSION = 2
-"""Version of the samplers. A search keeps the one that it began with, so that its proposals are replayed."""
 
 _REDRAWS = 20
 

@@ -11,20 +11,22 @@ from hebbevo import lazy_imports
 
 if TYPE_CHECKING:
     from hebbevo.spec.comparison import difference
-    from hebbevo.spec.loading import read, read_mapping, shipped
+    from hebbevo.spec.loading import read, read_mapping
     from hebbevo.spec.options import OPTIONS, Overrides
     from hebbevo.spec.overrides import override
     from hebbevo.spec.schema import Spec
+    from hebbevo.spec.shipped_spaces import shipped
     from hebbevo.spec.structure import spec_from_json
 
 __getattr__, __dir__ = lazy_imports.attach(
     __name__,
     {
         "hebbevo.spec.comparison": ("difference",),
-        "hebbevo.spec.loading": ("read", "read_mapping", "shipped"),
+        "hebbevo.spec.loading": ("read", "read_mapping"),
         "hebbevo.spec.options": ("OPTIONS", "Overrides"),
         "hebbevo.spec.overrides": ("override",),
         "hebbevo.spec.schema": ("Spec",),
+        "hebbevo.spec.shipped_spaces": ("shipped",),
         "hebbevo.spec.structure": ("spec_from_json",),
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from hebbevo.spec.document import Document, document_of, load_document
 from hebbevo.spec.messages import Problem, error_in_file, key, one_line
 from hebbevo.spec.raw_data import mapping_at
 from hebbevo.spec.schema import Spec
+from hebbevo.spec.shipped_spaces import shipped
 
 
 def read(where: str | Path) -> Spec:
@@ -82,14 +82,6 @@ def _file_name(origin: object) -> str:
     text = str(origin)
     last = text.rpartition(":")[2] if user_code.is_reference(text) else Path(text).stem
     return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lstrip(".-")[:100] or "search"
-
-
-def shipped() -> dict[str, Path]:
-    """Find the space files that ship with hebbevo, by name without ``.yaml``."""
-    package = Path(str(importlib.resources.files("hebbevo")))
-    inside = package / "search_spaces"  # where the wheel has them; a checkout has them beside the package
-    folder = inside if inside.is_dir() else package.parent / "search_spaces"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def _find(where: str | Path) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypedDict, get_args, get_type_hints
 
+from hebbevo.messages import listed
+from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Value
 
 
@@ -28,6 +30,14 @@ class Option:
     flag: str = ""
     kind: type = str
 
+    def values(self) -> Sequence[str]:
+        """The values that it takes, if its placeholder names them."""
+        named = (self.metavar or "").split("|")
+        return named if len(named) > 1 else ()
+
+
+_SAMPLER = f"How genomes are proposed: {listed(SAMPLERS)}."
+
 
 class Overrides(TypedDict, total=False):
     """Settings that replace those of a space file; ``None`` keeps what the file says."""
@@ -37,8 +47,8 @@ class Overrides(TypedDict, total=False):
         float | str | None,
         Option("search", "Longest time to search in this run, as in 90s, 10m, 1h30m.", "TIME"),
     ]
-    seed: Annotated[int | None, Option("search", "Seed of the search and of everything in it.")]
-    sampler: Annotated[str | None, Option("search", "Name of the sampler.", "NAME")]
+    seed: Annotated[int | None, Option("search", "Seed of the search and of everything in it.", "N")]
+    sampler: Annotated[str | None, Option("search", _SAMPLER, "NAME")]
     population: Annotated[int | None, Option("search", "Genomes in a generation.", "N")]
     replicates: Annotated[int | None, Option("search", "Trainings of a genome, each from its own seed.", "N")]
     epochs: Annotated[int | None, Option("task", "Length of a training in epochs.", "N")]

@@ -14,7 +14,7 @@ from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.kept_network import KeptNetwork
 from hebbevo.study.ledger import Generation, Ledger
-from hebbevo.study.storage import Store, StudyFile, find_store
+from hebbevo.study.storage import Store, StudyFile, find_study
 
 
 def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Path:
@@ -38,14 +38,14 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         >>> len(hebbevo.open_study("second.db").trials())
         4
     """
-    store, target = find_store(study, storage), StudyFile(expanded(file))
+    store, target = find_study(study, storage), StudyFile(expanded(file))
     with Ledger.open(store) as ledger:
         generations, confirmations = ledger.generations(), ledger.confirmations()  # or it is not copied
         if isinstance(store, StudyFile):
             store.copy(target)
         else:
             kept = ledger.kept_networks()
-            write(target, ledger.spec, ledger.facts, generations, confirmations, kept)
+            write(target, ledger.spec, ledger.facts, generations, confirmations, kept, ledger.wall_seconds)
     return target.path
 
 
@@ -56,6 +56,7 @@ def rescue(
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
     kept: Sequence[KeptNetwork] = (),
+    wall_seconds: float | None = None,
 ) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
 
@@ -67,7 +68,7 @@ def rescue(
         names = (wanted.name, *(f"{wanted.stem}-{number}.db" for number in range(2, 1000)))
         path = next(folder / name for name in names if not (folder / name).exists())
         with suppress(StudyError):
-            write(StudyFile(path), spec, facts, generations, confirmations, kept)
+            write(StudyFile(path), spec, facts, generations, confirmations, kept, wall_seconds)
             return path
     raise StudyError(f"{wanted}: what the search knows cannot be written anywhere; make room on a disk")
 
@@ -79,6 +80,7 @@ def write(
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
     kept: Sequence[KeptNetwork] = (),
+    wall_seconds: float | None = None,
 ) -> None:
     """Write a study with these generations, confirmations and weights to a new file, whole or not at all.
 
@@ -91,6 +93,7 @@ def write(
             ledger.add_generations(generations)
             ledger.add_confirmations(confirmations)
             ledger.add_kept_networks(kept)
+            ledger.record_wall_time(wall_seconds)
         fresh.copy(target)
     finally:
         fresh.remove()

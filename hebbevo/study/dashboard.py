@@ -11,7 +11,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from hebbevo.errors import UsageError
-from hebbevo.study.storage import find_store
+from hebbevo.study.storage import find_study
 
 _READING = ("GET", "HEAD", "OPTIONS")
 _REFUSED = "hebbevo shows this study and changes nothing in it"
@@ -57,7 +57,7 @@ def serving(
     except ImportError:
         command = 'pip install "hebbevo[dashboard]"'
         raise UsageError(f"dashboard: optuna-dashboard is not installed; {command}") from None
-    store = find_store(study, storage)
+    store = find_study(study, storage)
     rows, study_id = store.open()
     try:
         try:

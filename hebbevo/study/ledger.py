@@ -44,6 +44,7 @@ from hebbevo.training.trial_details import TrialDetails
 GENERATION = "hebbevo:generation"
 """Key of the number of its generation among a trial's attributes; with that, of a generation's settings."""
 
+_WALL_TIME = "hebbevo:wall_time"
 _ATTEMPTS = "attempts"
 MISREADINGS = (
     ArithmeticError,
@@ -118,6 +119,7 @@ class Ledger:
         store: where the study is.
         spec: its settings.
         facts: what else its results depend on.
+        wall_seconds: how long its searches took, as far as they have written it; ``None`` in earlier studies.
     """
 
     def __init__(self, store: Store) -> None:
@@ -133,6 +135,7 @@ class Ledger:
                 self._spec_json = attrs[SPEC]
                 check("facts", attrs[FACTS], validation.FACTS, ("versions", "neurons", "chance"))
                 self.facts = StudyFacts.from_json(attrs[FACTS])
+                self.wall_seconds = _wall_seconds(attrs)
         except BaseException:
             self._storage.engine.dispose()
             raise
@@ -305,6 +308,7 @@ class Ledger:
         results: Sequence[Result],
         kept: Iterable[KeptNetwork] = (),
         front: Collection[tuple[int, int]] | None = None,
+        wall_seconds: float | None = None,
     ) -> None:
         """Record, in one transaction, the results of running trials and whether they meet the constraints.
 
@@ -313,14 +317,22 @@ class Ledger:
             kept: networks that may be on the front, with their weights.
             front: trial and epoch of each member of the front: only their networks are kept. ``None``, in a
                 study that keeps none.
+            wall_seconds: as for `record_wall_time`.
         """
 
         def write(session: Session) -> None:
             self._add_results(session, results)
             if front is not None:
                 weight_rows.replace(session, self._study_id, front, kept)
+            self._set_wall_time(session, wall_seconds)
 
         self._write(write)
+        self.wall_seconds = self.wall_seconds if wall_seconds is None else wall_seconds
+
+    def record_wall_time(self, wall_seconds: float | None) -> None:
+        """Record, in one transaction, how long all searches took; ``None`` leaves it as it is."""
+        self._write(lambda session: self._set_wall_time(session, wall_seconds))
+        self.wall_seconds = self.wall_seconds if wall_seconds is None else wall_seconds
 
     def prepare_weights(self) -> None:
         """Make room for kept weights, where there is none yet."""
@@ -367,6 +379,16 @@ class Ledger:
             StudyLost: it is not.
         """
         self._write(lambda _: None)
+
+    def _set_wall_time(self, session: Session, wall_seconds: float | None) -> None:
+        if wall_seconds is None:
+            return
+        model = models.StudyUserAttributeModel
+        row = session.query(model).filter_by(study_id=self._study_id, key=_WALL_TIME).one_or_none()
+        row = row or model(study_id=self._study_id, key=_WALL_TIME)
+        plain = {"seconds": round(wall_seconds, 3)}
+        row.value_json = json.dumps({**plain, "checksum": _wall_checksum(plain)})
+        session.add(row)
 
     def _add_generation(self, session: Session, generation: Generation) -> None:
         model = models.StudyUserAttributeModel
@@ -527,6 +549,21 @@ class Ledger:
                 f"{self.store}: is damaged, or not made by this hebbevo ({validation.described(error)}); "
                 "use a copy of it"
             ) from error
+
+
+def _wall_seconds(attributes: Mapping[str, Any]) -> float | None:
+    """How long all searches took, from the attributes of a study; ``None`` where it was not recorded."""
+    plain = attributes.get(_WALL_TIME)
+    if plain is None:
+        return None
+    check("wall time", plain, validation.WALL_TIME, ("seconds", "checksum"))
+    if plain["checksum"] != _wall_checksum({"seconds": plain["seconds"]}):
+        raise RecordError(f"its wall time is not as recorded: {_CHANGED}")
+    return float(plain["seconds"])
+
+
+def _wall_checksum(plain: Mapping[str, float]) -> str:
+    return checksums.checksum([checksums.row_hash(_WALL_TIME, json.dumps(plain))])
 
 
 def _store(store: Store | Path) -> Store:

@@ -32,8 +32,8 @@ from hebbevo.study.front import front_rows
 from hebbevo.study.ledger import GENERATION, MISREADINGS
 from hebbevo.study.storage import Store, StudyDatabase, studies_in, studies_of
 from hebbevo.study.storage.confirmation_rows import confirmed
-from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.storage.study_tables import FACTS, SPEC
+from hebbevo.study.study_names import STUDIES
 from hebbevo.study.validation import RecordError
 
 

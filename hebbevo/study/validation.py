@@ -206,6 +206,9 @@ FACTS: dict[str, tuple[Check, str]] = {
 GENERATION: dict[str, tuple[Check, str]] = {"total": _POSITIVE, "progress": _SHARE, "size": _COUNT}
 """Checks of what is recorded of a generation beside its trials."""
 
+WALL_TIME: dict[str, tuple[Check, str]] = {"seconds": _SIZE, "checksum": _TEXT}
+"""Checks of how long all searches took."""
+
 ATTEMPT: dict[str, tuple[Check, str]] = {
     "trials": (partial(are, one=is_count), "a list of numbers of trials"),
     "fault": (lambda value: value in list(FailureKind), f"one of {', '.join(FailureKind)}"),

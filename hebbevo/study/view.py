@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.front import front_rows, works
 from hebbevo.study.initial_design import initial_design
 from hebbevo.study.ledger import Ledger, Record, Result
-from hebbevo.study.storage import Store, StudyFile, find_store
+from hebbevo.study.storage import Store, StudyFile, find_study
 from hebbevo.training.trial_details import TrialDetails
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Study:
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
         fingerprint: hash of the data; empty in the earliest studies.
+        wall_seconds: how long all searches of it took; ``None`` where that was not recorded.
         confirmations: all confirmations of its front (`hebbevo.confirm`), the newest last.
         confirmation: the one to look at: complete, of the most trials of the study, and then of the most
             members; else the newest; ``None`` if the front was never confirmed.
@@ -71,6 +73,8 @@ class Study:
         self.score: str = ledger.spec.task.score_title
         self.in_percent: bool = ledger.spec.task.in_percent
         self.fingerprint: str = ledger.facts.fingerprint
+        self.wall_seconds: float | None = ledger.wall_seconds
+        self._windows: dict[tuple[Any, ...], Window] = {}
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
         generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
@@ -338,7 +342,11 @@ class Study:
             options = f" --trials {needed}" if needed > window.TRIALS else ""
             return f"hebbevo window {self._space_name}{options}"
 
-        return window.make_window(trials, gene, groups, definition, command)
+        key = (name, other, min_lost, within)
+        if key not in self._windows:  # a report and a command ask for the same, which takes seconds
+            self._windows[key] = window.make_window(trials, gene, groups, definition, command)
+        found = self._windows[key]
+        return replace(found, shares=found.shares.copy(), trials=found.trials.copy())
 
     @property
     def _space_name(self) -> str:
@@ -520,4 +528,4 @@ def store_of(study: str | Path | Study, storage: str | None = None) -> Store:
     Raises:
         StudyError: the URL or the name is not possible, or the driver of the database is missing.
     """
-    return study.store if isinstance(study, Study) else find_store(study, storage)
+    return study.store if isinstance(study, Study) else find_study(study, storage)

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 
 import hebbevo
 from hebbevo.cli.commands import cli
 from hebbevo.rules import AXES
+from hebbevo.samplers import SAMPLERS
 from hebbevo.spec import read
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
@@ -30,7 +33,8 @@ def test_a_search_prints_its_progress_the_front_and_the_places_of_its_files(run,
     lines = err.splitlines()
     assert lines[0].startswith("0/16 trials")
     assert re.fullmatch(
-        r"16/16 trials  generation \d+  front \d+  hypervolume 0\.\d{4}  0:00:00 left", lines[-1]
+        r"16/16 trials  best \d+\.\d %(; \d+\.\d %)? with [\d.]+ neurons  [\d.]+/(s|min)  in 0:0\d:\d\d",
+        lines[-1],
     )
     front = hebbevo.open_study("studies/small.db").front()
     header, *rows = out.splitlines()[: len(front) + 1]
@@ -112,8 +116,38 @@ def test_a_rule_is_named_alone_or_after_its_axis(run) -> None:
 def test_the_help_shows_the_main_commands_one_per_line(run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("search --space stamina.yaml --trials 500", "front studies/stamina.db"):
-        assert f"\n  hebbevo {command}\n" in out
+    for command in ("search --space stamina --trials 500", "front stamina"):
+        assert f"\n    hebbevo {command}\n" in out
+
+
+def test_without_a_command_the_whole_help_is_printed(run) -> None:
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert err == run("--help")[1]
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_help_has_examples_one_per_line_and_names_its_values(run, name: str) -> None:
+    code, out, _ = run(name, "--help")
+    assert code == 0 and "\b" not in out
+    shown = out.partition("  Examples:\n")[2].splitlines()
+    assert shown and all(line.startswith(f"    hebbevo {name}") for line in shown)
+    for typeless in (" TEXT ", " INTEGER ", " FLOAT ", " PATH "):
+        assert typeless not in out
+    for each in shown:  # an example that does not parse is none
+        words = shlex.split(each.partition(" > ")[0])[2:]
+        cli.commands[name].make_parser(click.Context(cli.commands[name])).parse_args(words)
+
+
+def test_the_help_of_a_search_names_every_sampler(run) -> None:
+    out = " ".join(run("search", "--help")[1].split())
+    assert f"How genomes are proposed: {', '.join(SAMPLERS)}." in out
+
+
+def test_the_version_has_the_name_of_the_program(run, monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", "hebbevo")  # as for python -m hebbevo
+    assert run("--version")[:2] == (0, f"hebbevo, version {hebbevo.__version__}\n")
+    assert run("front")[2].startswith("hebbevo front: Missing argument 'STUDY'.")
 
 
 def test_the_help_of_knobs_names_every_rule(run) -> None:
@@ -159,6 +193,17 @@ def study_of_a_single_rule(path: str) -> None:
         (["search", "--space", "SPACE", "--data", "table.csv"], "target"),
         (["search", "--space", "SPACE", "--study", "SPACE"], "is not a study file"),
         (["search", "--space", "SPACE", "--study", "."], "is a folder"),
+        (
+            ["search", "--space", "SPACE", "--study", "empty.db/x.db"],
+            "(its folder is a file)",
+        ),
+        (["search", "--space", "SPACE", "--study", "/proc/x.db"], "/proc/x.db: cannot be written ("),
+        (
+            ["search", "--space", "SPACE", "--study", f"{'x' * 300}.db"],
+            "(File name too long)",
+        ),
+        (["copy", "other.db", "/proc/x.db"], "other.db"),
+        (["front", "x" * 300], ": no such study"),
         (["search", "--space", "SPACE", "--frobnicate"], "No such option"),
         (["serach"], "No such command 'serach'"),
         (["resume", "nothing.db"], "no such study"),
@@ -344,7 +389,8 @@ def test_on_a_terminal_there_is_a_live_progress_bar(space: Path, tmp_path: Path)
     text = shown.decode()
     assert "━" in text
     assert "16/16" in text
-    assert "hypervolume" in text
+    assert re.search(r"best \d+\.\d %", text)
+    assert "neurons" in text
 
 
 def test_help_imports_neither_pytorch_nor_optuna() -> None:

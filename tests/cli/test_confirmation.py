@@ -1,12 +1,18 @@
 """The command that confirms a front, and what reads its answer on the command line."""
 
 import json
+import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 import hebbevo
+from hebbevo.cli.confirmation import require_trained
+from hebbevo.errors import HebbevoError
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -125,6 +131,19 @@ def test_bad_options_are_one_line(run, searched, options, message) -> None:
     code, out, err = run("confirm", "studies/small.db", *options)
     assert (code, out) == (2, "")
     assert err.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "is_refused"), [([math.nan, math.nan], True), ([math.nan, 0.9], False)]
+)
+def test_a_confirmation_whose_trainings_all_failed_is_a_failure(accuracies, is_refused: bool) -> None:
+    members = pd.DataFrame({"confirmed_accuracy": accuracies})
+    study = SimpleNamespace(
+        store="s.db", confirmation=SimpleNamespace(is_complete=True, members=lambda: members)
+    )
+    expected = pytest.raises(HebbevoError, match="every training of the confirmation failed")
+    with expected if is_refused else nullcontext():
+        require_trained(study)
 
 
 def test_a_study_that_is_not_there_is_one_line(run) -> None:

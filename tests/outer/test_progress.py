@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import hebbevo
+from hebbevo.outer.progress import Tally
+from hebbevo.study.ledger import Ledger
 
 
 def test_the_progress_says_what_the_study_holds(space: Path, tmp_path: Path) -> None:
@@ -14,6 +17,30 @@ def test_the_progress_says_what_the_study_holds(space: Path, tmp_path: Path) -> 
     assert seen[-1].front == len(study.front())
     assert seen[-1].hypervolume == pytest.approx(study.hypervolume())
     assert seen[0].fresh == 0
+    assert (seen[0].reached, seen[0].counts) == ("", [])
+    front = study.front()
+    best = front.accuracy.max()
+    small = front[front.accuracy >= best - 0.05].iloc[0]
+    assert seen[-1].reached.startswith(f"best {100 * best:.1f} %")
+    assert f"{100 * small.accuracy:.1f} % with {small.survivors:.1f}".removesuffix(".0") in seen[-1].reached
+
+
+@pytest.mark.parametrize(
+    ("front", "reached"),
+    [
+        ([(0.985, 200.0), (0.95, 14.0), (0.90, 3.0)], "best 98.5 %; 95.0 % with 14 neurons"),
+        ([(0.985, 14.5), (0.90, 3.0)], "best 98.5 % with 14.5 neurons"),
+        ([], "no network beats chance yet"),
+    ],
+)
+def test_what_was_reached_is_the_best_and_the_smallest_nearly_as_good(uninterrupted, front, reached) -> None:
+    with Ledger.open(uninterrupted) as ledger:
+        tally = Tally(ledger)
+    assert tally.reached == ""
+    tally.trials, tally.front = 5, np.array(front).reshape(-1, 2)
+    assert tally.reached == reached
+    tally.failed = 5
+    assert tally.reached == (reached if front else "")
 
 
 def test_front_and_hypervolume_count_only_points_that_meet_the_constraints(

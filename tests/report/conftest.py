@@ -56,6 +56,7 @@ class MadeUpRecord:
     versions: dict = field(default_factory=lambda: {"hebbevo": "0.1.0", "torch": "2.13.0"})
     rows: dict = field(default_factory=dict)
     confirmed: tuple = ()
+    wall_seconds: float | None = None
 
     @property
     def facts(self):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import hebbevo
 from hebbevo.cli.results import front_objects
 from hebbevo.errors import UsageError
 from hebbevo.space import ChoiceGene, FloatGene, IntGene
@@ -16,6 +17,7 @@ from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
 from hebbevo.study.view import Study, open_study
+from hebbevo.study.window import make_window
 from hebbevo.training.trial_details import EarlyStop
 from tests.study.conftest import create, result
 
@@ -460,3 +462,23 @@ def test_the_point_nearest_to_the_constraints_may_be_an_earlier_epoch(path):
     nearest = recorded(path, early, constraints={"accuracy": {"min": 0.95}}).nearest()
     assert (nearest.trial, nearest.epoch) == (0, 1)
     assert recorded(path, early, constraints={"accuracy": {"min": 0.9}}).nearest() is None
+
+
+def test_a_window_that_is_asked_for_twice_is_computed_once(uninterrupted, monkeypatch):
+    computed = []
+
+    def counted(*arguments):
+        computed.append(arguments)
+        return make_window(*arguments)
+
+    monkeypatch.setattr("hebbevo.study.window.make_window", counted)
+    study = hebbevo.open_study(uninterrupted)
+    first = study.window()
+    first.shares.loc[0, "group"] = "changed"  # by the user, who may do so
+    again = study.window()
+    assert len(computed) == 1
+    assert again.shares.loc[0, "group"] == "all"
+    assert again.sentence == first.sentence
+    study.window(min_lost=0.9)
+    study.window(knob="learning_rate")
+    assert len(computed) == 3

@@ -93,6 +93,7 @@ def _facts(study: Study) -> dict[str, str]:
         **_class_weight(task),
         f"chance {study.score}": score(study, study.chance),
         "training, summed over workers": _duration(float(study.trials()["seconds"].sum())),
+        **({} if study.wall_seconds is None else {"wall time of the search": _duration(study.wall_seconds)}),
         "versions": ", ".join(f"{library} {version}" for library, version in study.versions.items()),
     }
     return {name: str(value) for name, value in facts.items()}

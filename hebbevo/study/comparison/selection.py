@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from hebbevo.errors import UsageError
 from hebbevo.paths import expanded
 from hebbevo.study.comparison.comparison import Comparison, compare
-from hebbevo.study.storage import studies_in, studies_of
+from hebbevo.study.storage import studies_in, studies_of, the_only
 from hebbevo.study.view import Study, open_study
 
 
@@ -53,9 +54,17 @@ def _matching(pattern: str, storage: str | None) -> list[str | Path]:
 
 def _at(place: str, storage: str | None) -> list[str | Path]:
     """The study at a place, or all studies in a folder."""
-    if storage is not None or not expanded(place).is_dir():
+    folder = expanded(place)
+    if storage is not None or not folder.is_dir():
         return [place]
-    found = [study.path for study in studies_of(expanded(place))]
+    named = None if place.endswith(os.sep) else the_only(folder)
+    found = [study.path for study in studies_of(folder)]
+    if named and found:
+        raise UsageError(
+            f"{place}: may be the folder {folder}{os.sep} or the study {named}; write one of them"
+        )
+    if named:
+        return [named]
     if not found:
         raise UsageError(f"{place}: there are no studies in this folder; write another")
     return [*found]

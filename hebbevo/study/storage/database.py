@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -26,8 +26,8 @@ from hebbevo.study.facts import StudyFacts
 from hebbevo.study.storage import database_url
 from hebbevo.study.storage.errors import database_message, incompatible_optuna
 from hebbevo.study.storage.lease import Lease, holder
-from hebbevo.study.storage.store import STUDIES
 from hebbevo.study.storage.study_tables import SPEC, add_study, widen_attributes
+from hebbevo.study.study_names import STUDIES, closest_studies
 
 ENVIRONMENT = "HEBBEVO_STORAGE"
 """The environment variable from which the command line takes the URL."""
@@ -225,9 +225,9 @@ class StudyDatabase:
         """
         study_id = self._find(engine)
         if study_id is None:
-            raise StudyError(
-                f"{self}: no such study; 'hebbevo search --space SPACE --study {self.command}' makes one"
-            )
+            made = f"'hebbevo search --space SPACE --study {self.command}' makes one"
+            advice = closest_studies(self.name, _names(engine))
+            raise StudyError(f"{self}: no such study; {made}{advice}")
         with Session(engine) as session:
             model = models.StudyUserAttributeModel
             ours = session.scalars(select(model.key).filter_by(study_id=study_id, key=SPEC)).first()
@@ -243,14 +243,19 @@ def studies_in(url: str) -> list[StudyDatabase]:
         StudyError: the URL cannot be one, the driver is missing, or the database cannot be used.
     """
     probe = StudyDatabase(url, "studies")  # reports errors of the database as one of a study
-    study, attribute = models.StudyModel, models.StudyUserAttributeModel
     with probe.study_errors(), probe._engine() as engine:
-        if not inspect(engine).has_table(study.__tablename__):
-            return []
-        with Session(engine) as session:
-            named = select(study.study_name).join(attribute, attribute.study_id == study.study_id)
-            names = session.scalars(named.where(attribute.key == SPEC).order_by(study.study_name)).all()
+        names = _names(engine)
     return [StudyDatabase(url, name) for name in names]
+
+
+def _names(engine: Engine) -> Sequence[str]:
+    """The names of the studies in a database that hebbevo has made, in their order."""
+    study, attribute = models.StudyModel, models.StudyUserAttributeModel
+    if not inspect(engine).has_table(study.__tablename__):
+        return []
+    named = select(study.study_name).join(attribute, attribute.study_id == study.study_id)
+    with Session(engine) as session:
+        return session.scalars(named.where(attribute.key == SPEC).order_by(study.study_name)).all()
 
 
 def is_path(study: str) -> bool:

@@ -32,10 +32,16 @@ from hebbevo.study.storage.errors import database_message, incompatible_optuna
 from hebbevo.study.storage.file_lock import FileLocked, is_locked, locked_itself
 from hebbevo.study.storage.process_identity import host_name, is_running, this_process, utc_time
 from hebbevo.study.storage.study_tables import SPEC, add_study
+from hebbevo.study.study_names import MAGIC
 
-MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"  # at byte 18 of a file
 _BUSY_SECONDS = 60
+_REASONS: dict[type[OSError], str] = {
+    FileExistsError: "its folder is a file",
+    NotADirectoryError: "its folder is a file",
+    FileNotFoundError: "no file can be made in its folder",
+}
+"""Why a study file cannot be written, where the system's own words are about another file."""
 # by their text, which SQLite obeys; a made-up type beside it would hide a trigger
 _OTHER_THAN_TABLES = """
     SELECT 1 FROM sqlite_master
@@ -76,7 +82,7 @@ class StudyFile:
 
     def exists(self) -> bool:
         """Whether there is such a file."""
-        return self.path.exists()
+        return os.path.exists(self.path)  # False, too, for a name that is too long
 
     def create(self, spec: Spec, facts: StudyFacts) -> None:
         """Write the study to a hidden file and move it to its place.
@@ -87,7 +93,7 @@ class StudyFile:
         with self.locked():
             if self.exists():
                 return
-            self._refuse_lone_journals()
+            self.refuse_lone_journals()
 
             def make(fresh: Path) -> None:
                 storage = self._storage(fresh, "rwc")
@@ -115,7 +121,7 @@ class StudyFile:
         with target.locked():
             if target.exists():
                 raise StudyError(f"{target}: is there already; write another path for the copy")
-            target._refuse_lone_journals()
+            target.refuse_lone_journals()
             target._put_in_place(make)
 
     def open(self) -> tuple[RDBStorage, int]:
@@ -175,6 +181,7 @@ class StudyFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
+            self._require_writable_folder()
             raise StudyError(f"{self}: {self._locked_by()}; wait for it, or write another --study") from None
         except OSError as error:
             raise self._unwritable(error) from error
@@ -278,7 +285,7 @@ class StudyFile:
             return False
         return True
 
-    def _refuse_lone_journals(self) -> None:
+    def refuse_lone_journals(self) -> None:
         """Refuse a log or a journal beside a file that is missing: SQLite would take it for a new file's.
 
         Raises:
@@ -310,7 +317,7 @@ class StudyFile:
         path = self.path
         try:
             if not path.exists():
-                self._refuse_lone_journals()
+                self.refuse_lone_journals()
                 raise StudyError(f"{path}: no such study; 'hebbevo search --space SPACE' makes one")
             if not path.is_file():
                 what = "a folder" if path.is_dir() else "no ordinary file"
@@ -355,8 +362,20 @@ class StudyFile:
         real = Path(os.path.realpath(self.path))  # one for all symbolic links
         return real.with_name(f".{real.name}.lock")
 
+    def _require_writable_folder(self) -> None:
+        """Check that the lock file can be made: where it cannot, filelock waits as for another process.
+
+        Raises:
+            StudyError: it cannot.
+        """
+        try:
+            self._lock_file.open("a").close()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def _unwritable(self, error: OSError) -> StudyError:
-        return StudyError(f"{self}: cannot be written ({error.strerror}); write another --study")
+        reason = _REASONS.get(type(error), error.strerror)
+        return StudyError(f"{self}: cannot be written ({reason}); write another --study")
 
     def _write_identity(self, identity: Mapping[str, Any]) -> None:
         """Write which process has locked the file, for the messages of others."""
@@ -403,7 +422,7 @@ def _bytes(path: Path, start: int, count: int) -> bytes:
 def _journals(path: Path) -> list[Path]:
     """The log and the journal beside a file that hold something."""
     beside = [path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-journal")]
-    return [journal for journal in beside if journal.exists() and journal.stat().st_size]
+    return [journal for journal in beside if os.path.exists(journal) and journal.stat().st_size]
 
 
 def _remove(path: Path) -> None:

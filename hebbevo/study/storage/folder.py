@@ -8,8 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from hebbevo.errors import StudyError
-from hebbevo.study.storage.file import MAGIC, StudyFile
+from hebbevo.study.storage.file import StudyFile
 from hebbevo.study.storage.study_tables import SPEC
+from hebbevo.study.study_names import MAGIC
 
 
 def studies_of(folder: Path) -> list[StudyFile]:
@@ -24,10 +25,10 @@ def studies_of(folder: Path) -> list[StudyFile]:
         raise StudyError(f"{folder}: no such folder; write one that has studies") from None
     except OSError as error:
         raise StudyError(f"{folder}: cannot be read ({error.strerror}); write another folder") from error
-    return [StudyFile(path) for path in files if _is_study(path)]
+    return [StudyFile(path) for path in files if is_study(path)]
 
 
-def _is_study(path: Path) -> bool:
+def is_study(path: Path) -> bool:
     """Whether a file is a study, or what is left of one.
 
     A study has the key of its settings. A database that was cut may have lost it.

@@ -14,9 +14,6 @@ from sqlalchemy.orm import Session
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 
-STUDIES = Path("studies")
-"""The folder of study files and reports, unless the user names another."""
-
 
 class Store(Protocol):
     """The place of a study. Its text is its name in messages, never with a password."""

@@ -79,6 +79,11 @@ def test_time_of_training_is_said_to_be_summed_over_workers(small):
     assert "training, summed over workers2.0 h" in text_of(small.but(frame=frame))
 
 
+def test_the_wall_time_is_shown_where_it_was_recorded(small):
+    assert "wall time" not in text_of(small)
+    assert "wall time of the search1.5 h" in text_of(small.but(wall_seconds=5400.0))
+
+
 def test_the_space_file_on_the_page_makes_the_same_search(small, tmp_path):
     spec = read("topology")  # with conditions, choices and whole numbers
     study = small.but()

@@ -24,9 +24,9 @@ import hebbevo
 from hebbevo.spec import Spec
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
-from hebbevo.study.storage import Store, StudyDatabase, StudyFile, find_store, lease
-from hebbevo.study.storage.store import STUDIES
+from hebbevo.study.storage import Store, StudyDatabase, StudyFile, find_place, lease
 from hebbevo.study.storage.study_tables import settings_checksum
+from hebbevo.study.study_names import STUDIES
 from hebbevo.training.trial_details import TrialDetails
 from tests.study.conftest import (
     CRASHED,
@@ -313,17 +313,17 @@ def test_a_kill_at_any_moment_leaves_whole_generations_and_whole_cohorts(place, 
     ],
 )
 def test_the_report_of_a_study_in_a_database_is_in_the_folder_of_studies(name, folder) -> None:
-    store = find_store(name, "postgresql://u@h/d")
+    store = find_place(name, "postgresql://u@h/d")
     assert store.report == STUDIES / folder
     assert store.report.parent == STUDIES
 
 
 def test_a_shell_reads_back_how_a_command_line_names_a_store(monkeypatch) -> None:
-    assert find_store("a b.db").command == "'a b.db'"
+    assert find_place("a b.db").command == "'a b.db'"
     url = "postgresql://u:pw@h:5/d?sslmode=require"
     shown = "'postgresql://u:***@h:5/d?sslmode=require'"
-    assert find_store("it's", url).command == f"'it'\"'\"'s' --storage {shown}"
+    assert find_place("it's", url).command == f"'it'\"'\"'s' --storage {shown}"
     monkeypatch.setenv("HEBBEVO_STORAGE", url)
-    assert find_store("small", url).command == "small"
-    assert find_store("a/small", url).command == f"a/small --storage {shown}"  # alone it would be a file
-    assert find_store("small", "postgresql://u@other/d").command == "small --storage postgresql://u@other/d"
+    assert find_place("small", url).command == "small"
+    assert find_place("a/small", url).command == f"a/small --storage {shown}"  # alone it would be a file
+    assert find_place("small", "postgresql://u@other/d").command == "small --storage postgresql://u@other/d"
