@@ -6,7 +6,7 @@ import atexit
 import gc
 import io
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from hebbevo.cli.options import (
     override_option,
     override_options,
 )
+from hebbevo.cli.space_argument import SPACE_OPTION, one_of, space_argument
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
 from hebbevo.messages import listed, printable
 from hebbevo.rules import AXES, Rule
@@ -51,9 +52,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--space", required=True, metavar="SPACE", help="Space file, or the bare name of a shipped one."
-)
+@space_argument
 @click.option("--study", help="Study file, or name in the database.  [default: studies/<name>.db, <name>]")
 @STORAGE
 @override_options
@@ -63,7 +62,10 @@ def cli() -> None:
 def search(
     space: str, study: str | None, storage: str | None, confirm: bool, quiet: bool, **options: Any
 ) -> None:
-    """Search a space; the same command again continues the study."""
+    """Search a space; the same command again continues the study.
+
+    SPACE is a space file, or the bare name of a shipped one.
+    """
     from hebbevo.api import search as search_space
 
     def is_allowed(code: list[str]) -> bool:
@@ -174,7 +176,8 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
 
 
 @cli.command()
-@click.argument("where", metavar="SPACE|STUDY")
+@click.argument("where", required=False, metavar="SPACE|STUDY")
+@SPACE_OPTION
 @click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
 @click.option("--by", metavar="GENE", help="Gene whose values are compared.  [default: penalty_form]")
 @click.option(
@@ -198,7 +201,9 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
 @design_options
 @executor_options
 @QUIET
-def window(where: str, study: str | None, storage: str | None, quiet: bool, **options: Any) -> None:
+def window(
+    where: str | None, named: str | None, study: str | None, storage: str | None, quiet: bool, **options: Any
+) -> None:
     """Say between which values of a knob networks are usable.
 
     A SPACE ends in .yaml or .yml, or is the bare name of a shipped one. It is searched with a Latin
@@ -213,7 +218,9 @@ def window(where: str, study: str | None, storage: str | None, quiet: bool, **op
 
     asked = {name: options.pop(name) for name in ("knob", "by", "min_lost", "within")}
     UsableTrial(asked["min_lost"], asked["within"])  # checks them before a search
-    if not where.endswith((".yaml", ".yml")) and where not in shipped():
+    missing = "SPACE|STUDY: missing; write a space file, the bare name of a shipped one, or a study"
+    where = one_of(where, named, missing)
+    if named is None and not where.endswith((".yaml", ".yml")) and where not in shipped():
         given = {"study": study} | options
         if unused := [name for name, value in given.items() if value is not None]:
             flag = f"--{unused[0].replace('_', '-')}"
@@ -351,9 +358,9 @@ def copy(study: str, file: str, storage: str | None) -> None:
 
 
 @cli.command()
-@click.argument("space")
+@space_argument
 def check(space: str) -> None:
-    """Check a space file without training."""
+    """Check a space file without training, and say everything that is wrong with it."""
     from hebbevo.spec import read
 
     spec = read(space)
@@ -497,7 +504,7 @@ def main() -> None:
         command = context.command_path if context else "hebbevo"
         _fail(f"{command}: {error.format_message()} Try '{command} --help'.", USAGE_ERROR)
     except UsageError as error:
-        _fail(str(error), USAGE_ERROR)
+        _fail(str(error), USAGE_ERROR, getattr(error, "__notes__", ()))
     except SearchInterrupted as error:
         _fail(str(error), INTERRUPTED)
     except HebbevoError as error:
@@ -506,6 +513,7 @@ def main() -> None:
         _fail("stopped", INTERRUPTED)
 
 
-def _fail(message: str, code: int) -> None:
-    echo(" ".join(message.split("\n")), err=True)
+def _fail(message: str, code: int, further: Sequence[str] = ()) -> None:
+    for line in (message, *further):
+        echo(" ".join(line.split("\n")), err=True)
     sys.exit(code)
