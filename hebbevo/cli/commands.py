@@ -15,6 +15,7 @@ from click.core import ParameterSource
 
 from hebbevo import user_code
 from hebbevo.cli.echo import echo
+from hebbevo.cli.new import new
 from hebbevo.cli.options import (
     ALLOW_CODE,
     CONFIRM,
@@ -365,6 +366,9 @@ def check(space: str) -> None:
 
     spec = read(space)
     echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
+
+
+cli.add_command(new)
 
 
 @cli.command()

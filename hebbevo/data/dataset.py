@@ -160,6 +160,23 @@ def may_be_amounts(classes: Sequence[Label]) -> bool:
     return len(classes) > _MOST_WHOLE_CLASSES or any(float(label) % 1 for label in classes)
 
 
+def likely_kind(dataset: Dataset) -> Kind:
+    """What is predicted, most likely: an amount where labels are fractions, or many whole numbers.
+
+    Many whole numbers from 0 without a gap are classes where they are no column of a table.
+
+    >>> import numpy as np
+    >>> likely_kind(with_labels("prices", np.eye(3), np.array([1.5, 2.5, 4.0])))
+    'regression'
+
+    Args:
+        dataset: data whose different labels are its classes, as `with_labels` gives them.
+    """
+    classes = dataset.classes
+    are_places = not dataset.columns and classes == tuple(range(len(classes)))
+    return "regression" if may_be_amounts(classes) and not are_places else "classification"
+
+
 def _classification(dataset: Dataset) -> Dataset:
     name, y, classes = dataset.name, dataset.y, dataset.classes
     known = len(set(y.tolist()))  # classes of the test set alone are behind those of the other rows

@@ -69,7 +69,7 @@ def read_mapping(content: Mapping[str, Any], name: str | None = None) -> Spec:
     document = document_of(content)
     assert isinstance(document.data, dict)
     document.data.setdefault("version", 1)
-    document.data.setdefault("name", _file_name(name or mapping_at(document.data, "task").get("dataset")))
+    document.data.setdefault("name", file_name(name or mapping_at(document.data, "task").get("dataset")))
     raise_all(f"space: {key(problem.path)}: {problem.what}" for problem in _problems(document))
     return Spec.model_validate(document.data)
 
@@ -83,8 +83,12 @@ def _problems(document: Document) -> list[Problem]:
     return one_a_place(document.in_order(found))
 
 
-def _file_name(origin: object) -> str:
-    """The name of a data set, a file or a function, with only such characters as a space's name may have."""
+def file_name(origin: object) -> str:
+    """The name of a data set, a file or a function, with only such characters as a space's name may have.
+
+    >>> file_name("my data/wine red.csv"), file_name("mine.data:load")
+    ('wine_red', 'load')
+    """
     text = str(origin)
     last = text.rpartition(":")[2] if user_code.is_reference(text) else Path(text).stem
     return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lstrip(".-")[:100] or "search"
