@@ -28,6 +28,7 @@ from hebbevo.cli.options import (
     override_option,
     override_options,
 )
+from hebbevo.cli.schema import schema
 from hebbevo.cli.space_argument import SPACE_OPTION, one_of, space_argument
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
 from hebbevo.messages import listed, printable
@@ -369,6 +370,7 @@ def check(space: str) -> None:
 
 
 cli.add_command(new)
+cli.add_command(schema)
 
 
 @cli.command()

@@ -1,8 +1,9 @@
 """Data sets: reading, checking, splitting and standardising them."""
 
+from hebbevo.data.amounts import Label, may_be_amounts
 from hebbevo.data.catalogue import BUILT_IN, load, load_labelled
 from hebbevo.data.columns import Column
-from hebbevo.data.dataset import Dataset, Kind, Label, from_arrays, input_shape, likely_kind, may_be_amounts
+from hebbevo.data.dataset import Dataset, Kind, from_arrays, input_shape, likely_kind
 from hebbevo.data.files import FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.data.options import NO_FINDINGS, WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.splitting import Split, rounded_away, split

@@ -42,7 +42,8 @@ class SeenData:
     @property
     def summary(self) -> str:
         """The data in a few words."""
-        features = " x ".join(map(str, self.shape))
+        sides = " x ".join(map(str, self.shape))
+        features = f"{sides} features" if len(self.shape) == 1 else f"shape {sides}"
         target = "an amount to predict" if self.kind == "regression" else f"{self.outputs} classes"
         return f"{self.rows} training rows of {features}, {target}"
 

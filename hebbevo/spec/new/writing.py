@@ -54,7 +54,7 @@ def new_space(
     """Write a space that fits some data, and a network of the user's where there is one.
 
     >>> new_space("mine.yaml", "digits").data
-    '1259 training rows of 1 x 8 x 8, 10 classes'
+    '1259 training rows of shape 1 x 8 x 8, 10 classes'
 
     Args:
         name: the name of the space, or the path of its file.
