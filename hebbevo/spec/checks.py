@@ -85,7 +85,7 @@ def _family_problems(raw: object) -> Iterator[Problem]:
         noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in with_knobs))}"
         of_rules: _Known = _by_name(*(rule.knobs for rule in with_knobs))
         if is_open:  # a rule is misspelt, so that any knob of any rule may be meant
-            noun, of_rules = "a knob of any rule", dict.fromkeys(known_knobs(), ())
+            noun, of_rules = "a knob of any rule", {**dict.fromkeys(known_knobs(), ()), **of_rules}
         of_family = _by_name(FAMILIES[family].knobs)
         of_layers = _layer_knobs(raw, {**of_rules, **of_family})
         capacity = {name: knobs for name, knobs in of_family.items() if name == "capacity"}
