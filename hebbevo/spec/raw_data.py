@@ -54,9 +54,10 @@ def sound_part(raw: object, wrong: Collection[KeyPath]) -> Spec | None:
             continue
         within = next((part for part in parts if part == path[: len(part)] and part != path), None)
         name = "" if within is None else str(path[len(within)])
-        if within is None or split_layer(name)[0] in _SHAPING or name in _named_by_others(raw):
+        if within is None or split_layer(name)[0] in _SHAPING:
             return None
-        parts[within].pop(name, None)
+        for each in (name, *_dependent(raw, name)) if within == ("genome",) else (name,):
+            parts[within].pop(each, None)
     genome, settings = parts.values()
     given = {
         "version": 1,
@@ -77,7 +78,12 @@ def _is_touched(place: KeyPath, wrong: Collection[KeyPath]) -> bool:
     return any(path[: len(place)] == place[: len(path)] for path in wrong)
 
 
-def _named_by_others(raw: object) -> set[str]:
-    """The genes on whose values others depend."""
-    genes = [*valid_genes(raw).values()]
-    return {name for gene in genes for name in (*gene.when, str(gene.repeat))}
+def _dependent(raw: object, name: str) -> list[str]:
+    """The genes whose conditions need a gene, or need one that needs it."""
+    genes = valid_genes(raw)
+    found = [name]
+    for each in found:  # which grows meanwhile
+        found += [
+            other for other, gene in genes.items() if each in (*gene.when, gene.repeat) and other not in found
+        ]
+    return found[1:]
