@@ -7,7 +7,7 @@ import gc
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from hebbevo import user_code
 from hebbevo.cli import completion
 from hebbevo.cli.echo import echo
 from hebbevo.cli.examples import examples
+from hebbevo.cli.new import new
 from hebbevo.cli.options import (
     ALLOW_CODE,
     CONFIRM,
@@ -30,6 +31,8 @@ from hebbevo.cli.options import (
     override_option,
     override_options,
 )
+from hebbevo.cli.schema import schema
+from hebbevo.cli.space_argument import SPACE_OPTION, one_of, space_argument
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
 from hebbevo.messages import listed, printable
 from hebbevo.rules import AXES, Rule
@@ -66,19 +69,13 @@ def cli(context: click.Context) -> None:
 
 @cli.command(
     epilog=examples(
-        "hebbevo search --space stamina",
+        "hebbevo search stamina",
         "hebbevo search --space stamina --trials 500 --study first",
-        "hebbevo search --space mine.yaml --data mine.csv --target label --confirm",
-        "hebbevo search --space mine.yaml --timeout 1h30m --workers 4",
+        "hebbevo search mine.yaml --data mine.csv --target label --confirm",
+        "hebbevo search mine.yaml --timeout 1h30m --workers 4",
     )
 )
-@click.option(
-    "--space",
-    required=True,
-    metavar="SPACE",
-    help="Space file, or the bare name of a shipped one.",
-    shell_complete=completion.spaces,
-)
+@space_argument
 @click.option(
     "--study",
     metavar="STUDY",
@@ -95,7 +92,7 @@ def search(
 ) -> None:
     """Search a space; the same command again continues the study.
 
-    Options replace what the space says; without them it decides.
+    SPACE is a space file, or the bare name of a shipped one. Options replace what it says.
     """
     from hebbevo.api import search as search_space
 
@@ -236,7 +233,8 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
         "hebbevo window studies/stamina-window.db --format json",
     )
 )
-@click.argument("where", metavar="SPACE|STUDY", shell_complete=completion.spaces_and_studies)
+@click.argument("where", required=False, metavar="SPACE|STUDY", shell_complete=completion.spaces_and_studies)
+@SPACE_OPTION
 @click.option("--knob", metavar="GENE", help="Numeric gene.  [default: unactivation_penalty]")
 @click.option("--by", metavar="GENE", help="Gene whose values are compared.  [default: penalty_form]")
 @click.option(
@@ -267,7 +265,13 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
 @executor_options
 @QUIET
 def window(
-    where: str, study: str | None, storage: str | None, form: str, quiet: bool, **options: Any
+    where: str | None,
+    named: str | None,
+    study: str | None,
+    storage: str | None,
+    form: str,
+    quiet: bool,
+    **options: Any,
 ) -> None:
     """Say between which values of a knob networks are usable.
 
@@ -283,7 +287,9 @@ def window(
 
     asked = {name: options.pop(name) for name in ("knob", "by", "min_lost", "within")}
     UsableTrial(asked["min_lost"], asked["within"])  # checks them before a search
-    if not where.endswith((".yaml", ".yml")) and where not in shipped():
+    missing = "SPACE|STUDY: missing; write a space file, the bare name of a shipped one, or a study"
+    where = one_of(where, named, missing)
+    if named is None and not where.endswith((".yaml", ".yml")) and where not in shipped():
         given = {"study": study} | options
         if unused := [name for name, value in given.items() if value is not None]:
             flag = f"--{unused[0].replace('_', '-')}"
@@ -521,13 +527,17 @@ def copy(study: str, file: str, storage: str | None) -> None:
 
 
 @cli.command(epilog=examples("hebbevo check stamina", "hebbevo check mine.yaml"))
-@click.argument("space", shell_complete=completion.spaces)
+@space_argument
 def check(space: str) -> None:
-    """Check a space file without training."""
+    """Check a space file without training, and say everything that is wrong with it."""
     from hebbevo.spec import read
 
     spec = read(space)
     echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
+
+
+cli.add_command(new)
+cli.add_command(schema)
 
 
 @cli.command(epilog=examples("hebbevo spaces"))
@@ -717,7 +727,7 @@ def main() -> None:
         command = context.command_path if context else "hebbevo"
         _fail(f"{command}: {error.format_message()} Try '{command} --help'.", USAGE_ERROR)
     except UsageError as error:
-        _fail(str(error), USAGE_ERROR)
+        _fail(str(error), USAGE_ERROR, getattr(error, "__notes__", ()))
     except SearchInterrupted as error:
         _fail(str(error), INTERRUPTED)
     except HebbevoError as error:
@@ -726,6 +736,7 @@ def main() -> None:
         _fail("stopped", INTERRUPTED)
 
 
-def _fail(message: str, code: int) -> None:
-    echo(" ".join(message.split("\n")), err=True)
+def _fail(message: str, code: int, further: Sequence[str] = ()) -> None:
+    for line in (message, *further):
+        echo(" ".join(line.split("\n")), err=True)
     sys.exit(code)

@@ -75,18 +75,36 @@ def load(
         DataError: there is no such data set, or no network can be trained on it.
         UsageError: the function is not found, or raises an exception.
     """
+    return of_kind(load_labelled(name, target, options, findings), kind)
+
+
+def load_labelled(
+    name: str,
+    target: str | None = None,
+    options: ReadingOptions = NO_OPTIONS,
+    findings: Findings | None = None,
+) -> Dataset:
+    """Load a data set as `load` does, whatever its labels may mean: each different one is a class.
+
+    >>> load_labelled("digits").kind
+    'classification'
+
+    Raises:
+        DataError: there is no such data set, or its rows are no numbers with a label each.
+        UsageError: the function is not found, or raises an exception.
+    """
     if name in _LOADERS or is_reference(name):
         if target is not None:
             raise DataError(f"{name}: target {target!r} is for tables; leave it out")
         if options.categorical:
             raise DataError(f"{name}: task.categorical is for tables; leave it out")
         if name in _LOADERS:
-            return of_kind(_LOADERS[name](name), kind)
-        return of_kind(load_function(name, options, findings), kind)
+            return _LOADERS[name](name)
+        return load_function(name, options, findings)
     suffix = suffix_of(name)
     if suffix is None:
         raise DataError(
             f"{name}: is no known data set; write one of {', '.join(BUILT_IN)}, the path of a file that"
             f" ends in {', '.join(FILE_SUFFIXES)}, or package.module:function"
         )
-    return of_kind(READERS[suffix](name, expanded(name), target, options, findings), kind)
+    return READERS[suffix](name, expanded(name), target, options, findings)

@@ -11,13 +11,13 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.amounts import WRITE_REGRESSION, Label, amounts_advice, may_be_amounts
 from hebbevo.data.columns import Column
 from hebbevo.data.division import Division
 from hebbevo.data.options import NO_FINDINGS, Findings
 from hebbevo.errors import DataError
 from hebbevo.messages import quoted
 
-Label = int | float | str | bool
 Features = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 _VALUES_AT_A_TIME = 2**22
@@ -27,11 +27,6 @@ Kind = Literal["classification", "regression"]
 
 MAX_FLOAT_CLASSES = 1000
 """More different float labels than this are taken for the values of a regression."""
-
-WRITE_REGRESSION = "write task: {kind: regression} (or --kind regression)"
-"""What to do where the target is an amount."""
-
-_MOST_WHOLE_CLASSES = 20  # more whole numbers than these may well be amounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +144,21 @@ def of_kind(dataset: Dataset, kind: Kind) -> Dataset:
     return _regression(dataset) if kind == "regression" else _classification(dataset)
 
 
-def may_be_amounts(classes: Sequence[Label]) -> bool:
-    """Whether classes look like numbers to predict: fractions, or many whole numbers.
+def likely_kind(dataset: Dataset) -> Kind:
+    """What is predicted, most likely: an amount where labels are fractions, or many whole numbers.
 
-    >>> may_be_amounts([0, 1, 2]), may_be_amounts([0.5, 1.0, 2.0]), may_be_amounts(range(50))
-    (False, True, True)
+    Many whole numbers from 0 without a gap are classes where they are no column of a table.
+
+    >>> import numpy as np
+    >>> likely_kind(with_labels("prices", np.eye(3), np.array([1.5, 2.5, 4.0])))
+    'regression'
+
+    Args:
+        dataset: data whose different labels are its classes, as `with_labels` gives them.
     """
-    if any(isinstance(label, bool | str) for label in classes):
-        return False
-    return len(classes) > _MOST_WHOLE_CLASSES or any(float(label) % 1 for label in classes)
+    classes = dataset.classes
+    are_places = not dataset.columns and classes == tuple(range(len(classes)))
+    return "regression" if may_be_amounts(classes) and not are_places else "classification"
 
 
 def _classification(dataset: Dataset) -> Dataset:
@@ -173,7 +174,7 @@ def _classification(dataset: Dataset) -> Dataset:
     if unseen := classes[known:]:
         raise DataError(
             f"{name}: y_test has labels that y has not: {quoted(unseen)};"
-            " drop those rows or train on them too"
+            f" drop those rows or train on them too{amounts_advice(classes)}"
         )
     return dataset
 

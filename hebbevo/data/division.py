@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.amounts import amounts_advice
 from hebbevo.data.options import SplitKind
 from hebbevo.errors import DataError
 from hebbevo.messages import quoted
@@ -91,8 +92,8 @@ def divide(dataset: Dataset, by: Division, seed: int, hold_out: HoldOut) -> tupl
     held_out = np.concatenate([val, test])
     if dataset.classes and (absent := np.setdiff1d(dataset.y[held_out], dataset.y[train])).size:
         labels = quoted([dataset.classes[label] for label in absent])
-        what = f"no training row has the class {labels}"
-        raise DataError(f"{dataset.name}: {what}; drop these rows, or split in another way")
+        what, advice = f"no training row has the class {labels}", amounts_advice(dataset.classes)
+        raise DataError(f"{dataset.name}: {what}; drop these rows, or split in another way{advice}")
     return train, val, np.arange(len(dataset.x_test)) if dataset.x_test is not None else test
 
 

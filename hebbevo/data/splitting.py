@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hebbevo.data.amounts import Label, amounts_advice
 from hebbevo.data.columns import Column, feature_names
-from hebbevo.data.dataset import WRITE_REGRESSION, Dataset, Label, may_be_amounts
+from hebbevo.data.dataset import Dataset
 from hebbevo.data.division import HELD_OUT_PERCENT, divide
 from hebbevo.data.options import Standardization
 from hebbevo.data.preprocessing import Features, Floats, Ints, Preprocessing
@@ -221,10 +222,9 @@ def _partition(dataset: Dataset, seed: int) -> tuple[Ints, Ints, Ints]:
         if not dataset.classes:
             what = f"has {counts[smallest]} rows, too few for {parts}; give it {needed} or more"
             raise DataError(f"{dataset.name}: {what}")
-        amounts = f"; if classes are amounts, {WRITE_REGRESSION}" if may_be_amounts(dataset.classes) else ""
         raise DataError(
             f"{dataset.name}: class {dataset.classes[smallest]!r} has {counts[smallest]} rows, too few for"
-            f" {parts}; give it {needed} or more, or drop it{amounts}"
+            f" {parts}; give it {needed} or more, or drop it{amounts_advice(dataset.classes)}"
         )
     # numpy promises never to change the raw output of PCG64; shuffles of its Generator may change
     keys = np.random.PCG64(seed).random_raw(len(y))

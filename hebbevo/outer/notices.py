@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 
 from hebbevo import user_code, user_modules
-from hebbevo.data.dataset import WRITE_REGRESSION, may_be_amounts
+from hebbevo.data.amounts import WRITE_REGRESSION, may_be_amounts
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.outer.packing import cohorts_per_generation
 from hebbevo.study.ledger import Ledger

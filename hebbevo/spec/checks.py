@@ -14,9 +14,9 @@ from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
 from hebbevo.spec.field_types import CODE, is_scalar
 from hebbevo.spec.fit import fit_problems, possible_rules
-from hebbevo.spec.messages import KeyPath, Problem, not_known, shown
-from hebbevo.spec.raw_data import mapping_at, valid_genes
-from hebbevo.spec.schema import COUNTS, Network, Search, Spec
+from hebbevo.spec.messages import KeyPath, Problem, is_inside, not_known, shown
+from hebbevo.spec.raw_data import mapping_at, sound_part, valid_genes
+from hebbevo.spec.schema import COUNTS, Network, Search
 from hebbevo.spec.starting_points import start_problems
 from hebbevo.spec.structure import structure_problems
 from hebbevo.training import DEFAULT_SCORES, KNOBS, SCORES
@@ -28,11 +28,17 @@ _Known = Mapping[str, Sequence[Knob]]
 def problems(raw: object) -> list[Problem]:
     """Find everything that is wrong with the data of a space file, in no particular order."""
     found = [*structure_problems(raw), *_name_problems(raw)]
-    if found:
+    sound = sound_part(raw, [problem.path for problem in found])
+    if sound is None:
         return found
-    spec = Spec.model_validate(raw)
-    found = [] if spec.network.module else fit_problems(spec)
-    return found or start_problems(spec)
+    if not sound.network.module:
+        found += fit_problems(sound)
+    is_whole = not any(is_inside(problem.path, _OF_GENOMES) for problem in found)
+    return [*found, *start_problems(sound)] if is_whole else found
+
+
+_OF_GENOMES: tuple[KeyPath, ...] = (("network",), ("genome",))
+"""The parts of a space file that say which genomes there are."""
 
 
 def _name_problems(raw: object) -> Iterator[Problem]:
@@ -65,18 +71,21 @@ def _family_problems(raw: object) -> Iterator[Problem]:
     for axis, name in fixed.items():
         if isinstance(name, str) and name not in AXES[axis]:
             yield Problem(("network", axis), not_known(name, f"a rule for {axis}", AXES[axis]))
+    possible = {
+        axis: possible_rules(axis, fixed[axis], genes, mapping_at(network, "settings")) for axis in AXES
+    }
     rules = {
-        axis: [
-            known[name]
-            for name in possible_rules(axis, fixed[axis], genes, mapping_at(network, "settings"))
-            if isinstance(name, str) and name in known
-        ]
+        axis: [known[name] for name in possible[axis] if isinstance(name, str) and name in known]
         for axis, known in AXES.items()
     }
-    if all(rules.values()) and isinstance(family, str) and family in FAMILIES:
+    is_open = any(len(rules[axis]) < len(possible[axis]) for axis in AXES)
+    is_open |= any(split_layer(name)[0] in AXES for name in mapping_at(raw, "genome") if name not in genes)
+    if isinstance(family, str) and family in FAMILIES:
         with_knobs = [rule for on_axis in rules.values() for rule in on_axis if rule.knobs]
         noun = f"a knob of {' or '.join(dict.fromkeys(rule.name for rule in with_knobs))}"
-        of_rules = _by_name(*(rule.knobs for rule in with_knobs))
+        of_rules: _Known = _by_name(*(rule.knobs for rule in with_knobs))
+        if is_open:  # a rule is misspelt, so that any knob of any rule may be meant
+            noun, of_rules = "a knob of any rule", {**dict.fromkeys(known_knobs(), ()), **of_rules}
         of_family = _by_name(FAMILIES[family].knobs)
         of_layers = _layer_knobs(raw, {**of_rules, **of_family})
         capacity = {name: knobs for name, knobs in of_family.items() if name == "capacity"}

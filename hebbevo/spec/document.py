@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,17 @@ class Document:
 
     def line(self, problem: Problem) -> int:
         """The line of a problem; where its key is missing, that of the innermost mapping around it."""
-        if problem.line is not None:
-            return problem.line
+        return self.lines[self._known(problem)] if problem.line is None else problem.line
+
+    def in_order(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Problems in the order of their lines, and within a line in that of their keys."""
+        order = {path: place for place, path in enumerate(self.lines)}
+        return sorted(problems, key=lambda problem: (self.line(problem), order[self._known(problem)]))
+
+    def _known(self, problem: Problem) -> KeyPath:
+        """The longest part of a problem's path that the document has."""
         path = problem.path
-        return next(self.lines[path[:n]] for n in range(len(path), -1, -1) if path[:n] in self.lines)
+        return next(path[:n] for n in range(len(path), -1, -1) if path[:n] in self.lines)
 
 
 def load_document(path: Path) -> Document:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from hebbevo import user_code
@@ -117,25 +117,71 @@ def _seconds(value: Any) -> float:
         raise PydanticCustomError("duration", "no length of time") from error
 
 
+def _json(**schema: Any) -> WithJsonSchema:
+    """What JSON Schema says of a type whose validator is a function."""
+    return WithJsonSchema(schema)
+
+
+_SCALAR: dict[str, Any] = {"type": ["number", "string", "boolean"]}
+_REFERENCE = r"^[^\s:]+:[^\s:]+$"
+
 # Numbers are serialised as they are: pydantic would write the 5 of a union with float as 5.0.
-Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number)]
-Scalar = Annotated[knobs.Scalar, PlainValidator(_scalar), PlainSerializer(_scalar)]
-Choice = Annotated[Value, PlainValidator(_choice), PlainSerializer(_choice)]
+Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number), _json(type="number")]
+Scalar = Annotated[knobs.Scalar, PlainValidator(_scalar), PlainSerializer(_scalar), _json(**_SCALAR)]
+Choice = Annotated[
+    Value,
+    PlainValidator(_choice),
+    PlainSerializer(_choice),
+    _json(anyOf=[_SCALAR, {"type": "array", "items": _SCALAR, "minItems": 1}]),
+]
 Whole = Annotated[int, BeforeValidator(_whole)]
-Seconds = Annotated[float, PlainValidator(_seconds)]
+Seconds = Annotated[
+    float,
+    PlainValidator(_seconds),
+    _json(anyOf=[{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": r"^[\d.hms]+$"}]),
+]
 Width = Annotated[Whole, Field(ge=1, le=100_000)]
-Separator = Annotated[str, PlainValidator(_separator)]
-Encoding = Annotated[str, PlainValidator(_encoding)]
-Code = Annotated[str, PlainValidator(_code)]
-Score = Annotated[str, PlainValidator(_score)]
+Separator = Annotated[
+    str,
+    PlainValidator(_separator),
+    _json(anyOf=[{"const": WHITESPACE}, {"type": "string", "minLength": 1, "maxLength": 1}]),
+]
+Encoding = Annotated[str, PlainValidator(_encoding), _json(type="string")]
+Code = Annotated[str, PlainValidator(_code), _json(type="string", pattern=_REFERENCE)]
+Score = Annotated[str, PlainValidator(_score), _json(type="string")]
 ClassWeight = Annotated[
-    str | dict[str, float], PlainValidator(_class_weight), PlainSerializer(lambda value: value)
+    str | dict[str, float],
+    PlainValidator(_class_weight),
+    PlainSerializer(lambda value: value),
+    _json(
+        anyOf=[
+            {"const": "balanced"},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+            },
+        ]
+    ),
 ]
 When = Annotated[
-    dict[str, Annotated[tuple[Value, ...], PlainValidator(_scalars), PlainSerializer(list)]],
+    dict[
+        str,
+        Annotated[
+            tuple[Value, ...],
+            PlainValidator(_scalars),
+            PlainSerializer(list),
+            _json(anyOf=[_SCALAR, {"type": "array", "items": _SCALAR}]),
+        ],
+    ],
     Field(description="{gene: value} or {gene: [value, value]} with the values other genes must have"),
 ]
-LayerCount = Annotated[str | int, PlainValidator(_count), PlainSerializer(_count)]
+LayerCount = Annotated[
+    str | int,
+    PlainValidator(_count),
+    PlainSerializer(_count),
+    _json(anyOf=[{"type": "string"}, {"type": "integer", "minimum": 1, "maximum": MOST_LAYERS}]),
+]
 Repeat = Annotated[
     LayerCount | None,
     Field(description=f"depth, or the number of hidden layers, a whole number from 1 to {MOST_LAYERS}"),
@@ -144,5 +190,8 @@ Columns = Annotated[
     Standardization,
     PlainValidator(_columns),
     PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
+    _json(
+        anyOf=[{"type": "boolean"}, {"const": "per_channel"}, {"type": "array", "items": {"type": "string"}}]
+    ),
 ]
 """All columns, none, some by their names, or images by channel."""

@@ -15,7 +15,7 @@ from hebbevo.paths import expanded
 from hebbevo.spec import single_rule
 from hebbevo.spec.checks import problems
 from hebbevo.spec.document import Document, document_of, load_document
-from hebbevo.spec.messages import Problem, error_in_file, key, one_line
+from hebbevo.spec.messages import Problem, is_inside, key, one_a_place, one_line, raise_all
 from hebbevo.spec.raw_data import mapping_at
 from hebbevo.spec.schema import Spec
 from hebbevo.spec.shipped_spaces import shipped
@@ -37,12 +37,15 @@ def read(where: str | Path) -> Spec:
 
     Raises:
         SpaceError: there is no such file, or it cannot be used; the message is about the first line that is
-            wrong, as ``FILE:LINE: KEY: what is wrong; what to write``.
+            wrong, as ``FILE:LINE: KEY: what is wrong; what to write``. Each further line that is wrong is a
+            note of the error (``__notes__``).
     """
     path = _find(where)
     document = load_document(path)
-    if problem := _first_problem(document):
-        raise error_in_file(path, document.line(problem), key(problem.path), problem.what)
+    raise_all(
+        f"{path}:{document.line(problem)}: {key(problem.path)}: {problem.what}"
+        for problem in _problems(document)
+    )
     return Spec.model_validate(document.data)
 
 
@@ -61,24 +64,31 @@ def read_mapping(content: Mapping[str, Any], name: str | None = None) -> Spec:
 
     Raises:
         SpaceError: it cannot be used; the message is about the first key that is wrong, as
-            ``space: KEY: what is wrong; what to write``.
+            ``space: KEY: what is wrong; what to write``, and there is a note for each further one.
     """
     document = document_of(content)
     assert isinstance(document.data, dict)
     document.data.setdefault("version", 1)
-    document.data.setdefault("name", _file_name(name or mapping_at(document.data, "task").get("dataset")))
-    if problem := _first_problem(document):
-        raise SpaceError(one_line(f"space: {key(problem.path)}: {problem.what}"))
+    document.data.setdefault("name", file_name(name or mapping_at(document.data, "task").get("dataset")))
+    raise_all(f"space: {key(problem.path)}: {problem.what}" for problem in _problems(document))
     return Spec.model_validate(document.data)
 
 
-def _first_problem(document: Document) -> Problem | None:
-    found = [*document.problems, *single_rule.genome_problems(document.data), *problems(document.data)]
-    return min(found, key=document.line, default=None)
+def _problems(document: Document) -> list[Problem]:
+    """All problems in the order of the lines, one for each place."""
+    unreadable = [each.path for each in document.problems]
+    found = [*document.problems, *single_rule.genome_problems(document.data)]
+    # what could not be read stands in the data as something else, which is no problem of its own
+    found += [each for each in problems(document.data) if not is_inside(each.path, unreadable)]
+    return one_a_place(document.in_order(found))
 
 
-def _file_name(origin: object) -> str:
-    """The name of a data set, a file or a function, with only such characters as a space's name may have."""
+def file_name(origin: object) -> str:
+    """The name of a data set, a file or a function, with only such characters as a space's name may have.
+
+    >>> file_name("my data/wine red.csv"), file_name("mine.data:load")
+    ('wine_red', 'load')
+    """
     text = str(origin)
     last = text.rpartition(":")[2] if user_code.is_reference(text) else Path(text).stem
     return re.sub(r"[^A-Za-z0-9_.-]", "_", last).lstrip(".-")[:100] or "search"

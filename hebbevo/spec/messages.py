@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +58,42 @@ def error_in_file(path: Path, line: int, key: str, what: str) -> SpaceError:
 def one_line(text: str) -> str:
     r"""Write line breaks and other unprintable characters as escapes, such as ``\n``."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def raise_all(lines: Iterable[str]) -> None:
+    """Raise the first line as an error, and the others as its notes; without a line, raise nothing.
+
+    >>> try:
+    ...     raise_all(["2: name: missing; write one", "4: task: missing; write one"])
+    ... except SpaceError as error:
+    ...     print(error, error.__notes__)
+    2: name: missing; write one ['4: task: missing; write one']
+    """
+    found = [*map(one_line, lines)]
+    if not found:
+        return
+    error = SpaceError(found[0])
+    for line in found[1:]:
+        error.add_note(line)
+    raise error
+
+
+def is_inside(path: KeyPath, places: Iterable[KeyPath]) -> bool:
+    """Whether a path is one of some places, or leads to something in one of them.
+
+    >>> is_inside(("task", "split", "time"), [("task", "split")]), is_inside(("task",), [("task", "split")])
+    (True, False)
+    """
+    return any(path[: len(place)] == place for place in places)
+
+
+def one_a_place(problems: Iterable[Problem]) -> list[Problem]:
+    """The first problem of each place, in the order given.
+
+    >>> one_a_place([Problem(("name",), "missing"), Problem(("name",), "too long")])
+    [Problem(path=('name',), what='missing', line=None)]
+    """
+    first: dict[KeyPath, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.path, problem)
+    return [*first.values()]

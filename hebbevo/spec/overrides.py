@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Unpack, cast
 
-from hebbevo.errors import SpaceError
 from hebbevo.spec.checks import problems
 from hebbevo.spec.document import document_of
-from hebbevo.spec.messages import KeyPath, key, one_line
+from hebbevo.spec.messages import KeyPath, key, one_a_place, raise_all
 from hebbevo.spec.options import OPTIONS, Overrides
 from hebbevo.spec.schema import Spec
 
@@ -23,7 +22,8 @@ def override(spec: Spec, **overrides: Unpack[Overrides]) -> Spec:
     20
 
     Raises:
-        SpaceError: the space file could not hold the value either; the message names the option.
+        SpaceError: the space file could not hold the value either; the message names the option. Further
+            settings that do not fit are notes of the error.
         TypeError: there is no such setting.
     """
     if unexpected := overrides.keys() - OPTIONS.keys():
@@ -45,6 +45,7 @@ def override(spec: Spec, **overrides: Unpack[Overrides]) -> Spec:
         *(replace(each, path=(OPTIONS[str(each.path[0])].part, *each.path)) for each in document.problems),
         *problems(raw),
     ]
-    for problem in found:
-        raise SpaceError(one_line(f"{flags.get(problem.path, key(problem.path))}: {problem.what}"))
+    raise_all(
+        f"{flags.get(problem.path, key(problem.path))}: {problem.what}" for problem in one_a_place(found)
+    )
     return Spec.model_validate(raw)

@@ -11,13 +11,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     Tag,
     field_validator,
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from hebbevo import user_code
 from hebbevo.data import WHITESPACE, Kind, ReadingOptions
@@ -67,6 +69,17 @@ class _OptionalKeys(Model):
         if value is None:
             raise PydanticCustomError("nothing", "nothing")
         return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        keys = handler.resolve_ref_schema(schema).get("properties", {})
+        for key in keys.values():
+            del key["default"]
+            key["anyOf"] = [each for each in key["anyOf"] if each != {"type": "null"}]
+        return schema
 
     @model_serializer(mode="wrap")
     def _without_absent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

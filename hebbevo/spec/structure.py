@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -11,7 +11,7 @@ from hebbevo.errors import SpaceError
 from hebbevo.messages import closest
 from hebbevo.space import problems as problems_between
 from hebbevo.spec import single_rule
-from hebbevo.spec.messages import KeyPath, Problem, key, not_known, one_line, shown
+from hebbevo.spec.messages import KeyPath, Problem, is_inside, key, not_known, one_line, shown
 from hebbevo.spec.raw_data import mapping_at, valid_genes
 from hebbevo.spec.schema import GENES, PARTS, Model, Spec, genes_of
 from hebbevo.spec.translation import foreign_problems
@@ -43,6 +43,9 @@ _COMPLAINTS = {
 }
 """What to say of a value, by the type of pydantic's error."""
 
+_CIRCLE = ("when",)
+"""Where `hebbevo.space.problems` finds conditions that go in a circle."""
+
 _PATHS: tuple[KeyPath, ...] = (("task", "dataset"), ("task", "test"))
 
 
@@ -61,19 +64,23 @@ def structure_problems(raw: object) -> list[Problem]:
     """Find what is wrong without looking at what is installed."""
     if not isinstance(raw, Mapping):
         return [Problem(("file",), f"{shown(raw)} is not a mapping; write version, name, task and genome")]
-    if foreign := [*foreign_problems(raw), *_text_problems(raw, ())]:
-        return foreign
+    foreign = [*foreign_problems(raw)]
+    if texts := [*_text_problems(raw, ())]:
+        return [*foreign, *texts]  # half a character could not be shown in what follows
     try:
         Spec.model_validate(raw)
-        found = []
+        found = foreign
     except ValidationError as error:
-        found = [_problem(details) for details in _relevant(error.errors())]
+        found = [*foreign, *_native(map(_problem, _relevant(error.errors())), foreign)]
     models = valid_genes(raw)
     genes, repeats = genes_of(models)
     invalid = mapping_at(raw, "genome").keys() - models.keys()
-    for problem in problems_between(genes, repeats):
-        # a gene that is reported already is no reason to call a condition on it wrong
-        if invalid.isdisjoint({repeats.get(problem.gene), *problem.path}):
+    between = problems_between(genes, repeats)
+    wrong = {problem.gene for problem in between if problem.path != _CIRCLE}
+    for problem in between:
+        # a gene that is reported already is no reason to call a condition on it wrong, nor a circle with it
+        reported = invalid if problem.path != _CIRCLE else wrong
+        if reported.isdisjoint({repeats.get(problem.gene), problem.gene, *problem.path}):
             found.append(Problem(("genome", problem.gene, *problem.path), problem.what))
     return found
 
@@ -94,6 +101,15 @@ def _text_problems(data: object, path: KeyPath) -> Iterator[Problem]:
         except UnicodeEncodeError as error:
             half = ascii(data[error.start])
             yield Problem(path or ("file",), f"{half} is half a character; write a whole one")
+
+
+def _native(found: Iterable[Problem], foreign: Sequence[Problem]) -> Iterator[Problem]:
+    """Drop what is wrong only because genes, or the whole genome, are in the words of another tool."""
+    places = [problem.path for problem in foreign]
+    has_genome_elsewhere = any(len(path) == 1 for path in places)
+    for problem in found:
+        if not is_inside(problem.path, places) and not (has_genome_elsewhere and problem.path == ("genome",)):
+            yield problem
 
 
 def _relevant(errors: list[ErrorDetails]) -> Iterator[ErrorDetails]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from typing import Any, Self
 
-from hebbevo.data.dataset import Label
+from hebbevo.data.amounts import Label
 from hebbevo.data.options import NO_FINDINGS, Findings
 
 ENGINE = 3

@@ -178,7 +178,7 @@ def study_of_a_single_rule(path: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search"], "Missing option '--space'"),
+        (["search"], "SPACE: missing; write a space file"),
         (["search", "--space", "nothing"], "there is no such file"),
         (["search", "--space", "SPACE", "--trials", "0"], "--trials: 0 is too small"),
         (["search", "--space", "SPACE", "--trials", "many"], "'many' is not a valid integer"),
