@@ -1,7 +1,9 @@
 """A small training, as an ordinary PyTorch loop does it, to compare other loops with."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,12 @@ from torch import Tensor, nn
 from hebbevo.nn import HebbMask, Stamina, attach
 
 EPOCHS, BATCH = 4, 16
+ROOT = Path(__file__).parents[2]
+
+
+def python_of(page: str) -> list[str]:
+    """The blocks of Python in a page."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
 @dataclass

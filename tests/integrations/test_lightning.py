@@ -22,6 +22,7 @@ from tests.integrations.conftest import (
     assert_equal,
     network,
     optimizer_of,
+    python_of,
     trained_by_hand,
 )
 
@@ -285,3 +286,12 @@ def test_without_lightning_the_import_is_an_error_of_one_line_that_says_how_to_i
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith("hebbevo.integrations.lightning: ")
     assert done.stdout.endswith('; install it: pip install "hebbevo[lightning]"\n')
+
+
+def test_the_python_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a Trainer writes checkpoints and logs
+    names: dict[str, Any] = {}
+    for block in python_of("docs/howto/lightning.md"):
+        exec(block.replace("accelerator=", "enable_progress_bar=False, accelerator="), names)
+    assert names["small"](names["x"]).shape == (256, 10)
+    assert 0 < names["trainer"].callback_metrics["neurons_alive"] < 128

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 import hebbevo
 from hebbevo.errors import UsageError
-from tests.integrations.conftest import BATCH, EPOCHS, KNOBS, Task, assert_equal, network, trained_by_hand
+from tests.integrations.conftest import (
+    BATCH,
+    EPOCHS,
+    KNOBS,
+    Task,
+    assert_equal,
+    network,
+    python_of,
+    trained_by_hand,
+)
 
 skorch = pytest.importorskip("skorch")
 
@@ -137,3 +146,12 @@ def test_without_skorch_the_import_is_an_error_of_one_line_that_says_how_to_inst
     assert done.stdout.count("\n") == 1
     assert done.stdout.startswith("hebbevo.integrations.skorch: ")
     assert done.stdout.endswith('; install it: pip install "hebbevo[skorch]"\n')
+
+
+def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, Any] = {}
+    for block in python_of("docs/howto/skorch.md"):
+        exec(block, names)
+    assert names["small"](names["x"]).shape == (256, 10)
+    assert 0 < names["net"].history[-1, "neurons_alive"] < 128
+    assert capsys.readouterr().out.startswith("[128, ")
