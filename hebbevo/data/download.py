@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import math
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hebbevo.messages import first_line
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 RETRIES = 2  # for each address, after one second and two
+SECONDS_BETWEEN_LINES = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +25,7 @@ class DownloadFailed(Exception):
 def download(name: str, sha256: str, urls: Sequence[str], folder: Path) -> Path:
     """Download a file into a folder. It has its name only once it is complete and correct.
 
-    On a terminal a bar shows the progress; elsewhere the logger ``hebbevo`` has a line as a warning.
+    The logger ``hebbevo`` says so as a warning, which Python shows by default, and then how much has come.
 
     Args:
         name: name of the file.
@@ -42,19 +39,19 @@ def download(name: str, sha256: str, urls: Sequence[str], folder: Path) -> Path:
     failures: list[str] = []
     for url in urls:
         try:
-            with _shown(name, url, folder) as bar:
-                return _download_from(url, name, sha256, folder, bar)
+            log.warning("downloading %s%s to %s", url, name, folder)
+            return _download_from(url, name, sha256, folder)
         except (OSError, ValueError) as error:  # errors of requests are OSErrors
             failures.append(f"{url}: {_reason(error, name)}")
     raise DownloadFailed("; ".join(failures))
 
 
-def _download_from(url: str, name: str, sha256: str, folder: Path, bar: _Bar | None) -> Path:
+def _download_from(url: str, name: str, sha256: str, folder: Path) -> Path:
     import pooch
 
     made = not folder.exists()
     downloader = pooch.HTTPDownloader(
-        progressbar=bar or False, chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS
+        progressbar=_Lines(name), chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS
     )
     source = pooch.create(folder, url, registry={name: f"sha256:{sha256}"}, retry_if_failed=RETRIES)
     said_by_pooch = pooch.get_logger().level
@@ -83,42 +80,40 @@ def _reason(error: Exception, name: str) -> str:
     return first_line(cause) or type(cause).__name__
 
 
-@contextmanager
-def _shown(name: str, url: str, folder: Path) -> Iterator[_Bar | None]:
-    if sys.stderr is None or not sys.stderr.isatty():
-        log.warning("downloading %s%s to %s", url, name, folder)
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+class _Lines:
+    """What pooch takes for a progress bar: lines in the log, a while apart.
 
-    text = TextColumn("downloading {task.description}", markup=False)
-    columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _Bar(progress, progress.add_task(name, total=None))
+    A bar would not do: a search may show its own, and two on one terminal disturb each other.
+    """
 
-
-class _Bar:
-    """A bar of rich with what pooch expects of a progress bar."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress = progress
-        self._task = task
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last = time.monotonic()
+        self._come = 0
+        self._total = 0
 
     @property
     def total(self) -> int:
-        return int(self._progress.tasks[0].total or 0)
+        return self._total
 
     @total.setter
     def total(self, size: int) -> None:
-        """Begin a download, or begin it again; servers may leave out the size, which is 0 then."""
-        self._progress.update(self._task, total=size or None, completed=0)
+        """Begin a download, or begin it again. A server may leave out the size, which is 0 then."""
+        self._total = size
+        self._come = 0
 
     def update(self, size: int) -> None:
-        self._progress.advance(self._task, size)
+        self._come += size
+        if time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = time.monotonic()
+        come, total = self._come / 1e6, self._total / 1e6
+        share = f" of {total:.0f} MB ({min(1.0, come / total):.0%})" if total else " MB"
+        log.warning("%s: %.0f%s", self._name, min(come, total) if total else come, share)
 
     def reset(self) -> None:
-        self._progress.update(self._task, completed=0)
+        """Nothing to do: pooch now reports the whole size at once."""
+        self._last = math.inf
 
     def close(self) -> None:
-        """Leave the bar: what opened it closes it."""
+        """Nothing is open."""

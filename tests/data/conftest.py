@@ -18,6 +18,7 @@ class Server:
         asked: the paths that it was asked for, in order.
         cut: paths of which it sends half, and then closes the connection; each as often as it is listed.
         spoilt: paths of which it sends other bytes, each as often as it is listed.
+        says_size: whether it sends the size of a file before the file.
     """
 
     url: str = ""
@@ -25,6 +26,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     spoilt: list[str] = field(default_factory=list)
+    says_size: bool = True
 
 
 @pytest.fixture
@@ -37,7 +39,8 @@ def server() -> Iterator[Server]:
             served.asked.append(path)
             content = served.files.get(path)
             self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
+            if served.says_size:
+                self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()
             content = content or b""
             if path in served.spoilt:

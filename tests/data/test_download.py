@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 import stat
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,7 +86,7 @@ def test_a_file_that_was_there_stays_as_it_is_where_another_does_not_come(
     assert (place / "other.gz").read_bytes() == b"mine"
 
 
-def test_where_there_is_no_terminal_the_log_has_one_line_and_nothing_else_is_said(
+def test_a_download_is_one_line_of_the_log_and_nothing_else_is_said(
     server: Server, place: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server.files[NAME] = CONTENT
@@ -97,16 +96,23 @@ def test_where_there_is_no_terminal_the_log_has_one_line_and_nothing_else_is_sai
     assert capfd.readouterr() == ("", "")
 
 
-def test_on_a_terminal_a_bar_shows_how_much_has_come(
-    server: Server, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("size", "lines"),
+    [(True, ["2 of 6 MB (33%)", "4 of 6 MB (67%)", "6 of 6 MB (100%)"]), (False, ["2 MB", "4 MB", "6 MB"])],
+    ids=["known size", "unknown size"],
+)
+def test_a_long_download_says_how_much_has_come(
+    size: bool,
+    lines: list[str],
+    server: Server,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server.files[NAME] = CONTENT
-    server.cut.append(NAME)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
-    download(NAME, SHA256, [server.url], place)
-    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
-    last = [line for line in lines if NAME in line][-1]
-    assert f"downloading {NAME}" in last
-    assert "16.4/16.4 kB" in last
+    content = bytes(6_000_000)
+    server.files[NAME] = content
+    server.says_size = size
+    monkeypatch.setattr(module, "CHUNK_BYTES", 2_000_000)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0.0)
+    download(NAME, hashlib.sha256(content).hexdigest(), [server.url], place)
+    assert caplog.messages[1:] == [f"{NAME}: {line}" for line in lines]
