@@ -1,7 +1,4 @@
-"""The same training with Lightning: `attach` belongs in `configure_optimizers`.
-
-The optimiser is still PyTorch's own there, before Lightning wraps it, and the training's length is known.
-"""
+"""The same training with Lightning, by the callback of `hebbevo.integrations.lightning`."""
 
 import sys
 
@@ -12,8 +9,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from hebbevo import count
-from hebbevo.nn import Stamina, attach
+from hebbevo import compact, count
+from hebbevo.integrations.lightning import Plasticity
+from hebbevo.nn import Stamina
 
 
 class Digits(lightning.LightningModule):
@@ -29,10 +27,7 @@ class Digits(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = torch.optim.AdamW(self.net.parameters())
-        # Lightning counts optimiser steps, attach forward steps: equal unless gradients are accumulated
-        attach(self.net, optimizer, total_steps=self.trainer.estimated_stepping_batches)
-        return optimizer
+        return torch.optim.AdamW(self.net.parameters())
 
     def training_step(self, batch: list[Tensor]) -> Tensor:
         x, y = batch
@@ -54,6 +49,7 @@ model = Digits()
 trainer = lightning.Trainer(
     accelerator="cpu",
     max_epochs=epochs,
+    callbacks=[Plasticity()],  # all that is new
     logger=False,
     enable_checkpointing=False,
     enable_progress_bar=False,
@@ -65,4 +61,5 @@ trainer.fit(
     DataLoader(TensorDataset(x_val, y_val), batch_size=len(x_val)),
 )
 print(f"accuracy {trainer.callback_metrics['accuracy']:.3f}")
+print(compact(model.net, x_val))  # what is left, in plain layers of PyTorch
 print(count(model.net).T)

@@ -1,25 +1,16 @@
-"""The same training with skorch: a callback attaches at the start of a training and detaches at its end."""
+"""The same training with skorch, by the callback of `hebbevo.integrations.skorch`."""
 
 import sys
-from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Callback
 from torch import nn
 
-from hebbevo import count
-from hebbevo.nn import Stamina, attach
-
-
-class Attach(Callback):
-    def on_train_begin(self, net: NeuralNetClassifier, **_: Any) -> None:
-        self.attachment_ = attach(net.module_, net.optimizer_)
-
-    def on_train_end(self, net: NeuralNetClassifier, **_: Any) -> None:
-        self.attachment_.detach()
+from hebbevo import compact, count
+from hebbevo.integrations.skorch import Plasticity
+from hebbevo.nn import Stamina
 
 
 def build(hidden: int = 128, **knobs: float) -> nn.Module:
@@ -42,6 +33,7 @@ net = NeuralNetClassifier(
     build,
     module__unactivation_penalty=3.0,
     module__regrowth_rate=0.01,
+    module__settle=0.3,
     criterion=nn.CrossEntropyLoss,
     optimizer=torch.optim.AdamW,
     lr=1e-3,
@@ -49,9 +41,10 @@ net = NeuralNetClassifier(
     max_epochs=epochs,
     iterator_train__shuffle=True,
     train_split=None,
-    callbacks=[Attach],
+    callbacks=[Plasticity],  # all that is new
     verbose=0,
 )
 net.fit(x_train, y_train)
 print(f"accuracy {net.score(x_val, y_val):.3f}")
+print(compact(net.module_, torch.tensor(x_val)))  # what is left, in plain layers of PyTorch
 print(count(net.module_).T)

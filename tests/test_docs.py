@@ -254,10 +254,12 @@ ELSEWHERE = [
         "howto/write_a_rule.md",
         "howto/write_a_sampler.md",
         "howto/ray_tune.md",
+        "howto/lightning.md",
+        "howto/skorch.md",
         "tutorial/own_model.md",
     )
 ]
-"""Pages whose Python has a test of its own, below or in ``tests/integrations/test_ray_tune.py``."""
+"""Pages whose Python has a test of its own, below or in ``tests/integrations``."""
 
 
 def run(code: str, names: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Paths with ``~``, in every place that takes a path."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -46,6 +47,6 @@ def test_a_copy_goes_to_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert hebbevo.copy("~/a.db", "~/b.db") == tmp_path / "b.db"
-    with sqlite3.connect(tmp_path / "b.db") as file:
+    with contextlib.closing(sqlite3.connect(tmp_path / "b.db")) as file, file:
         assert file.execute("select count(*) from trials").fetchone() == (4,)
     assert list((tmp_path / "other").iterdir()) == []

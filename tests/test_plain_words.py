@@ -172,4 +172,6 @@ def test_a_passage_that_is_not_plain_is_found(passage: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    print("\n".join(what for file in files(*map(Path, sys.argv[1:])) for what in found(file)))
+    violations = [what for file in files(*map(Path, sys.argv[1:])) for what in found(file)]
+    print("\n".join(violations))
+    sys.exit(bool(violations))

@@ -16,16 +16,19 @@ from hebbevo.training.trial_details import TrialDetails
 
 LARGE = {
     "deap",
+    "lightning",
     "matplotlib",
     "moocore",
     "numpy",
     "optuna",
     "pandas",
     "plotly",
+    "pooch",
     "pydantic",
     "ray",
     "scipy",
     "sklearn",
+    "skorch",
     "sqlalchemy",
     "torch",
 }
@@ -106,3 +109,35 @@ def test_a_search_begins_without_what_only_its_later_generations_need() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     later = {"torch", "sklearn", "scipy.linalg", "scipy.optimize", "scipy.stats", "matplotlib", "plotly"}
     assert not later & set(done.stdout.split())
+
+
+def test_ray_is_imported_by_no_command_that_needs_no_cluster(tmp_path: Path) -> None:
+    few = "--trials 4 --population 4 --epochs 1 --sampler random --workers 1 --quiet"
+    commands = [
+        f"search --space stamina {few} --study s.db",
+        "resume s.db --trials 5 --workers 1 --quiet",
+        "confirm s.db --replicates 2 --workers 1 --quiet",
+        "front s.db",
+        "report s.db -o page",
+        "window s.db",
+        "copy s.db t.db",
+        "compare s.db t.db",
+        "studies .",
+        "check stamina",
+        "spaces",
+        "knobs stamina",
+    ]
+    script = (
+        "import sys\nfrom hebbevo.cli.commands import cli\n"
+        "for line in sys.argv[1:]:\n"
+        "    try:\n        cli(line.split(), standalone_mode=False)\n"
+        "    except Exception as error:\n        print('ended by', line, repr(error), file=sys.stderr)\n"
+        "print('\\n' + ' '.join(sys.modules))\n"
+    )
+    command = [sys.executable, "-c", script, *commands]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "ended by" not in done.stderr, done.stderr
+    assert (tmp_path / "t.db").exists()
+    modules = set(done.stdout.splitlines()[-1].split())
+    assert "hebbevo.execution.dispatch" in modules
+    assert not {"ray", "lightning", "skorch", "pooch"} & modules

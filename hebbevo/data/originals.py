@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
+from hebbevo.data.download import DownloadFailed, download
 from hebbevo.errors import DataError
 from hebbevo.paths import expanded
-
-TIMEOUT_SECONDS = 30.0
-CHUNK_BYTES = 1 << 20
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -113,10 +104,11 @@ def locate(name: str) -> dict[str, Path]:
     source, folder = SOURCES[name], data_folder() / name
     try:
         return {
-            original.name: _present(folder, original) or _download(original, source.urls, folder)
+            original.name: _present(folder, original)
+            or download(original.name, original.sha256, source.urls, folder)
             for original in source.files
         }
-    except (OSError, HTTPException) as error:
+    except DownloadFailed as error:
         absent = ", ".join(original.name for original in source.files if _present(folder, original) is None)
         raise DataError(
             f"{name}: {absent} missing in {folder} and not to be downloaded ({error}); put there what"
@@ -127,34 +119,3 @@ def locate(name: str) -> dict[str, Path]:
 def _present(folder: Path, original: Original) -> Path | None:
     places = (folder / original.unpacked, folder / original.name)
     return next((place for place in places if os.path.exists(place)), None)
-
-
-def _download(original: Original, urls: tuple[str, ...], folder: Path) -> Path:
-    failures: list[str] = []
-    for url in urls:
-        try:
-            return _download_from(url + original.name, original, folder)
-        except (OSError, HTTPException) as error:
-            failures.append(f"{url}: {error}")
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-    raise OSError("; ".join(failures))
-
-
-def _download_from(url: str, original: Original, folder: Path) -> Path:
-    log.info("downloading %s to %s", url, folder)
-    digest = hashlib.sha256()
-    place = folder / original.name
-    part = folder / f"{original.name}.{os.getpid()}.part"  # renamed only once it is complete and correct
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                while chunk := response.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    file.write(chunk)
-            if digest.hexdigest() != original.sha256:
-                raise OSError(f"{original.name} came other than published")
-            return part.replace(place)
-        finally:
-            part.unlink(missing_ok=True)

@@ -1,1 +1,5 @@
-"""hebbevo inside other tools. Each module here needs its tool, and no other module imports it."""
+"""hebbevo inside other tools.
+
+`hebbevo.integrations.ray_tune`, `hebbevo.integrations.lightning` and `hebbevo.integrations.skorch` each need
+their tool, and no other module imports them.
+"""

@@ -1,5 +1,6 @@
 """The command line: output, exit codes and errors of every command."""
 
+import contextlib
 import json
 import os
 import pty
@@ -161,7 +162,7 @@ def study_of_a_single_rule(path: str) -> None:
     """A study file of an older hebbevo, in which a network had a single rule."""
     with Ledger.create(Path(path), read("stamina"), StudyFacts(versions={}, neurons=256, chance=0.1)):
         pass
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         [text] = connection.execute(
             "SELECT value_json FROM study_user_attributes WHERE key = ?", [SPEC]
         ).fetchone()
@@ -226,7 +227,7 @@ def test_a_usage_error_is_one_line_with_exit_code_2_and_makes_no_file(
 ) -> None:
     Path("empty.db").touch()
     study_of_a_single_rule("old.db")
-    with sqlite3.connect("other.db") as connection:
+    with contextlib.closing(sqlite3.connect("other.db")) as connection, connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
     before = sorted(Path.cwd().rglob("*")), sorted(space.parent.glob("*"))

@@ -1,5 +1,6 @@
 """A network, data, loss and score of the user, from the space file to the report."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -379,7 +380,7 @@ def test_a_function_that_builds_no_network_for_these_data_is_an_error_of_one_lin
 
 def test_a_study_of_an_earlier_hebbevo_is_shown_but_not_continued(space: Path) -> None:
     hebbevo.search(space, study="s.db", trials=6)
-    with sqlite3.connect("s.db") as connection:
+    with contextlib.closing(sqlite3.connect("s.db")) as connection, connection:
         key, facts = connection.execute(
             "SELECT key, value_json FROM study_user_attributes WHERE key = 'hebbevo:facts'"
         ).fetchone()

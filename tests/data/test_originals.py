@@ -1,20 +1,18 @@
 import gzip
 import hashlib
-import http.server
 import io
 import os
 import pickle
 import socket
 import struct
 import tarfile
-import threading
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hebbevo.data import BUILT_IN, load, originals
+from hebbevo.data import BUILT_IN, download, load, originals
 from hebbevo.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -39,6 +37,7 @@ def folder(tmp_path, monkeypatch):
     """An empty data folder, and no way to the network."""
     monkeypatch.setenv("HEBBEVO_DATA", str(tmp_path))
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(download, "RETRIES", 0)
     monkeypatch.setattr(originals, "SOURCES", {name: refused(name) for name in originals.SOURCES})
     return tmp_path
 
@@ -231,31 +230,6 @@ def test_a_broken_cifar_archive_is_named(folder, content):
         load("cifar10")
 
 
-@pytest.fixture
-def server():
-    """A loopback web server: its url, the files it serves, and the paths it was asked for."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path[1:])
-            content = files.get(self.path[1:])
-            self.send_response(404 if content is None else 200)
-            self.end_headers()
-            self.wfile.write(content or b"")
-
-        def log_message(self, *_):
-            pass
-
-    files: dict[str, bytes] = {}
-    asked: list[str] = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", files, asked
-        httpd.shutdown()
-        thread.join()
-
-
 def serve_mnist(monkeypatch, *urls):
     files = tuple(
         originals.Original(name, name.removesuffix(".gz"), hashlib.sha256(content).hexdigest())
@@ -265,35 +239,33 @@ def serve_mnist(monkeypatch, *urls):
 
 
 def test_absent_files_are_downloaded_once_and_present_ones_never(folder, server, monkeypatch):
-    url, files, asked = server
-    files |= PACKED
-    serve_mnist(monkeypatch, url)
+    server.files |= PACKED
+    serve_mnist(monkeypatch, server.url)
     fill(folder / "mnist", {LABEL_FILE: IDX[LABEL_FILE]})
     assert load("mnist").y.tolist() == [2, 0, 1, 2, 0, 1]
     assert load("mnist").y.tolist() == [2, 0, 1, 2, 0, 1]
     expected = set(PACKED) - {f"{LABEL_FILE}.gz"}
-    assert sorted(asked) == sorted(expected)
+    assert sorted(server.asked) == sorted(expected)
     assert {path.name for path in (folder / "mnist").iterdir()} == expected | {LABEL_FILE}
     assert (folder / "mnist" / f"{IMAGE_FILE}.gz").read_bytes() == PACKED[f"{IMAGE_FILE}.gz"]
 
 
 def test_a_mirror_stands_in_for_an_address_that_fails(folder, server, monkeypatch):
-    url, files, asked = server
-    files |= {f"good/{name}": content for name, content in PACKED.items()}
-    files |= {f"wrong/{name}": b"junk" for name in PACKED}
-    serve_mnist(monkeypatch, refused("mnist").urls[0], f"{url}absent/", f"{url}wrong/", f"{url}good/")
+    server.files |= {f"good/{name}": content for name, content in PACKED.items()}
+    server.files |= {f"wrong/{name}": b"junk" for name in PACKED}
+    folders = [f"{server.url}{folder}/" for folder in ("absent", "wrong", "good")]
+    serve_mnist(monkeypatch, refused("mnist").urls[0], *folders)
     assert load("mnist").classes == (0, 4, 9)
-    assert len(asked) == 3 * len(PACKED)
+    assert len(server.asked) == 3 * len(PACKED)
     assert {path.name for path in (folder / "mnist").iterdir()} == set(PACKED)
 
 
 def test_a_download_that_is_not_the_published_file_is_thrown_away(folder, server, monkeypatch):
-    url, files, _ = server
-    files |= {**PACKED, f"{IMAGE_FILE}.gz": PACKED[f"{IMAGE_FILE}.gz"][:-1]}
-    serve_mnist(monkeypatch, url)
+    server.files |= {**PACKED, f"{IMAGE_FILE}.gz": PACKED[f"{IMAGE_FILE}.gz"][:-1]}
+    serve_mnist(monkeypatch, server.url)
     with pytest.raises(DataError, match=f"{IMAGE_FILE}.gz came other than published"):
         load("mnist")
-    assert list((folder / "mnist").iterdir()) == []
+    assert not (folder / "mnist").exists()
 
 
 def test_without_a_network_the_error_says_what_to_put_where_and_nothing_is_left(folder):
@@ -316,9 +288,8 @@ def test_without_a_network_the_error_says_what_to_put_where_and_nothing_is_left(
 
 
 def test_a_folder_that_cannot_be_made_is_a_data_error(folder, server, monkeypatch):
-    url, files, _ = server
-    files |= PACKED
-    serve_mnist(monkeypatch, url)
+    server.files |= PACKED
+    serve_mnist(monkeypatch, server.url)
     (folder / "mnist").write_text("in the way")
     with pytest.raises(DataError, match=r"missing in .*mnist and not to be downloaded"):
         load("mnist")

@@ -1,5 +1,6 @@
 """The list of studies: what it shows is what whole studies say."""
 
+import contextlib
 import math
 import shutil
 import sqlite3
@@ -59,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
     (folder / "nothing.db").touch()
     (folder / "notes.txt").write_text("hebbevo:spec")
     (folder / "text.db").write_text("no study")
-    with sqlite3.connect(folder / "other.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "other.db")) as connection, connection:
         connection.execute("CREATE TABLE t (x)")
     connection.close()
     (folder / "whole-report").mkdir()
@@ -145,7 +146,7 @@ def test_the_last_result_has_its_time(table):
 def test_what_cannot_be_read_is_damaged_and_not_a_crash(folder, tmp_path, change, reason):
     path = tmp_path / "study.db"
     shutil.copy(folder / "whole.db", path)
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(change)
     connection.close()
     found = row_of(path)

@@ -1,5 +1,6 @@
 """Confirmations in a study file come back as they were, and damage is one line."""
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -85,7 +86,7 @@ def test_what_is_recorded_already_stays(path: Path) -> None:
 
 def change(path: Path, key: str, work: Callable[[dict], object]) -> None:
     where = "FROM study_user_attributes WHERE key = ?"
-    with sqlite3.connect(path) as file:
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
         [text] = file.execute(f"SELECT value_json {where}", (key,)).fetchone()
         plain = json.loads(text)
         work(plain)
@@ -130,7 +131,7 @@ def test_a_confirmation_that_lacks_trainings_is_one_line(path: Path) -> None:
 
 
 def test_a_confirmation_without_its_request_is_one_line(path: Path) -> None:
-    with sqlite3.connect(path) as file:
+    with contextlib.closing(sqlite3.connect(path)) as file, file:
         file.execute("DELETE FROM study_user_attributes WHERE key = 'hebbevo:confirmation:0:request'")
     with pytest.raises(StudyError, match="confirmation 0 lacks what it is to find out"):
         confirmations(path)
