@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from hebbevo.report.score_scale import ScoreScale
+from hebbevo.report.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
 LINEAR = ScoreScale(0.0, 0.0, 1.0)
@@ -70,6 +70,24 @@ def choose(
     best = int(values.argmax())
     small = int(np.flatnonzero(values >= values[best] - noise.size)[0])
     return Choices(best, small, _knee(axis.place(values), np.asarray(survivors, dtype=float)), noise)
+
+
+def choose_confirmed(study: Study) -> tuple[pd.DataFrame, Choices]:
+    """Choose of the confirmed front; of all that were confirmed, if none of them is on it.
+
+    Args:
+        study: has a confirmation in which a member has a score.
+
+    Returns:
+        The front by survivors ascending, and the choices of it.
+    """
+    assert study.confirmation is not None
+    members = study.confirmation.members()
+    known = members[members["confirmed_accuracy"].notna() & members["confirmed_survivors"].notna()]
+    front = known[known["on_front"]] if known["on_front"].any() else known
+    front = front.sort_values("confirmed_survivors", kind="stable").reset_index(drop=True)
+    noise, axis = confirmed_noise(front), score_scale(study)
+    return front, choose(front["confirmed_accuracy"], front["confirmed_survivors"], noise, axis)
 
 
 def found_noise(study: Study, points: pd.DataFrame) -> Noise:

@@ -130,15 +130,28 @@ charts.forEach((chart) => watcher.observe(chart));
 function resize(width) {
   for (const chart of charts) {
     const plot = chart.querySelector(".js-plotly-plot");
-    if (!plot) continue;
+    if (!plot || !chart.offsetParent) continue;
     const own = chart.parentElement.classList.contains("grid") ? width && width / 2 - 10 : width;
     Plotly.relayout(plot, own ? { width: own, autosize: false } : { width: null, autosize: true });
   }
 }
 
+// Of several figures one is shown, the one that is chosen in the list above them.
+for (const chooser of document.querySelectorAll(".chooser")) {
+  const list = chooser.querySelector("select");
+  if (!list) continue;
+  list.addEventListener("change", () => {
+    chooser.querySelectorAll("figure").forEach((figure, place) => {
+      figure.hidden = place !== list.selectedIndex;
+      const plot = figure.querySelector(".js-plotly-plot");
+      if (plot && !figure.hidden) Plotly.Plots.resize(plot); // it may have been drawn while it was hidden
+    });
+  });
+}
+
 addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((each) => { each.open = true; });
-  charts.forEach(draw);
+  charts.filter((chart) => chart.offsetParent).forEach(draw); // not those that are hidden
   resize(PRINTED_WIDTH);
 });
 addEventListener("afterprint", () => resize(null));

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from hebbevo.messages import printable
 from hebbevo.report.charts import embedded
-from hebbevo.report.choices import Choices, Noise, choose, confirmed_noise, found_noise
+from hebbevo.report.choices import Choices, Noise, choose, choose_confirmed, found_noise
 from hebbevo.report.figures.verdict import verdict_figure
 from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
 from hebbevo.report.networks import key
@@ -154,15 +154,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
     confirmation = study.confirmation
     assert confirmation is not None
     members = confirmation.members()
-    known = members[members["confirmed_accuracy"].notna() & members["confirmed_survivors"].notna()]
-    front = known[known["on_front"]] if known["on_front"].any() else known
-    front = front.sort_values("confirmed_survivors", kind="stable").reset_index(drop=True)
-    choices = choose(
-        front["confirmed_accuracy"],
-        front["confirmed_survivors"],
-        confirmed_noise(front),
-        score_scale(study),
-    )
+    front, choices = choose_confirmed(study)
     roles = _roles(study, choices, front["confirmed_survivors"])
     judged = members["difference"].notna().any()
     return {
