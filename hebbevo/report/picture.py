@@ -106,11 +106,8 @@ class _TrainedAgain:
     on_rows: str
 
     def scores(self) -> list[float]:
-        """All scores that are drawn, with the ends of their bars."""
-        both = pd.concat([self.members, self.dense])
-        sd = both["accuracy_sd"].fillna(0.0)
-        ends = [both["accuracy"] - sd, (both["accuracy"] + sd).clip(upper=1.0)]
-        return [float(each) for values in ends for each in values]
+        """All means that are drawn; a long bar may end with the axis."""
+        return [float(each) for table in (self.members, self.dense) for each in table["accuracy"]]
 
 
 def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
