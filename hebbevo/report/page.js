@@ -7,6 +7,7 @@ const CONFIG = {
   modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
 };
 const PRINTED_WIDTH = 680; // pixels of a sheet of paper between its margins
+const PRINTED_HEIGHT = 430; // at most, so that two charts fit on a sheet
 const { measures, genes, networks } = JSON.parse(document.getElementById("networks").textContent);
 const charts = [...document.querySelectorAll(".chart")];
 const dialog = document.getElementById("network");
@@ -127,12 +128,24 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "600px" });
 charts.forEach((chart) => watcher.observe(chart));
 
-function resize(width) {
+function resizeForPaper() {
   for (const chart of charts) {
     const plot = chart.querySelector(".js-plotly-plot");
     if (!plot || !chart.offsetParent) continue;
-    const own = chart.parentElement.classList.contains("grid") ? width && width / 2 - 10 : width;
-    Plotly.relayout(plot, own ? { width: own, autosize: false } : { width: null, autosize: true });
+    const width = chart.parentElement.classList.contains("grid") ? PRINTED_WIDTH / 2 - 10 : PRINTED_WIDTH;
+    chart.dataset.height = chart.style.height;
+    const height = Math.min(parseFloat(chart.style.height), PRINTED_HEIGHT);
+    chart.style.height = `${height}px`;
+    Plotly.relayout(plot, { width, height, autosize: false });
+  }
+}
+
+function resizeForScreen() {
+  for (const chart of charts) {
+    const plot = chart.querySelector(".js-plotly-plot");
+    if (!plot || !chart.dataset.height) continue;
+    chart.style.height = chart.dataset.height;
+    Plotly.relayout(plot, { width: null, height: parseFloat(chart.dataset.height), autosize: true });
   }
 }
 
@@ -152,6 +165,6 @@ for (const chooser of document.querySelectorAll(".chooser")) {
 addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((each) => { each.open = true; });
   charts.filter((chart) => chart.offsetParent).forEach(draw); // not those that are hidden
-  resize(PRINTED_WIDTH);
+  resizeForPaper();
 });
-addEventListener("afterprint", () => resize(null));
+addEventListener("afterprint", resizeForScreen);
