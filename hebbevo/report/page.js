@@ -7,7 +7,8 @@ const CONFIG = {
   modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
 };
 const PRINTED_WIDTH = 680; // pixels of a sheet of paper between its margins
-const PRINTED_HEIGHT = 430; // at most, so that two charts fit on a sheet
+const PRINTED_HEIGHT = 380; // at most, so that two charts fit on a sheet with what is said of them
+const PRINTED_FRONT = 460; // of the front, which has a legend and an axis more
 const { measures, genes, networks } = JSON.parse(document.getElementById("networks").textContent);
 const charts = [...document.querySelectorAll(".chart")];
 const dialog = document.getElementById("network");
@@ -134,7 +135,8 @@ function resizeForPaper() {
     if (!plot || !chart.offsetParent) continue;
     const width = chart.parentElement.classList.contains("grid") ? PRINTED_WIDTH / 2 - 10 : PRINTED_WIDTH;
     chart.dataset.height = chart.style.height;
-    const height = Math.min(parseFloat(chart.style.height), PRINTED_HEIGHT);
+    const most = chart.id === "chart-front" ? PRINTED_FRONT : PRINTED_HEIGHT;
+    const height = Math.min(parseFloat(chart.style.height), most);
     chart.style.height = `${height}px`;
     Plotly.relayout(plot, { width, height, autosize: false });
   }
