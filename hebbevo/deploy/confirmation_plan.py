@@ -13,18 +13,25 @@ from hebbevo.deploy import controls
 from hebbevo.deploy.controls import Cost, Point
 from hebbevo.networks import Architecture
 from hebbevo.space import Genome
+from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.confirmation import most_seeds
 from hebbevo.study.confirmation_record import Member, Request, Role, Training
 
 if TYPE_CHECKING:
     from hebbevo.execution import Cohort
-    from hebbevo.training import Measurement, Recipe
+    from hebbevo.training import Candidate, Measurement, Recipe
 
 TUNING_NETWORKS = 8
 """Networks, at least, that a point of the tuning grid is judged by."""
 
 MOST_TUNING_WIDTHS = 8
 """Most members whose widths the control is tuned on; of more, some from the whole front are taken."""
+
+SMALL = 4000
+"""Multiply-adds for one row below which the width of a network hardly matters to the time of its training."""
+
+Numbered = tuple[int, Training]
+"""A training with its number in the confirmation."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ class ConfirmationPlan:
 
     def measured(self, training: Training, measurement: Measurement) -> Training:
         """A training with its results."""
-        exam = measurement.exam
+        exam, of_member = measurement.exam, training.role is Role.MEMBER
         if measurement.failure is not None or exam is None:
             failure = measurement.failure or "it has no exam"
             return replace(training, seconds=measurement.seconds, failure=failure)
@@ -126,12 +133,15 @@ class ConfirmationPlan:
             survivors=measurement.survivors[-1],
             multiply_adds=self._multiply_adds(training, exam.layers),
             seconds=measurement.seconds,
+            alive=AliveUnits.of(exam.units, exam.alive) if of_member and exam.alive else None,
         )
 
     # --- the stages ---
 
     def _member_steps(self) -> list[Step]:
         """The members of each replicate together, in cohorts of the study's width."""
+        from hebbevo.training import Candidate
+
         steps: list[Step] = []
         for replicate in range(self.request.replicates):
             recipe = replace(self._recipe, seed=controls.seed_of(self._recipe.seed, replicate))
@@ -139,9 +149,13 @@ class ConfirmationPlan:
                 Training(role=Role.MEMBER, trial=member.trial, replicate=replicate, epochs=member.epoch)
                 for member in self.request.members
             ]
+            numbered = [*enumerate(trainings, start=replicate * len(trainings))]
             for start in range(0, len(trainings), self._width):
-                own = trainings[start : start + self._width]
-                steps.append(self._step(own, recipe, replicate * len(trainings) + start))
+                own = numbered[start : start + self._width]
+                candidates = [
+                    Candidate(self._genomes[each.trial], 0, last_epoch=each.epochs) for _, each in own
+                ]
+                steps.append(self._step(own, candidates, recipe))
         return steps
 
     def _tuning_targets(self, trained: Sequence[Training]) -> list[Training]:
@@ -173,21 +187,15 @@ class ConfirmationPlan:
         return [kept[round(place * (len(kept) - 1) / last)] for place in range(MOST_TUNING_WIDTHS)]
 
     def _tuning_steps(self, targets: Sequence[Training], grid: Sequence[Point], first: int) -> list[Step]:
-        """For each of some widths a cohort with all points of a grid."""
-        seed = controls.seed_of(self._recipe.seed, "tuning")
+        """Dense networks of some widths, at each point of a grid."""
         each_width = math.ceil(TUNING_NETWORKS / len(targets))
-        steps: list[Step] = []
-        for target in targets:
-            own = [
-                replace(target, number=number, learning_rate=rate, weight_decay=decay)
-                for rate, decay in grid
-                for number in range(each_width)
-            ]
-            recipe = controls.dense_recipe(self._recipe, seed, target.epochs)
-            for start in range(0, len(own), self._width):
-                steps.append(self._step(own[start : start + self._width], recipe, first))
-                first += len(steps[-1].trainings)
-        return steps
+        trainings = [
+            replace(target, number=number, learning_rate=rate, weight_decay=decay)
+            for target in targets
+            for rate, decay in grid
+            for number in range(each_width)
+        ]
+        return self._dense_steps([*enumerate(trainings, start=first)])
 
     def _tuning_scores(
         self, known: Mapping[int, Training], first: int, steps: Sequence[Step]
@@ -202,7 +210,7 @@ class ConfirmationPlan:
         return {point: math.fsum(found) / len(found) for point, found in scores.items()}
 
     def _control_steps(self, trained: Sequence[Training], best: Point, first: int) -> list[Step]:
-        """For each width and schedule of a replicate, a cohort of dense networks, and a longer training."""
+        """For each width and schedule of a replicate, several dense networks, and one trained longer."""
         settles = {(member.trial, member.epoch): member.settle for member in self.request.members}
         sizes: dict[Training, int] = {}
         for each in filter(_has_control, trained):
@@ -220,32 +228,54 @@ class ConfirmationPlan:
             same = next((known for known in sizes if replace(known, trial=each.trial) == control), control)
             size = max(2, most_seeds(each.multiply_adds, self._dense_cost(control)))
             sizes[same] = max(sizes.get(same, 0), size)
-        steps: list[Step] = []
+        trainings: list[Training] = []
         for control, size in sizes.items():
-            seed = controls.seed_of(self._recipe.seed, control.replicate)
-            pool = [replace(control, number=number) for number in range(size)]
-            longer = replace(control, role=Role.LONGER, epochs=2 * control.epochs)
-            parts = [pool[start : start + self._width] for start in range(0, size, self._width)]
-            for own in (*parts, [longer]):
-                recipe = controls.dense_recipe(self._recipe, seed, own[0].epochs)
-                steps.append(self._step(own, recipe, first))
-                first += len(own)
+            trainings += [replace(control, number=number) for number in range(size)]
+            trainings.append(replace(control, role=Role.LONGER, epochs=2 * control.epochs))
+        return self._dense_steps([*enumerate(trainings, start=first)])
+
+    def _dense_steps(self, numbered: Sequence[Numbered]) -> list[Step]:
+        """Cohorts of dense networks: those with one order of minibatches and one schedule train together."""
+        from hebbevo.training import Candidate
+
+        alike: dict[tuple[int, int, int], list[Numbered]] = {}
+        for number, each in numbered:
+            alike.setdefault((-each.epochs, each.replicate, len(each.widths)), []).append((number, each))
+        steps: list[Step] = []
+        for _, own in sorted(alike.items()):  # the longest first, so that no worker ends with one alone
+            first = own[0][1]
+            purpose = "tuning" if first.role is Role.TUNING else first.replicate
+            seed = controls.seed_of(self._recipe.seed, purpose)
+            recipe = controls.dense_recipe(self._recipe, seed, first.epochs)
+            for cohort in self._of_similar_widths(own):
+                padded = controls.padded(recipe, [each.widths for _, each in cohort])
+                candidates = [
+                    Candidate(controls.dense_genome(self._recipe, each), each.number) for _, each in cohort
+                ]
+                steps.append(self._step(cohort, candidates, padded))
         return steps
 
-    def _step(self, trainings: Sequence[Training], recipe: Recipe, first: int) -> Step:
-        from hebbevo.execution import Cohort
-        from hebbevo.training import Candidate, Exam
+    def _of_similar_widths(self, numbered: Sequence[Numbered]) -> Iterator[list[Numbered]]:
+        """Divide dense networks of one depth into cohorts in which padding costs little."""
+        cohort: list[Numbered] = []
+        for each in sorted(numbered, key=lambda each: (-self._cost.per_row(each[1].widths), each[0])):
+            widths = [training.widths for _, training in (*cohort, each)]
+            own = sum(map(self._cost.per_row, widths))
+            padded = len(widths) * self._cost.per_row([*map(max, zip(*widths, strict=True))])
+            if cohort and (len(cohort) == self._width or padded > 2 * own + SMALL * len(widths)):
+                yield cohort
+                cohort = []
+            cohort.append(each)
+        yield cohort
 
-        candidates = tuple(
-            Candidate(self._genomes[each.trial], 0, last_epoch=each.epochs)
-            if each.role is Role.MEMBER
-            else Candidate(controls.dense_genome(self._recipe, each), each.number)
-            for each in trainings
-        )
+    def _step(self, numbered: Sequence[Numbered], candidates: Sequence[Candidate], recipe: Recipe) -> Step:
+        from hebbevo.execution import Cohort
+        from hebbevo.training import Exam
+
+        numbers, trainings = zip(*numbered, strict=True)
         tunes = trainings[0].role is Role.TUNING
         exam = Exam(on_test_rows=self.request.has_test and not tunes)
-        numbers = tuple(range(first, first + len(trainings)))
-        return Step(Cohort(numbers, candidates, recipe=recipe, exam=exam), tuple(trainings))
+        return Step(Cohort(numbers, tuple(candidates), recipe=recipe, exam=exam), trainings)
 
     # --- what trainings cost ---
 

@@ -9,6 +9,7 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from hebbevo.networks import Architecture
+from hebbevo.networks.padded import Padded
 from hebbevo.space import Genome
 from hebbevo.space.knobs import Value
 from hebbevo.spec import Spec
@@ -64,6 +65,19 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
     kept = ("optimizer", "momentum")
     settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
     return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs)
+
+
+def padded(recipe: Recipe, widths: Sequence[Sequence[int]]) -> Recipe:
+    """The recipe of dense controls of several widths, in a form in which they train in one stack.
+
+    Args:
+        recipe: from `dense_recipe`.
+        widths: of each control, all of one depth.
+    """
+    assert isinstance(recipe.network, Architecture)
+    widest = tuple(map(max, zip(*widths, strict=True)))
+    channels = len(recipe.network.channels)
+    return replace(recipe, network=Padded(recipe.network, widest[:channels], widest[channels:]))
 
 
 def dense_genome(recipe: Recipe, control: Training) -> Genome:

@@ -7,6 +7,8 @@ const CONFIG = {
   modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
 };
 const PRINTED_WIDTH = 680; // pixels of a sheet of paper between its margins
+const PRINTED_HEIGHT = 380; // at most, so that two charts fit on a sheet with what is said of them
+const PRINTED_FRONT = 460; // of the front, which has a legend and an axis more
 const { measures, genes, networks } = JSON.parse(document.getElementById("networks").textContent);
 const charts = [...document.querySelectorAll(".chart")];
 const dialog = document.getElementById("network");
@@ -127,18 +129,44 @@ const watcher = new IntersectionObserver((entries) => {
 }, { rootMargin: "600px" });
 charts.forEach((chart) => watcher.observe(chart));
 
-function resize(width) {
+function resizeForPaper() {
   for (const chart of charts) {
     const plot = chart.querySelector(".js-plotly-plot");
-    if (!plot) continue;
-    const own = chart.parentElement.classList.contains("grid") ? width && width / 2 - 10 : width;
-    Plotly.relayout(plot, own ? { width: own, autosize: false } : { width: null, autosize: true });
+    if (!plot || !chart.offsetParent) continue;
+    const width = chart.parentElement.classList.contains("grid") ? PRINTED_WIDTH / 2 - 10 : PRINTED_WIDTH;
+    chart.dataset.height = chart.style.height;
+    const most = chart.id === "chart-front" ? PRINTED_FRONT : PRINTED_HEIGHT;
+    const height = Math.min(parseFloat(chart.style.height), most);
+    chart.style.height = `${height}px`;
+    Plotly.relayout(plot, { width, height, autosize: false });
   }
+}
+
+function resizeForScreen() {
+  for (const chart of charts) {
+    const plot = chart.querySelector(".js-plotly-plot");
+    if (!plot || !chart.dataset.height) continue;
+    chart.style.height = chart.dataset.height;
+    Plotly.relayout(plot, { width: null, height: parseFloat(chart.dataset.height), autosize: true });
+  }
+}
+
+// Of several figures one is shown, the one that is chosen in the list above them.
+for (const chooser of document.querySelectorAll(".chooser")) {
+  const list = chooser.querySelector("select");
+  if (!list) continue;
+  list.addEventListener("change", () => {
+    chooser.querySelectorAll("figure").forEach((figure, place) => {
+      figure.hidden = place !== list.selectedIndex;
+      const plot = figure.querySelector(".js-plotly-plot");
+      if (plot && !figure.hidden) Plotly.Plots.resize(plot); // it may have been drawn while it was hidden
+    });
+  });
 }
 
 addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((each) => { each.open = true; });
-  charts.forEach(draw);
-  resize(PRINTED_WIDTH);
+  charts.filter((chart) => chart.offsetParent).forEach(draw); // not those that are hidden
+  resizeForPaper();
 });
-addEventListener("afterprint", () => resize(null));
+addEventListener("afterprint", resizeForScreen);

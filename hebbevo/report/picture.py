@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -14,40 +16,54 @@ from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END
 from hebbevo.report.png import png
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, whole
+from hebbevo.study.confirmation import Confirmation
 from hebbevo.study.scale import Scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
 MAX_NAME_LENGTH = 30
-BLUE, GREY, INK = "#1f6fc4", "#8a919c", "#2a3038"
+BLUE, ORANGE, GREEN, GREY, INK = "#1f6fc4", "#c96a10", "#12886a", "#8a919c", "#2a3038"
 
 
 def picture(study: Study) -> bytes:
     """Draw the score against surviving neurons: all trials, and the front on top.
 
+    Of a confirmed study the members trained again stand in front, beside dense networks of their widths.
+
     Returns:
         A PNG file of 1600 x 1000 pixels.
     """
-    return png(lambda axes: _draw(axes, study), ncols=5, columnspacing=1.2, reverse=True)
+    columns = 5 if study.confirmation is None else 3
+    return png(lambda axes: _draw(axes, study), ncols=columns, columnspacing=1.2, reverse=True)
 
 
 def _draw(axes: Axes, study: Study) -> None:
     trials, front = complete_trials(study), study.front()
-    x, y = survivors_axis(study), score_scale(study)
+    again = None if study.confirmation is None else _trained_again(study.confirmation)
+    x, y = survivors_axis(study), score_scale(study, [] if again is None else again.scores())
     before_end = is_before_end(study, front)
     others = trials[~is_on_front(trials, front)]
+    strength, found = (1.0, "front") if again is None else (0.35, "front as found, on validation rows")
     if not front.empty:
-        _draw_line(axes, front, x, y)
+        _draw_line(axes, front, x, y, alpha=strength)
     if before_end.any():
-        _draw_marks(axes, front[before_end], x, y, fmt="D", label=BEFORE_END, fillstyle="none")
+        look = {"fmt": "D", "label": BEFORE_END, "fillstyle": "none"}
+        _draw_marks(axes, front[before_end], x, y, color=BLUE, alpha=strength, zorder=4, **look)
     if not before_end.all():
-        _draw_marks(axes, front[~before_end], x, y, fmt="o", label="front")
+        own = front[~before_end]
+        _draw_marks(axes, own, x, y, color=BLUE, alpha=strength, zorder=4, fmt="o", label=found)
+    if again is not None:
+        label = f"trained again, on {again.on_rows}"
+        _draw_marks(axes, again.members, x, y, color=ORANGE, zorder=6, fmt="s", label=label)
+        if not again.dense.empty:
+            label = f"dense, same widths, on {again.on_rows}"
+            _draw_marks(axes, again.dense, x, y, color=GREEN, zorder=5, fmt="^", label=label)
     axes.scatter(
         x.place(others["survivors"]),
         y.place(others["accuracy"]),
         s=14,
         c=GREY,
-        alpha=0.35,
+        alpha=0.35 * (1 if again is None else 0.6),
         linewidths=0,
         label="other trials",
     )
@@ -75,9 +91,42 @@ def _shade(axes: Axes, study: Study, x: Scale, y: ScoreScale) -> None:
         patch.set_label(LABEL)
 
 
-def _draw_line(axes: Axes, front: pd.DataFrame, x: Scale, y: ScoreScale) -> None:
-    places = x.place(front["survivors"])
-    axes.plot(places, y.place(front["accuracy"]), drawstyle="steps-post", color=BLUE, linewidth=1.6, zorder=3)
+@dataclass(frozen=True)
+class _TrainedAgain:
+    """Confirmed members and their dense controls: means, and standard deviations of a single network.
+
+    Attributes:
+        members: a row for each, with the columns of `Study.front`.
+        dense: likewise, at the survivors of its member.
+        on_rows: on which rows the scores are measured.
+    """
+
+    members: pd.DataFrame
+    dense: pd.DataFrame
+    on_rows: str
+
+    def scores(self) -> list[float]:
+        """All means that are drawn; a long bar may end with the axis."""
+        return [float(each) for table in (self.members, self.dense) for each in table["accuracy"]]
+
+
+def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
+    """What was confirmed, on test rows if there are any: those on which controls are compared."""
+    table = confirmation.members()
+    kind, on_rows = ("test", "test rows") if confirmation.has_test else ("confirmed", "validation rows")
+    columns = {"confirmed_survivors": "survivors", "survivors_sd": "survivors_sd"}
+
+    def of(kind: str) -> pd.DataFrame:
+        names = columns | {f"{kind}_accuracy": "accuracy", f"{kind}_sd": "accuracy_sd"}
+        found = table[[*names]].rename(columns=names)
+        return found[found["accuracy"].notna()]
+
+    return _TrainedAgain(of(kind), of("control").assign(survivors_sd=math.nan), on_rows)
+
+
+def _draw_line(axes: Axes, front: pd.DataFrame, x: Scale, y: ScoreScale, alpha: float) -> None:
+    look: dict[str, Any] = {"drawstyle": "steps-post", "color": BLUE, "linewidth": 1.6, "zorder": 3}
+    axes.plot(x.place(front["survivors"]), y.place(front["accuracy"]), alpha=alpha, **look)
 
 
 def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, y: ScoreScale, **look: Any) -> None:
@@ -87,17 +136,15 @@ def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, y: ScoreScale, **loo
         y.place(accuracy),
         xerr=x.bars(points["survivors"], points["survivors_sd"]),
         yerr=y.bars(accuracy, accuracy - sd, (accuracy + sd).clip(upper=1.0)),
-        color=BLUE,
         markersize=5,
         elinewidth=1,
-        zorder=4,
         **look,
     )
 
 
 def _label(axes: Axes, study: Study, x: Scale, y: ScoreScale) -> None:
     axes.set_xlabel(f"surviving {study.count}", color=INK)
-    axes.set_ylabel(f"validation {study.score}", color=INK)
+    axes.set_ylabel(f"validation {study.score}" if study.confirmation is None else study.score, color=INK)
     axes.set_ylim(y.low, y.high)
     if ticks := y.ticks():
         _fix_ticks(axes.yaxis, ticks)

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hebbevo.objectives import pareto
+from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Role, Training
 from hebbevo.study.intervals import NO_MEAN, Mean, best_of, mean_of
 
@@ -105,10 +106,10 @@ class Confirmation:
     def runs(self) -> pd.DataFrame:
         """Give a table with one row per training.
 
-        Its columns are those of `hebbevo.study.confirmation_record.Training`, in its order; ``role`` is
-        ``member``, ``tuning``, ``dense`` or ``longer``, and a measurement that is missing is NaN.
+        Its columns are those of `hebbevo.study.confirmation_record.Training`, in its order, but ``alive``;
+        ``role`` is ``member``, ``tuning``, ``dense`` or ``longer``, and a measurement that is missing is NaN.
         """
-        columns = [*Training.__dataclass_fields__]
+        columns = [name for name in Training.__dataclass_fields__ if name != "alive"]
         rows = [[getattr(each, name) for name in columns] for each in self._trainings]
         table = pd.DataFrame(rows, columns=columns)
         table["role"] = table["role"].map(str)
@@ -141,6 +142,20 @@ class Confirmation:
         - ``on_front``: whether no other confirmed member is better in both and none is at chance level.
         """
         return self._table.copy()
+
+    def lives(self, trial: int, epoch: int) -> AliveUnits | None:
+        """Which neurons of a member were alive after each epoch, in its first replicate that has a record.
+
+        Args:
+            trial: number of the member's trial.
+            epoch: the epoch that the front names.
+
+        Returns:
+            The record; ``None`` where survivors are connections, and in confirmations by an earlier hebbevo.
+        """
+        own = [each for member in self._members for each in self._of_member(member)]
+        same = (each.alive for each in own if (each.trial, each.epochs) == (trial, epoch))
+        return next((alive for alive in same if alive is not None), None)
 
     @property
     def hypervolume(self) -> float:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
+from hebbevo.study.alive_units import AliveUnits
+
 
 class Role(StrEnum):
     """What a training of a confirmation is for."""
@@ -95,6 +97,8 @@ class Training:
         weight_decay: of a control.
         settle: settling phase of a control, a fraction of its training.
         failure: why it failed, or ``None``.
+        alive: which neurons of a member were alive after each epoch; ``None`` of controls, where survivors
+            are connections, and in confirmations by an earlier hebbevo.
     """
 
     role: Role
@@ -113,22 +117,27 @@ class Training:
     weight_decay: float | None = None
     settle: float = 0.0
     failure: str | None = None
+    alive: AliveUnits | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
-        return asdict(self)
+        plain = asdict(self)
+        if self.alive is None:
+            del plain["alive"]
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
         """Make it from plain data. Unknown entries are ignored."""
         known = _known(cls, plain)
-        halves = known.get("halves")
+        halves, alive = known.get("halves"), known.get("alive")
         return cls(
             **known
             | {
                 "role": Role(known["role"]),
                 "widths": tuple(known.get("widths", ())),
                 "halves": None if halves is None else (halves[0], halves[1]),
+                "alive": None if alive is None else AliveUnits.from_json(alive),
             }
         )
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 
 from hebbevo.messages import first_line
+from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.attempts import FailureKind, Recovery
 from hebbevo.study.confirmation_record import Role
 
@@ -243,6 +245,21 @@ CONFIRMATION: dict[str, tuple[Check, str]] = {
 }
 """Checks of what a confirmation is to find out."""
 
+
+def _is_alive_units(value: object) -> bool:
+    checks: dict[str, tuple[Check, str]] = {
+        "widths": (partial(are, one=is_count), "a list of whole numbers"),
+        "epochs": _POSITIVE,
+        "bits": _TEXT,
+    }
+    if not isinstance(value, Mapping) or not _passes(value, checks, [*checks]):
+        return False
+    with suppress(ValueError, OverflowError, MemoryError):
+        AliveUnits.from_json(value).by_layer()
+        return True
+    return False
+
+
 TRAINING: dict[str, tuple[Check, str]] = {
     "role": (lambda value: value in list(Role), f"one of {', '.join(Role)}"),
     "trial": _COUNT,
@@ -263,6 +280,7 @@ TRAINING: dict[str, tuple[Check, str]] = {
     "weight_decay": _SPREAD,
     "settle": _SHARE,
     "failure": (or_none(is_text), "a text or null"),
+    "alive": (or_none(_is_alive_units), "widths, a number of epochs and bits, or null"),
 }
 """Checks of one training of a confirmation."""
 

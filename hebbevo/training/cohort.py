@@ -133,6 +133,8 @@ class CohortTraining:
         # of the nets that were stopped early
         self._predicted_finals: dict[int, tuple[float, float] | None] = {}
         self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
+        # for an exam: which neurons were alive after each epoch, (size, neurons)
+        self._alive: list[npt.NDArray[np.bool_]] = []
         total = total_steps(recipe, len(rows.x))
         with torch.no_grad():
             for name in plastic_modules(model):
@@ -284,10 +286,13 @@ class CohortTraining:
         for each in self.sub_cohorts:
             scores[each.rows.cpu()] = self._scores(each, self._rows.x_val, self._rows.y_val)
             counted.append(each.nets.survivors(self._recipe.count))
-        self._neurons = sum(counted[0].neurons)
+        self._units = counted[0].neurons
         self._notes += counted[0].notes
         by_net = self._in_cohort_order([{"layers": each.alive, "inputs": each.inputs} for each in counted])
         self._history.append(_EpochResults(scores, by_net["layers"].sum(1), **by_net))
+        if self._rows.exam and counted[0].units:
+            patterns = [{"": torch.cat(each.units, 1)} for each in counted]
+            self._alive.append(self._in_cohort_order(patterns)[""].cpu().numpy())
         for each in self.sub_cohorts:
             self._epochs[each.rows] += 1
 
@@ -372,7 +377,7 @@ class CohortTraining:
                 inputs=inputs[row][epochs - 1],
                 seconds=seconds,
                 failure=f"the loss became NaN or infinite at step {step}" if step else None,
-                neurons=self._neurons,
+                neurons=sum(self._units),
                 notes=tuple(dict.fromkeys(self._notes)),
                 stopped=row in self._predicted_finals,
                 predicted_final=self._predicted_finals.get(row),
@@ -387,7 +392,9 @@ class CohortTraining:
         if row not in self._exams:
             return None
         first, second, *test = self._exams[row]
-        return ExamResult((first, second), test[0] if test else None, tuple(map(tuple, layers)))
+        alive = tuple(np.packbits(each[row]).tobytes() for each in self._alive[: len(layers)])
+        units = self._units if alive else ()
+        return ExamResult((first, second), test[0] if test else None, tuple(map(tuple, layers)), units, alive)
 
     @property
     def state(self) -> dict[str, Tensor]:

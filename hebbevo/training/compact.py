@@ -698,8 +698,10 @@ class CompactStack(NetStack):
             ]
         layers, neurons = self._plan.totals(count)
         none = inputs.new_zeros(self.size, 0)
-        totals = torch.stack(alive, 1) if alive else none
-        return Survivors(layers, neurons, totals.round().long(), inputs.sum(1).long(), self._plan.notes)
+        totals = (torch.stack(alive, 1) if alive else none).round().long()
+        hidden = [self._of_all_units(index, each, 1) > 0 for index, each in enumerate(units[:-1])]
+        own = tuple(hidden) if count == "neurons" else ()
+        return Survivors(layers, neurons, totals, inputs.sum(1).long(), self._plan.notes, own)
 
     def _living(self, index: int, pattern: Tensor) -> Tensor:
         """Set a pattern of a layer's units, (size, slots), to zero for pruned units."""

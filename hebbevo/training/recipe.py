@@ -129,11 +129,16 @@ class ExamResult:
         halves: score on every other validation row, from the first one and from the second one.
         test: score on the test rows, or ``None``.
         layers: survivors of each layer after each epoch.
+        units: neurons of each layer, those that are dead included.
+        alive: for each epoch the neurons of all layers, one after the other: a bit for each, 1 where it is
+            alive, as `numpy.packbits` packs them. Empty where survivors are connections.
     """
 
     halves: tuple[float, float]
     test: float | None
     layers: tuple[tuple[int, ...], ...]
+    units: tuple[int, ...] = ()
+    alive: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True)

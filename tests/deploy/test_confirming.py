@@ -1,5 +1,6 @@
 """A front trained again: what is trained, after kills too, and that nothing that selects sees test rows."""
 
+import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -14,9 +15,10 @@ import torch
 import hebbevo
 from hebbevo.deploy import controls
 from hebbevo.errors import SearchInterrupted, StudyError, UsageError
+from hebbevo.execution import Cohort
 from hebbevo.execution.worker_setup import WorkerSetup
 from hebbevo.outer.training_inputs import recipe_of, split_of
-from hebbevo.study.confirmation_record import ConfirmationRecord
+from hebbevo.study.confirmation_record import ConfirmationRecord, Training
 from hebbevo.study.ledger import Ledger
 from hebbevo.training import Candidate, Exam, train
 from tests.conftest import SPACE
@@ -118,6 +120,47 @@ def test_a_recorded_training_is_one_that_is_done_by_hand(confirmed) -> None:
     assert [each.test for each in pool] == [each.exam.test for each in measured]
     assert shared.network.units == "dense"
     assert shared.settings == {}
+
+
+def test_of_each_member_it_is_recorded_which_neurons_were_alive_after_each_epoch(confirmed) -> None:
+    for each in record_of(confirmed).trainings.values():
+        if each.role != "member":
+            assert each.alive is None
+            continue
+        layers = each.alive.by_layer()
+        assert tuple(int(layer[-1].sum()) for layer in layers) == each.widths
+        assert {len(layer) for layer in layers} == {each.epochs}
+    confirmation = hebbevo.open_study(confirmed).confirmation
+    member = confirmation.members().iloc[0]
+    first = next(each for each in record_of(confirmed).trainings.values() if each.trial == member.trial)
+    assert confirmation.lives(member.trial, member.epoch) == first.alive
+    assert confirmation.lives(member.trial, member.epoch + 1) is None
+
+
+def test_a_confirmation_by_an_earlier_hebbevo_has_no_such_record_and_is_read(confirmed, tmp_path) -> None:
+    record = record_of(confirmed)
+    trainings = {number: replace(each, alive=None) for number, each in record.trainings.items()}
+    plain = json.dumps([each.to_json() for each in trainings.values()])
+    assert "alive" not in plain
+    assert [Training.from_json(each) for each in json.loads(plain)] == [*trainings.values()]
+
+
+def test_controls_of_different_widths_train_in_one_cohort(study, monkeypatch) -> None:
+    cohorts: list[Cohort] = []
+    train_cohort = WorkerSetup.train
+
+    def look(setup: WorkerSetup, cohort: Cohort, *args: object):
+        cohorts.append(cohort)
+        return train_cohort(setup, cohort, *args)
+
+    monkeypatch.setattr(WorkerSetup, "train", look)
+    trainings = record_of(confirm(study).path).trainings
+    kinds = [{trainings[number].role for number in cohort.trials} for cohort in cohorts]
+    assert all(len(roles) == 1 for roles in kinds)
+    longer = [cohort for cohort, roles in zip(cohorts, kinds, strict=True) if roles == {"longer"}]
+    widths = [{trainings[number].widths for number in cohort.trials} for cohort in longer]
+    assert len(longer) <= 2 * len({each.epochs for each in trainings.values() if each.role == "longer"})
+    assert max(map(len, widths)) > 1
 
 
 def test_scores_on_test_rows_and_halves_are_those_of_the_network(confirmed, found) -> None:

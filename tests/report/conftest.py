@@ -13,6 +13,7 @@ import pytest
 
 from hebbevo.objectives.goal import Goal
 from hebbevo.space import ChoiceGene, FloatGene, Space
+from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.attempts import FailedAttempt, FailureKind, Recovery
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Request, Role, Training
 from hebbevo.study.facts import StudyFacts
@@ -238,6 +239,16 @@ def failed_at(frame, positions, reason):
     return broken
 
 
+def lives(survivors, epochs, widths=(128, 128)):
+    """Neurons of two layers that die evenly until the last epoch; the first of those is back for an epoch."""
+    alive = np.ones((epochs, sum(widths)), bool)
+    for start, width, left in zip((0, widths[0]), widths, survivors, strict=True):
+        last = np.sort(np.linspace(0, epochs - 1, width - min(left, width)).astype(int))
+        alive[:, start + width - len(last) : start + width] = np.arange(epochs)[:, None] < last
+    alive[epochs // 2, widths[0] - 1] = epochs > 2
+    return AliveUnits.of(widths, [np.packbits(each).tobytes() for each in alive])
+
+
 def confirmed(study, replicates=5, has_test=True, is_complete=True, gain=0.01, seed=1, **changes):
     """The study with a confirmation: members are worse than they were found, and controls ``gain`` worse."""
     random = np.random.default_rng(seed)
@@ -278,6 +289,7 @@ def confirmed(study, replicates=5, has_test=True, is_complete=True, gain=0.01, s
                         survivors=survivors,
                         multiply_adds=4e6 if role is Role.MEMBER else 1e6,
                         seconds=0.5,
+                        alive=lives(widths, member.epoch) if role is Role.MEMBER else None,
                     )
                 )
     request = Request(

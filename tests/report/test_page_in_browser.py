@@ -4,9 +4,11 @@ Chromium is Debian's. Where it is missing these tests are skipped.
 """
 
 import json
+import math
 import re
 import shutil
 import time
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -14,14 +16,16 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from hebbevo.objectives.goal import Goal
-from hebbevo.report import write
+from hebbevo.report.page import page as page_of
+from hebbevo.report.picture import picture
 from tests.report.conftest import MadeUpRecord, MadeUpStudy, confirmed, failed_at, made_up_trials
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 ROWS = {"train": 1259, "validation": 269, "test": 269}
 HOSTILE = """<img src=x onerror="window.hit=1">&amp;$_{<b>"""
-DRAW_ALL = "charts.forEach(draw)"
+PICTURE = b"\x89PNG"
+DRAW_ALL = "charts.filter((chart) => chart.offsetParent).forEach(draw)"  # not those that are hidden
 
 
 @pytest.fixture(scope="module")
@@ -34,40 +38,72 @@ def browser():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A function that writes the report of a study of `STUDIES` once, and gives the study and the page."""
+    """A function that writes the page of a study of `STUDIES` once, and gives the study and the page."""
     known = {}
 
     def written(name):
         if name not in known:
-            study = STUDIES[name]()
-            known[name] = study, write(study, tmp_path_factory.mktemp("report"))[0]
+            study, path = STUDIES[name](), tmp_path_factory.mktemp("report") / "report.html"
+            path.write_text(page_of(study, picture(study) if name == "found" else PICTURE), encoding="utf-8")
+            known[name] = study, path
         return known[name]
 
     return written
 
 
-@pytest.fixture
-def visit(browser, written):
-    """Open the page of a study; whatever the browser complains about fails the test."""
-    complaints, contexts = [], []
+class Tabs:
+    """The open pages, one for each study and colour scheme; what the browser complains about is kept."""
 
-    def visit(name, width=1400, **options):
-        study, path = written(name)
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
+    def __init__(self, browser, written):
+        self.browser, self.written = browser, written
+        self.open, self.complaints = {}, []
+
+    def new(self, name, **options):
+        """Open the page of a study."""
+        context = self.browser.new_context(viewport={"width": 1400, "height": 900}, **options)
         context.set_default_timeout(15_000)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.extend(from_elsewhere(request.url)))
-        page.goto(path.as_uri())
-        return study, page
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.complaints.extend(from_elsewhere(request.url)))
+        page.goto(self.written(name)[1].as_uri())
+        return page
+
+
+@pytest.fixture(scope="module")
+def tabs(browser, written):
+    return Tabs(browser, written)
+
+
+@pytest.fixture
+def visit(tabs):
+    """Look at the page of a study, which is open already or is opened now; no test may change it for good."""
+
+    def visit(name, scheme="light"):
+        if (name, scheme) not in tabs.open:
+            tabs.open[name, scheme] = tabs.new(name, color_scheme=scheme)
+        page = tabs.open[name, scheme]
+        page.evaluate("() => { document.querySelector('dialog').close(); scrollTo(0, 0); }")
+        return tabs.written(name)[0], page
 
     yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    assert tabs.complaints == []
+
+
+@pytest.fixture
+def own_page(tabs):
+    """Open the page of a study in a window of its own, for a test that changes it."""
+    pages = []
+
+    def own_page(name, **options):
+        pages.append(tabs.new(name, **options))
+        return pages[-1]
+
+    yield own_page
+    for page in pages:
+        page.context.close()
+    assert tabs.complaints == []
 
 
 def some(count=60, **changes):
@@ -138,8 +174,9 @@ def hostile():
 
 
 STUDIES = {
-    "found": lambda: some(60),
-    "confirmed": lambda: confirmed(some(60)),
+    "found": lambda: some(500),
+    "few trials": lambda: some(60),
+    "confirmed": lambda: confirmed(some(500)),
     "confirmed without a test": lambda: confirmed(some(60), has_test=False),
     "three trials": lambda: MadeUpStudy(MadeUpRecord(made_up_trials(3, failed=0, collapsed=0, replicates=1))),
     "one trial": lambda: MadeUpStudy(MadeUpRecord(made_up_trials(1, failed=0, collapsed=0))),
@@ -161,17 +198,17 @@ STUDIES = {
 def test_the_page_of_any_study_is_drawn_without_a_complaint(visit, name):
     _, page = visit(name)
     page.evaluate(DRAW_ALL)
-    charts = page.locator(".chart").count()
-    assert page.locator(".chart .main-svg").count() >= charts
+    charts = page.locator(".chart:visible")
+    assert page.locator(".chart:visible .main-svg").count() >= charts.count()
     assert "nan" not in page.inner_text("main").lower().replace("became nan", "")
     assert overflow(page) <= 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_width_of_a_window_makes_the_page_scroll_sideways(visit, scheme):
-    _, page = visit("confirmed", color_scheme=scheme)
+    _, page = visit("confirmed", scheme)
     page.evaluate(DRAW_ALL)
-    for width in (1400, 800, 390):
+    for width in (800, 390, 1400):
         page.set_viewport_size({"width": width, "height": 900})
         # plotly draws again after a moment
         page.wait_for_function(f"innerWidth === {width} && document.documentElement.scrollWidth <= {width}")
@@ -179,7 +216,7 @@ def test_no_width_of_a_window_makes_the_page_scroll_sideways(visit, scheme):
 
 def test_every_text_has_the_contrast_that_wcag_asks_for(visit):
     for scheme in ("light", "dark"):
-        _, page = visit("confirmed", color_scheme=scheme)
+        _, page = visit("confirmed", scheme)
         page.evaluate(DRAW_ALL)
         page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         poor = page.evaluate(CONTRASTS)
@@ -213,7 +250,7 @@ CONTRASTS = """() => {
 
 
 def test_the_mouse_pointer_on_a_point_shows_its_genome(visit):
-    study, page = visit("found")
+    study, page = visit("few trials")  # no other trial lies on the point
     member = study.front().iloc[-1]
     point = page.locator("#chart-front path.point[tabindex]").last
     point.hover(force=True)
@@ -227,7 +264,7 @@ def test_the_mouse_pointer_on_a_point_shows_its_genome(visit):
 
 
 def test_a_click_on_a_point_shows_the_network_and_how_to_train_it_again(visit):
-    study, page = visit("found")
+    study, page = visit("few trials")  # no other trial lies on the point
     member = study.front().iloc[-1]
     page.locator("#chart-front path.point[tabindex]").last.click(force=True)
     dialog = page.locator("dialog")
@@ -274,8 +311,8 @@ def test_commands_and_genomes_are_copied(visit):
     )
 
 
-def test_what_cannot_be_copied_by_the_browser_is_selected(visit):
-    _, page = visit("found")
+def test_what_cannot_be_copied_by_the_browser_is_selected(own_page):
+    page = own_page("found")
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
     page.evaluate("() => { document.execCommand = () => false; }")
     page.locator("#section-1 .copy").first.click()
@@ -290,19 +327,64 @@ def test_the_confirmed_page_says_what_to_take_before_anything_is_scrolled(visit)
     assert page.locator("#chart-verdict .main-svg").count()
 
 
-def test_a_browser_without_scripts_shows_the_picture(visit):
-    _, page = visit("found", java_script_enabled=False)
+def test_a_browser_without_scripts_shows_the_picture(own_page):
+    page = own_page("found", java_script_enabled=False)
     picture = page.locator("main img")
     assert picture.bounding_box()["width"] > 500
     assert page.locator(".chart:visible").count() == 0
     assert page.get_by_text("The networks on the front").is_visible()
 
 
-def test_the_printed_page_has_all_charts_and_no_page_that_is_half_empty(visit, tmp_path):
-    _, page = visit("confirmed")
+def test_the_printed_page_has_all_charts_and_no_page_that_is_mostly_empty(own_page, tmp_path):
+    page = own_page("confirmed")
     page.pdf(path=tmp_path / "report.pdf", format="A4")
-    assert page.evaluate("charts.every((chart) => chart.dataset.drawn)")
-    assert (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n") <= 14
+    assert page.evaluate("charts.filter((chart) => chart.offsetParent).every((chart) => chart.dataset.drawn)")
+    pages = printed_pages((tmp_path / "report.pdf").read_bytes())
+    assert 5 < len(pages) <= 14
+    assert min(map(share_with_text, pages[:-1])) > 1 / 3
+
+
+def printed_pages(pdf):
+    """What each page of a PDF file by Chromium draws, as lists of words."""
+    objects = dict(re.findall(rb"(\d+) 0 obj\n(.*?)endobj", pdf, re.DOTALL))
+    pages = [each for each in objects.values() if b"/Type /Page\n" in each]
+    numbers = [re.search(rb"/Contents (\d+) 0 R", each)[1] for each in pages]
+    streams = [re.search(rb"stream\r?\n(.*)endstream", objects[each], re.DOTALL)[1] for each in numbers]
+    return [zlib.decompress(each).decode("latin-1").split() for each in streams]
+
+
+def share_with_text(words):
+    """How far down a page its last text is, from 0 to 1.
+
+    Only heights are followed: a place y stands at ``scale * y + start``, in points from the lower edge.
+    """
+    scale, start, saved, lowest, height = 1.0, 0.0, [], math.inf, None
+    for place, word in enumerate(words):
+        if word == "q":
+            saved.append((scale, start))
+        elif word == "Q":
+            scale, start = saved.pop()
+        elif word == "cm":
+            start += scale * float(words[place - 1])
+            scale *= float(words[place - 3])
+            height = height or start  # the first one turns the page over
+        elif word == "Tm":
+            lowest = min(lowest, scale * float(words[place - 1]) + start)
+    return 1 - lowest / height
+
+
+def test_the_list_chooses_the_network_whose_neurons_are_shown(visit):
+    study, page = visit("confirmed")
+    chooser = page.locator(".chooser")
+    trials = study.front(confirmed=True).trial
+    chooser.locator("select").select_option(index=len(trials) - 1)
+    assert chooser.locator("figure:visible").count() == 1
+    assert (
+        chooser.locator("figcaption:visible").inner_text().startswith(f"trial {trials.iloc[-1]}. Layer 1: ")
+    )
+    chart = chooser.locator("figure:visible .main-svg").first
+    chart.wait_for()
+    assert chart.bounding_box()["width"] > 1000
 
 
 def test_hostile_names_stay_text_when_they_are_drawn_and_chosen(visit):
@@ -315,10 +397,10 @@ def test_hostile_names_stay_text_when_they_are_drawn_and_chosen(visit):
     assert page.evaluate("window.hit") is None and page.locator("main img").count() == 0
 
 
-def test_ten_thousand_trials_stay_small_and_are_drawn_at_once(visit, written):
+def test_ten_thousand_trials_stay_small_and_are_drawn_at_once(own_page, written):
     _, path = written("10,000 trials")
     assert path.stat().st_size < 10e6
     start = time.perf_counter()
-    _, page = visit("10,000 trials")
+    page = own_page("10,000 trials")
     page.locator("#chart-front .main-svg").first.wait_for()
     assert time.perf_counter() - start < 15  # 1 s on an idle machine

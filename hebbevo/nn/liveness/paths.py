@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import mul
 
@@ -57,6 +57,7 @@ class Survivors:
         alive: (n, layers) int64, how many of each are alive.
         inputs: (n,) int64, elements of an input row that are alive.
         notes: what could not be followed.
+        units: which neurons of each layer are alive, (n, neurons) bool; empty where connections are counted.
     """
 
     layers: tuple[str, ...]
@@ -64,6 +65,7 @@ class Survivors:
     alive: Tensor
     inputs: Tensor
     notes: tuple[str, ...]
+    units: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,7 @@ class LivenessPlan:
             torch.stack(counts, 1) if counts else inputs.new_zeros(len(inputs), 0, dtype=torch.int64),
             inputs.flatten(1).sum(1),
             self.notes,
+            tuple(of_layer.values()) if count == "neurons" else (),
         )
 
 
@@ -316,7 +319,8 @@ class Count:
 
 def _neurons_by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
     hidden = {name: mask for name, mask in alive_units(net).items() if not is_input(net, name)}
-    return _by_own_masks(net, hidden, row, reason)
+    units = tuple(mask.flatten()[None].bool() for mask in hidden.values())
+    return replace(_by_own_masks(net, hidden, row, reason), units=units)
 
 
 def _connections_by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:

@@ -5,6 +5,7 @@ from hebbevo.report.figures.curves import curves_figure
 from hebbevo.report.figures.front import front_figure
 from hebbevo.report.figures.importance import importance_figure
 from hebbevo.report.figures.parallel import parallel_figure
+from hebbevo.report.figures.raster import raster_figure
 from hebbevo.report.figures.slices import slice_figure
 from hebbevo.report.figures.verdict import verdict_figure
 
@@ -14,6 +15,7 @@ __all__ = [
     "front_figure",
     "importance_figure",
     "parallel_figure",
+    "raster_figure",
     "slice_figure",
     "verdict_figure",
 ]

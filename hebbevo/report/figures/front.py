@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -84,26 +85,30 @@ def dominated(study: Study) -> pd.DataFrame:
 def _score_scale(study: Study, members: pd.DataFrame | None) -> ScoreScale:
     if members is None:
         return score_scale(study)
-    shown = members[["confirmed_low", "confirmed_high", "control_accuracy", "best_of_accuracy"]]
-    return score_scale(study, shown.to_numpy(float).clip(max=1.0).ravel())
+    shown = ["confirmed_accuracy", "test_accuracy", "control_accuracy", "best_of_accuracy"]
+    return score_scale(study, members[shown].to_numpy(float).ravel())
 
 
 def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> list[go.Scatter]:
-    """The members trained again, and their controls at the same numbers of survivors."""
+    """The members trained again, and their controls at the same numbers of survivors.
+
+    Members have their scores on test rows, if there are any, since controls are measured on these.
+    """
     confirmation = study.confirmation
     assert confirmation is not None
-    own = members[members["confirmed_accuracy"].notna()]
+    kind, which = ("test", "test") if confirmation.has_test else ("confirmed", "validation")
+    own = members[members[f"{kind}_accuracy"].notna()]
     controls = own[own["control_accuracy"].notna()]
-    dense, sd = controls["control_accuracy"], controls["control_sd"].fillna(0.0)
+    again, dense = own[f"{kind}_accuracy"], controls["control_accuracy"]
     on_rows = f"measured on {confirmation.verdict_rows}"
     return [
         go.Scatter(
             x=x.place(own["confirmed_survivors"]).tolist(),
-            y=y.place(own["confirmed_accuracy"]).tolist(),
+            y=y.place(again).tolist(),
             error_x=_ends(_sideways(own, x), ORANGE),
-            error_y=_ends(y.bars(own["confirmed_accuracy"], *_interval(own)), ORANGE),
+            error_y=_ends(_bars(again, own[f"{kind}_sd"], y), ORANGE),
             mode="markers",
-            name="confirmed, mean and 95 % interval",
+            name=f"trained again, {which} rows, mean ± sd",
             marker={"size": 9, "color": ORANGE, "symbol": "square"},
             customdata=keys(own),
             hovertext=[_confirmed_hover(study, row) for row in rows(own)],
@@ -113,9 +118,9 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
         go.Scatter(
             x=x.place(controls["confirmed_survivors"]).tolist(),
             y=y.place(dense).tolist(),
-            error_y=_ends(y.bars(dense, dense - sd, (dense + sd).clip(upper=1.0)), GREEN),
+            error_y=_ends(_bars(dense, controls["control_sd"], y), GREEN),
             mode="markers",
-            name="dense, same widths, mean ± sd",
+            name=f"dense, same widths, {which} rows, mean ± sd",
             marker={"size": 9, "color": GREEN, "symbol": "triangle-up"},
             hovertext=[
                 f"<b>dense network of the widths of trial {row['trial']}</b><br>"
@@ -127,8 +132,10 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
     ]
 
 
-def _interval(members: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
-    return members["confirmed_low"], members["confirmed_high"].clip(upper=1.0)
+def _bars(means: pd.Series[float], sd: pd.Series[float], y: ScoreScale) -> NDArray[np.float64]:
+    """Lengths (2, n) of the bars of one standard deviation."""
+    known = sd.fillna(0.0)
+    return y.bars(means, means - known, (means + known).clip(upper=1.0))
 
 
 def _sideways(members: pd.DataFrame, x: Scale) -> NDArray[np.float64]:
@@ -139,10 +146,12 @@ def _sideways(members: pd.DataFrame, x: Scale) -> NDArray[np.float64]:
 
 
 def _confirmed_hover(study: Study, row: dict[str, Any]) -> str:
+    has_test = not math.isnan(row["test_accuracy"])
     return "<br>".join(
         [
             f"<b>trial {row['trial']}, trained again</b>",
-            f"{study.score} {score(study, row['confirmed_accuracy'])}",
+            *([f"{study.score} {score(study, row['test_accuracy'])} on test rows"] if has_test else []),
+            f"{study.score} {score(study, row['confirmed_accuracy'])} on validation rows",
             f"found {score(study, row['found_accuracy'])}",
             f"survivors {count(row['confirmed_survivors'])}, found {count(row['found_survivors'])}",
         ]

@@ -18,6 +18,7 @@ from hebbevo.report.sections.importance import importance
 from hebbevo.report.sections.notes import notes
 from hebbevo.report.sections.parallel import parallel
 from hebbevo.report.sections.progress import progress
+from hebbevo.report.sections.raster import raster
 from hebbevo.report.sections.reproduce import reproduce
 from hebbevo.report.sections.rules import rules
 from hebbevo.report.sections.slices import slices
@@ -33,6 +34,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     parallel,
     slices,
     curves,
+    raster,
     rules,
     progress,
     failures,

@@ -20,6 +20,5 @@ def curves(study: Study) -> Section | None:
         trials=study.front()["trial"].nunique(),
         replicates=study.settings["search"]["replicates"],
         score=study.score,
-        count=study.count,
         chart=embedded(curves_figure(study), "curves"),
     )

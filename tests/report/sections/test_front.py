@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from hebbevo.objectives.goal import Goal
 from hebbevo.report.figures import front_figure
@@ -85,18 +86,23 @@ def test_a_trial_that_is_on_the_front_only_at_an_earlier_epoch_is_also_among_the
     assert drawn["other trials"]["y"] == [score_scale(study).place(0.4)]
 
 
-def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small):
-    study = confirmed(small)
+@pytest.mark.parametrize(
+    ("has_test", "kind", "which"), [(True, "test", "test"), (False, "confirmed", "validation")]
+)
+def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small, has_test, kind, which):
+    study = confirmed(small, has_test=has_test)
     members = study.confirmation.members()
     drawn = {trace.name: trace for trace in front_figure(study).data}
-    again = drawn["confirmed, mean and 95 % interval"]
+    again = drawn[f"trained again, {which} rows, mean ± sd"]
     axis = score_scale(study)
     assert list(again.x) == members["confirmed_survivors"].to_list()
     assert again.customdata[0] == f"{members['trial'][0]}:{members['epoch'][0]}"
     low, high = (np.array(again.y) + sign * np.array(again.error_y[side]) for sign, side in ENDS)
-    np.testing.assert_allclose(low, axis.place(members["confirmed_low"]), atol=1e-12)
-    np.testing.assert_allclose(high, axis.place(members["confirmed_high"].clip(upper=1)), atol=1e-12)
-    controls = drawn["dense, same widths, mean ± sd"]
+    mean, sd = members[f"{kind}_accuracy"], members[f"{kind}_sd"]
+    np.testing.assert_allclose(again.y, axis.place(mean))
+    np.testing.assert_allclose(low, axis.place(mean - sd), atol=1e-12)
+    np.testing.assert_allclose(high, axis.place((mean + sd).clip(upper=1)), atol=1e-12)
+    controls = drawn[f"dense, same widths, {which} rows, mean ± sd"]
     np.testing.assert_allclose(controls.y, axis.place(members["control_accuracy"]))
     assert drawn["front as found"].opacity < 1
 
