@@ -445,6 +445,26 @@ MASKS = {
         dict(density=0.5, prune_period=3),
         dict(density=0.1),
     ],
+    "set": [
+        dict(density=0.5, rewire_period=1),
+        dict(density=0.75, rewire_period=2, drop_fraction=0.5, drop_schedule="cosine"),
+        dict(density=0.25, rewire_period=3, drop_schedule="linear"),
+    ],
+    "cosine": [
+        dict(rewire_period=2, density=0.5, grow_by="simultaneous"),
+        dict(rewire_period=1, density=0.25, grow_by="cosine_probability", drop_by="cosine"),
+        dict(rewire_period=3, density=0.5, grow_by="random", drop_by="cosine"),
+    ],
+    "constant_fan_in": [
+        dict(rewire_period=1, density=0.5, drop_fraction=0.5),
+        dict(rewire_period=2, density=0.3, drop_schedule="constant"),
+        dict(rewire_period=3, density=0.6),
+    ],
+    "iterative_magnitude": [
+        dict(rounds=3, share=0.4),
+        dict(rounds=2, quality=0.5, rewind_step=1),
+        dict(rounds=4, share=0.3, rewind_step=2),
+    ],
 }
 
 
