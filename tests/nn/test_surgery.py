@@ -478,7 +478,8 @@ def connections_of(module):
 @pytest.mark.parametrize("rule", MASKS)
 def test_a_stack_of_masks_is_rewired_as_the_masks_one_by_one(rule, lead):
     generator = torch.Generator().manual_seed(3)
-    knobs = [{"warmup": 0} | each for each in MASKS[rule]]
+    always = {"warmup": 0} if "warmup" in CONNECTIONS[rule].knobs else {}
+    knobs = [always | each for each in MASKS[rule]]
     modules = [mask(rule, **each) for each in knobs]
     alone = [connections_of(module) for module in modules]
     moments = [torch.rand(4, 6, generator=generator) + 1 for _ in modules]
@@ -495,18 +496,19 @@ def test_a_stack_of_masks_is_rewired_as_the_masks_one_by_one(rule, lead):
     )
     both = stack(moments)
     changes = 0
+    moving = [*CONNECTIONS[rule].buffers, *({"gradient"} & together.tensors.keys())]
     for step in range(1, 13):
         events = []
         for module, connections, moment in zip(modules, alone, moments, strict=True):
             module.steps.fill_(step)
-            for name in module.rule.buffers:
+            for name in moving:
                 connections.tensors[name].copy_(torch.randn(4, 6, generator=generator))
             events.append(module.is_event(module.steps))
             before = connections.mask.clone()
             rewire(connections, events[-1], [moment])
             changes += int((before != connections.mask).sum())
         together.knobs["steps"].fill_(step)
-        for name in CONNECTIONS[rule].buffers:
+        for name in moving:
             together.tensors[name].copy_(stack(each.tensors[name] for each in alone))
         rewire(together, stack(events), [both])
         assert torch.equal(together.mask, stack(each.mask for each in alone))

@@ -3,9 +3,11 @@
 Mocanu et al., 2018, Nature Communications 9:2383, arXiv:1707.04780, algorithm 1. At every event, of a layer
 with the weights W,
 
-    the fraction zeta of the smallest positive weights leaves,           (1)
-    the fraction zeta of the largest negative weights leaves,            (2)
-    as many connections as have left enter at random, with weights drawn as at the start.      (3)
+    of the positive weights, the fraction zeta of the smallest leaves;        (1)
+
+    of the negative weights, the fraction zeta of the largest leaves;         (2)
+
+    as many connections enter at random, with weights drawn as at the start.  (3)
 
 zeta is ``drop_fraction``; with ``distribution: erdos_renyi`` the first mask has the paper's density
 epsilon (n_in + n_out) / (n_in n_out). The paper has an event after every epoch: ``rewire_period`` is then the
