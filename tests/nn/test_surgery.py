@@ -517,7 +517,7 @@ def test_a_stack_of_masks_is_rewired_as_the_masks_one_by_one(rule, lead):
     assert changes > 20
 
 
-@pytest.mark.parametrize("rule", MASKS)
+@pytest.mark.parametrize("rule", ["hebb_mask", "magnitude"])
 def test_connections_that_leave_keep_their_weight_only_if_the_rule_says_so(rule):
     module = mask(rule, warmup=0)
     connections = connections_of(module)
