@@ -48,7 +48,7 @@ from hebbevo.training import Candidate, Recipe, train
 WIDTHS = (784, *HIDDEN, 10)
 ALL = sum(a * b for a, b in pairwise(WIDTHS))
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
-HEBBIAN_RATES = dict(zip(DENSITIES, (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0), strict=True))
+HEBBIAN_RATES = dict(zip(DENSITIES, (0.0, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0), strict=True))
 ROUNDS = 5
 DENSE, LOTTERY = "dense", "lottery"
 OWN: dict[str, dict[str, Value]] = {  # what a row has beside the shared recipe; all else is as by default
@@ -100,7 +100,11 @@ def settings_of(row: str, density: float, steps_of_epoch: int) -> dict[str, Valu
         }
         return found | ({"rewind_step": steps_of_epoch + 1} if row == LOTTERY else {})
     if rule == "hebb_mask":
-        return {"permanence_rate": HEBBIAN_RATES[density], "update_interval": 10}
+        return {
+            "update_form": "agreement",
+            "permanence_rate": HEBBIAN_RATES[density],
+            "update_interval": 10,
+        }
     if "density" in CONNECTIONS[rule].knobs:
         found = {"density": density, "distribution": GLOBAL_ERK}
         if "prune_period" in CONNECTIONS[rule].knobs:
