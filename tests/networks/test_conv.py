@@ -1,6 +1,6 @@
 """Convolutional networks: what a genome makes of them, and that they learn."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -17,9 +17,9 @@ from hebbevo.training import Candidate, Recipe, train
 DIGITS = (1, 8, 8)
 
 
-every_pair_of_rules = pytest.mark.parametrize(
-    ("units", "connections"), [(units, connections) for units in UNITS for connections in CONNECTIONS]
-)
+# every rule for units beside two for connections, and every rule for connections beside one for units
+PAIRS_OF_RULES = [*product(UNITS, ["full", "hebb_mask"]), *product(["stamina"], CONNECTIONS)]
+every_pair_of_rules = pytest.mark.parametrize(("units", "connections"), sorted({*PAIRS_OF_RULES}))
 
 
 def architecture(channels=(6, 8), hidden=(12,), units="stamina", shape=DIGITS, connections="full"):
@@ -80,8 +80,7 @@ def test_every_rule_starts_from_the_same_weights():
     """Those that begin with a part of the connections start from a part of the weights."""
     nets = {
         (units, connections): architecture(units=units, connections=connections).build({}, 3).eval()
-        for units in UNITS
-        for connections in CONNECTIONS
+        for units, connections in PAIRS_OF_RULES
     }
     layers = [
         [each.weight for each in net.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
