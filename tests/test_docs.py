@@ -142,6 +142,19 @@ def test_the_gallery_has_a_section_for_every_rule_for_units_with_its_own_knobs(n
             assert f"`{knob}`" in section
 
 
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_the_gallery_has_a_section_for_every_rule_for_connections_with_its_own_knobs(name: str) -> None:
+    text = page("reference/connections.md")
+    [section] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert "\nChoose it" in section
+    assert f"\n| [`{name}`](#{name}) |" in text
+    if name != "hebb_mask":  # it has a page of its own
+        for knob in CONNECTIONS[name].knobs.keys() - {"settle"}:
+            assert f"`{knob}`" in text
+        for knob in CONNECTIONS[name].knobs.keys() - CONNECTIONS["rigl"].knobs.keys() - {"warmup"}:
+            assert f"`{knob}" in section or name == "random"
+
+
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "benchmarks").glob("*.py")))
 def test_a_page_of_results_names_every_benchmark(script: str) -> None:
     if script == "plain_net.py":

@@ -14,10 +14,11 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import unknown
 from hebbevo.nn import surgery
 from hebbevo.nn.credit import Credited, WeightLayer, coactivation_sum
-from hebbevo.nn.layer_connections import LayerConnections
+from hebbevo.nn.layer_connections import PER_PARAMETER, LayerConnections, of_parameter
 from hebbevo.nn.layer_context import Tensors
 from hebbevo.nn.plastic import Plastic, TensorNamespace
 from hebbevo.rules import CONNECTIONS
+from hebbevo.rules.connections.density import DISTRIBUTION
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
 from hebbevo.space.knobs import Value
@@ -63,6 +64,8 @@ class PlasticConnections(Plastic):
         layers = _layers(self._title, module, names)
         self.names = tuple(names)
         self.connections = nn.ModuleList(_Mask(rule, layer.weight) for layer in layers)
+        for buffer in _numbers_of(rule):
+            self.register_buffer(buffer, torch.full((len(layers),), PER_PARAMETER[buffer]))
         self.to(layers[0].weight.device)
         # by parameter, the sums of every call in the present forward pass; None outside of one
         self._calls: list[list[_Sums]] | None = None
@@ -92,8 +95,10 @@ class PlasticConnections(Plastic):
     def weights(self) -> dict[str, Tensor]:
         """The weights that the module computes with, by parameter, zero where a connection is out."""
         return {
-            name: mask.applied_to(self._layer_connections(mask, layer.weight).undisturbed())
-            for name, mask, layer in self._masked_layers()
+            name: mask.applied_to(connections.undisturbed())
+            for (name, mask, _), connections in zip(
+                self._masked_layers(), self._all_connections(), strict=True
+            )
         }
 
     def sparsity(self) -> Tensor:
@@ -111,9 +116,10 @@ class PlasticConnections(Plastic):
         self.refuse_recomputation()
         self.refuse_to_train_alone()
         weights = {}
+        with torch.no_grad():
+            for connections in self._all_connections():
+                surgery.restore(connections)
         for name, mask, layer in self._masked_layers():
-            with torch.no_grad():
-                surgery.restore(self._layer_connections(mask, layer.weight))
             weights[name] = mask.applied_to(layer.weight)
         calls = self._calls = [[] for _ in self.names]
         try:
@@ -131,8 +137,8 @@ class PlasticConnections(Plastic):
         """
         super().configure(**knobs)
         if not self.steps:
-            for _, mask, layer in self._masked_layers():
-                surgery.prepare_connections(self._layer_connections(mask, layer.weight.detach()))
+            with torch.no_grad():
+                surgery.prepare_connections(self._all_connections())
 
     def extra_repr(self) -> str:
         """Name the masked parameters."""
@@ -155,14 +161,17 @@ class PlasticConnections(Plastic):
         for name, mask in zip(self.names, self.connections, strict=True):
             yield name, cast(_Mask, mask), _owner(self.module, name)
 
-    def _layer_connections(
-        self, mask: _Mask, weight: Tensor, sums: Tensors | None = None
-    ) -> LayerConnections:
+    def _all_connections(self) -> list[LayerConnections]:
+        """The connections of every masked layer."""
+        return [self._layer_connections(place) for place in range(len(self.names))]
+
+    def _layer_connections(self, place: int, sums: Tensors | None = None) -> LayerConnections:
         """The connections of a masked layer in the form that `hebbevo.nn.surgery` works on."""
+        weight = _owner(self.module, self.names[place]).weight
         return LayerConnections(
             self.rule,
-            cast(Tensors, self._buffers),
-            cast(Tensors, mask._buffers),
+            of_parameter(cast(Tensors, self._buffers), place),
+            cast(Tensors, self.connections[place]._buffers),
             weight,
             weight.numel(),
             sums=sums or {},
@@ -192,10 +201,10 @@ class PlasticConnections(Plastic):
         self.steps.add_(1)
         event = self.is_event(self.steps)
         needs_sums = any(need in self.rule.all_needs() for need in _SUMS)
-        for (_, mask, layer), own in zip(self._masked_layers(), calls, strict=True):
+        for place, own in enumerate(calls):
             if needs_sums and not own:
                 continue  # the layer was not called
-            connections = self._layer_connections(mask, layer.weight, _means(own))
+            connections = self._layer_connections(place, _means(own))
             self.rule.observe(connections.k, connections.s, connections)
             if not self.attached:
                 surgery.rewire(connections, event)
@@ -267,6 +276,12 @@ class _KeepDenseGradient(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         assert set(in_dims) == {0}, "networks are stacked along the first axis, every tensor of theirs"
         return cast(Tensor, _KeepDenseGradient.apply(weight, mask, gradient)), 0  # type: ignore[no-untyped-call]
+
+
+def _numbers_of(rule: ConnectionRule) -> list[str]:
+    """The state with a number for each masked parameter that a rule needs."""
+    names = ["layer_density"] if DISTRIBUTION.name in rule.knobs else []
+    return names + (["best_loss", "stalled", "longest_stall"] if Need.LOSS in rule.all_needs() else [])
 
 
 def _snapshot(mask: Tensor) -> Tensor:

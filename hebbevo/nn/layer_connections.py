@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +32,8 @@ class LayerConnections:
         numbers: gives which connection each entry is, int64; ``None``: all connections in their order.
         sums: the means over the last minibatch that the rule needs, by their names in `ConnectionLayer`.
         mean_loss: (...), running mean of the training loss, or ``None``.
+        find_living: gives which connections lie between living units, broadcast to the weights, bool;
+            ``None``: all, or not known.
     """
 
     rule: ConnectionRule
@@ -42,6 +44,7 @@ class LayerConnections:
     numbers: Callable[[], Tensor] | None = None
     sums: Tensors = field(default_factory=dict)
     mean_loss: Tensor | None = None
+    find_living: Callable[[], Tensor] | None = None
 
     @property
     def axes(self) -> int:
@@ -116,6 +119,30 @@ class LayerConnections:
         """Connections of the whole layer."""
         return self.size
 
+    @property
+    def density(self) -> Tensor:
+        """The fraction of its connections that the layer shall have, laid along the weights."""
+        density: Tensor = self.k.layer_density
+        return density
+
+    @property
+    def longest_stall(self) -> Tensor:
+        """The most events in a row without a lower training loss so far, laid along the weights."""
+        longest: Tensor = self.k.longest_stall
+        return longest
+
+    @property
+    def living(self) -> Tensor:
+        """Which connections lie between living units, as far as known, broadcast to the weights, bool."""
+        if self.find_living is None:
+            return torch.ones((), dtype=torch.bool, device=self.weight.device)
+        return self.find_living()
+
+    @property
+    def fan_in(self) -> int:
+        """How many connections lead to each output, pruned ones included."""
+        return math.prod(self.weight.shape[1 - self.axes :])
+
     def draw(self, stream: int) -> Tensor:
         """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
         if self.numbers is not None:
@@ -127,20 +154,54 @@ class LayerConnections:
 
     def count(self, mask: Tensor) -> Tensor:
         """How many connections of each network are in a mask, laid along the weights."""
-        return mask.sum(tuple(range(-self.axes, 0)), keepdim=True)
+        return self.summed(mask)
+
+    def summed(self, values: Tensor) -> Tensor:
+        """The sum of a value of each connection over those of each network, laid along the weights."""
+        return values.sum(tuple(range(-self.axes, 0)), keepdim=True)
 
     def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
         """The ``number`` of the connections in ``among`` with the highest scores, bool; NaN is the lowest."""
-        finite = torch.finfo(score.dtype)
-        ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
-        # a stable order, so that equal scores are ranked alike in every stack
-        order = ranked.flatten(-self.axes).argsort(dim=-1, descending=True, stable=True)
-        first = torch.arange(order.shape[-1], device=order.device) < number.flatten(-self.axes)
-        found = torch.zeros_like(order, dtype=torch.bool).scatter(-1, order, first).reshape(score.shape)
-        return found & among
+        return _highest(score, number, among, self.axes)
+
+    def count_of_each(self, mask: Tensor) -> Tensor:
+        """How many connections of each output are in a mask, (..., outputs, 1, *ones)."""
+        return mask.sum(tuple(range(1 - self.axes, 0)), keepdim=True)
+
+    def highest_of_each(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
+        """`highest` among the connections of each output; ``number`` is (..., outputs, 1, *ones)."""
+        return _highest(score, number, among, self.axes - 1)
 
     def undisturbed(self) -> Tensor:
         """The weights, without the changes of an optimiser to connections that were out at the last step."""
         if self.rule.keeps_weights:
             return torch.where(self.tensors["frozen"], self.tensors["held"], self.weight)
         return self.weight
+
+
+def _highest(score: Tensor, number: Tensor, among: Tensor, axes: int) -> Tensor:
+    """The ``number`` of entries in ``among`` with the highest scores, along so many last axes, bool."""
+    finite = torch.finfo(score.dtype)
+    ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
+    # a stable order, so that equal scores are ranked alike in every stack
+    order = ranked.flatten(-axes).argsort(dim=-1, descending=True, stable=True)
+    first = torch.arange(order.shape[-1], device=order.device) < number.flatten(-axes)
+    found = torch.zeros_like(order, dtype=torch.bool).scatter(-1, order, first).reshape(ranked.shape)
+    return found & among
+
+
+PER_PARAMETER: Mapping[str, float] = {
+    "layer_density": 1.0, "best_loss": math.inf, "stalled": 0.0, "longest_stall": 0.0
+}  # fmt: skip
+"""State of a module with a number for each masked parameter, (..., parameters), by name, with its start."""
+
+
+def of_parameter(buffers: Tensors, place: int) -> dict[str, Tensor]:
+    """The knobs, steps and seed of a module as they are for one of its masked parameters.
+
+    Args:
+        buffers: of the module, (...) each, and those of `PER_PARAMETER`.
+        place: of the parameter among those that are masked. Each has random numbers of its own.
+    """
+    own = {name: value[..., place] if name in PER_PARAMETER else value for name, value in buffers.items()}
+    return own | {"seed": buffers["seed"] + place} if place else own

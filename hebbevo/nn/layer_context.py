@@ -222,6 +222,23 @@ def living_inputs(alive: Tensor, columns: Columns | None) -> Tensor:
     return padded[..., _column_tensor(columns, alive.device)[0]]
 
 
+def between_living(weight: Tensor, outputs: Tensor | None, inputs: Callable[[], Tensor] | None) -> Tensor:
+    """Which weights of a layer lie between living units, bool, of a shape that is broadcast to theirs.
+
+    Args:
+        weight: of the layer.
+        outputs: which of its outputs feed living units, (..., outputs) bool; ``None``: all, or not known.
+        inputs: gives which of its inputs come from living units, (..., inputs) bool; ``None``: likewise.
+    """
+    found = torch.ones((), dtype=torch.bool, device=weight.device)
+    if outputs is not None:
+        found = found & outputs.reshape(*outputs.shape, *(1,) * (weight.dim() - outputs.dim()))
+    if inputs is not None:
+        of_inputs = inputs().unsqueeze(-2)
+        found = found & of_inputs.reshape(*of_inputs.shape, *(1,) * (weight.dim() - of_inputs.dim()))
+    return found
+
+
 @lru_cache(maxsize=256)
 def _column_tensor(columns: Columns, device: torch.device) -> Tensor:
     return torch.tensor(columns, device=device)

@@ -21,7 +21,7 @@ _DTYPES: dict[type, torch.dtype] = {
     str: torch.int64,  # the number of the choice
 }
 _MET_BY_CONTEXT = frozenset({Need.OUTGOING, Need.INCOMING, Need.FOLDABLE, Need.EXCLUSIVE})
-_MET_BY_ATTACHING = _MET_BY_CONTEXT | {Need.LOSS, Need.LENGTH}
+_MET_BY_ATTACHING = _MET_BY_CONTEXT | {Need.LOSS, Need.LENGTH, Need.OPTIMIZER}
 
 
 class TensorNamespace:

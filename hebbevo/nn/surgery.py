@@ -25,6 +25,8 @@ from hebbevo.nn.layer_context import Consumer, Producer, UnitSelection
 from hebbevo.nn.layer_units import NOISE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.nn.statistics import unit_buffers
+from hebbevo.rules.connections import density
+from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.statistics import FoldedMean
 
@@ -398,13 +400,21 @@ def _reset_state(layer: LayerUnits, returning: UnitSelection) -> None:
 # --- connections ---
 
 
-def prepare_connections(connections: LayerConnections) -> None:
-    """Take out the connections that a rule does not begin with, before the first step, in place."""
-    mask = connections.mask
-    all_in = {**connections.tensors, "connected": torch.ones_like(mask)}
-    mask.copy_(connections.rule.at_first(connections.k, replace(connections, tensors=all_in)))
-    if not connections.rule.keeps_weights:
-        connections.weight.masked_fill_(~mask, 0)
+def prepare_connections(layers: Iterable[LayerConnections]) -> None:
+    """Share out densities among layers, and take out what rules do not begin with, before the first step.
+
+    Masks are changed in place where a network has not begun; `restore` sets weights to zero.
+    """
+    layers = [*layers]
+    dense = [layer for layer in layers if "layer_density" in layer.knobs]
+    shapes = [layer.weight.shape[-layer.axes :] for layer in dense]
+    found = density.shares([TensorNamespace(layer.knobs) for layer in dense], shapes)
+    for layer, share in zip(dense, found, strict=True):
+        layer.knobs["layer_density"].copy_(share)
+    for layer in layers:
+        all_in = {**layer.tensors, "connected": torch.ones_like(layer.mask)}
+        first = layer.rule.at_first(layer.k, replace(layer, tensors=all_in))
+        layer.mask.copy_(torch.where(layer.step == 0, first, layer.mask))
 
 
 def restore(connections: LayerConnections) -> None:
@@ -422,22 +432,47 @@ def restore(connections: LayerConnections) -> None:
 def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tensor] = ()) -> None:
     """Let connections leave and enter where this is an ``event``, (...) bool, in place.
 
-    Connections that leave or enter have weight zero and optimiser moments of zero, unless the rule keeps
-    weights.
+    Unless the rule keeps weights, a connection that leaves has weight zero. One that enters has the weight
+    that the rule gives it, as has any that the rule sets back. The optimiser moments of both are zero.
 
     Args:
         connections: of one layer.
         event: see above.
         moments: optimiser state of the weights, each of their shape.
     """
-    rule, before = connections.rule, connections.mask
-    wanted = rule.wanted(connections.k, connections.s, connections)
-    after = torch.where(event.reshape(*event.shape, *(1,) * connections.axes), wanted, before)
+    rule, before, weight = connections.rule, connections.mask, connections.weight
+    k, s = connections.k, connections.s
+    _count_stalled(connections, event)
+    event = event.reshape(*event.shape, *(1,) * connections.axes)
+    after = torch.where(event, rule.wanted(k, s, connections), before)
     if not rule.keeps_weights:
         changed = (after ^ before) | ~after
-        for values in (connections.weight, *moments):
-            values.masked_fill_(changed, 0)
+        fresh = after & ~before
+        if _says(rule, "restarts"):  # weights of zero are those of pruned units
+            fresh = fresh | (event & after & rule.restarts(k, connections) & (weight != 0))
+        start = rule.start(k, s, connections) if _says(rule, "start") else 0
+        weight.copy_(torch.where(fresh, start, weight))
+        weight.masked_fill_(~after, 0)
+        for moment in moments:
+            moment.masked_fill_(changed | fresh, 0)
     before.copy_(after)
+
+
+def _says(rule: ConnectionRule, method: str) -> bool:
+    """Whether a rule has a method of its own in place of that of all rules."""
+    return getattr(type(rule), method) is not getattr(ConnectionRule, method)
+
+
+def _count_stalled(connections: LayerConnections, event: Tensor) -> None:
+    """Count the events in a row without a lower training loss, where a rule needs their number."""
+    numbers, loss = connections.knobs, connections.mean_loss
+    if "stalled" not in numbers or loss is None:
+        return
+    best, stalled, longest = (numbers[name] for name in ("best_loss", "stalled", "longest_stall"))
+    lower = loss < best
+    best.copy_(torch.where(event & lower, loss, best))
+    stalled.copy_(torch.where(event, torch.where(lower, 0, stalled + 1), stalled))
+    longest.copy_(longest.maximum(stalled))
 
 
 # --- credit ---

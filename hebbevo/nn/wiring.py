@@ -11,8 +11,16 @@ from torch import Tensor, nn
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections, plastic_connections
-from hebbevo.nn.layer_connections import LayerConnections
-from hebbevo.nn.layer_context import Consumer, LayerContext, Norm, Producer, Tensors, living_inputs
+from hebbevo.nn.layer_connections import LayerConnections, of_parameter
+from hebbevo.nn.layer_context import (
+    Consumer,
+    LayerContext,
+    Norm,
+    Producer,
+    Tensors,
+    between_living,
+    living_inputs,
+)
 from hebbevo.nn.layer_graph import LayerNames, find_layer_names
 from hebbevo.nn.layer_units import LayerUnits
 from hebbevo.nn.plastic import TensorNamespace, plastic_modules
@@ -80,11 +88,16 @@ class Wiring:
                 raise UsageError(f"{name}: {problem}; {remedy}")
 
     def prepare(self, tensors: Tensors) -> None:
-        """Prepare the units and the layers around them before the first step, in place.
+        """Prepare connections, units and the layers around them before the first step, in place.
 
         Args:
             tensors: all parameters and buffers by dotted name, (..., *shape).
         """
+        connections = [each for _, _, each in self.layer_connections(tensors)]
+        surgery.prepare_connections(connections)
+        for each in connections:
+            if not each.rule.keeps_weights:
+                surgery.restore(each)
         surgery.prepare_units(self.layer_units(tensors, {}, None).values())
 
     def restructure(
@@ -216,11 +229,12 @@ class Wiring:
                 mask = module.connections[place]
                 connections = LayerConnections(
                     module.rule,
-                    _buffers(module, name, tensors),
+                    of_parameter(_buffers(module, name, tensors), place),
                     _buffers(mask, f"{name}.connections.{place}".removeprefix("."), tensors),
                     tensors[weight],
                     module.get_parameter(f"module.{parameter}").numel(),
                     mean_loss=loss,
+                    find_living=self._living_connections(weight.rpartition(".")[0], tensors),
                 )
                 yield name, weight, connections
 
@@ -279,6 +293,20 @@ class Wiring:
         own_steps = Need.OWN_STEPS in self._units[units].rule.all_needs()
         counts = tuple(step_counts[name] for name in counted if own_steps and name in step_counts)
         return LayerContext(producers, norms, consumers, names.exclusive, loss, counts)
+
+    def _living_connections(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
+        """A function for which weights of a layer lie between living units, broadcast to them, if known."""
+        outputs, inputs = self._living_outputs(layer, tensors), self._living_inputs(layer, tensors)
+        if outputs is None and inputs is None:
+            return None
+        return partial(between_living, tensors[f"{layer}.weight"], outputs, inputs)
+
+    def _living_outputs(self, layer: str, tensors: Tensors) -> Tensor | None:
+        """Which outputs of a layer feed living units, (..., outputs) bool, if known."""
+        for name, names in self._layer_names.items():
+            if names.exclusive and self._units[name].rule.prunes and layer in names.producers:
+                return tensors[f"{name}.alive".removeprefix(".")]
+        return None
 
     def _living_inputs(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
         """A function for which inputs of a layer come from living units, (..., inputs) bool, if known."""

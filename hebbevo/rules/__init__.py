@@ -53,7 +53,15 @@ CONNECTIONS: dict[str, ConnectionRule] = _registry(
     ConnectionRule,  # type: ignore[type-abstract]
     "full",
     "hebb_mask",
+    "set",
+    "cosine",
+    "coactivation",
+    "rigl",
     "magnitude",
+    "iterative_magnitude",
+    "constant_fan_in",
+    "random",
+    "static",
 )
 CREDIT: dict[str, CreditRule] = _registry(
     "credit",

@@ -51,6 +51,7 @@ class Need(Enum):
     EXCLUSIVE = "layers that read these units by weights which nothing else uses"
     LOSS = "the training loss"
     LENGTH = "the length of the training"
+    OPTIMIZER = "an optimiser after whose steps connections change"
     OWN_STEPS = "an optimiser that counts the steps of each weight from when the weight was drawn"
 
 

@@ -24,8 +24,8 @@ from torch.func import vmap
 
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections
-from hebbevo.nn.layer_connections import LayerConnections
-from hebbevo.nn.layer_context import Consumer, LayerContext, Producer
+from hebbevo.nn.layer_connections import LayerConnections, of_parameter
+from hebbevo.nn.layer_context import Consumer, LayerContext, Producer, between_living
 from hebbevo.nn.layer_units import EventPart, LayerUnits
 from hebbevo.nn.liveness.paths import LivenessPlan, Survivors
 from hebbevo.nn.mlp_layout import INPUTS, MlpLayout, mlp_layout
@@ -223,14 +223,22 @@ class CompactStack(NetStack):
         connections = self._connections[index]
         return LayerConnections(
             connections.rule,
-            connections.knobs,
+            of_parameter(connections.knobs, 0),
             {name: tensor.mT for name, tensor in connections.tensors.items()},
             self._parameters[index][0].mT,
             self._layout.widths[index] * self._layout.widths[index + 1],
             partial(self._connection_numbers, index),
             sums or {},
             self._mean_loss.get("mean"),
+            self._living_connections(index),
         )
+
+    def _living_connections(self, index: int) -> Callable[[], Tensor] | None:
+        """A function for which weights of a layer lie between living units, broadcast to them."""
+        if not {index, index - 1} & {*self._prunable}:
+            return None
+        alive = self._units[index].tensors["alive"] if index in self._prunable else None
+        return partial(between_living, self._parameters[index][0].mT, alive, self._inputs_alive(index))
 
     def _connection_numbers(self, index: int) -> Tensor:
         """The number of the connection at each entry of a layer's weights, (size, outputs, inputs)."""

@@ -1,6 +1,6 @@
 """Convolutional networks: what a genome makes of them, and that they learn."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from torch import nn
 
 from hebbevo.data import load, split
 from hebbevo.networks import Architecture, largest
-from hebbevo.nn import HebbMask, Stamina, attach
+from hebbevo.nn import HebbMask, Stamina, attach, plastic_connections
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.space import IntGene, Space
 from hebbevo.training import Candidate, Recipe, train
@@ -17,13 +17,17 @@ from hebbevo.training import Candidate, Recipe, train
 DIGITS = (1, 8, 8)
 
 
-every_pair_of_rules = pytest.mark.parametrize(
-    ("units", "connections"), [(units, connections) for units in UNITS for connections in CONNECTIONS]
-)
+# every rule for units beside two for connections, and every rule for connections beside one for units
+PAIRS_OF_RULES = [*product(UNITS, ["full", "hebb_mask"]), *product(["stamina"], CONNECTIONS)]
+every_pair_of_rules = pytest.mark.parametrize(("units", "connections"), sorted({*PAIRS_OF_RULES}))
 
 
 def architecture(channels=(6, 8), hidden=(12,), units="stamina", shape=DIGITS, connections="full"):
     return Architecture("conv", hidden, units, False, shape, 10, channels, connections)
+
+
+def is_sparse(net):
+    return any(mask.sparsity() for mask in plastic_connections(net).values())
 
 
 @every_pair_of_rules
@@ -73,16 +77,18 @@ def test_every_layer_follows_the_rules():
 
 
 def test_every_rule_starts_from_the_same_weights():
+    """Those that begin with a part of the connections start from a part of the weights."""
     nets = {
         (units, connections): architecture(units=units, connections=connections).build({}, 3).eval()
-        for units in UNITS
-        for connections in CONNECTIONS
+        for units, connections in PAIRS_OF_RULES
     }
     layers = [
         [each.weight for each in net.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
         for net in nets.values()
     ]
     assert all(all(map(torch.equal, own, layers[0])) for own in layers[1:])
+    nets = {names: net for names, net in nets.items() if not is_sparse(net)}
+    assert {connections for _, connections in nets} >= {"full", "hebb_mask", "magnitude", "random"}
     x = torch.randn(4, *DIGITS)
     # a rule with trained parameters has gates that scale the outputs
     outputs = [net(x) for (units, _), net in nets.items() if not UNITS[units].parameters]

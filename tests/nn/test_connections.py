@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from hebbevo.errors import UsageError
 from hebbevo.nn import HebbMask, PlasticConnections, attach, masked, plastic_connections, plastic_modules
 from hebbevo.nn.wiring import Wiring, set_attached
-from hebbevo.rules import CONNECTIONS
+from hebbevo.rules import CONNECTIONS, ConnectionRule
 from hebbevo.training.stack import VmapStack
 from hebbevo.training.structure import structure
 from tests.nn.conftest import NEVER
@@ -706,7 +706,9 @@ def test_a_mask_of_any_rule_is_put_around_a_layer():
         else:
             assert net is layer
         x = torch.randn(5, 4)
-        assert torch.equal(net.eval()(x), layer(x))
+        weight = net.weights()["weight"] if rule.prunes else layer.weight
+        assert torch.equal(net.eval()(x), F.linear(x, weight, layer.bias))
+        assert torch.equal(weight, layer.weight) or rule.at_first.__func__ is not ConnectionRule.at_first
     assert type(masked("hebb_mask", nn.Linear(4, 3))) is HebbMask
 
 

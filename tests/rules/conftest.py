@@ -20,6 +20,7 @@ FEATURES, CLASSES, HIDDEN = 11, 4, (13, 9)
 BRISK = {
     "warmup": 2, "prune_period": 2, "grace": 2, "events": 5, "target": 4, "update_interval": 2,
     "permanence_rate": 0.2, "density": 0.2, "unactivation_penalty": 2.0, "settle": 0.25,
+    "rewire_period": 3, "share": 0.4,
 }  # fmt: skip
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 

@@ -85,10 +85,33 @@ HEBB_MASK = SETTLE | {
     "update_interval": (1, 1, inf, True),
     "warmup": (0, 0, inf, False),
 }
-CONNECTION_MAGNITUDE = SETTLE | {
+DENSITY = {
     "density": (0.1, 0.0, 1.0, True),
-    "warmup": (40, 0, inf, False),
-    "prune_period": (10, 1, inf, True),
+    "distribution": ("uniform", -inf, inf, False),
+    "epsilon": (13.0, 0.0, inf, True),
+}
+GRADUAL = SETTLE | DENSITY | {"warmup": (40, 0, inf, False), "prune_period": (10, 1, inf, True)}
+REWIRING = (
+    SETTLE
+    | DENSITY
+    | {
+        "drop_fraction": (0.3, 0.0, 1.0, False),
+        "drop_schedule": ("constant", -inf, inf, False),
+        "rewire_period": (100, 1, inf, True),
+        "warmup": (0, 0, inf, False),
+    }
+)
+RIGL = REWIRING | {"drop_schedule": ("cosine", -inf, inf, False)}
+COSINE = REWIRING | {
+    "grow_by": ("cosine", -inf, inf, False),
+    "drop_by": ("magnitude", -inf, inf, False),
+    "plateau": (5, 1, inf, False),
+}
+ITERATIVE_MAGNITUDE = SETTLE | {
+    "rounds": (3, 1, inf, False),
+    "quality": (0.7, 0.0, inf, True),
+    "share": (0.0, 0.0, 1.0, False),
+    "rewind_step": (0, 0, inf, False),
 }
 KNOBS = {
     ("units", "stamina"): STAMINA,
@@ -107,7 +130,15 @@ KNOBS = {
     ("units", "dense"): SETTLE,
     ("connections", "full"): {},
     ("connections", "hebb_mask"): HEBB_MASK,
-    ("connections", "magnitude"): CONNECTION_MAGNITUDE,
+    ("connections", "set"): REWIRING,
+    ("connections", "cosine"): COSINE,
+    ("connections", "coactivation"): REWIRING | {"criterion": ("both", -inf, inf, False)},
+    ("connections", "rigl"): RIGL,
+    ("connections", "magnitude"): GRADUAL,
+    ("connections", "iterative_magnitude"): ITERATIVE_MAGNITUDE,
+    ("connections", "constant_fan_in"): RIGL,
+    ("connections", "random"): GRADUAL,
+    ("connections", "static"): DENSITY,
     ("credit", "backprop"): {},
 }
 

@@ -352,12 +352,15 @@ def test_a_rule_may_start_with_some_of_the_connections():
     layer = PlasticConnections(Evolving(), nn.Linear(5, 4), ["weight"], seed=1, kept=7)
     mask = layer.masks()["weight"].clone()
     assert mask.sum() == 7
-    assert not layer.module.weight[~mask].any()
+    assert not layer.weights()["weight"][~mask].any()
     other = PlasticConnections(Evolving(), nn.Linear(5, 4), ["weight"], seed=2, kept=7)
     assert not torch.equal(other.masks()["weight"], mask)
     layer.configure(kept=9)
     assert layer.masks()["weight"].sum() == 9
+    first, weights = layer.masks()["weight"].clone(), layer.module.weight.clone()
+    assert weights.all()  # another mask may still be drawn
     layer(torch.randn(3, 5))
+    assert torch.equal(layer.module.weight, weights.masked_fill(~(first & layer.masks()["weight"]), 0))
     trained = layer.masks()["weight"].clone()
     layer.configure(kept=4)  # in a training that has begun the mask stays
     assert torch.equal(layer.masks()["weight"], trained)

@@ -9,7 +9,10 @@ def test_every_rule_is_registered_under_its_own_name():
         "stamina", "usage", "contribution", "score", "taylor", "decorrelation", "frequency", "redo",
         "demp", "ablation", "l0", "magnitude", "random", "dense",
     ]  # fmt: skip
-    assert list(CONNECTIONS) == ["full", "hebb_mask", "magnitude"]
+    assert list(CONNECTIONS) == [
+        "full", "hebb_mask", "set", "cosine", "coactivation", "rigl", "magnitude", "iterative_magnitude",
+        "constant_fan_in", "random", "static",
+    ]  # fmt: skip
     assert list(CREDIT) == ["backprop"]
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
 
@@ -34,7 +37,8 @@ def test_backprop_leaves_the_weights_and_the_loss_to_the_task():
 
 
 def test_only_rules_with_scores_for_growing_rank_the_connections_that_enter():
-    assert not any(rule.grows for rule in CONNECTIONS.values())
+    growing = [name for name, rule in CONNECTIONS.items() if rule.grows]
+    assert growing == ["set", "cosine", "coactivation", "rigl", "constant_fan_in"]
 
     class Growing(type(CONNECTIONS["magnitude"])):
         name = "growing"

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.data import Split
 from hebbevo.networks import Architecture, UserNetwork
+from hebbevo.nn.layer_connections import PER_PARAMETER
 from hebbevo.training import Candidate, CohortTraining, Recipe, Rows, train
 from hebbevo.training.stack import SingleNet, VmapStack
 
@@ -173,7 +174,11 @@ def living_only(state):
 
     def tensors_of(layer):
         """The tensors of a layer, (outputs, inputs) or (outputs,)."""
-        return [value for name, value in kept.items() if name.startswith(f"{layer}.") and value.dim() > 0]
+        return [
+            value
+            for name, value in kept.items()
+            if name.startswith(f"{layer}.") and value.dim() > 0 and name.split(".")[-1] not in PER_PARAMETER
+        ]
 
     for unit in {name.rpartition(".")[0] for name in state if name.endswith(".alive")}:
         dead, place = ~state[f"{unit}.alive"], -1 if unit == "inputs" else int(unit.split(".")[1])

@@ -192,6 +192,8 @@ def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, 
         "target": 4,
         "update_interval": 2,
         "permanence_rate": 0.1,
+        "rewire_period": 5,  # few rows leave equal similarities, whose order is a matter of rounding
+        "share": 0.3,
     }
     knobs = UNITS[units].knobs | CONNECTIONS[connections].knobs
     settings = {name: value for name, value in brisk.items() if name in knobs}

@@ -68,8 +68,27 @@ class ConnectionLayer(Protocol):
         """Running mean of the training loss, laid along the weights; ``None`` where it is not known."""
 
     @property
+    def longest_stall(self) -> Tensor:
+        """The most events in a row without a lower training loss so far, laid along the weights."""
+
+    @property
     def connections(self) -> int:
         """How many connections the layer has, pruned ones included."""
+
+    @property
+    def fan_in(self) -> int:
+        """How many connections lead to each output, pruned ones included."""
+
+    @property
+    def density(self) -> Tensor:
+        """The fraction of its connections that the layer shall have, laid along the weights.
+
+        `hebbevo.rules.connections.density` finds it, for rules that have its knobs.
+        """
+
+    @property
+    def living(self) -> Tensor:
+        """Which connections lie between living units, as far as known, broadcast to the weights, bool."""
 
     def draw(self, stream: int) -> Tensor:
         """Uniform numbers in (0, 1): a function of seed, step, stream and connection alone."""
@@ -77,11 +96,20 @@ class ConnectionLayer(Protocol):
     def count(self, mask: Tensor) -> Tensor:
         """How many connections of each network are in a mask, laid along the weights."""
 
+    def summed(self, values: Tensor) -> Tensor:
+        """The sum of a value of each connection over those of each network, laid along the weights."""
+
     def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
         """Of the connections in ``among``, the ``number`` of each network with the highest scores, bool.
 
         NaN is the lowest score.
         """
+
+    def count_of_each(self, mask: Tensor) -> Tensor:
+        """How many connections of each output are in a mask, (..., outputs, 1, *ones)."""
+
+    def highest_of_each(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
+        """`highest` among the connections of each output; ``number`` is (..., outputs, 1, *ones)."""
 
 
 class ConnectionRule(Rule):
@@ -96,7 +124,7 @@ class ConnectionRule(Rule):
     can_need = frozenset(
         {
             Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE,
-            Need.DENSE_GRADIENT, Need.LOSS, Need.LENGTH,
+            Need.DENSE_GRADIENT, Need.LOSS, Need.LENGTH, Need.OPTIMIZER,
         }
     )  # fmt: skip
     prunes: ClassVar[bool] = True
@@ -142,6 +170,14 @@ class ConnectionRule(Rule):
             layer: the layer at this event.
         """
 
+    def start(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Weights with which connections enter, and to which `restarts` sets others back: zeros."""
+        return layer.weight * 0
+
+    def restarts(self, k: Any, layer: ConnectionLayer) -> Tensor:
+        """Whether all connections that are in take on their weight of `start`, laid along the weights: no."""
+        return layer.step < 0
+
 
 class ByThreshold(ConnectionRule):
     """Connections leave at or below a threshold, and enter above another one."""
@@ -172,11 +208,18 @@ class ByCount(ConnectionRule):
 
     def wanted(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """See `ConnectionRule.wanted`."""
-        present, left, swaps = layer.count(layer.mask), self.left(k, layer), self.swaps(k, layer)
-        stays = layer.highest(self.drop(k, s, layer), left.minimum(present) - swaps, layer.mask)
-        if not self.grows:
-            return stays
-        return stays | layer.highest(self.grow(k, s, layer), left - layer.count(stays), ~stays)
+        stays = self.stays(k, s, layer)
+        return stays | self.enters(k, s, layer, stays) if self.grows else stays
+
+    def stays(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
+        """Which of the connections that are in stay, bool: the highest by `drop`."""
+        present = layer.count(layer.mask).minimum(self.left(k, layer))
+        return layer.highest(self.drop(k, s, layer), present - self.swaps(k, layer), layer.mask)
+
+    def enters(self, k: Any, s: Any, layer: ConnectionLayer, stays: Tensor) -> Tensor:
+        """Which enter beside those that stay, bool: the highest by `grow`, between living units."""
+        number = self.left(k, layer) - layer.count(stays)
+        return layer.highest(self.grow(k, s, layer), number, ~stays & layer.living)
 
     @abstractmethod
     def left(self, k: Any, layer: ConnectionLayer) -> Tensor:
