@@ -14,7 +14,6 @@ from hebbevo.display.progress_bar import ProgressBar
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.study import view
-from hebbevo.study.champion import champion
 
 if TYPE_CHECKING:
     from hebbevo.deploy.confirming import ConfirmationProgress
@@ -66,10 +65,11 @@ class Study(view.Study):
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="take.db", population=4, trials=4, epochs=1, workers=1)
         >>> net = study.champion(max_survivors=256)
-        >>> net.figures.trial == study.front().trial.iloc[-1]
+        >>> net.figures.trial == int(study.front().trial.iloc[-1])
         True
         """
         from hebbevo.deploy.retraining import network
+        from hebbevo.study.champion import champion
 
         chosen = champion(self, trial, max_survivors, min_accuracy, confirmed)
         return network(self, chosen.trial, chosen.epoch, retrained=retrained, allow_code=allow_code)
