@@ -65,7 +65,7 @@ class Study(view.Study):
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="take.db", population=4, trials=4, epochs=1, workers=1)
         >>> net = study.champion(max_survivors=256)
-        >>> net.figures.trial == study.front().trial.iloc[-1]
+        >>> net.figures.trial == int(study.front().trial.iloc[-1])
         True
         """
         from hebbevo.deploy.retraining import network

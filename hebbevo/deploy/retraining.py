@@ -73,7 +73,7 @@ def network(
         >>> images = hebbevo.data.load("digits").x[:3].reshape(-1, 8, 8)  # as the data set has them
         >>> net(torch.from_numpy(images)).shape, net.predict(images).shape, net.classes[-1]
         (torch.Size([3, 10]), (3,), 9)
-        >>> net.origin.value, net.figures.accuracy == study.curve(3).accuracy.iloc[-1]
+        >>> net.origin.value, net.figures.accuracy == float(study.curve(3).accuracy.iloc[-1])
         ('reproduced', True)
     """
     with Ledger.open(store_of(study)) as ledger:

@@ -72,7 +72,7 @@ def champion(
         >>> import hebbevo
         >>> from hebbevo.study.champion import champion
         >>> study = hebbevo.search("stamina", study="few.db", population=4, trials=4, epochs=1, workers=1)
-        >>> champion(study, max_survivors=256).trial == study.front().trial.iloc[-1]
+        >>> champion(study, max_survivors=256).trial == int(study.front().trial.iloc[-1])
         True
     """
     _check(study, trial, max_survivors, min_accuracy)
