@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
 from hebbevo.nn.layer_context import Tensors
-from hebbevo.nn.plastic import TensorNamespace
+from hebbevo.nn.plastic import TensorNamespace, known_on_host
+from hebbevo.nn.threshold import highest_by_threshold
 from hebbevo.rules.connections.rule import ConnectionRule
 
 
@@ -42,6 +43,19 @@ class LayerConnections:
     numbers: Callable[[], Tensor] | None = None
     sums: Tensors = field(default_factory=dict)
     mean_loss: Tensor | None = None
+
+    def of(self, networks: slice) -> LayerConnections:
+        """The connections of some networks of a stack; changes reach the stack."""
+        numbers = self.numbers
+        return replace(
+            self,
+            knobs={name: knob[networks] for name, knob in self.knobs.items()},
+            tensors={name: tensor[networks] for name, tensor in self.tensors.items()},
+            weight=self.weight[networks],
+            numbers=None if numbers is None else lambda: numbers()[networks],
+            sums={name: total[networks] for name, total in self.sums.items()},
+            mean_loss=None if self.mean_loss is None else self.mean_loss[networks],
+        )
 
     @property
     def axes(self) -> int:
@@ -131,6 +145,8 @@ class LayerConnections:
 
     def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
         """The ``number`` of the connections in ``among`` with the highest scores, bool; NaN is the lowest."""
+        if known_on_host(score) and known_on_host(number):
+            return highest_by_threshold(score, number, among, self.axes)
         finite = torch.finfo(score.dtype)
         ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
         # a stable order, so that equal scores are ranked alike in every stack

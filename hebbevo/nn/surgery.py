@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
+from hebbevo.nn.bit_masks import bits_of, chosen, keep_, kept
 from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.layer_context import Consumer, Producer, UnitSelection
 from hebbevo.nn.layer_units import NOISE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
-from hebbevo.nn.plastic import TensorNamespace
+from hebbevo.nn.plastic import TensorNamespace, known_on_host
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.statistics import FoldedMean
@@ -292,31 +293,30 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
     numbers, inputs = _unit_numbers(layer), _input_numbers(producer, lead)
     ones, fan_in = (1,) * len(kernel), producer.fan_in or math.prod(kernel)
     living = _living_inputs(producer, lead)
-    for values in (weight, producer.held):
-        if values is None:
-            continue
-        if fresh.places is not None:  # draw for the selected units only
-            networks = fresh.places[:-1]
-            own = inputs if inputs.dim() == len(kernel) else inputs[networks]
-            index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
-            drawn = stateless_random.uniform_at(
-                seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
-            )
-            drawn = he_uniform(drawn, fan_in).to(values.dtype)
-            if producer.mask is not None:
-                drawn = drawn * producer.mask[fresh.places]
-            if living is not None:
-                drawn = drawn * living[networks]
-            values[fresh.places] = drawn
-        else:  # draw for all units, as it is not known here which are selected
-            index = _weight_numbers(producer, numbers)
-            laid_seed, laid_step = (_along(each, index) for each in (seed, step))
-            drawn = stateless_random.uniform_at(laid_seed, laid_step, index, stream)
-            drawn = he_uniform(drawn, fan_in).to(values.dtype)
-            is_in = _connected(producer, numbers)
-            if is_in is not None:
-                drawn = drawn * is_in
-            values.copy_(torch.where(_along(fresh.units, values), drawn, values))
+    if producer.held is not None:
+        fresh.fill(producer.held)
+    if fresh.places is not None:  # draw for the selected units only
+        networks = fresh.places[:-1]
+        own = inputs if inputs.dim() == len(kernel) else inputs[networks]
+        index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
+        drawn = stateless_random.uniform_at(
+            seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
+        )
+        drawn = he_uniform(drawn, fan_in).to(weight.dtype)
+        if producer.mask is not None:
+            drawn = drawn * producer.mask[fresh.places]
+        if living is not None:
+            drawn = drawn * living[networks]
+        weight[fresh.places] = drawn
+    else:  # draw for all units, as it is not known here which are selected
+        index = _weight_numbers(producer, numbers)
+        laid_seed, laid_step = (_along(each, index) for each in (seed, step))
+        drawn = stateless_random.uniform_at(laid_seed, laid_step, index, stream)
+        drawn = he_uniform(drawn, fan_in).to(weight.dtype)
+        is_in = _connected(producer, numbers)
+        if is_in is not None:
+            drawn = drawn * is_in
+        weight.copy_(torch.where(_along(fresh.units, weight), drawn, weight))
 
 
 def _unit_numbers(layer: LayerUnits) -> Tensor:
@@ -412,11 +412,12 @@ def restore(connections: LayerConnections) -> None:
     connected = connections.tensors["connected"]
     if connections.rule.keeps_weights:
         held, frozen = connections.tensors["held"], connections.tensors["frozen"]
-        held.copy_(torch.where(frozen, held, connections.weight))
-        connections.weight.copy_(held)
+        restored = chosen(bits_of(frozen, held), held, connections.weight)
+        connections.weight.copy_(restored)
+        held.copy_(kept(restored, bits_of(~connected, held)))
         frozen.copy_(connected.logical_not())
     else:
-        connections.weight.masked_fill_(~connected, 0)
+        keep_(connections.weight, bits_of(connected, connections.weight))
 
 
 def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tensor] = ()) -> None:
@@ -432,11 +433,13 @@ def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tenso
     """
     rule, before = connections.rule, connections.mask
     wanted = rule.wanted(connections.k, connections.s, connections)
-    after = torch.where(event.reshape(*event.shape, *(1,) * connections.axes), wanted, before)
+    after = wanted
+    if not (known_on_host(event) and event.all()):
+        after = torch.where(event.reshape(*event.shape, *(1,) * connections.axes), wanted, before)
     if not rule.keeps_weights:
-        changed = (after ^ before) | ~after
+        unchanged = after & before
         for values in (connections.weight, *moments):
-            values.masked_fill_(changed, 0)
+            keep_(values, bits_of(unchanged, values))
     before.copy_(after)
 
 
