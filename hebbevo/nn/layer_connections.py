@@ -15,6 +15,8 @@ from hebbevo.nn.plastic import TensorNamespace, known_on_host
 from hebbevo.nn.threshold import highest_by_threshold
 from hebbevo.rules.connections.rule import ConnectionRule
 
+_FEW_ENTRIES = 2**11  # so few are sorted, for all networks at once
+
 
 @dataclass(frozen=True)
 class LayerConnections:
@@ -145,7 +147,8 @@ class LayerConnections:
 
     def highest(self, score: Tensor, number: Tensor, among: Tensor) -> Tensor:
         """The ``number`` of the connections in ``among`` with the highest scores, bool; NaN is the lowest."""
-        if known_on_host(score) and known_on_host(number):
+        entries = math.prod(score.shape[-self.axes :])
+        if entries > _FEW_ENTRIES and known_on_host(score) and known_on_host(number):
             return highest_by_threshold(score, number, among, self.axes)
         finite = torch.finfo(score.dtype)
         ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
