@@ -43,6 +43,7 @@ def _highest_of_one(ranked: Tensor, number: int, among: Tensor) -> Tensor:
     if number >= int(among.sum()):
         return among
     values = _in_memory_order(ranked).numpy()
+    values = values[values > -np.inf]  # many equal values make a partition slow
     threshold = float(np.partition(values, -number)[-number])
     above, level = ranked > threshold, ranked == threshold
     missing = number - int(above.sum())

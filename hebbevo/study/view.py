@@ -44,7 +44,7 @@ class Study:
         total: number of trials to reach, as last asked for.
         versions: versions of Python and of the libraries that began the study.
         rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
-        count: what survivors are, ``neurons`` or ``connections``.
+        count: what survivors are, ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class, or the mean target.

@@ -745,6 +745,11 @@ class CompactStack(NetStack):
                 (a.unsqueeze(1) @ link @ b.unsqueeze(2)).flatten()
                 for a, link, b in zip(from_inputs, links, to_outputs[1:], strict=False)
             ]
+            if count == "parameters":  # and the biases of living units
+                alive = [
+                    each + own.sum(1) * has_bias
+                    for each, own, has_bias in zip(alive, units, self._layout.bias, strict=True)
+                ]
         layers, neurons = self._plan.totals(count)
         none = inputs.new_zeros(self.size, 0)
         totals = torch.stack(alive, 1) if alive else none
