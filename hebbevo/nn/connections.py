@@ -14,7 +14,7 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import unknown
 from hebbevo.nn import surgery
 from hebbevo.nn.credit import Credited, WeightLayer, coactivation_sum
-from hebbevo.nn.layer_connections import LayerConnections
+from hebbevo.nn.layer_connections import EXPLORATION, LayerConnections
 from hebbevo.nn.layer_context import Tensors
 from hebbevo.nn.plastic import Plastic, TensorNamespace, known_on_host
 from hebbevo.rules import CONNECTIONS
@@ -226,6 +226,8 @@ class _Mask(nn.Module):
         held: the weights of the connections that were out at the last forward step, which enter again with
             them; zero elsewhere; where the rule keeps weights.
         gradient: the last gradient, that of pruned connections included; where the rule needs it.
+        explored: bool, which have ever been in; where the rule grows.
+        grown: bool, which have ever entered after the start; where the rule grows.
     """
 
     connected: Tensor
@@ -246,6 +248,9 @@ class _Mask(nn.Module):
             self.register_buffer("held", torch.zeros_like(weight))
         if Need.DENSE_GRADIENT in rule.all_needs():
             self.register_buffer("gradient", torch.zeros_like(weight))
+        if rule.grows:
+            for name in EXPLORATION:
+                self.register_buffer(name, torch.zeros_like(weight, dtype=torch.bool))
 
     def applied_to(self, weight: Tensor) -> Tensor:
         """Zero where a connection is out, else the weight; weights that are out may be infinite or NaN."""

@@ -15,6 +15,9 @@ from hebbevo.nn.plastic import TensorNamespace, known_on_host
 from hebbevo.nn.threshold import highest_by_threshold
 from hebbevo.rules.connections.rule import ConnectionRule
 
+EXPLORATION = ("explored", "grown")
+"""Tensors of a growing rule: which connections were ever in, and which ever entered after the start."""
+
 _FEW_ENTRIES = 2**11  # so few are sorted, for all networks at once
 
 
@@ -157,6 +160,15 @@ class LayerConnections:
         first = torch.arange(order.shape[-1], device=order.device) < number.flatten(-self.axes)
         found = torch.zeros_like(order, dtype=torch.bool).scatter(-1, order, first).reshape(score.shape)
         return found & among
+
+    def exploration(self) -> Tensor:
+        """How many connections of each network there are, were ever in, ever entered, and are left of these.
+
+        Shape (..., 4), int64.
+        """
+        explored, grown = (self.tensors[name] for name in EXPLORATION)
+        found = [torch.ones_like(grown), explored | self.mask, grown, grown & self.mask]
+        return torch.stack([self.count(each).flatten(-self.axes).squeeze(-1) for each in found], -1)
 
     def undisturbed(self) -> Tensor:
         """The weights, without the changes of an optimiser to connections that were out at the last step."""

@@ -440,6 +440,9 @@ def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tenso
         unchanged = after & before
         for values in (connections.weight, *moments):
             keep_(values, bits_of(unchanged, values))
+    if rule.grows:
+        connections.tensors["explored"].logical_or_(before).logical_or_(after)
+        connections.tensors["grown"].logical_or_(after & ~before)
     before.copy_(after)
 
 

@@ -722,6 +722,10 @@ class CompactStack(NetStack):
         """Index of the level: 0 has a slot for every unit, higher ones have fewer."""
         return self._level
 
+    def layer_connections(self) -> Iterator[LayerConnections]:
+        """See `NetStack.layer_connections`."""
+        return map(self._layer_connections, self._connections)
+
     def survivors(self, count: str) -> Survivors:
         """See `NetStack.survivors`.
 

@@ -153,6 +153,10 @@ class Measurement:
         predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
             ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
+        explored: the share of connections that have ever been in, after each epoch; none where no connection
+            rule grows.
+        grown_left: of the connections that have ever entered after the start, the share that is in, likewise;
+            1 while none has entered.
     """
 
     accuracy: tuple[float, ...]
@@ -166,6 +170,8 @@ class Measurement:
     stopped: bool = False
     predicted_final: tuple[float, float] | None = None
     exam: ExamResult | None = None
+    explored: tuple[float, ...] = ()
+    grown_left: tuple[float, ...] = ()
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:
