@@ -15,7 +15,7 @@ IMAGE = (2, 6, 6)
 
 
 class Convs(nn.Module):
-    """Convolutions with a norm, one of them called twice, a linear layer without a bias, and a free factor."""
+    """Convolutions with a norm, one of them called twice, a linear layer without a bias, a free factor."""
 
     def __init__(self):
         super().__init__()
