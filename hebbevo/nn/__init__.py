@@ -1,7 +1,7 @@
 """Plastic modules for any PyTorch network: put them in, attach them to an optimiser, train.
 
 - `Stamina`, `InputStamina`, `Dense`, `PlasticUnits` and `unit_layer` are layers of units that a rule prunes.
-- `HebbMask`, `PlasticConnections` and `masked` mask connections of layers.
+- `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
@@ -11,6 +11,7 @@ from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.plastic import Plastic, plastic_modules
+from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "plastic_connections",
     "plastic_modules",
     "plastic_units",
+    "rewire",
     "unit_layer",
 ]

@@ -14,9 +14,9 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import unknown
 from hebbevo.nn import surgery
 from hebbevo.nn.credit import Credited, WeightLayer, coactivation_sum
-from hebbevo.nn.layer_connections import PER_PARAMETER, LayerConnections, of_parameter
+from hebbevo.nn.layer_connections import EXPLORATION, PER_PARAMETER, LayerConnections, of_parameter
 from hebbevo.nn.layer_context import Tensors
-from hebbevo.nn.plastic import Plastic, TensorNamespace
+from hebbevo.nn.plastic import Plastic, TensorNamespace, known_on_host
 from hebbevo.rules import CONNECTIONS
 from hebbevo.rules.connections.density import DISTRIBUTION
 from hebbevo.rules.connections.rule import ConnectionRule
@@ -69,6 +69,7 @@ class PlasticConnections(Plastic):
         self.to(layers[0].weight.device)
         # by parameter, the sums of every call in the present forward pass; None outside of one
         self._calls: list[list[_Sums]] | None = None
+        self._observes_step = True  # whether the rule observes the present forward pass
         self.module = module
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
@@ -121,6 +122,7 @@ class PlasticConnections(Plastic):
                 surgery.restore(connections)
         for name, mask, layer in self._masked_layers():
             weights[name] = mask.applied_to(layer.weight)
+        self._observes_step = self._will_observe()
         calls = self._calls = [[] for _ in self.names]
         try:
             output = self._call_module(weights, args, kwargs)
@@ -177,6 +179,13 @@ class PlasticConnections(Plastic):
             sums=sums or {},
         )
 
+    def _will_observe(self) -> bool:
+        """Whether the rule may observe the next step; where that would wait for a device, it may."""
+        if not known_on_host(self.steps):
+            return True
+        step = self.steps + 1
+        return bool(self.rule.observes(TensorNamespace(self._buffers), step, self.total_steps))
+
     def _check_call(self, *call: object) -> None:
         """Refuse a call of a masked layer in a backward pass: checkpointing inside of the module."""
         if self._calls is None and self.training:
@@ -188,6 +197,9 @@ class PlasticConnections(Plastic):
     ) -> None:
         """Sum up a call of a masked layer at once: later its inputs and outputs may be changed in place."""
         if self._calls is None:
+            return
+        if not self._observes_step:
+            self._calls[place].append(_Sums({}, 1))
             return
         x = (*args, *kwargs.values())[0]
         single = torch.promote_types(layer.weight.dtype, torch.float32)
@@ -205,7 +217,8 @@ class PlasticConnections(Plastic):
             if needs_sums and not own:
                 continue  # the layer was not called
             connections = self._layer_connections(place, _means(own))
-            self.rule.observe(connections.k, connections.s, connections)
+            if self._observes_step:
+                self.rule.observe(connections.k, connections.s, connections)
             if not self.attached:
                 surgery.rewire(connections, event)
         for _, _, layer in self._masked_layers():
@@ -219,8 +232,11 @@ class _Mask(nn.Module):
     Attributes:
         connected: bool, which connections are in at the next forward step.
         frozen: bool, which were out at the last forward step; where the rule keeps weights.
-        held: the weights at the last forward step; where the rule keeps weights.
+        held: the weights of the connections that were out at the last forward step, which enter again with
+            them; zero elsewhere; where the rule keeps weights.
         gradient: the last gradient, that of pruned connections included; where the rule needs it.
+        explored: bool, which have ever been in; where the rule grows.
+        grown: bool, which have ever entered after the start; where the rule grows.
     """
 
     connected: Tensor
@@ -238,9 +254,12 @@ class _Mask(nn.Module):
         self.register_buffer("connected", torch.ones_like(weight, dtype=torch.bool))
         if rule.keeps_weights:
             self.register_buffer("frozen", torch.zeros_like(weight, dtype=torch.bool))
-            self.register_buffer("held", weight.clone())
+            self.register_buffer("held", torch.zeros_like(weight))
         if Need.DENSE_GRADIENT in rule.all_needs():
             self.register_buffer("gradient", torch.zeros_like(weight))
+        if rule.grows:
+            for name in EXPLORATION:
+                self.register_buffer(name, torch.zeros_like(weight, dtype=torch.bool))
 
     def applied_to(self, weight: Tensor) -> Tensor:
         """Zero where a connection is out, else the weight; weights that are out may be infinite or NaN."""

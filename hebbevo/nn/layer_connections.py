@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
 from hebbevo.nn.layer_context import Tensors
-from hebbevo.nn.plastic import TensorNamespace
+from hebbevo.nn.plastic import TensorNamespace, known_on_host
+from hebbevo.nn.threshold import highest_by_threshold
 from hebbevo.rules.connections.rule import ConnectionRule
+
+EXPLORATION = ("explored", "grown")
+"""Tensors of a growing rule: which connections were ever in, and which ever entered after the start."""
+
+_FEW_ENTRIES = 2**11  # so few are sorted, for all networks at once
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,20 @@ class LayerConnections:
     sums: Tensors = field(default_factory=dict)
     mean_loss: Tensor | None = None
     find_living: Callable[[], Tensor] | None = None
+
+    def of(self, networks: slice) -> LayerConnections:
+        """The connections of some networks of a stack; changes reach the stack."""
+        numbers, living = self.numbers, self.find_living
+        return replace(
+            self,
+            knobs={name: knob[networks] for name, knob in self.knobs.items()},
+            tensors={name: tensor[networks] for name, tensor in self.tensors.items()},
+            weight=self.weight[networks],
+            numbers=None if numbers is None else lambda: numbers()[networks],
+            sums={name: total[networks] for name, total in self.sums.items()},
+            mean_loss=None if self.mean_loss is None else self.mean_loss[networks],
+            find_living=None if living is None else lambda: living()[networks],
+        )
 
     @property
     def axes(self) -> int:
@@ -172,6 +192,15 @@ class LayerConnections:
         """`highest` among the connections of each output; ``number`` is (..., outputs, 1, *ones)."""
         return _highest(score, number, among, self.axes - 1)
 
+    def exploration(self) -> Tensor:
+        """How many connections of each network there are, were ever in, ever entered, and are left of these.
+
+        Shape (..., 4), int64.
+        """
+        explored, grown = (self.tensors[name] for name in EXPLORATION)
+        found = [torch.ones_like(grown), explored | self.mask, grown, grown & self.mask]
+        return torch.stack([self.count(each).flatten(-self.axes).squeeze(-1) for each in found], -1)
+
     def undisturbed(self) -> Tensor:
         """The weights, without the changes of an optimiser to connections that were out at the last step."""
         if self.rule.keeps_weights:
@@ -181,6 +210,9 @@ class LayerConnections:
 
 def _highest(score: Tensor, number: Tensor, among: Tensor, axes: int) -> Tensor:
     """The ``number`` of entries in ``among`` with the highest scores, along so many last axes, bool."""
+    entries = math.prod(score.shape[-axes:])
+    if entries > _FEW_ENTRIES and known_on_host(score) and known_on_host(number):
+        return highest_by_threshold(score, number, among, axes)
     finite = torch.finfo(score.dtype)
     ranked = score.nan_to_num(finite.min, finite.max, finite.min).masked_fill(~among, -torch.inf)
     # a stable order, so that equal scores are ranked alike in every stack

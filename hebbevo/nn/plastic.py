@@ -247,6 +247,11 @@ class InjectedLoss(torch.autograd.Function):
         return grad, grad.new_ones(())
 
 
+def known_on_host(tensor: Tensor) -> bool:
+    """Whether values of a tensor can be read here and now, without waiting for a device."""
+    return tensor.device.type == "cpu" and not (torch.compiler.is_compiling() or is_stacked(tensor))
+
+
 def is_stacked(tensor: Tensor) -> bool:
     """Whether a tensor is one network's share of a stack, inside `torch.func.vmap`."""
     return not torch.compiler.is_compiling() and torch._C._functorch.is_batchedtensor(tensor)

@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
+from hebbevo.nn.bit_masks import bits_of, chosen, keep_, kept
 from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.layer_context import Consumer, Producer, UnitSelection
 from hebbevo.nn.layer_units import NOISE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
-from hebbevo.nn.plastic import TensorNamespace
+from hebbevo.nn.plastic import TensorNamespace, known_on_host
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.rules.connections import density
 from hebbevo.rules.connections.rule import ConnectionRule
@@ -294,31 +295,30 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
     numbers, inputs = _unit_numbers(layer), _input_numbers(producer, lead)
     ones, fan_in = (1,) * len(kernel), producer.fan_in or math.prod(kernel)
     living = _living_inputs(producer, lead)
-    for values in (weight, producer.held):
-        if values is None:
-            continue
-        if fresh.places is not None:  # draw for the selected units only
-            networks = fresh.places[:-1]
-            own = inputs if inputs.dim() == len(kernel) else inputs[networks]
-            index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
-            drawn = stateless_random.uniform_at(
-                seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
-            )
-            drawn = he_uniform(drawn, fan_in).to(values.dtype)
-            if producer.mask is not None:
-                drawn = drawn * producer.mask[fresh.places]
-            if living is not None:
-                drawn = drawn * living[networks]
-            values[fresh.places] = drawn
-        else:  # draw for all units, as it is not known here which are selected
-            index = _weight_numbers(producer, numbers)
-            laid_seed, laid_step = (_along(each, index) for each in (seed, step))
-            drawn = stateless_random.uniform_at(laid_seed, laid_step, index, stream)
-            drawn = he_uniform(drawn, fan_in).to(values.dtype)
-            is_in = _connected(producer, numbers)
-            if is_in is not None:
-                drawn = drawn * is_in
-            values.copy_(torch.where(_along(fresh.units, values), drawn, values))
+    if producer.held is not None:
+        fresh.fill(producer.held)
+    if fresh.places is not None:  # draw for the selected units only
+        networks = fresh.places[:-1]
+        own = inputs if inputs.dim() == len(kernel) else inputs[networks]
+        index = numbers[fresh.places].reshape(-1, *ones) * fan_in + own
+        drawn = stateless_random.uniform_at(
+            seed[networks].reshape(-1, *ones), step[networks].reshape(-1, *ones), index, stream
+        )
+        drawn = he_uniform(drawn, fan_in).to(weight.dtype)
+        if producer.mask is not None:
+            drawn = drawn * producer.mask[fresh.places]
+        if living is not None:
+            drawn = drawn * living[networks]
+        weight[fresh.places] = drawn
+    else:  # draw for all units, as it is not known here which are selected
+        index = _weight_numbers(producer, numbers)
+        laid_seed, laid_step = (_along(each, index) for each in (seed, step))
+        drawn = stateless_random.uniform_at(laid_seed, laid_step, index, stream)
+        drawn = he_uniform(drawn, fan_in).to(weight.dtype)
+        is_in = _connected(producer, numbers)
+        if is_in is not None:
+            drawn = drawn * is_in
+        weight.copy_(torch.where(_along(fresh.units, weight), drawn, weight))
 
 
 def _unit_numbers(layer: LayerUnits) -> Tensor:
@@ -422,11 +422,12 @@ def restore(connections: LayerConnections) -> None:
     connected = connections.tensors["connected"]
     if connections.rule.keeps_weights:
         held, frozen = connections.tensors["held"], connections.tensors["frozen"]
-        held.copy_(torch.where(frozen, held, connections.weight))
-        connections.weight.copy_(held)
+        restored = chosen(bits_of(frozen, held), held, connections.weight)
+        connections.weight.copy_(restored)
+        held.copy_(kept(restored, bits_of(~connected, held)))
         frozen.copy_(connected.logical_not())
     else:
-        connections.weight.masked_fill_(~connected, 0)
+        keep_(connections.weight, bits_of(connected, connections.weight))
 
 
 def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tensor] = ()) -> None:
@@ -443,18 +444,22 @@ def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tenso
     rule, before, weight = connections.rule, connections.mask, connections.weight
     k, s = connections.k, connections.s
     _count_stalled(connections, event)
-    event = event.reshape(*event.shape, *(1,) * connections.axes)
-    after = torch.where(event, rule.wanted(k, s, connections), before)
+    is_event = event.reshape(*event.shape, *(1,) * connections.axes)
+    after = rule.wanted(k, s, connections)
+    if not (known_on_host(event) and event.all()):
+        after = torch.where(is_event, after, before)
     if not rule.keeps_weights:
-        changed = (after ^ before) | ~after
-        fresh = after & ~before
+        unchanged = after & before
         if _says(rule, "restarts"):  # weights of zero are those of pruned units
-            fresh = fresh | (event & after & rule.restarts(k, connections) & (weight != 0))
-        start = rule.start(k, s, connections) if _says(rule, "start") else 0
-        weight.copy_(torch.where(fresh, start, weight))
-        weight.masked_fill_(~after, 0)
-        for moment in moments:
-            moment.masked_fill_(changed | fresh, 0)
+            unchanged &= ~(is_event & rule.restarts(k, connections) & (weight != 0))
+        start = rule.start(k, s, connections) if _says(rule, "start") else None
+        for values in (weight, *moments):
+            keep_(values, bits_of(unchanged, values))
+        if start is not None:
+            weight.copy_(torch.where(after & ~unchanged, start, weight))
+    if rule.grows:
+        connections.tensors["explored"].logical_or_(before).logical_or_(after)
+        connections.tensors["grown"].logical_or_(after & ~before)
     before.copy_(after)
 
 

@@ -50,7 +50,7 @@ from hebbevo.spec.field_types import (
 from hebbevo.spec.messages import KeyPath
 from hebbevo.training.scores import DEFAULT_SCORES, SCORES, BuiltInScore
 
-COUNTS = ("neurons", "connections")
+COUNTS = ("neurons", "connections", "parameters", "multiply_adds")
 """What the number of survivors can be a number of."""
 
 
@@ -205,7 +205,9 @@ class Network(Model):
         default=DEFAULT_RULES["connections"], description="the name of a rule for connections"
     )
     credit: str = Field(default=DEFAULT_RULES["credit"], description="the name of a rule for credit")
-    count: str = Field(default="neurons", description="neurons or connections")
+    count: str = Field(
+        default="neurons", description="what survivors are: neurons, connections, parameters or multiply_adds"
+    )
     settings: dict[str, Scalar] = Field(
         default={}, description="knobs with a number, text, true or false each"
     )

@@ -151,6 +151,8 @@ DETAILS: dict[str, tuple[Check, str]] = {
     "collapsed": _FLAG,
     "accuracy_per_epoch": _SHARES,
     "survivors_per_epoch": _SIZES,
+    "explored_per_epoch": _SHARES,
+    "grown_left_per_epoch": _SHARES,
     "replicates": (partial(are, one=_is_replicate), "a list of accuracies and survivors"),
     "notes": _TEXTS,
     "epochs": _COUNT,

@@ -45,7 +45,7 @@ class Study:
         total: number of trials to reach, as last asked for.
         versions: versions of Python and of the libraries that began the study.
         rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
-        count: what survivors are, ``neurons`` or ``connections``.
+        count: what survivors are, ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         chance: validation accuracy of always answering the most frequent class, or the mean target.
@@ -89,7 +89,12 @@ class Study:
         }
         results = [record.result for generation in generations for record in generation.records]
         self._curves = {
-            result.number: (result.details.accuracy_per_epoch, result.details.survivors_per_epoch)
+            result.number: {
+                "accuracy": result.details.accuracy_per_epoch,
+                "survivors": result.details.survivors_per_epoch,
+                "explored": result.details.explored_per_epoch,
+                "grown_left": result.details.grown_left_per_epoch,
+            }
             for result in filter(None, results)
         }
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
@@ -165,7 +170,9 @@ class Study:
         """Give a table of a trial's training with one row per epoch, means over replicates.
 
         Its columns are ``epoch`` (from 1), ``accuracy`` and ``survivors``. A trial that is running or failed
-        has no rows.
+        has no rows. Where a rule for connections grows there are also ``explored``, the share of connections
+        that have ever been in, and ``grown_left``: of those that have entered after the start, the share that
+        is in.
 
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="two.db", population=4, trials=4, epochs=2, workers=1)
@@ -177,14 +184,14 @@ class Study:
         """
         if trial not in self._genomes:
             raise UsageError(f"{self.store}: there is no trial {trial}")
-        accuracy, survivors = self._curves.get(trial, ((), ()))
-        return pd.DataFrame(
-            {
-                "epoch": range(1, len(accuracy) + 1),
-                "accuracy": np.array(accuracy, dtype=float),
-                "survivors": np.array(survivors, dtype=float),
-            }
-        )
+        curves = self._curves.get(trial, {"accuracy": (), "survivors": ()})
+        epochs = range(1, len(curves["accuracy"]) + 1)
+        columns = {
+            name: np.array(own, dtype=float)
+            for name, own in curves.items()
+            if own or name in ("accuracy", "survivors")
+        }
+        return pd.DataFrame({"epoch": epochs} | columns)
 
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.

@@ -46,7 +46,7 @@ class UsableTrial:
         within: most that its accuracy, 0 to 1, may be below the best one.
         best: the best accuracy of the study; NaN if there is none.
         chance: accuracy that it must exceed.
-        count: what is lost, ``neurons`` or ``connections``.
+        count: what is lost, ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
         score: what people call the accuracy.
         in_percent: whether it is shown in percent.
     """

@@ -130,6 +130,7 @@ class CohortTraining:
         self._diverged = torch.zeros(nets.size, dtype=torch.int64, device=device)
         self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=device)
         self._history: list[_EpochResults] = []
+        self._explored: list[Tensor] = []  # after each epoch, where rules grow; see `NetStack.exploration`
         # of the nets that were stopped early
         self._predicted_finals: dict[int, tuple[float, float] | None] = {}
         self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
@@ -293,6 +294,9 @@ class CohortTraining:
         if self._rows.exam and counted[0].units:
             patterns = [{"": torch.cat(each.units, 1)} for each in counted]
             self._alive.append(self._in_cohort_order(patterns)[""].cpu().numpy())
+        explored = [each.nets.exploration() for each in self.sub_cohorts]
+        found = [{"": each} for each in explored if each is not None]  # of all nets, or of none
+        self._explored += [self._in_cohort_order(found)[""]] if found else []
         for each in self.sub_cohorts:
             self._epochs[each.rows] += 1
 
@@ -369,6 +373,7 @@ class CohortTraining:
             torch.stack([getattr(each, name) for each in self._history], dim=1).tolist()
             for name in ("scores", "survivors", "layers", "inputs")
         )
+        explorations = torch.stack(self._explored, 1).tolist() if self._explored else [[]] * self._size
         return [
             Measurement(
                 accuracy=tuple(scores[row][:epochs]),
@@ -382,6 +387,10 @@ class CohortTraining:
                 stopped=row in self._predicted_finals,
                 predicted_final=self._predicted_finals.get(row),
                 exam=self._exam_result(row, layers[row][:epochs]),
+                explored=tuple(explored / total for total, explored, _, _ in explorations[row][:epochs]),
+                grown_left=tuple(
+                    left / grown if grown else 1.0 for _, _, grown, left in explorations[row][:epochs]
+                ),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)

@@ -12,7 +12,7 @@ Hidden layers are numbered by their index, from 0; the index `INPUTS`, -1, stand
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from hebbevo.nn import surgery
+from hebbevo.nn.bit_masks import bits_of, keep_, kept, set_joined_
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.layer_connections import LayerConnections, of_parameter
 from hebbevo.nn.layer_context import Consumer, LayerContext, Producer, between_living
@@ -41,6 +42,8 @@ from hebbevo.training import cuda_graphs
 from hebbevo.training.losses import BuiltInLoss
 from hebbevo.training.slots import levels
 from hebbevo.training.stack import Loss, ModuleStack, NetStack, described
+
+_FEW_CONNECTIONS = 2**18  # 1 MiB of weights, which a cache holds
 
 LayerParameters = list[tuple[Tensor, Tensor | None]]
 """Weights (size, inputs, outputs) and biases (size, 1, outputs) of every layer."""
@@ -157,6 +160,15 @@ class CompactStack(NetStack):
         self._windows = {index: self._statistics_window(index) for index in self._prunable}
         self._alive = {index: self._alive_mask(index) for index in self._prunable}
         self._parameters = self._by_layer(weights)
+        self._bits = {index: self._connected_bits(index) for index in self._connections}
+        # the masked weights of the present step, where they are not the weights themselves
+        self._masked = {
+            index: torch.empty_like(self._bits[index], dtype=weights.dtype)
+            for index, each in self._connections.items()
+            if each.rule.keeps_weights
+        }
+        # layers whose masks may have changed since the last step
+        self._rewired = {*self._connections}
         # written in place at every step: a CUDA graph and the optimiser see the same memory
         self._gradient = torch.empty_like(weights)
         self._gradients = self._by_layer(self._gradient)
@@ -200,6 +212,10 @@ class CompactStack(NetStack):
         alive = self._units[index].tensors["alive"]
         return alive.to(self.trained["weights"].dtype).unsqueeze(-2)
 
+    def _connected_bits(self, index: int) -> Tensor:
+        """Which connections of a layer are in, (size, inputs, outputs), as `hebbevo.nn.bit_masks` has it."""
+        return bits_of(self._connections[index].tensors["connected"], self.trained["weights"])
+
     @property
     def _widths(self) -> tuple[int, ...]:
         """Number of inputs, of slots of each hidden layer, and of outputs."""
@@ -218,8 +234,8 @@ class CompactStack(NetStack):
 
     # --- layers as `hebbevo.nn.surgery` takes them, where weights are (..., outputs, inputs) ---
 
-    def _layer_connections(self, index: int, sums: Mapping[str, Tensor] | None = None) -> LayerConnections:
-        """The masked connections of a layer; ``sums`` are statistics of the present minibatch."""
+    def _layer_connections(self, index: int) -> LayerConnections:
+        """The masked connections of a layer."""
         connections = self._connections[index]
         return LayerConnections(
             connections.rule,
@@ -228,9 +244,8 @@ class CompactStack(NetStack):
             self._parameters[index][0].mT,
             self._layout.widths[index] * self._layout.widths[index + 1],
             partial(self._connection_numbers, index),
-            sums or {},
-            self._mean_loss.get("mean"),
-            self._living_connections(index),
+            mean_loss=self._mean_loss.get("mean"),
+            find_living=self._living_connections(index),
         )
 
     def _living_connections(self, index: int) -> Callable[[], Tensor] | None:
@@ -365,11 +380,18 @@ class CompactStack(NetStack):
         weight = self._parameters[index][0]
         if index not in self._connections or not self._connections[index].rule.keeps_weights:
             return weight  # pruned weights are zero already, as they get neither gradients nor moments
-        connections = self._layer_connections(index)
-        if training:
-            surgery.restore(connections)
-        connected = self._connections[index].tensors["connected"]
-        return torch.where(connected, connections.undisturbed().mT, 0)
+        if not training:
+            return kept(self._layer_connections(index).undisturbed().mT, self._bits[index])
+        if index in self._rewired or cuda_graphs.runs_ahead(weight):
+            connections = self._layer_connections(index)
+            for nets in self._few_nets(index, weight.new_ones(self.size, dtype=torch.bool)):
+                surgery.restore(connections.of(nets))
+            self._rewired.discard(index)
+            return kept(weight, self._bits[index], self._masked[index])
+        masked = kept(weight, self._bits[index], self._masked[index])
+        # what the optimiser did to the others is undone: they are zero in `masked`, and all others in `held`
+        set_joined_(weight, masked, self._connections[index].tensors["held"])
+        return masked
 
     def _observe_connections(self, index: int, y: Tensor) -> None:
         """Show a connection rule the inputs and outputs of its layer, ``y`` (size, rows, units)."""
@@ -378,9 +400,32 @@ class CompactStack(NetStack):
         if not self._gathers_statistics:
             return
         rule = connections.rule
-        x, y = rule.signals(TensorNamespace(connections.knobs, 2), self._layer_inputs[index].to(y.dtype), y)
+        observes = rule.observes(
+            TensorNamespace(connections.knobs), connections.knobs["steps"], connections.knobs["total_steps"]
+        )
+        for nets in self._few_nets(index, observes):
+            self._observe(nets, index, self._layer_inputs[index].to(y.dtype)[nets], y[nets])
+
+    def _few_nets(self, index: int, wanted: Tensor) -> Iterator[slice]:
+        """All ``wanted`` nets, (size,) bool, and others beside them, a few at a time.
+
+        So tensors of all connections of a layer stay small: an operation on large ones waits for memory.
+        """
+        if cuda_graphs.runs_ahead(wanted):
+            yield slice(0, self.size)
+            return
+        every = max(1, _FEW_CONNECTIONS // self._parameters[index][0][0].numel())
+        for start in range(0, self.size, every):
+            if wanted[start : start + every].any():
+                yield slice(start, min(start + every, self.size))
+
+    def _observe(self, nets: slice, index: int, x: Tensor, y: Tensor) -> None:
+        """Show the connection rule of some nets their inputs and outputs, (size, rows, units)."""
+        layer = self._layer_connections(index).of(nets)
+        rule = layer.rule
+        x, y = rule.signals(TensorNamespace(layer.knobs, 2), x, y)
         sums: dict[Need, Callable[[], Tensor]] = {
-            Need.COACTIVATION: lambda: y.mT @ x,
+            Need.COACTIVATION: lambda: _laid_out_like_weights(y.mT @ x),
             Need.INPUT_MEAN: lambda: x.sum(-2).unsqueeze(-2),
             Need.OUTPUT_MEAN: lambda: y.sum(-2).unsqueeze(-1),
             Need.INPUT_SQUARE: lambda: x.square().sum(-2).unsqueeze(-2),
@@ -388,7 +433,7 @@ class CompactStack(NetStack):
         }
         needs = rule.all_needs()
         means = {need.name.lower(): total() / y.shape[-2] for need, total in sums.items() if need in needs}
-        layer = self._layer_connections(index, means)
+        layer = replace(layer, sums=means)
         rule.observe(layer.k, layer.s, layer)
 
     def _apply_units(self, index: int, h: Tensor, training: bool) -> Tensor:
@@ -426,7 +471,7 @@ class CompactStack(NetStack):
                 tensors = self._connections[index].tensors
                 if "gradient" in tensors:  # of all weights, for rules that regrow by it
                     tensors["gradient"].copy_(of_weight)
-                of_weight.masked_fill_(~tensors["connected"], 0)
+                keep_(of_weight, self._bits[index])
             if index:
                 gradient = torch.bmm(gradient, weight.mT)
                 if index - 1 in self._units:  # rectifiers: the gradient passes where the output is above 0
@@ -528,8 +573,12 @@ class CompactStack(NetStack):
         self._regrown = {}
         for index, each in self._connections.items():
             if (event := self._nets_with_event(each.rule, each.knobs)) is not None:
-                moments_of_weight = [views[index][0].mT for views in by_layer]
-                surgery.rewire(self._layer_connections(index), event, moments_of_weight)
+                connections = self._layer_connections(index)
+                for nets in self._few_nets(index, event):
+                    moments_of_weight = [views[index][0][nets].mT for views in by_layer]
+                    surgery.rewire(connections.of(nets), event[nets], moments_of_weight)
+                self._bits[index].copy_(each.tensors["connected"]).neg_()
+                self._rewired.add(index)
         for index, window in self._windows.items():
             window.renew()
             self._alive[index].copy_(self._alive_mask(index))
@@ -681,6 +730,10 @@ class CompactStack(NetStack):
         """Index of the level: 0 has a slot for every unit, higher ones have fewer."""
         return self._level
 
+    def layer_connections(self) -> Iterator[LayerConnections]:
+        """See `NetStack.layer_connections`."""
+        return map(self._layer_connections, self._connections)
+
     def survivors(self, count: str) -> Survivors:
         """See `NetStack.survivors`.
 
@@ -704,6 +757,11 @@ class CompactStack(NetStack):
                 (a.unsqueeze(1) @ link @ b.unsqueeze(2)).flatten()
                 for a, link, b in zip(from_inputs, links, to_outputs[1:], strict=False)
             ]
+            if count == "parameters":  # and the biases of living units
+                alive = [
+                    each + own.sum(1) * has_bias
+                    for each, own, has_bias in zip(alive, units, self._layout.bias, strict=True)
+                ]
         layers, neurons = self._plan.totals(count)
         none = inputs.new_zeros(self.size, 0)
         totals = (torch.stack(alive, 1) if alive else none).round().long()
@@ -768,6 +826,14 @@ def _rearranged(values: Tensor, index: int, old_slots: Mapping[int, Tensor]) -> 
         if old is not None:
             values = _taken(values, axis, old)
     return values
+
+
+def _laid_out_like_weights(values: Tensor) -> Tensor:
+    """Values of connections, (size, outputs, inputs), in the order in memory that the weights here have.
+
+    An operation on tensors of two orders takes ten times as long.
+    """
+    return values.mT.contiguous().mT
 
 
 def _taken(values: Tensor, axis: int, old_slots: Tensor) -> Tensor:

@@ -159,6 +159,10 @@ class Measurement:
             ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
         weights: its packed weights (`hebbevo.training.weights`) by epoch, where the study may keep them.
+        explored: the share of connections that have ever been in, after each epoch; none where no connection
+            rule grows.
+        grown_left: of the connections that have ever entered after the start, the share that is in, likewise;
+            1 while none has entered.
     """
 
     accuracy: tuple[float, ...]
@@ -173,6 +177,8 @@ class Measurement:
     predicted_final: tuple[float, float] | None = None
     exam: ExamResult | None = None
     weights: Mapping[int, bytes] = field(default_factory=dict)
+    explored: tuple[float, ...] = ()
+    grown_left: tuple[float, ...] = ()
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

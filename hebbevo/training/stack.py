@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.func import stack_module_state, vmap
 from torch.utils._pytree import tree_map_only
 
+from hebbevo.nn.connections import plastic_connections
+from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.liveness.paths import COUNTS, LivenessPlan, Survivors, survivors
 from hebbevo.nn.wiring import named_tensors
 from hebbevo.training.structure import aliases
@@ -80,6 +82,18 @@ class NetStack(ABC):
     @abstractmethod
     def survivors(self, count: str) -> Survivors:
         """Count the survivors of each net; ``count`` is a key of `COUNTS`."""
+
+    @abstractmethod
+    def layer_connections(self) -> Iterator[LayerConnections]:
+        """The masked connections of every layer, of all nets at once."""
+
+    def exploration(self) -> Tensor | None:
+        """How many connections of each net could ever be in, were, ever entered, and are left of these.
+
+        Shape (size, 4), int64, over the layers whose rules grow; ``None``: there is none.
+        """
+        found = [each.exploration() for each in self.layer_connections() if each.rule.grows]
+        return torch.stack(found).sum(0) if found else None
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
@@ -159,6 +173,21 @@ class ModuleStack(NetStack):
         """Give what belongs to each parameter under every name of the parameter."""
         names = aliases(self.module.named_parameters)
         return {name: own for first, own in named.items() for name in names[first]}
+
+    def layer_connections(self) -> Iterator[LayerConnections]:
+        """See `NetStack.layer_connections`."""
+        tensors = self.tensors
+        for name, module in plastic_connections(self.module).items():
+            for place, parameter in enumerate(module.names):
+                own = f"{name}.connections.{place}".removeprefix(".")
+                weight = tensors[f"{name}.module.{parameter}".removeprefix(".")]
+                yield LayerConnections(
+                    module.rule,
+                    {key: tensors[f"{name}.{key}".removeprefix(".")] for key in module._buffers},
+                    {key: tensors[f"{own}.{key}"] for key in module.connections[place]._buffers},
+                    weight,
+                    weight[0].numel(),
+                )
 
     @abstractmethod
     def prepare_survivors(self, model: nn.Module, row: Tensor) -> None:

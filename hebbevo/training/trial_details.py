@@ -62,6 +62,10 @@ class TrialDetails:
         seconds: wall time of the training, summed over replicates; 0 for a copy.
         stopped: why it was stopped early, or ``None``.
         copy_of: number of the earlier trial with the same genome, whose result it took, or ``None``.
+        explored_per_epoch: the share of connections that have ever been in, after each epoch, as means over
+            replicates; none where no connection rule grows.
+        grown_left_per_epoch: of the connections that have ever entered after the start, the share that is
+            in, likewise.
     """
 
     failure: str | None = None
@@ -79,6 +83,8 @@ class TrialDetails:
     seconds: float = 0.0
     stopped: EarlyStop | None = None
     copy_of: int | None = None
+    explored_per_epoch: Sequence[float] = ()
+    grown_left_per_epoch: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data, which is what the study file holds."""
@@ -87,6 +93,7 @@ class TrialDetails:
         else:
             plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
         plain["seconds"] = self.seconds
+        plain |= {name: own for name in _OF_GROWING if (own := getattr(self, name))}
         if self.notes:
             plain["notes"] = self.notes
         if self.stopped:
@@ -105,6 +112,7 @@ class TrialDetails:
 
 
 _NAMES = frozenset(field.name for field in fields(TrialDetails))
+_OF_GROWING = ("explored_per_epoch", "grown_left_per_epoch")
 _OF_TRAINED = (
     "accuracy_sd",
     "survivors_sd",

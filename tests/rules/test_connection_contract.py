@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,14 @@ from torch.nn import functional as F  # noqa: N812
 import hebbevo
 from hebbevo.errors import UsageError
 from hebbevo.nn import PlasticConnections, Stamina, attach, masked
+from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.rules.rule import Need
 from tests.rules.conftest import RuleTraining, is_compacted
 from tests.training.conftest import living_only
 
 FEATURES, CLASSES, TOTAL = 11, 4, 20
+SUMS = (Need.COACTIVATION, Need.INPUT_MEAN, Need.OUTPUT_MEAN, Need.INPUT_SQUARE, Need.OUTPUT_SQUARE)
 PRUNING = [name for name, rule in CONNECTIONS.items() if rule.prunes]
 BRISK = {
     "warmup": 2, "prune_period": 2, "update_form": "agreement", "permanence_rate": 0.5, "density": 0.3,
@@ -238,3 +241,23 @@ def test_an_unknown_knob_is_one_line(rule):
     with pytest.raises(UsageError, match="unknown knob 'densty'") as caught:
         PlasticConnections(rule, nn.Linear(3, 2), ["weight"], densty=1)
     assert "\n" not in str(caught.value)
+
+
+def test_steps_that_a_rule_does_not_observe_change_none_of_its_state(rule):
+    """The engine skips them, and all sums of theirs."""
+    net = net_of(rule, update_interval=3) if "update_interval" in rule.knobs else net_of(rule)
+    attach(net, torch.optim.SGD(net.parameters(), lr=0.1), total_steps=TOTAL)
+    module = net[0]
+    [connections] = [each for _, _, each in Wiring(net).layer_connections(named_tensors(net))]
+    sums = {need.name.lower(): torch.randn_like(connections.weight) for need in SUMS}
+    skipped = 0
+    for step in range(1, TOTAL + 1):
+        module.steps.fill_(step)
+        before = {name: value.clone() for name, value in connections.tensors.items()}
+        with torch.no_grad():
+            rule.observe(connections.k, connections.s, replace(connections, sums=sums))
+        if not rule.observes(connections.k, connections.step, connections.total).any():
+            skipped += 1
+            for name, value in before.items():
+                assert torch.equal(connections.tensors[name], value), (step, name)
+    assert skipped or rule.name != "hebb_mask"

@@ -1,4 +1,8 @@
-"""Survivors: how many neurons, or connections, are on a live path from the inputs to the outputs.
+"""Survivors: how many neurons, connections, parameters or multiply-adds are alive.
+
+Alive is what is on a live path from the inputs to the outputs. A bias, or the scale or shift of a norm, is
+alive if its unit is, and any other parameter if the network uses it. Of each connection there are as many
+multiply-adds as positions at which a row uses it.
 
 The network is run once, on patterns instead of values. A pattern is a float tensor that is 0 where no live
 path from the inputs leads; its gradient is 0 where no live path leads on to the outputs. Everywhere else both
@@ -20,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import mul
 
@@ -28,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.messages import describe
-from hebbevo.nn.forward_pass.following import NotFollowed
+from hebbevo.nn.forward_pass.following import NotFollowed, layer_name
 from hebbevo.nn.forward_pass.side_effects import full_precision, without_side_effects
 from hebbevo.nn.liveness.flow import Forward, ProbedRun, StructureRun, WeightRun, path_gradients
 from hebbevo.nn.liveness.own_masks import (
@@ -80,6 +84,7 @@ class PlannedCall:
         parameters: names of its weight and its bias, empty where they are computed or missing.
         positions: how often one row uses each weight; 0 for norms.
         hidden: whether another layer uses the output, so that the units are neurons.
+        trained: name of the weight, also where a mask computes the weight from it; else empty.
     """
 
     name: str
@@ -89,6 +94,12 @@ class PlannedCall:
     parameters: tuple[str, str]
     positions: int
     hidden: bool
+    trained: str = ""
+
+    @property
+    def trained_parameters(self) -> tuple[str, str]:
+        """Names of the weight and the bias; of the weight also where a mask computes it."""
+        return self.trained, self.parameters[1]
 
     @property
     def units(self) -> int:
@@ -107,6 +118,7 @@ class LivenessPlan:
         used: names of the parameters that any function of the forward pass is given.
         notes: what could not be followed.
         needs_values: whether a count depends on the values of constants, and not on paths alone.
+        sizes: how many numbers each parameter has, by name.
     """
 
     row: Tensor
@@ -115,6 +127,7 @@ class LivenessPlan:
     used: frozenset[str]
     notes: tuple[str, ...]
     needs_values: bool = True
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, net: nn.Module, row: Tensor) -> LivenessPlan:
@@ -154,11 +167,13 @@ class LivenessPlan:
                 (names.get(id(weight), ""), names.get(id(bias), "")),
                 call.positions,
                 name in hidden,
+                names.get(id(weight)) or _computed_from(net, name, call.weight),
             )
             for name, call, (weight, bias) in zip(run.names, run.calls, run.parameters, strict=True)
         )
         used = frozenset(name for parameter, name in names.items() if parameter in run.seen)
-        return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)), run.needs_values)
+        sizes = {name: parameter.numel() for name, parameter in own.items()}
+        return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)), run.needs_values, sizes)
 
     @property
     def neurons(self) -> dict[str, int]:
@@ -173,8 +188,64 @@ class LivenessPlan:
         """
         if count == "neurons":
             return tuple(self.neurons), tuple(self.neurons.values())
+        if count == "parameters":
+            by_row = self._parameter_rows
+            return tuple(by_row), tuple(sum(map(self.sizes.__getitem__, own)) for own in by_row.values())
         connections = {call.name: math.prod(call.weight) for call in self.calls if call.positions}
+        if count == "multiply_adds":
+            connections = {name: size * self._positions(name) for name, size in connections.items()}
         return tuple(connections), tuple(connections.values())
+
+    @property
+    def _parameter_rows(self) -> dict[str, list[str]]:
+        """The parameters of each layer and norm; any other has a row of its own."""
+        rows: dict[str, list[str]] = {}
+        seen: set[str] = set()
+        for call in self.calls:
+            for name in call.trained_parameters:
+                if name and name not in seen:
+                    seen.add(name)
+                    rows.setdefault(call.name, []).append(name)
+        return rows | {name: [name] for name in self.sizes if name not in seen}
+
+    def _positions(self, layer: str) -> int:
+        """How often one row uses each weight of a layer, in all of its calls."""
+        return sum(call.positions for call in self.calls if call.name == layer)
+
+    def alive_multiply_adds(self, evaluate: Evaluate, nets: int) -> Survivors:
+        """Count the multiply-adds, for one row of inputs, of the connections that are alive.
+
+        Raises:
+            NotFollowed: a network calls other layers than the one that this plan was made from.
+        """
+        found = self.alive_connections(evaluate, nets)
+        layers, totals = self.totals("multiply_adds")
+        positions = torch.tensor([self._positions(name) for name in layers], device=found.alive.device)
+        return replace(found, neurons=totals, alive=found.alive * positions)
+
+    def alive_parameters(self, evaluate: Evaluate, nets: int) -> Survivors:
+        """Count the parameters that are alive in each of ``nets`` networks.
+
+        Raises:
+            NotFollowed: a network calls other layers than the one that this plan was made from.
+        """
+        places = [*range(len(self.calls))]
+        shapes = [*(call.shape for call in self.calls), *(call.weight for call in self.calls)]
+        rows, found = self._alive(evaluate, partial(self._probe_both, places), shapes, nets)
+        alive: dict[str, Tensor] = {}
+        outputs, weights = found[: len(places)], found[len(places) :]
+        for call, output, weight in zip(self.calls, outputs, weights, strict=True):
+            of_weight = weight.flatten(1)
+            of_bias = _alive_units(output, call.axes) if call.positions else of_weight
+            for name, own in zip(call.trained_parameters, (of_weight, of_bias), strict=True):
+                if name and own.shape[1] == self.sizes[name]:
+                    alive[name] = alive[name] | own if name in alive else own
+        none = rows.new_zeros(nets, dtype=torch.int64)
+        by_parameter = {name: none + size * (name in self.used) for name, size in self.sizes.items()}
+        by_parameter |= {name: own.sum(1) for name, own in alive.items()}
+        counts = [sum((by_parameter[name] for name in own), none) for own in self._parameter_rows.values()]
+        counted = torch.stack(counts, 1) if counts else none[:, None][:, :0]
+        return Survivors(*self.totals("parameters"), counted, rows.flatten(1).sum(1), self.notes)
 
     def alive_neurons(self, evaluate: Evaluate, nets: int) -> Survivors:
         """Count the neurons that are alive in each of ``nets`` networks, which ``evaluate`` evaluates.
@@ -250,6 +321,19 @@ class LivenessPlan:
         objective = self._run(run, forward, row)
         return [objective, *(run.calls[place].weight for place in places)]
 
+    def _probe_both(
+        self, places: Sequence[int], forward: Forward, row: Tensor, probes: list[Tensor]
+    ) -> list[Tensor]:
+        outputs, weights = probes[: len(places)], probes[len(places) :]
+        run = ProbedRun(
+            dict(zip(places, outputs, strict=True)),
+            dict(zip(places, weights, strict=True)),
+            with_values=self.needs_values,
+        )
+        objective = self._run(run, forward, row)
+        calls = [run.calls[place] for place in places]
+        return [objective, *(call.pattern for call in calls), *(call.weight for call in calls)]
+
     def _run(self, run: ProbedRun, forward: Forward, row: Tensor) -> Tensor:
         objective = run.run(forward, row, self.example)
         if len(run.calls) != len(self.calls):
@@ -275,6 +359,18 @@ class LivenessPlan:
             self.notes,
             tuple(of_layer.values()) if count == "neurons" else (),
         )
+
+
+def _computed_from(net: nn.Module, layer: str, weight: Tensor) -> str:
+    """The name of the parameter of which a mask or a parametrisation makes a weight; empty if unknown."""
+    found = (
+        name
+        for name, parameter in net.named_parameters()
+        if parameter.shape == weight.shape
+        and layer_name(net, name.rpartition(".")[0].partition(".parametrizations")[0])
+        == layer.partition("[")[0]
+    )
+    return next(found, "")
 
 
 def survivors(net: nn.Module, row: Tensor, count: Count | None = None) -> Survivors:
@@ -328,9 +424,26 @@ def _connections_by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) 
     return _by_own_masks(net, connections, row, reason)
 
 
+def _parameters_by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
+    own = nonzero_weights(net)
+    places = {name: place for place in own for name in (f"{place}.weight", f"{place}.module.weight")}
+    parameters = {
+        name: own[places[name]].connections if name in places else torch.ones_like(each, dtype=torch.bool)
+        for name, each in net.named_parameters()
+    }
+    return _by_own_masks(net, parameters, row, reason)
+
+
+def _multiply_adds_by_own_masks(net: nn.Module, row: Tensor, reason: NotFollowed) -> Survivors:
+    # at how many positions a row uses a weight is not known
+    return _by_own_masks(net, {}, row, reason)
+
+
 COUNTS: dict[str, Count] = {
     "neurons": Count(LivenessPlan.alive_neurons, _neurons_by_own_masks),
     "connections": Count(LivenessPlan.alive_connections, _connections_by_own_masks),
+    "parameters": Count(LivenessPlan.alive_parameters, _parameters_by_own_masks),
+    "multiply_adds": Count(LivenessPlan.alive_multiply_adds, _multiply_adds_by_own_masks),
 }
 """What survivors may be, by the name under which a space file asks for it."""
 

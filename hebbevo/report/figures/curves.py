@@ -17,6 +17,9 @@ from hebbevo.study.view import Study
 MOST = 8
 """So many trainings are drawn: more curves than colours are a tangle."""
 
+SHARES = {"explored": "ever in", "grown_left": "grown, and still in"}
+"""Columns of a curve that only networks with a growing rule for connections have, and what axes say."""
+
 
 def curves_figure(study: Study) -> go.Figure:
     """Draw the score and the survivors after each epoch, for trials of the front.
@@ -32,10 +35,12 @@ def curves_figure(study: Study) -> go.Figure:
         >>> curves_figure(study).layout.xaxis2.title.text
         'epoch'
     """
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    curves = {trial: study.curve(trial) for trial in drawn_trials(study)}
+    shares = SHARES if has_shares(study) else {}
+    rows = 2 + len(shares)
+    figure = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.12 / rows)
     x, y = survivors_axis(study), score_scale(study)
-    for trial, (dash, colour) in zip(drawn_trials(study), cycle(product(("solid", "dot"), PALETTE))):
-        curve = study.curve(trial)
+    for (trial, curve), (dash, colour) in zip(curves.items(), cycle(product(("solid", "dot"), PALETTE))):
         look = {
             "x": curve["epoch"].to_list(),
             "mode": "lines",
@@ -46,20 +51,35 @@ def curves_figure(study: Study) -> go.Figure:
             "hovertext": [
                 f"<b>trial {trial} after epoch {epoch}</b><br>{study.score} {score(study, accuracy)}<br>"
                 f"survivors {count(survivors)}"
-                for epoch, accuracy, survivors in curve.itertuples(index=False)
+                for epoch, accuracy, survivors in curve[["epoch", "accuracy", "survivors"]].itertuples(
+                    index=False
+                )
             ],
         }
         figure.add_trace(go.Scatter(y=y.place(curve["accuracy"]).tolist(), **look), row=1, col=1)
         figure.add_trace(
             go.Scatter(y=x.place(curve["survivors"]).tolist(), showlegend=False, **look), row=2, col=1
         )
+        for row, (name, what) in enumerate(shares.items(), start=3):
+            if name in curve:
+                texts = [f"<b>trial {trial}</b><br>{what} {share:.1%}" for share in curve[name]]
+                share_look = {**look, "hovertext": texts}
+                figure.add_trace(
+                    go.Scatter(y=curve[name].tolist(), showlegend=False, **share_look), row=row, col=1
+                )
+                figure.update_yaxes(title_text=what, tickformat=".0%", rangemode="tozero", row=row, col=1)
     figure.update_layout(
-        xaxis2={"title": {"text": "epoch"}},
+        {f"xaxis{rows}": {"title": {"text": "epoch"}}},
         yaxis=score_axis(study, y, study.score, apart=0.08),
         yaxis2=axis(x, f"surviving {study.count}"),
         showlegend=True,
     )
-    return styled(figure, 620)
+    return styled(figure, 310 * rows)
+
+
+def has_shares(study: Study) -> bool:
+    """Whether a trial that is drawn has a rule for connections that grows."""
+    return any({*SHARES} <= {*study.curve(trial)} for trial in drawn_trials(study))
 
 
 def drawn_trials(study: Study) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hebbevo.report.charts import embedded
-from hebbevo.report.figures.curves import curves_figure, drawn_trials
+from hebbevo.report.figures.curves import curves_figure, drawn_trials, has_shares
 from hebbevo.report.section import Section
 from hebbevo.study.view import Study
 
@@ -20,5 +20,6 @@ def curves(study: Study) -> Section | None:
         trials=study.front()["trial"].nunique(),
         replicates=study.settings["search"]["replicates"],
         score=study.score,
+        grows=has_shares(study),
         chart=embedded(curves_figure(study), "curves"),
     )

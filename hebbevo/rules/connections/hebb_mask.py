@@ -95,6 +95,10 @@ class HebbMask(ByThreshold):
         P = s.permanence * (1 - k.permanence_decay * updates) + moves  # eq. 1
         s.permanence.copy_(P.clamp(-k.permanence_bound, k.permanence_bound))
 
+    def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """At an update, and at the first step: an initial permanence may be beyond the bound."""
+        return self._updates(k, step, total) | (step == 1)
+
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
         """At an update, once the warm-up is over."""
         return self._updates(k, step, total) & (step >= k.warmup)

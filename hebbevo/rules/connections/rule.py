@@ -156,6 +156,15 @@ class ConnectionRule(Rule):
     def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
         """Update the rule's state after a forward step, in place."""
 
+    def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """Whether `observe` may change anything after forward step ``step`` of ``total``, bool.
+
+        Where it may not, the sums of `Need` are not computed. A rule that has `observe` observes every step,
+        unless it says otherwise here.
+        """
+        observed: Tensor = step > (0 if type(self).observe is not ConnectionRule.observe else step)
+        return observed
+
     @abstractmethod
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
         """Whether connections may leave or enter after forward step ``step`` of ``total``, bool."""
