@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hebbevo.api import resume, search
     from hebbevo.deploy.compaction import compact
     from hebbevo.deploy.confirming import confirm
+    from hebbevo.deploy.export.exporting import export
+    from hebbevo.deploy.export.loading import load_exported
     from hebbevo.deploy.retraining import network
     from hebbevo.display.progress_bar import ProgressBar
     from hebbevo.nn.liveness.counting import count
@@ -36,6 +38,8 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.api": ("resume", "search"),
         "hebbevo.deploy.compaction": ("compact",),
         "hebbevo.deploy.confirming": ("confirm",),
+        "hebbevo.deploy.export.exporting": ("export",),
+        "hebbevo.deploy.export.loading": ("load_exported",),
         "hebbevo.deploy.retraining": ("network",),
         "hebbevo.display.progress_bar": ("ProgressBar",),
         "hebbevo.nn.liveness.counting": ("count",),
@@ -60,6 +64,8 @@ __all__ = [
     "confirm",
     "copy",
     "count",
+    "export",
+    "load_exported",
     "network",
     "open_study",
     "resume",

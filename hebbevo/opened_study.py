@@ -14,9 +14,11 @@ from hebbevo.display.progress_bar import ProgressBar
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.study import view
+from hebbevo.study.champion import champion
 
 if TYPE_CHECKING:
     from hebbevo.deploy.confirming import ConfirmationProgress
+    from hebbevo.deploy.trained_network import TrainedNetwork
     from hebbevo.report.plots import Plots
 
 
@@ -29,6 +31,48 @@ class Study(view.Study):
         from hebbevo.report.plots import Plots
 
         return Plots(self)
+
+    def champion(
+        self,
+        trial: int | None = None,
+        max_survivors: float | None = None,
+        min_accuracy: float | None = None,
+        confirmed: bool = False,
+        *,
+        retrained: bool = False,
+        allow_code: bool | Callable[[list[str]], bool] = False,
+    ) -> TrainedNetwork:
+        """Give the network of a member of its front; by default of the knee.
+
+        On a front without a knee it is the smallest network within the noise of the best one, and in a study
+        with one objective the best one. Of several replicates it is the one of median accuracy.
+
+        Args:
+            trial: take this trial, after the last of its epochs on the front.
+            max_survivors: take the most accurate member with at most so many survivors.
+            min_accuracy: take the smallest member with at least this accuracy, 0 to 1.
+            confirmed: whether confirmed figures decide in place of those that the search has found.
+            retrained: as for `hebbevo.network`.
+            allow_code: as for `hebbevo.network`.
+
+        Returns:
+            The network; its ``figures`` are its trial and epoch, and what it reaches.
+
+        Raises:
+            UsageError: no member is as wanted, several of the choices are given, or the front is not
+                confirmed.
+            StudyError: as for `hebbevo.network`.
+
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="take.db", population=4, trials=4, epochs=1, workers=1)
+        >>> net = study.champion(max_survivors=256)
+        >>> net.figures.trial == study.front().trial.iloc[-1]
+        True
+        """
+        from hebbevo.deploy.retraining import network
+
+        chosen = champion(self, trial, max_survivors, min_accuracy, confirmed)
+        return network(self, chosen.trial, chosen.epoch, retrained=retrained, allow_code=allow_code)
 
     @names_options(ExecutorOptions, argument_meanings(ExecutorConfig))
     def confirm(

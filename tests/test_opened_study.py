@@ -80,6 +80,17 @@ def test_a_confirmed_study_has_its_confirmation_and_stays_the_same_object(
     assert hebbevo.open_study(study).confirmation is not None
 
 
+def test_a_study_gives_the_network_of_a_member_of_its_front(study: hebbevo.Study) -> None:
+    front = study.front()
+    most = study.champion(max_survivors=front.survivors.max())
+    assert most.figures.trial == front.trial.iloc[-1] and most.figures.epoch == front.epoch.iloc[-1]
+    assert most.figures.recorded_accuracy == pytest.approx(front.accuracy.iloc[-1])
+    knee = study.champion()
+    assert (knee.figures.trial, knee.figures.epoch) in set(zip(front.trial, front.epoch, strict=True))
+    with pytest.raises(UsageError, match="its front has not been confirmed"):
+        study.champion(confirmed=True)
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [

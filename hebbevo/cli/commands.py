@@ -269,6 +269,75 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
 
 
 @cli.command()
+@STUDY
+@STORAGE
+@click.option("--trial", type=int, metavar="N", help="The network of this trial.")
+@click.option(
+    "--max-survivors", type=float, metavar="K", help="The best network with at most so many survivors."
+)
+@click.option("--min-accuracy", type=float, metavar="A", help="The smallest network at least so good.")
+@click.option("--knee", is_flag=True, help="The network at the bend of the front.  [default]")
+@click.option("--confirmed", is_flag=True, help="Choose by confirmed figures.")
+@click.option(
+    "--retrained",
+    is_flag=True,
+    help="Export also a network that, trained again, reaches other figures: under its own.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File; its name ends in .pt2, .onnx or .safetensors.",
+)
+@click.option("--license", default="not stated", metavar="TEXT", help="What the model card says about it.")
+@ALLOW_CODE
+@QUIET
+def export(study: str, storage: str | None, output: Path, license: str, quiet: bool, **options: Any) -> None:
+    r"""Write a network of a study as a file to deploy, without what is dead.
+
+    \b
+    hebbevo export studies/stamina.db -o digits.onnx
+    hebbevo export studies/stamina.db --max-survivors 60 -o digits.pt2
+    hebbevo export studies/stamina.db --trial 3 -o digits.safetensors
+    """
+    from hebbevo.cli.exporting import exported, print_export
+    from hebbevo.opened_study import open_study
+
+    opened = open_study(study, _database(study, storage))
+    options["allow_code"] = _asking(study, options["allow_code"])
+    found = exported(opened, output, license, **options)
+    if not quiet:
+        print_export(found)
+
+
+@cli.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="OUT.csv",
+    help="Table to write.  [default: standard output]",
+)
+def predict(file: Path, data: Path, output: Path | None) -> None:
+    r"""Run an exported network on rows: the class of each and its probabilities, or the value.
+
+    FILE is what hebbevo export wrote. DATA is a table (.csv, .tsv, .parquet) with the columns of the training
+    data, or an .npz file with the array x. If the targets are in it, the accuracy is printed.
+
+    \b
+    hebbevo predict digits.onnx new.npz
+    hebbevo predict flowers.pt2 new.csv -o predicted.csv
+    """
+    from hebbevo.cli.predicting import predicted
+
+    predicted(file, data, output)
+
+
+@cli.command()
 @click.argument("studies", nargs=-1, metavar="STUDY...")
 @click.option(
     "--group",

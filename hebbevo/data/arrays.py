@@ -77,7 +77,7 @@ def from_named(
         roles |= {"x_test": source[x_test], "y_test": source[y_test]}
     is_last = _are_channels_last(roles["x"]) if findings is None else findings.channels_last
     if is_last:
-        roles |= {role: _channels_first(roles[role]) for role in roles if role.startswith("x")}
+        roles |= {role: channels_first(roles[role]) for role in roles if role.startswith("x")}
     by = _division(name, roles, arrays, options)
     if has_validation:
         roles["x"], roles["y"] = (_joined(name, role, roles) for role in ("x", "y"))
@@ -102,6 +102,18 @@ def from_named(
             remarks.append(f"{what}; leave it out if it is one")
         findings = Findings(channels_last=is_last, validation=has_validation, remarks=tuple(remarks))
     return replace(dataset, division=by, findings=findings)
+
+
+def rows_named(arrays: Arrays) -> tuple[str, str] | None:
+    """The names of rows to predict and of their targets, which may be absent; ``None`` if there are no rows.
+
+    Arrays named ``x`` go first, then those of a test set, then those of a training set.
+
+    >>> rows_named({"x_train": np.eye(2), "x_test": np.eye(2)})
+    ('x_test', 'y_test')
+    """
+    pairs = (*_TRAINING[:2], *_TEST, *_TRAINING)
+    return next((pair for pair in pairs if pair[0] in arrays), None)
 
 
 def _training(name: str, arrays: Arrays) -> tuple[str, str]:
@@ -131,7 +143,12 @@ def _are_channels_last(x: npt.NDArray[Any]) -> bool:
     return all(side >= _SMALLEST_SIDE for side in x.shape[1:3])
 
 
-def _channels_first(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def channels_first(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Images with their channels last, turned to channels first.
+
+    >>> channels_first(np.zeros((5, 8, 8, 3))).shape
+    (5, 3, 8, 8)
+    """
     return np.moveaxis(x, -1, 1) if x.ndim == 4 else x
 
 

@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hebbevo.data.arrays import NAMES, from_named
+from hebbevo.data.arrays import NAMES, channels_first, from_named, rows_named
 from hebbevo.data.columns import Column, different, feature_names
 from hebbevo.data.dataset import Dataset, with_labels
 from hebbevo.data.division import division
 from hebbevo.data.leaks import grows, repeats_target, row_number, rows_of_both
-from hebbevo.data.options import WHITESPACE, Findings, ReadingOptions
+from hebbevo.data.options import NO_FINDINGS, NO_OPTIONS, WHITESPACE, Findings, ReadingOptions
 from hebbevo.data.reading import reading
 from hebbevo.errors import DataError
 from hebbevo.messages import first_line, listed, quoted
@@ -125,6 +125,68 @@ def load_table(
     return replace(dataset, division=by, findings=findings, columns=tuple(kinds))
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of a file, to predict their targets.
+
+    Attributes:
+        values: an array as the data set has it, or the columns of a table by name.
+        targets: the targets in the file, ``None`` where one is missing; ``None`` if the file has none.
+    """
+
+    values: npt.NDArray[Any] | dict[str, Any]
+    targets: npt.NDArray[Any] | None
+
+
+def read_rows(
+    path: Path,
+    columns: Sequence[Column],
+    target: str | None,
+    options: ReadingOptions = NO_OPTIONS,
+    findings: Findings = NO_FINDINGS,
+) -> Rows:
+    """Read rows whose targets are to be predicted, as the data that a network was trained on are read.
+
+    Args:
+        path: a table, or an .npz file.
+        columns: the columns of the table; none if the network takes arrays.
+        target: name of the column of the targets, which the table may lack.
+        options: how those data were read, as the user has said.
+        findings: how they were read where the user has not said it.
+
+    Raises:
+        DataError: the file cannot be read, or lacks a column.
+    """
+    suffix, name = suffix_of(path), str(path)
+    if suffix is None:
+        raise DataError(f"{path}: its name says no format; give a file that ends in {listed(FILE_SUFFIXES)}")
+    if suffix == ".npz":
+        return _rows_of_arrays(name, _npz_arrays(path, options), findings)
+    if not columns:
+        raise DataError(f"{path}: the network takes arrays; give an .npz file with the array x")
+    encodings = {column.name: column.encoding for column in columns if column.categories}
+    options = replace(options, drop=(), keep=(), test=None, split=None, categorical=encodings)
+    table = _UnlabelledTable(name, path, target, options, False)
+    places = table.places([column.name for column in columns])
+    cells = [table.cells(place, findings.text_columns) for place in places]
+    has_targets = table.target != NO_TARGET and len(table.frame)
+    targets = table.targets(findings.text_labels) if has_targets else None
+    return Rows({column.name: each for column, each in zip(columns, cells, strict=True)}, targets)
+
+
+def _rows_of_arrays(name: str, arrays: dict[str, npt.NDArray[Any]], findings: Findings) -> Rows:
+    """The rows of an .npz file: those of ``x``, else of the test set, else those of another training set."""
+    found = rows_named(arrays)
+    if found is None:
+        raise DataError(f"{name}: has no array x, it holds {quoted(list(arrays)) or 'nothing'}; save x")
+    x, y = found
+    values = channels_first(arrays[x]) if findings.channels_last else arrays[x]
+    targets = arrays[y].reshape(-1) if y in arrays else None
+    if targets is not None and targets.shape != values.shape[:1]:
+        raise DataError(f"{name}: {y} has {len(targets)} targets for {len(values)} rows; give one for each")
+    return Rows(values, targets)
+
+
 READERS: dict[str, Callable[[str, Path, str | None, ReadingOptions, Findings | None], Dataset]] = {
     ".npz": load_npz,
     ".csv": load_table,
@@ -219,7 +281,7 @@ class _Table:
         """
         if not self.holds_categories(place):
             return Column(self.columns[place])
-        name, cells = self.columns[place], self._cells(place, as_text)
+        name, cells = self.columns[place], self.cells(place, as_text)
         encoding = self._options.categorical.get(name)
         if self._is_new and encoding is None:
             self._refuse_other_notation(name, cells.dropna().unique().tolist())
@@ -229,7 +291,7 @@ class _Table:
         self, places: Sequence[int], kinds: Sequence[Column], as_text: Sequence[str]
     ) -> npt.NDArray[np.float64]:
         """The features of the columns at some places, shape (rows, features)."""
-        cells = [self._cells(place, as_text) for place in places]
+        cells = [self.cells(place, as_text) for place in places]
         return np.hstack([kind.features(self.name, each) for kind, each in zip(kinds, cells, strict=True)])
 
     def labels(self, as_text: bool) -> npt.NDArray[Any]:
@@ -260,7 +322,7 @@ class _Table:
     def _written(self) -> tuple[list[int], pd.DataFrame]:
         """The places of labels and categories, and their texts; other columns would fill the memory."""
         categories = [place for place in self.features if self.holds_categories(place)]
-        places = sorted([self.target, *categories])
+        places = sorted({*categories, self.target} - {NO_TARGET})
         return places, self._read_text(dtype=str, usecols=places, keep_default_na=False, na_values=[""])
 
     def header_names(self) -> list[str]:
@@ -269,7 +331,8 @@ class _Table:
             return self.columns
         return ["" if name != name else str(name) for name in self.header.iloc[0]]
 
-    def _cells(self, place: int, as_text: Sequence[str]) -> pd.Series[Any]:
+    def cells(self, place: int, as_text: Sequence[str]) -> pd.Series[Any]:
+        """The cells of a column; as they are written if it is one of ``as_text``."""
         texts = self.texts(place) if self.columns[place] in as_text else None
         return self.frame.iloc[:, place] if texts is None else texts
 
@@ -332,6 +395,23 @@ class _Table:
             advice = _separator_advice(columns) or f"write target: one of {quoted(columns)}"
             raise DataError(f"{name}: {wrong}; {advice}")
         return columns.index(target)
+
+
+NO_TARGET = -1
+"""The place of the targets in a table that has none."""
+
+
+class _UnlabelledTable(_Table):
+    """A table that may lack the column of the targets."""
+
+    def targets(self, as_text: bool) -> npt.NDArray[Any]:
+        """The targets; ``None`` where one is missing."""
+        texts = self.texts(self.target) if as_text else None
+        found = self.frame.iloc[:, self.target] if texts is None else texts
+        return found.astype(object).where(found.notna(), None).to_numpy()
+
+    def _place_of(self, target: str | None, is_new: bool) -> int:
+        return self.columns.index(target) if target in self.columns else NO_TARGET
 
 
 def _findings(table: _Table, test: _Table | None, options: ReadingOptions) -> Findings:

@@ -92,17 +92,18 @@ class Preprocessing:
             result[part] = (x[rows[part]].astype(np.float64) - self.mean) / self.scale
         return result
 
-    def features(self, rows: Any) -> npt.NDArray[np.float64]:
+    def features(self, rows: Any, source: str = "rows") -> npt.NDArray[np.float64]:
         """The flat features of rows as the user has them, shape (rows, features), not yet standardised.
 
         Args:
             rows: an array as the data set has it, shape (rows, ...); of a table a DataFrame or a mapping of
                 columns, or an array of numbers with its columns in order.
+            source: what the rows are called in messages.
 
         Raises:
             DataError: a column or a value is missing, a category is unknown, or the shape is another.
         """
-        features = self._flat(rows)
+        features = self._flat(rows, source)
         wrong = np.abs(features) > np.finfo(np.float32).max
         wrong |= np.isnan(features)
         if wrong.any():
@@ -110,27 +111,28 @@ class Preprocessing:
             names = feature_names(self.columns)
             where = f"column {names[place]!r}" if names else f"feature {place}"
             raise DataError(
-                f"rows: have {np.count_nonzero(wrong)} missing, infinite or too large values, the first in"
-                f" row {row}, {where} (counted from 0); fill them in or drop those rows"
+                f"{source}: values that are missing, infinite or too large: {np.count_nonzero(wrong)},"
+                f" the first in row {row}, {where} (counted from 0); fill them in or drop those rows"
             )
         return features
 
-    def _flat(self, rows: Any) -> npt.NDArray[np.float64]:
+    def _flat(self, rows: Any, source: str) -> npt.NDArray[np.float64]:
         if self.columns and hasattr(rows, "keys"):
-            return table_features("rows", self.columns, rows)
+            return table_features(source, self.columns, rows)
         x = np.asarray(rows)
         if self.columns and x.ndim == 2 and x.shape[1] == len(self.columns):
             by_name = {column.name: x[:, place] for place, column in enumerate(self.columns)}
-            return table_features("rows", self.columns, by_name)
+            return table_features(source, self.columns, by_name)
         if self.columns and any(column.categories for column in self.columns):
             raise DataError(
-                f"rows: have shape {x.shape}; give a DataFrame or a mapping with the columns"
+                f"{source}: has shape {x.shape}; give a DataFrame or a mapping with the columns"
                 f" {listed([column.name for column in self.columns])}"
             )
         if x.dtype.kind not in "biuf":
-            raise DataError(f"rows: hold {x.dtype} values; give real numbers")
+            raise DataError(f"{source}: holds {x.dtype} values; give real numbers")
         if x.ndim < 2 or int(np.prod(x.shape[1:])) != len(self.mean):
-            raise DataError(f"rows: have shape {x.shape}; give {('rows', *self.shape)}".replace("'", ""))
+            shape = f"({listed(['rows', *self.shape])})"
+            raise DataError(f"{source}: has shape {x.shape}; give {shape}")
         return x.reshape(len(x), -1).astype(np.float64)
 
 

@@ -14,6 +14,8 @@ from hebbevo.data import Label, Split
 from hebbevo.data.columns import Column
 from hebbevo.data.preprocessing import ROWS_AT_A_TIME, Preprocessing
 from hebbevo.deploy.compaction import compact
+from hebbevo.deploy.network_figures import NetworkFigures, Origin
+from hebbevo.deploy.provenance import Provenance
 from hebbevo.errors import UsageError
 from hebbevo.networks.chain import Chain
 from hebbevo.nn.cutting.plain_modules import traced
@@ -33,6 +35,8 @@ class TrainedNetwork(Chain):
             predicts standardised targets of a regression.
         classes: the labels, in the order of the outputs.
         columns: the columns of a table, in the order of its features; empty if rows are no table's.
+        figures: where its weights come from, and what it reaches; ``None`` if it is of no study.
+        provenance: the trial and the data that it comes from; ``None`` if that is not known.
     """
 
     mean: Tensor
@@ -40,24 +44,39 @@ class TrainedNetwork(Chain):
     target_mean: Tensor
     target_scale: Tensor
 
-    def __init__(self, network: nn.Module, split: Split, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        split: Split,
+        shape: tuple[int, ...],
+        figures: NetworkFigures | None = None,
+    ) -> None:
         """Wrap a network.
 
         Args:
             network: takes standardised rows.
             split: the data that it was trained on.
             shape: shape in which the network takes a row.
+            figures: what it reaches.
         """
         super().__init__()
         self.network = network
+        self.figures = figures
         self.classes: tuple[Label, ...] = split.classes
         self.columns: tuple[Column, ...] = split.columns
         self.shape = split.shape
         self.input_shape = shape
+        self.provenance: Provenance | None = None
+        self._x_val = split.x_val
         device = next((each.device for each in network.parameters()), None)
         for name in _STATISTICS:
             statistic = torch.as_tensor(np.asarray(getattr(split, name), np.float64), device=device)
             self.register_buffer(name, statistic)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where its weights come from: ``kept``, ``reproduced`` or ``retrained``."""
+        return self.figures.origin if self.figures else None
 
     def forward(self, rows: Tensor) -> Tensor:
         """The outputs for raw rows, shape (rows, ...).
@@ -130,6 +149,11 @@ class TrainedNetwork(Chain):
         finally:
             self.train(training)
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes) or 1)
+
+    def validation_rows(self) -> npt.NDArray[np.float64]:
+        """Validation rows of its study, as ``forward`` takes them, except for rounding."""
+        preprocessing = self.preprocessing
+        return self._x_val.astype(np.float64) * preprocessing.scale + preprocessing.mean
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from hebbevo.study.attempts import FailureKind
-from hebbevo.training import Candidate, EarlyStopper, Exam, Measurement, Recipe
+from hebbevo.training import Candidate, EarlyStopper, Exam, Keeping, Measurement, Recipe
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Cohort:
         early_stopper: decides between epochs which trials to stop; ``None`` trains all to the last epoch.
         recipe: what its trainings share, if that is not what those of the whole study share.
         exam: scores that are measured after the last epoch, or ``None``.
+        keeping: what a network must reach for its weights to be in its measurement; ``None``: none has.
     """
 
     trials: tuple[int, ...]
@@ -28,6 +29,7 @@ class Cohort:
     early_stopper: EarlyStopper | None = None
     recipe: Recipe | None = None
     exam: Exam | None = None
+    keeping: Keeping | None = None
 
     def halves(self) -> tuple[Cohort, Cohort]:
         """Split a cohort of at least two trials into two; replicates of a trial stay together.

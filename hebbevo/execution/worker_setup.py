@@ -86,7 +86,15 @@ class WorkerSetup:
         self._check_modules(user_modules.changed(self.modules, loaded_only=True))
         try:
             recipe, device = cohort.recipe or self.recipe, torch.device(self.device)
-            measured = train(recipe, cohort.candidates, self.split, device, cohort.early_stopper, cohort.exam)
+            measured = train(
+                recipe,
+                cohort.candidates,
+                self.split,
+                device,
+                cohort.early_stopper,
+                cohort.exam,
+                cohort.keeping,
+            )
             # a module that is imported in a function may be loaded only now
             self._check_modules(user_modules.changed(self.modules, loaded_only=True))
             return measured

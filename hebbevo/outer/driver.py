@@ -16,6 +16,7 @@ from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
 from hebbevo.outer.interruption import Interruption, on_interrupt
+from hebbevo.outer.keeping import kept_networks
 from hebbevo.outer.notices import notices
 from hebbevo.outer.packing import cohorts_per_generation, pack
 from hebbevo.outer.progress import Progress, Tally, Watcher
@@ -28,13 +29,14 @@ from hebbevo.spec.schema import Task
 from hebbevo.study.attempts import FailedAttempt, Recovery
 from hebbevo.study.copying import rescue
 from hebbevo.study.facts import ENGINE, library_versions
+from hebbevo.study.kept_network import KeptNetwork
 from hebbevo.study.ledger import Generation, Ledger, Record, Result
 from hebbevo.study.storage import Store, StudyFile
 from hebbevo.study.view import Study
 
 if TYPE_CHECKING:
     from hebbevo.execution import Cohort, Executor
-    from hebbevo.training import Measurement
+    from hebbevo.training import Keeping, Measurement
 
 _RECOVERIES = {
     Recovery.AGAIN: "trained again",
@@ -87,6 +89,8 @@ def continue_study(
             config.prestart_worker()
             driver = Driver(ledger, total, timeout, config.trial_seconds, watch)
             driver.replay(recorded)
+            if ledger.spec.search.keep == "front":
+                ledger.prepare_weights()
             try:
                 with (
                     on_interrupt(driver.interruption),
@@ -127,6 +131,7 @@ class Driver:
         self._population = search.population
         self._replicates = search.replicates
         self._goal = ledger.spec.goal
+        self._keeps = search.keep == "front"
         self._sampler: Sampler = SAMPLERS[search.sampler](
             ledger.spec.space,
             search.seed,
@@ -268,7 +273,13 @@ class Driver:
         # packed before those with results are left out: the cohorts do not depend on where a search stopped
         cohorts = [
             cohort
-            for cohort in pack(trained, self._replicates, self._ledger.facts.cohort_width, early_stopper)
+            for cohort in pack(
+                trained,
+                self._replicates,
+                self._ledger.facts.cohort_width,
+                early_stopper,
+                self._keeping(),
+            )
             if any(self._records[number].result is None for number in cohort.trials)
         ]
         results = dispatch_cohorts(
@@ -281,7 +292,17 @@ class Driver:
         )
         with closing(results):
             for cohort, measured in results:
-                self._close(self._scored(cohort, measured), copies)
+                kept = kept_networks(cohort.trials, measured) if self._keeps else []
+                self._close(self._scored(cohort, measured), copies, kept)
+
+    def _keeping(self) -> Keeping | None:
+        """What networks must reach from now on for their weights to be kept."""
+        from hebbevo.training import Keeping
+
+        if not self._keeps:
+            return None
+        front = tuple((accuracy, survivors) for accuracy, survivors in self._tally.front.tolist())
+        return Keeping(front, self._goal, self._ledger.facts.chance, self._tally.best_loss)
 
     def _record_failure(self, attempt: FailedAttempt) -> None:
         """Record a failed attempt, and show the first of each kind."""
@@ -308,12 +329,15 @@ class Driver:
             for number, scored in zip(cohort.trials, scores, strict=True)
         ]
 
-    def _close(self, results: Sequence[Result], copies: Mapping[int, int]) -> None:
+    def _close(
+        self, results: Sequence[Result], copies: Mapping[int, int], kept: Sequence[KeptNetwork] = ()
+    ) -> None:
         """Record results and those of their copies. What is recorded already stays.
 
         Args:
             results: of trained trials.
             copies: from the number of each copy to that of its original.
+            kept: networks of these trials that may be on the front.
         """
         known = {result.number: result for result in results}
         copied = [_copy(known[original], number) for number, original in copies.items() if original in known]
@@ -322,8 +346,8 @@ class Driver:
             return
         for result in new:
             self._records[result.number] = replace(self._records[result.number], result=result)
-        self._ledger.close_cohort(new)
         self._tally.add(new)
+        self._ledger.close_cohort(new, kept, self._tally.members if self._keeps else None)
         self._fresh += len(new)
         for result in new:
             for note in result.details.notes:

@@ -9,7 +9,7 @@ from hebbevo.study.ledger import Record
 
 if TYPE_CHECKING:
     from hebbevo.execution import Cohort
-    from hebbevo.training import EarlyStopper
+    from hebbevo.training import EarlyStopper, Keeping
 
 
 NARROWEST = 4
@@ -43,6 +43,7 @@ def pack(
     replicates: int,
     cohort_width: int,
     early_stopper: EarlyStopper | None = None,
+    keeping: Keeping | None = None,
 ) -> list[Cohort]:
     """Divide the trials of a generation that must be trained into cohorts, in their order.
 
@@ -53,6 +54,7 @@ def pack(
         replicates: trainings per trial; those of one trial stay in one cohort.
         cohort_width: most networks in a cohort, unless the replicates of a single trial are more.
         early_stopper: decides in every cohort which trials to stop; ``None`` stops none.
+        keeping: what a network must reach for its weights to be kept; ``None`` keeps none.
     """
     from hebbevo.execution import Cohort
     from hebbevo.training import Candidate
@@ -67,6 +69,7 @@ def pack(
                 for replicate in range(replicates)
             ),
             early_stopper=early_stopper,
+            keeping=keeping,
         )
         for start in range(0, len(records), size)
     ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hebbevo.objectives import pareto
+from hebbevo.objectives.pareto import Points
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.front import front_rows, works
 from hebbevo.study.ledger import Ledger, Result
@@ -75,12 +77,12 @@ class Tally:
 
     Attributes:
         trials, copies, stopped: as in `Progress`.
-        front: accuracy and survivors of every point on the front, (n, 2).
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self.trials = self.copies = self.stopped = 0
-        self.front = np.empty((0, 2))
+        self._front: list[_Point] = []
+        self._best: tuple[tuple[float, ...], _Point] | None = None  # of one objective, with its rank
         self._epochs = ledger.spec.task.epochs
         self._goal = ledger.spec.goal
         self._facts = ledger.facts
@@ -91,16 +93,53 @@ class Tally:
         self.copies += sum(result.details.copy_of is not None for result in results)
         self.stopped += sum(result.details.stopped is not None for result in results)
         reached = [
-            point.values
+            _Point(point.epoch < self._epochs, result.number, point.epoch, point.values)
             for result in results
             for point in epoch_results(result, self._epochs)
             if works(point, result.details, self._facts.chance)
         ]
-        feasible = [values for values in reached if self._goal.violation(values) <= 0]
-        candidates = np.vstack([self.front, *feasible])
-        self.front = candidates[front_rows(candidates)]
+        feasible = [point for point in reached if self._goal.violation(point.values) <= 0]
+        candidates = sorted([*self._front, *feasible])  # of equal points the first one is taken
+        self._front = [candidates[row] for row in front_rows(_values(candidates))]
+        if self._goal.dimension == 1:
+            ranked = [(self._rank(point), point) for point in feasible if not point.is_before_end]
+            self._best = min([*ranked, *([self._best] if self._best else [])], default=None)
+
+    @property
+    def front(self) -> Points:
+        """Accuracy and survivors of every point on the front, (n, 2)."""
+        return _values(self._front)
+
+    @property
+    def members(self) -> set[tuple[int, int]]:
+        """Trial and epoch of every point on the front, and of the best trial of one objective."""
+        points = [*self._front, *([self._best[1]] if self._best else [])]
+        return {(point.trial, point.epoch) for point in points}
+
+    @property
+    def best_loss(self) -> float | None:
+        """The least loss of a trial after its last epoch, in a study with one objective."""
+        return self._best[0][0] if self._best else None
 
     @property
     def hypervolume(self) -> float:
         """The hypervolume of the front; see `Study.hypervolume`."""
         return pareto.hypervolume(self.front, self._facts.chance, self._facts.neurons)
+
+    def _rank(self, point: _Point) -> tuple[float, ...]:
+        """Of the trials with one objective the first one is the best; see `Study.best`."""
+        accuracy, survivors = point.values
+        return (*self._goal.losses(point.values), -accuracy, survivors)
+
+
+class _Point(NamedTuple):
+    """A point that may be on the front; sorted as points on it are preferred among equal ones."""
+
+    is_before_end: bool
+    trial: int
+    epoch: int
+    values: tuple[float, float]
+
+
+def _values(points: Sequence[_Point]) -> Points:
+    return np.array([point.values for point in points], dtype=float).reshape(-1, 2)

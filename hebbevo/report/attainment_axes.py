@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hebbevo.report.scale import Scale, scale
-from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.comparison import Comparison
+from hebbevo.study.scale import Scale, scale
+from hebbevo.study.score_scale import ScoreScale
 
 
 def attainment_axes(comparison: Comparison) -> tuple[Scale, ScoreScale]:

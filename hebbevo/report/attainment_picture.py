@@ -9,8 +9,8 @@ from hebbevo.messages import printable
 from hebbevo.report.attainment_axes import attainment_axes, steps
 from hebbevo.report.charts import PALETTE
 from hebbevo.report.png import png
-from hebbevo.report.scale import Scale
 from hebbevo.study.comparison import Comparison
+from hebbevo.study.scale import Scale
 
 _LOOKS = {"median": ("-", 1.8), "best": (":", 1.0), "worst": ("--", 1.0)}
 _LONGEST_NAME = 60

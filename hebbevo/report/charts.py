@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from hebbevo.report.networks import MEMBER, TRIAL
-from hebbevo.report.scale import Scale
 from hebbevo.report.templates import render
+from hebbevo.study.scale import Scale
 
 FONT = "system-ui, sans-serif"
 BLUE = "#2f7fd1"

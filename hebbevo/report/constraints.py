@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hebbevo.report.queries import complete_trials
-from hebbevo.report.scale import Scale, scale
-from hebbevo.report.score_scale import ScoreScale
+from hebbevo.study.scale import Scale, scale
+from hebbevo.study.score_scale import ScoreScale
 from hebbevo.study.view import Study
 
 LABEL = "outside the constraints"

@@ -14,8 +14,8 @@ from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END
 from hebbevo.report.png import png
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, whole
-from hebbevo.report.scale import Scale
-from hebbevo.report.score_scale import ScoreScale, score_scale
+from hebbevo.study.scale import Scale
+from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
 MAX_NAME_LENGTH = 30

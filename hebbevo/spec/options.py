@@ -54,6 +54,9 @@ class Overrides(TypedDict, total=False):
     halving: Annotated[
         bool | None, Option("search", "Stop trainings early that promise little.  [default: no]")
     ]
+    keep: Annotated[
+        str | None, Option("search", "Networks whose weights the study keeps.  [default: none]", "none|front")
+    ]
     start: Annotated[
         str | Path | Sequence[Mapping[str, Value]] | None,
         Option("search", "Study whose front a new study begins with; in Python also genomes.", "STUDY"),

@@ -244,6 +244,7 @@ class Search(Model):
     cohort_width: Whole | None = Field(default=None, ge=1, description="a whole number of 1 or more")
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     halving: bool = Field(default=False, description="true or false")
+    keep: Literal["none", "front"] = Field(default="none", description="none or front")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     start: tuple[dict[str, Choice], ...] = Field(
         default=(),

@@ -12,6 +12,7 @@ from hebbevo.paths import expanded
 from hebbevo.spec import Spec
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.facts import StudyFacts
+from hebbevo.study.kept_network import KeptNetwork
 from hebbevo.study.ledger import Generation, Ledger
 from hebbevo.study.storage import Store, StudyFile, find_store
 
@@ -43,7 +44,8 @@ def copy(study: str | Path, file: str | Path, storage: str | None = None) -> Pat
         if isinstance(store, StudyFile):
             store.copy(target)
         else:
-            write(target, ledger.spec, ledger.facts, generations, confirmations)
+            kept = ledger.kept_networks()
+            write(target, ledger.spec, ledger.facts, generations, confirmations, kept)
     return target.path
 
 
@@ -55,6 +57,8 @@ def rescue(
     confirmations: Sequence[ConfirmationRecord] = (),
 ) -> Path:
     """Write what a search knows of a study that was lost to a new file, where one can be written.
+
+    Kept weights are lost with the study; its networks can be trained again.
 
     Raises:
         StudyError: no file can be written.
@@ -75,8 +79,9 @@ def write(
     facts: StudyFacts,
     generations: Sequence[Generation],
     confirmations: Sequence[ConfirmationRecord] = (),
+    kept: Sequence[KeptNetwork] = (),
 ) -> None:
-    """Write a study with these generations and confirmations to a new file, whole or not at all.
+    """Write a study with these generations, confirmations and weights to a new file, whole or not at all.
 
     Raises:
         StudyError: the file exists or cannot be written.
@@ -86,6 +91,7 @@ def write(
         with Ledger.create(fresh, spec, facts) as ledger:
             ledger.add_generations(generations)
             ledger.add_confirmations(confirmations)
+            ledger.add_kept_networks(kept)
         fresh.copy(target)
     finally:
         fresh.remove()

@@ -7,7 +7,7 @@ a generation and one closes a cohort, through Optuna's own tables (docs/explanat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,8 @@ from hebbevo.study import checksums, validation
 from hebbevo.study.attempts import FailedAttempt
 from hebbevo.study.confirmation_record import ConfirmationRecord, Request, Training
 from hebbevo.study.facts import StudyFacts
-from hebbevo.study.storage import Store, StudyFile, confirmation_rows, trial_tables
+from hebbevo.study.kept_network import KeptNetwork
+from hebbevo.study.storage import Store, StudyFile, confirmation_rows, trial_tables, weight_rows
 from hebbevo.study.storage.study_tables import FACTS, SPEC, settings_checksum
 from hebbevo.study.storage.trial_tables import TrialRow
 from hebbevo.study.validation import RecordError, check, is_count
@@ -299,9 +300,49 @@ class Ledger:
         self._write(write)
         return records
 
-    def close_cohort(self, results: Sequence[Result]) -> None:
-        """Record, in one transaction, the results of running trials and whether they meet the constraints."""
-        self._write(lambda session: self._add_results(session, results))
+    def close_cohort(
+        self,
+        results: Sequence[Result],
+        kept: Iterable[KeptNetwork] = (),
+        front: Collection[tuple[int, int]] | None = None,
+    ) -> None:
+        """Record, in one transaction, the results of running trials and whether they meet the constraints.
+
+        Args:
+            results: of the trials.
+            kept: networks that may be on the front, with their weights.
+            front: trial and epoch of each member of the front: only their networks are kept. ``None``, in a
+                study that keeps none.
+        """
+
+        def write(session: Session) -> None:
+            self._add_results(session, results)
+            if front is not None:
+                weight_rows.replace(session, self._study_id, front, kept)
+
+        self._write(write)
+
+    def prepare_weights(self) -> None:
+        """Make room for kept weights, where there is none yet."""
+        with self.store.study_errors():
+            weight_rows.make_table(self._storage.engine)
+
+    def kept_networks(self, member: tuple[int, int] | None = None) -> list[KeptNetwork]:
+        """Read the networks whose weights are kept, by trial and epoch.
+
+        Args:
+            member: trial and epoch of the only one to read; ``None`` reads all.
+        """
+        with self.store.study_errors(), self._reading(), self._storage.engine.connect() as connection:
+            return weight_rows.read(connection, self._study_id, member)
+
+    def add_kept_networks(self, kept: Sequence[KeptNetwork]) -> None:
+        """Record, in one transaction, the kept networks of another study."""
+        if not kept:
+            return
+        self.prepare_weights()
+        members = {each.member for each in kept}
+        self._write(lambda session: weight_rows.replace(session, self._study_id, members, kept))
 
     def add_attempt(self, numbers: Sequence[int], attempt: FailedAttempt) -> None:
         """Record, in one transaction, a failed attempt with these running trials of its cohort."""

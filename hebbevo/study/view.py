@@ -221,6 +221,21 @@ class Study:
             raise UsageError(f"{self.store}: {what}; run 'hebbevo confirm {self.store.command}'")
         return self.confirmation.members()
 
+    def kept(self) -> pd.DataFrame:
+        """Give a table of the networks whose weights the study keeps now, by trial and epoch.
+
+        There are some with ``search: {keep: front}``. A member of the front can be missing: its weights were
+        too many, or the study was rescued. It can be trained again.
+
+        The columns are ``trial``, ``epoch``, ``replicate``, ``accuracy``, ``survivors`` (of this network
+        alone) and ``bytes``.
+        """
+        with Ledger.open(self.store) as ledger:
+            found = ledger.kept_networks()
+        columns = ["trial", "epoch", "replicate", "accuracy", "survivors"]
+        table = pd.DataFrame([[getattr(each, name) for name in columns] for each in found], columns=columns)
+        return table.assign(bytes=[len(each.weights) for each in found])
+
     @property
     def is_confirmed(self) -> bool:
         """Whether its front is confirmed: completely, and with all trials that it has now."""

@@ -11,6 +11,7 @@ from hebbevo.training.scores import DEFAULT_SCORES, SCORES
 if TYPE_CHECKING:
     from hebbevo.training.cohort import CohortTraining, Rows, has_events
     from hebbevo.training.early_stopping import Decision, EarlyStopper, Trajectory
+    from hebbevo.training.keeping import Keeping
     from hebbevo.training.out_of_memory import ran_out_of_memory
     from hebbevo.training.recipe import Candidate, Exam, ExamResult, Measurement, Recipe
     from hebbevo.training.scoring import Score, score
@@ -21,6 +22,7 @@ __getattr__, __dir__ = lazy_imports.attach(
     {
         "hebbevo.training.cohort": ("CohortTraining", "Rows", "has_events"),
         "hebbevo.training.early_stopping": ("EarlyStopper", "Trajectory", "Decision"),
+        "hebbevo.training.keeping": ("Keeping",),
         "hebbevo.training.out_of_memory": ("ran_out_of_memory",),
         "hebbevo.training.recipe": ("Candidate", "Exam", "ExamResult", "Measurement", "Recipe"),
         "hebbevo.training.scoring": ("Score", "score"),
@@ -38,6 +40,7 @@ __all__ = [
     "EarlyStopper",
     "Exam",
     "ExamResult",
+    "Keeping",
     "Measurement",
     "Recipe",
     "Rows",

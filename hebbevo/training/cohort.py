@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -190,6 +190,7 @@ class CohortTraining:
         early_stopper: EarlyStopper | None = None,
         trials: Sequence[object] = (),
         last_epochs: Sequence[int | None] = (),
+        after_epoch: Callable[[CohortTraining], None] | None = None,
     ) -> list[Measurement]:
         """Train every net to its last epoch, and measure it after each.
 
@@ -197,12 +198,15 @@ class CohortTraining:
             early_stopper: decides at its rungs which nets stop; by default all train to the end.
             trials: the trial that each net belongs to; the replicates of a trial are judged by their means.
             last_epochs: the last epoch of each net; ``None``, or none at all: that of the recipe.
+            after_epoch: is called after each epoch, before any net stops; must not change anything.
 
         Raises:
             ValueError: the loss, the output or the score has another form than it should have.
         """
         for epoch in range(1, self._recipe.epochs + 1):
             self.train_epoch()
+            if after_epoch:
+                after_epoch(self)
             if early_stopper and epoch in early_stopper.rungs:
                 self._stop_early(early_stopper, trials)
             ended = [row for row, last in enumerate(last_epochs) if last == epoch < self._recipe.epochs]
@@ -389,6 +393,34 @@ class CohortTraining:
     def state(self) -> dict[str, Tensor]:
         """All parameters and buffers by dotted name, (size, *shape); zeros for nets that were stopped."""
         return self._in_cohort_order([each.nets.state for each in self.sub_cohorts])
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that were measured."""
+        return len(self._history)
+
+    @property
+    def reached(self) -> dict[int, tuple[float, int]]:
+        """Accuracy, or NaN, and survivors after the last epoch of each net that is still training."""
+        last = self._history[-1]
+        scores, survivors = last.scores.tolist(), last.survivors.tolist()
+        training = torch.cat([each.rows for each in self.sub_cohorts]).tolist()
+        return {row: (scores[row], survivors[row]) for row in sorted(training)}
+
+    @torch.no_grad()
+    def states(self, rows: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        """Copies of all parameters and buffers of nets that are still training, on the CPU.
+
+        Args:
+            rows: numbers of the nets.
+        """
+        found: dict[int, dict[str, Tensor]] = {}
+        for each in self.sub_cohorts:
+            wanted = [(place, row) for place, row in enumerate(each.rows.tolist()) if row in rows]
+            state = each.nets.state if wanted else {}
+            for place, row in wanted:
+                found[row] = {name: tensor[place].detach().cpu().clone() for name, tensor in state.items()}
+        return found
 
     def network(self, row: int, net: nn.Module) -> nn.Module:
         """Give the net at ``row`` in evaluation mode.

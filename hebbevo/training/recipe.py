@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hebbevo.data import Kind
 from hebbevo.networks import Blueprint
@@ -153,6 +153,7 @@ class Measurement:
         predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
             ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
+        weights: its packed weights (`hebbevo.training.weights`) by epoch, where the study may keep them.
     """
 
     accuracy: tuple[float, ...]
@@ -166,6 +167,7 @@ class Measurement:
     stopped: bool = False
     predicted_final: tuple[float, float] | None = None
     exam: ExamResult | None = None
+    weights: Mapping[int, bytes] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
 
 from hebbevo.data import Split
 from hebbevo.messages import describe
+from hebbevo.space import canonical
 from hebbevo.training.cohort import CohortTraining, Rows
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.grouping import Group, apart, groups_of
+from hebbevo.training.keeping import Keeping
 from hebbevo.training.member import Member, build_members, cohort_of, drawing_from
 from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import Candidate, Exam, Measurement, Recipe
+from hebbevo.training.weight_collector import WeightCollector
 
 
 def train(
@@ -25,6 +29,7 @@ def train(
     device: torch.device,
     early_stopper: EarlyStopper | None = None,
     exam: Exam | None = None,
+    keeping: Keeping | None = None,
 ) -> list[Measurement]:
     """Train every candidate of a cohort and measure it.
 
@@ -38,6 +43,7 @@ def train(
         device: where to train.
         early_stopper: decides which trials stop early; by default none does.
         exam: scores that are measured after the last epoch; by default none.
+        keeping: what a candidate must reach to have its weights in its measurement; by default none has.
 
     Returns:
         A measurement for each candidate. A training that diverges or raises has a ``failure``.
@@ -59,6 +65,7 @@ def train(
     """
     rows = Rows.of(split, recipe.network.shape, device, exam)
     members, measured = build_members(recipe, candidates, rows)
+    collector = _collector(recipe, candidates, keeping)
     groups = [*groups_of(recipe, members, rows)]  # all are checked before any net is trained
     while groups:
         group = groups.pop(0)
@@ -70,10 +77,15 @@ def train(
             with drawing_from(own, device):
                 last_epochs = [candidates[row].last_epoch for row in group.rows]
                 found = cohort_of(recipe, own, rows).train(
-                    early_stopper if complete else None, trials, last_epochs
+                    early_stopper if complete else None,
+                    trials,
+                    last_epochs,
+                    partial(collector.after_epoch, rows=group.rows) if collector else None,
                 )
         except BaseException as error:  # a failed training is a recorded value
             raise_unless_failure(error)
+            if collector:
+                collector.forget_rows(group.rows)
             if len(own) == 1:
                 measured[group.rows[0]] = Measurement.failed(describe(error))
             else:  # perhaps a single net has failed
@@ -82,7 +94,17 @@ def train(
         else:
             for row, each in zip(group.rows, found, strict=True):
                 measured[row] = replace(each, notes=(*each.notes, group.note)) if group.note else each
-    return [measured[row] for row in range(len(candidates))]
+    found = [measured[row] for row in range(len(candidates))]
+    return collector.attached(found) if collector else found
+
+
+def _collector(
+    recipe: Recipe, candidates: Sequence[Candidate], keeping: Keeping | None
+) -> WeightCollector | None:
+    if keeping is None:
+        return None
+    trials = [canonical(candidate.genome) for candidate in candidates]
+    return WeightCollector(keeping, trials, recipe.epochs)
 
 
 def networks_of(

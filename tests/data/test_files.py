@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hebbevo.data import BUILT_IN, ReadingOptions, load
+from hebbevo.data import BUILT_IN, Column, Findings, ReadingOptions, load
+from hebbevo.data.files import read_rows
 from hebbevo.errors import DataError
 
 X = np.arange(8.0).reshape(4, 2)
@@ -209,3 +210,48 @@ def test_an_unknown_name_is_answered_with_all_known_ones():
         f"minst: is no known data set; write one of {', '.join(BUILT_IN)}, the path of"
         " a file that ends in .npz, .csv, .tsv, .csv.gz, .tsv.gz, .parquet, or package.module:function"
     )
+
+
+# --- rows to predict ---
+
+COLUMNS = (Column("age"), Column("town", ("1", "02", "B")))
+
+
+def test_rows_to_predict_are_read_with_and_without_targets_and_in_any_order(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("town,other,age,label\n02,x,1.5,yes\n1,y,2,\n")
+    findings = Findings(text_columns=("town",))
+    rows = read_rows(path, COLUMNS, "label", findings=findings)
+    assert {name: list(cells) for name, cells in rows.values.items()} == {
+        "age": [1.5, 2.0],
+        "town": ["02", "1"],
+    }
+    assert rows.targets.tolist() == ["yes", None]
+    assert read_rows(path, COLUMNS, "price", findings=findings).targets is None
+    path.write_text("town;age\n02;1,5\n")
+    options = ReadingOptions(separator=";", decimal=",")
+    assert [*read_rows(path, COLUMNS, "label", options, findings).values["age"]] == [1.5]
+    with pytest.raises(DataError, match=r"new\.csv: has no column 'age'; its columns are 'town;age'"):
+        read_rows(path, COLUMNS, "label", findings=findings)
+
+
+def test_rows_to_predict_of_arrays_are_those_named_x_else_those_of_a_test_set(tmp_path):
+    path = tmp_path / "new.npz"
+    x, y = np.arange(12.0).reshape(3, 4), np.array([0, 1, 0])
+    np.savez(path, x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
+    rows = read_rows(path, (), None)
+    assert (rows.values.shape, rows.targets.tolist()) == ((2, 4), [0, 1])
+    np.savez(path, x=x)
+    assert read_rows(path, (), None).targets is None
+    images = np.zeros((3, 8, 8, 3))
+    np.savez(path, x=images)
+    assert read_rows(path, (), None, findings=Findings(channels_last=True)).values.shape == (3, 3, 8, 8)
+    np.savez(path, rows=x)
+    with pytest.raises(DataError, match=r"has no array x, it holds 'rows'; save x"):
+        read_rows(path, (), None)
+    np.savez(path, x=x, y=y[:2])
+    with pytest.raises(DataError, match="y has 2 targets for 3 rows; give one for each"):
+        read_rows(path, (), None)
+    (tmp_path / "new.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"the network takes arrays; give an \.npz file"):
+        read_rows(tmp_path / "new.csv", (), None)

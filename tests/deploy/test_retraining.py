@@ -75,8 +75,13 @@ def test_every_network_is_found_in_its_cohort_and_compared_with_what_is_recorded
             found = hebbevo.network(study, trial, epoch, replicate=trial % REPLICATES).network
             assert (found.row, found.epoch) == (trial % POPULATION * REPLICATES + trial % REPLICATES, epoch)
             assert found.stops == [None] * REPLICATES * POPULATION
-    assert hebbevo.network(study, 0).network.epoch == EPOCHS
-    assert hebbevo.network(study, 0).network.row == 0
+    with Ledger.open(study.store) as ledger:
+        [first, *_] = ledger.generations()
+    for trial, record in enumerate(first.records):
+        found = hebbevo.network(study, trial).network
+        accuracies = [each["accuracy"] for each in record.result.details.replicates]
+        assert found.epoch == EPOCHS  # of two replicates the less accurate one
+        assert found.row == trial * REPLICATES + accuracies.index(min(accuracies))
 
 
 def test_training_again_leaves_the_number_of_pytorch_threads_as_it_was(study, substitute_engine) -> None:
@@ -160,6 +165,38 @@ def test_another_result_than_the_recorded_one_is_refused(study, tmp_path: Path, 
     assert "another kind of machine, or with other versions or code than here: python 3" in str(caught.value)
 
 
+def test_another_result_is_given_with_its_own_figures_where_that_is_asked_for(
+    study, tmp_path: Path, substitute_engine
+) -> None:
+    def differ(result: Result) -> Result:
+        details = replace(result.details, accuracy_per_epoch=[0.75, 0.5, 0.25])
+        return replace(result, details=details)
+
+    other = recorded_again(study, tmp_path / "other.db", differ)
+    with pytest.raises(StudyError, match=r"of its own, add --retrained, or in Python retrained=True$"):
+        hebbevo.network(other, 0)
+    same, changed = (
+        hebbevo.network(each, 0, 2, replicate=1, retrained=True).figures for each in (study, other)
+    )
+    assert (same.origin, changed.origin) == ("reproduced", "retrained")
+    assert (changed.accuracy, changed.survivors) == (same.accuracy, same.survivors)
+    assert (changed.recorded_accuracy, changed.recorded_survivors) == (0.5, same.recorded_survivors)
+    assert (changed.trial, changed.epoch, changed.replicate) == (0, 2, 1)
+
+
+def test_without_the_gpu_of_a_study_its_networks_are_trained_on_the_cpu_only_if_that_is_asked_for(
+    study, tmp_path: Path, substitute_engine, monkeypatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with Ledger.open(study.store) as ledger:
+        facts = replace(ledger.facts, device="cuda")
+        with Ledger.create(tmp_path / "gpu.db", ledger.spec, facts) as other:
+            other.add_generations(ledger.generations())
+    with pytest.raises(StudyError, match=r"trains on a GPU, and this machine has none; for a network with"):
+        hebbevo.network(tmp_path / "gpu.db", 0)
+    assert hebbevo.network(tmp_path / "gpu.db", 0, retrained=True).figures.trial == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -215,5 +252,8 @@ def test_the_network_reaches_what_is_recorded(study, epoch: int) -> None:
         accuracies = [(net.network(x).argmax(1) == y).double().mean().item() for net in nets]
     alive = [hebbevo.count(net.network, x[:1]).neurons_alive["total"] for net in nets]
     assert alive == [hebbevo.count(net).neurons_alive["total"] for net in nets]
+    assert [net.figures.accuracy for net in nets] == pytest.approx(accuracies, abs=1e-9)
+    assert [net.figures.survivors for net in nets] == alive
+    assert {net.origin for net in nets} == {"reproduced"}
     assert sum(accuracies) / 2 == pytest.approx(details.accuracy_per_epoch[epoch - 1], abs=1e-9)
     assert sum(alive) / 2 == details.survivors_per_epoch[epoch - 1]

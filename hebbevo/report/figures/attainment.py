@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from hebbevo.report.attainment_axes import attainment_axes, steps
 from hebbevo.report.charts import PALETTE, axis, styled
 from hebbevo.report.formatting import count, label, number, percent
-from hebbevo.report.score_scale import ScoreScale
 from hebbevo.study.comparison import Comparison
+from hebbevo.study.score_scale import ScoreScale
 
 HEIGHT = 560
 LOOKS = {"median": ("solid", 2.5), "best": ("dot", 1.2), "worst": ("dash", 1.2)}

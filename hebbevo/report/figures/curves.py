@@ -10,7 +10,8 @@ from plotly.subplots import make_subplots
 from hebbevo.report.charts import PALETTE, axis, styled
 from hebbevo.report.constraints import survivors_axis
 from hebbevo.report.formatting import count, score
-from hebbevo.report.score_scale import score_axis, score_scale
+from hebbevo.report.score_axis import score_axis
+from hebbevo.study.score_scale import score_scale
 from hebbevo.study.view import Study
 
 MOST = 8

@@ -14,9 +14,10 @@ from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END, count, hover, percent, score
 from hebbevo.report.networks import CONFIRMED, MEMBER, TRIAL, keys
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, rows, whole
-from hebbevo.report.scale import Scale
-from hebbevo.report.score_scale import ScoreScale, score_axis, score_scale
+from hebbevo.report.score_axis import score_axis
 from hebbevo.report.thinning import visible
+from hebbevo.study.scale import Scale
+from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
 HEIGHT = 560

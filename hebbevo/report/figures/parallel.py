@@ -14,8 +14,8 @@ from hebbevo.report.figures.front import dominated
 from hebbevo.report.formatting import gene_value, hover, label, number
 from hebbevo.report.networks import TRIAL, keys
 from hebbevo.report.queries import gene_settings, genes, rows
-from hebbevo.report.scale import scale
-from hebbevo.report.score_scale import score_scale
+from hebbevo.study.scale import scale
+from hebbevo.study.score_scale import score_scale
 from hebbevo.study.view import Study
 
 MOST = 300

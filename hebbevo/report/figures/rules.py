@@ -13,7 +13,8 @@ from hebbevo.report.constraints import survivors_axis
 from hebbevo.report.formatting import hover, label
 from hebbevo.report.networks import TRIAL, keys
 from hebbevo.report.queries import rows
-from hebbevo.report.score_scale import score_axis, score_scale
+from hebbevo.report.score_axis import score_axis
+from hebbevo.study.score_scale import score_scale
 from hebbevo.study.view import Study
 
 

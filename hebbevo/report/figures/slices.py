@@ -15,8 +15,9 @@ from hebbevo.report.figures.front import dominated
 from hebbevo.report.formatting import gene_value, hover, label
 from hebbevo.report.networks import TRIAL, keys
 from hebbevo.report.queries import complete_trials, gene_settings, rows
-from hebbevo.report.scale import Scale, scale
-from hebbevo.report.score_scale import score_axis, score_scale
+from hebbevo.report.score_axis import score_axis
+from hebbevo.study.scale import Scale, scale
+from hebbevo.study.score_scale import score_scale
 from hebbevo.study.view import Study
 
 MOST = 400

@@ -10,14 +10,13 @@ from markupsafe import Markup
 
 from hebbevo.messages import printable
 from hebbevo.report.charts import embedded
-from hebbevo.report.choices import Choices, Noise, choose, confirmed_noise, found_noise
 from hebbevo.report.figures.verdict import verdict_figure
 from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
 from hebbevo.report.networks import key
 from hebbevo.report.queries import rows
 from hebbevo.report.resolution import validation_rows
-from hebbevo.report.score_scale import score_scale
 from hebbevo.report.section import Section
+from hebbevo.study.choices import Choices, Noise, confirmed_choices, confirmed_front, found_choices
 from hebbevo.study.view import Study
 from hebbevo.user_code import is_reference
 
@@ -56,17 +55,12 @@ def _answer(study: Study, front: pd.DataFrame) -> str:
         )
     if best is not None:
         return f"The best network{_within(study)}, by {study.goal.aim}, reaches {_sentence(study, best)}."
-    choices = _found_choices(study, front)
+    choices = found_choices(study, front)
     best_row, small = front.iloc[choices.best], front.iloc[choices.small]
     text = f"The best network{_within(study)} reaches {_sentence(study, best_row)}"
     if choices.small == choices.best:
         return f"{text}; no smaller one is within its noise."
     return f"{text}; the smallest within its noise reaches {_sentence(study, small)}."
-
-
-def _found_choices(study: Study, front: pd.DataFrame) -> Choices:
-    noise = found_noise(study, front)
-    return choose(front["accuracy"], front["survivors"], noise, score_scale(study))
 
 
 def _within(study: Study) -> str:
@@ -88,7 +82,7 @@ def _found_cards(study: Study, front: pd.DataFrame) -> list[dict[str, Any]]:
         return [_found_card(study, "The best", study.goal.aim, best)]
     if front.empty:
         return []
-    choices = _found_choices(study, front)
+    choices = found_choices(study, front)
     return [
         _found_card(study, title, why, front.iloc[place])
         for title, why, place in _roles(study, choices, front["survivors"])
@@ -154,15 +148,8 @@ def _confirmed(study: Study) -> dict[str, Any]:
     confirmation = study.confirmation
     assert confirmation is not None
     members = confirmation.members()
-    known = members[members["confirmed_accuracy"].notna() & members["confirmed_survivors"].notna()]
-    front = known[known["on_front"]] if known["on_front"].any() else known
-    front = front.sort_values("confirmed_survivors", kind="stable").reset_index(drop=True)
-    choices = choose(
-        front["confirmed_accuracy"],
-        front["confirmed_survivors"],
-        confirmed_noise(front),
-        score_scale(study),
-    )
+    front = confirmed_front(members)
+    choices = confirmed_choices(study, front)
     roles = _roles(study, choices, front["confirmed_survivors"])
     judged = members["difference"].notna().any()
     return {

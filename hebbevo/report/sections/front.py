@@ -11,8 +11,8 @@ from hebbevo.report.figures.front import dominated, front_figure
 from hebbevo.report.formatting import accuracy, count, gene_value, percent, survivors
 from hebbevo.report.networks import key
 from hebbevo.report.queries import complete_trials, genes, is_before_end, is_on_front, rows
-from hebbevo.report.score_scale import score_scale
 from hebbevo.report.section import Section
+from hebbevo.study.score_scale import score_scale
 from hebbevo.study.view import Study
 
 

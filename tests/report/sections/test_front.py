@@ -3,8 +3,8 @@ import numpy as np
 from hebbevo.objectives.goal import Goal
 from hebbevo.report.figures import front_figure
 from hebbevo.report.figures.front import dominated
-from hebbevo.report.score_scale import score_scale
 from hebbevo.report.sections.front import front
+from hebbevo.study.score_scale import score_scale
 from tests.report.conftest import Document, MadeUpRecord, MadeUpStudy, charts, confirmed, made_up_trials
 
 ENDS = ((-1, "arrayminus"), (1, "array"))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hebbevo.report.queries import complete_trials
-from hebbevo.report.scale import scale
+from hebbevo.study.scale import scale
 from hebbevo.study.view import Study
 
 _ERRORS = tuple(step * 10.0**-decade for decade in range(5) for step in (1.0, 0.5, 0.2))
@@ -79,7 +77,9 @@ def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
     which starts a little below chance, however bad the worst network is.
     """
     limits = study.goal.constraints.get("accuracy", ())
-    shown = [*complete_trials(study)["accuracy"], *study.front()["accuracy"], *scores, study.chance]
+    trials = study.trials()
+    complete = trials["accuracy"][trials["state"] == "complete"]
+    shown = [*complete, *study.front()["accuracy"], *scores, study.chance]
     known = np.array([*shown, *(bound for bound in limits if bound is not None)], dtype=float)
     known = known[np.isfinite(known)]
     if study.in_percent and (errors := scale(1.0 - known)).log:
@@ -94,18 +94,3 @@ def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
         worst = max(worst, study.chance - _WORST * (best - study.chance))
     margin = 0.04 * (best - worst) or 0.05
     return ScoreScale(0.0, worst - margin, best + margin)
-
-
-def score_axis(study: Study, axis: ScoreScale, title: str, apart: float = 0.04) -> dict[str, Any]:
-    """The settings of a chart's axis with this scale; ``title`` is already escaped.
-
-    Args:
-        study: says how its scores are written.
-        axis: the scale.
-        title: of the axis.
-        apart: as for `ScoreScale.ticks`.
-    """
-    settings: dict[str, Any] = {"title": {"text": title}, "range": [axis.low, axis.high]}
-    if ticks := axis.ticks(apart):
-        return settings | {"tickvals": [place for place, _ in ticks], "ticktext": [text for _, text in ticks]}
-    return settings | {"tickformat": ".0%" if study.in_percent else ".2f"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hebbevo.report.scale import scale
+from hebbevo.study.scale import scale
 
 
 def test_values_over_a_factor_of_ten_stand_on_a_log_axis():

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from hebbevo.report.score_scale import ScoreScale
+from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
 LINEAR = ScoreScale(0.0, 0.0, 1.0)
@@ -70,6 +70,30 @@ def choose(
     best = int(values.argmax())
     small = int(np.flatnonzero(values >= values[best] - noise.size)[0])
     return Choices(best, small, _knee(axis.place(values), np.asarray(survivors, dtype=float)), noise)
+
+
+def found_choices(study: Study, front: pd.DataFrame) -> Choices:
+    """Choose from a front as the search has found it, as `Study.front` gives it."""
+    return choose(front["accuracy"], front["survivors"], found_noise(study, front), score_scale(study))
+
+
+def confirmed_choices(study: Study, front: pd.DataFrame) -> Choices:
+    """Choose from a front by confirmed figures, as `confirmed_front` gives it."""
+    noise = confirmed_noise(front)
+    return choose(front["confirmed_accuracy"], front["confirmed_survivors"], noise, score_scale(study))
+
+
+def confirmed_front(members: pd.DataFrame) -> pd.DataFrame:
+    """The confirmed members that no other one beats in confirmed figures, by confirmed survivors ascending.
+
+    Where no member beats chance, these are all members that were trained.
+
+    Args:
+        members: as `Confirmation.members` gives them.
+    """
+    known = members[members["confirmed_accuracy"].notna() & members["confirmed_survivors"].notna()]
+    front = known[known["on_front"]] if known["on_front"].any() else known
+    return front.sort_values("confirmed_survivors", kind="stable").reset_index(drop=True)
 
 
 def found_noise(study: Study, points: pd.DataFrame) -> Noise:
