@@ -225,7 +225,7 @@ def shell_commands(text: str) -> Iterator[list[str]]:
     spans = [line for block in blocks(text, "bash") for line in block.splitlines()]
     spans += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose(text))]
     for span in spans:
-        for command in re.split(r"&&|\|\|?(?= )", span.replace("\\|", "|")):
+        for command in re.split(r"&&|\|\|?(?= )| > ", span.replace("\\|", "|")):
             if re.match(r"\s*(hebbevo|python|pip) ", command):
                 yield shlex.split(command, comments=True)
 
