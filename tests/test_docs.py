@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import re
 import shlex
 import sqlite3
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -271,6 +273,7 @@ ELSEWHERE = [
         "howto/lightning.md",
         "howto/skorch.md",
         "tutorial/own_model.md",
+        "tutorial/own_table.md",
     )
 ]
 """Pages whose Python has a test of its own, below or in ``tests/integrations``."""
@@ -313,6 +316,28 @@ def test_the_first_lesson_leads_to_a_network(modules: Path) -> None:
         assert done.exit_code == 0, done.output
     assert len(hebbevo.open_study("studies/stamina.db").trials()) == 8
     assert Path("studies/stamina-report/report.html").exists()
+
+
+def test_the_lesson_on_a_table_leads_to_a_file_that_predicts_as_the_network(modules: Path) -> None:
+    text = page("tutorial/own_table.md")
+    [table] = blocks(text, "python")
+    run(table, {})
+    given = [
+        line for block in blocks(text, "bash") for line in block.splitlines() if line.startswith("hebbevo")
+    ]
+    assert [line.split()[1] for line in given] == ["new", "check", "search", "export", "predict"]
+    few = {"search": ["--trials", "8", "--epochs", "6", "--workers", "1"]}
+    for line in given:
+        _, command, *words = line.split()
+        done = CliRunner().invoke(cli, [command, *words, *few.get(command, [])], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    predicted = pd.read_csv(io.StringIO(done.stdout))
+    rows = pd.read_csv("tumours.csv")
+    assert predicted.predicted.tolist() == [
+        *hebbevo.open_study("studies/tumours.db").champion().predict(rows)
+    ]
+    assert Path("tumours.onnx").stat().st_size < 20_000
+    assert Path("studies/tumours-report/report.html").exists() and Path("tumours.md").exists()
 
 
 def test_the_second_lesson_trains_and_searches_a_model_of_ones_own(

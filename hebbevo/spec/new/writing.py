@@ -103,6 +103,7 @@ def new_space(
         "  sampler: surrogate",
         f"  population: {size.population}  # genomes of a generation",
         f"  trials: {size.trials}",
+        "  keep: front  # the weights of the front stay in the study, for 'hebbevo export'",
         "  seed: 0",
         "",
         *_comment("A gene is a range {low, high}, or {choices: [...]}. What is no gene keeps its default."),
