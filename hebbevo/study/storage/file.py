@@ -307,6 +307,9 @@ class StudyFile:
         except RuntimeError as error:
             pool.dispose()
             raise incompatible_optuna(self, error) from error
+        except BaseException:
+            pool.dispose()
+            raise
 
     def _check(self) -> None:
         """Check, without a write, that the file is a study of hebbevo.

@@ -155,8 +155,10 @@ def test_a_message_does_not_name_a_process_that_was_killed(path):
 
 
 def study_of_another_program(path: Path) -> None:
-    study = optuna.create_study(storage=f"sqlite:///{path}", direction="maximize")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+    study = optuna.create_study(storage=storage, direction="maximize")
     study.add_trial(optuna.create_trial(value=1.0))
+    storage.engine.dispose()
 
 
 def another_database(path: Path) -> None:
