@@ -29,7 +29,7 @@ def test_it_says_what_it_has_written_and_what_to_do_next(run, data: Path) -> Non
     ]
     spec = read("my space.yaml")
     assert out.splitlines()[0] == (
-        f"space   my space.yaml: 6 genes, {spec.search.trials} trials of {spec.task.epochs} epochs"
+        f"space   my space.yaml: 8 genes, {spec.search.trials} trials of {spec.task.epochs} epochs"
     )
     assert run("check", "my space.yaml")[0] == 0
     assert os.listdir() == ["my space.yaml"]

@@ -37,9 +37,9 @@ def knob_genes(knobs: Mapping[str, Knob]) -> list[NewGene]:
 
     >>> from hebbevo.rules import UNITS
     >>> [each.name for each in knob_genes(UNITS["stamina"].knobs)]
-    ['unactivation_penalty', 'penalty_form', 'hebbian_threshold', 'regrowth_rate']
+    ['unactivation_penalty', 'penalty_form', 'hebbian_threshold', 'regrowth_rate', 'activity', 'settle']
     """
-    shipped = {**read("stamina").genome, **read("hebb_mask").genome}
+    shipped = {**read("hebb_mask").genome, **read("stamina").genome}
     found = [
         NewGene(name, gene.model_dump(exclude_defaults=True), knobs[name].meaning)
         for name, gene in shipped.items()

@@ -23,7 +23,7 @@ from hebbevo.training import KNOBS
 
 _WIDTH = 100
 _TRAINING = ("learning_rate", "weight_decay")
-_SETTLE = 0.3  # as in the shipped stamina space
+_SETTLE = 0.3  # where it is no gene; as in the shipped hebb_mask space
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _FOR_UNEVEN_CLASSES = (
     "  # Some classes are much larger than others. To count all alike:",
@@ -75,7 +75,7 @@ def new_space(
     network: dict[str, Any] = {**shape, "hidden": list(layers.hidden), "units": "stamina"}
     if module is not None and own is not None:
         network = {"module": module} | ({} if own.count == "neurons" else {"count": own.count})
-    if own is None or "settle" in own.knobs:
+    if own is not None and "settle" in own.knobs and "settle" not in {each.name for each in genes}:
         network["settings"] = {"settle": _SETTLE}
     about_network = _about_network(data, own, is_convolutional=bool(layers.channels))
     lines = [
@@ -121,7 +121,7 @@ def new_space(
 
 def _genes_of_rules(own: OwnNetwork | None) -> Iterator[NewGene]:
     """The genes of rules and of the training, but for names that arguments have."""
-    taken = {"settle"}.union(() if own is None else (each.name for each in own.arguments))
+    taken = set() if own is None else {each.name for each in own.arguments}
     knobs = UNITS["stamina"].knobs if own is None else own.knobs
     for known in (knobs, {name: KNOBS[name] for name in _TRAINING}):
         yield from knob_genes({name: knob for name, knob in known.items() if name not in taken})
