@@ -157,7 +157,7 @@ class Study:
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="mine.db", population=4, trials=4, epochs=1, workers=1)
         >>> sorted(study.genome(0))[:2]
-        ['hebbian_threshold', 'learning_rate']
+        ['activity', 'hebbian_threshold']
 
         Raises:
             UsageError: there is no such trial.
