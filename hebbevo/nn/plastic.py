@@ -247,9 +247,14 @@ class InjectedLoss(torch.autograd.Function):
         return grad, grad.new_ones(())
 
 
+def runs_ahead(tensor: Tensor) -> bool:
+    """Whether the host runs ahead of the tensor's device, so that it has to wait before it reads a value."""
+    return not tensor.is_cpu
+
+
 def known_on_host(tensor: Tensor) -> bool:
     """Whether values of a tensor can be read here and now, without waiting for a device."""
-    return tensor.device.type == "cpu" and not (torch.compiler.is_compiling() or is_stacked(tensor))
+    return not (runs_ahead(tensor) or torch.compiler.is_compiling() or is_stacked(tensor))
 
 
 def is_stacked(tensor: Tensor) -> bool:

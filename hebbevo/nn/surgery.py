@@ -412,6 +412,8 @@ def prepare_connections(layers: Iterable[LayerConnections]) -> None:
     for layer, share in zip(dense, found, strict=True):
         layer.knobs["layer_density"].copy_(share)
     for layer in layers:
+        if not _says(layer.rule, "at_first"):
+            continue
         all_in = {**layer.tensors, "connected": torch.ones_like(layer.mask)}
         first = layer.rule.at_first(layer.k, replace(layer, tensors=all_in))
         layer.mask.copy_(torch.where(layer.step == 0, first, layer.mask))

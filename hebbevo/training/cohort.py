@@ -17,13 +17,12 @@ from torch import Tensor, nn
 
 from hebbevo import user_code
 from hebbevo.data import Split
-from hebbevo.nn import plastic_modules, plastic_units
+from hebbevo.nn import plastic, plastic_modules, plastic_units
 from hebbevo.nn.plastic import longest_settling
 from hebbevo.nn.wiring import Wiring, set_attached
 from hebbevo.rules.rule import Need
 from hebbevo.rules.settling import settling_factor
 from hebbevo.space.knobs import Value
-from hebbevo.training import cuda_graphs
 from hebbevo.training.compact import CompactStack
 from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
@@ -183,7 +182,7 @@ class CohortTraining:
         all_rows = torch.arange(nets.size, device=device)
         self.sub_cohorts: Sequence[SubCohort] = [SubCohort(all_rows, compact or nets, optimizer)]
         # code of the user may read values on the host, which a CUDA graph cannot record
-        recorded = cuda_graphs.runs_ahead(rows.x) and not recipe.has_user_code
+        recorded = plastic.runs_ahead(rows.x) and not recipe.has_user_code
         self._graphs: CudaGraphs[list[tuple[NetStack, list[Tensor]]]] | None = (
             CudaGraphs() if recorded else None
         )
@@ -226,7 +225,7 @@ class CohortTraining:
         for rows in self.minibatches(epoch=len(self._history)):
             self.train_step(rows)
         self.measure()
-        if cuda_graphs.runs_ahead(self._running_loss):
+        if plastic.runs_ahead(self._running_loss):
             # between epochs the host may wait for the device
             self._replace_sub_cohorts(regrouped(self.sub_cohorts))
 

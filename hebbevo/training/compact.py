@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from hebbevo.nn import surgery
+from hebbevo.nn import plastic, surgery
 from hebbevo.nn.bit_masks import bits_of, keep_, kept, set_joined_
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.layer_connections import LayerConnections, of_parameter
@@ -38,7 +38,6 @@ from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
 from hebbevo.rules.units.statistics import Minibatch
-from hebbevo.training import cuda_graphs
 from hebbevo.training.losses import BuiltInLoss
 from hebbevo.training.slots import levels
 from hebbevo.training.stack import Loss, ModuleStack, NetStack, described
@@ -274,7 +273,7 @@ class CompactStack(NetStack):
 
     def _layer_units(self, index: int, loss: Tensor | None, moments: Sequence[LayerParameters]) -> LayerUnits:
         """The units of a layer with the layers around them; ``moments`` are the optimiser's."""
-        may_sync = not cuda_graphs.runs_ahead(self._gradient)
+        may_sync = not plastic.runs_ahead(self._gradient)
 
         def mask_buffer(at: int, name: str) -> Tensor | None:
             connections = self._connections.get(at)
@@ -382,7 +381,7 @@ class CompactStack(NetStack):
             return weight  # pruned weights are zero already, as they get neither gradients nor moments
         if not training:
             return kept(self._layer_connections(index).undisturbed().mT, self._bits[index])
-        if index in self._rewired or cuda_graphs.runs_ahead(weight):
+        if index in self._rewired or plastic.runs_ahead(weight):
             connections = self._layer_connections(index)
             for nets in self._few_nets(index, weight.new_ones(self.size, dtype=torch.bool)):
                 surgery.restore(connections.of(nets))
@@ -411,7 +410,7 @@ class CompactStack(NetStack):
 
         So tensors of all connections of a layer stay small: an operation on large ones waits for memory.
         """
-        if cuda_graphs.runs_ahead(wanted):
+        if plastic.runs_ahead(wanted):
             yield slice(0, self.size)
             return
         every = max(1, _FEW_CONNECTIONS // self._parameters[index][0][0].numel())
@@ -516,7 +515,7 @@ class CompactStack(NetStack):
     def _nets_with_event(self, rule: UnitRule | ConnectionRule, knobs: Mapping[str, Tensor]) -> Tensor | None:
         """Which nets have an event at this step, (size,) bool; ``None`` if it is known that none has."""
         event = rule.is_event(TensorNamespace(knobs), knobs["steps"], knobs["total_steps"])
-        return event if cuda_graphs.runs_ahead(event) or event.any() else None
+        return event if plastic.runs_ahead(event) or event.any() else None
 
     @torch.no_grad()
     def needed_levels(self) -> Tensor:
@@ -565,7 +564,7 @@ class CompactStack(NetStack):
         by_layer = [self._by_layer(moment) for moment in moments]
         for index, regrown in self._regrown.items():
             may_regrow = EventPart.REGROWTH not in self._skipped[index]
-            if may_regrow and (cuda_graphs.runs_ahead(regrown) or regrown.any()):
+            if may_regrow and (plastic.runs_ahead(regrown) or regrown.any()):
                 if self._level:
                     self._assign_slots(index, regrown)
                 units = self._layer_units(index, None, by_layer)

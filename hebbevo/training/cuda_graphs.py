@@ -11,11 +11,6 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 
-def runs_ahead(tensor: Tensor) -> bool:
-    """Whether the host runs ahead of the tensor's device, so that it has to wait before it reads a value."""
-    return not tensor.is_cpu
-
-
 class CudaGraphs(Generic[Result]):
     """The CUDA graphs of one function, one for each number of rows and for steps with and without events.
 

@@ -10,8 +10,8 @@ from typing import ClassVar, Self, cast
 import torch
 from torch import Tensor
 
+from hebbevo.nn import plastic
 from hebbevo.space.knobs import Scalar, Value
-from hebbevo.training import cuda_graphs
 
 
 class StackedOptimizer(ABC):
@@ -110,7 +110,7 @@ class AdamW(StackedOptimizer):
         rate. It passes over the memory once, where separate operations pass seven times.
         """
         self.steps.add_(1)
-        if cuda_graphs.runs_ahead(factor):
+        if plastic.runs_ahead(factor):
             self._step_all_nets(parameters, grads, factor)
             return
         own_grads = dict(zip(parameters, grads, strict=True))

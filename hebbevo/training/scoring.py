@@ -63,8 +63,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         epochs=epochs,
         seconds=seconds,
         stopped=_early_stop(stopped, epochs) if stopped else None,
-        explored_per_epoch=_means(each.explored for each in measurements),
-        grown_left_per_epoch=_means(each.grown_left for each in measurements),
+        explored_per_epoch=_means(each.explored for each in measurements) or (),
+        grown_left_per_epoch=_means(each.grown_left for each in measurements) or (),
     )
     return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hebbevo.nn import plastic
 from hebbevo.nn.wiring import Wiring
-from hebbevo.training import cuda_graphs
 from hebbevo.training.compact import CompactStack
 from hebbevo.training.optimizers import StackedOptimizer
 from hebbevo.training.stack import ModuleStack, NetStack
@@ -68,7 +68,7 @@ def perturb(nets: NetStack, wiring: Wiring) -> None:
         nets.perturb()
     elif isinstance(nets, ModuleStack):
         tensors = nets.tensors
-        may_sync = not any(map(cuda_graphs.runs_ahead, tensors.values()))
+        may_sync = not any(map(plastic.runs_ahead, tensors.values()))
         wiring.perturb(tensors, may_sync=may_sync)
 
 
@@ -96,13 +96,13 @@ def restructured(
         if isinstance(each.nets, CompactStack):
             each.nets.prune(loss[each.rows], *each.optimizer.moments.values())
         elif isinstance(each.nets, ModuleStack):
-            may_sync = not cuda_graphs.runs_ahead(loss)
+            may_sync = not plastic.runs_ahead(loss)
             moments = each.nets.under_all_names(each.optimizer.moments)
             named = each.nets.under_all_names(each.nets.by_parameter(last))
             wiring.restructure(
                 each.nets.tensors, moments, loss[each.rows], gradients=named, may_sync=may_sync
             )
-    if not cuda_graphs.runs_ahead(loss):
+    if not plastic.runs_ahead(loss):
         # between pruning and regrowing: pruned units give up their slots, regrown ones need some
         sub_cohorts = regrouped(sub_cohorts)
     for each in sub_cohorts:

@@ -41,9 +41,9 @@ def test_a_copy_is_recorded_in_the_transaction_of_its_original_or_after_it(
     cohorts = []
     real = Ledger.close_cohort
 
-    def close_cohort(self, results):
+    def close_cohort(self, results, *others):
         cohorts.append({result.number: result.details.copy_of for result in results})
-        real(self, results)
+        real(self, results, *others)
 
     monkeypatch.setattr(Ledger, "close_cohort", close_cohort)
     trials = hebbevo.search(exhausted, study=tmp_path / "s.db").trials()

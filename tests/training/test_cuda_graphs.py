@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hebbevo.networks import FAMILIES, Architecture
+from hebbevo.nn import plastic
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.training import Rows, cuda_graphs
 from hebbevo.training.compact import CompactStack
@@ -110,7 +111,7 @@ class Stream:
 @pytest.fixture
 def gpu(monkeypatch):
     """Everything runs as on a GPU, but on the CPU."""
-    monkeypatch.setattr(cuda_graphs, "runs_ahead", lambda tensor: True)
+    monkeypatch.setattr(plastic, "runs_ahead", lambda tensor: True)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", recording)
     monkeypatch.setattr(torch.cuda, "Stream", Stream)

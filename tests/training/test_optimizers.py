@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hebbevo.training import cuda_graphs
+from hebbevo.nn import plastic
 from hebbevo.training.knobs import KNOBS
 from hebbevo.training.optimizers import OPTIMIZERS, SGD, AdamW, OwnStepsAdamW
 
@@ -95,7 +95,7 @@ def test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters(
 
 
 def test_on_a_gpu_all_nets_are_updated_at_once_to_the_same_weights(monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "runs_ahead", lambda tensor: True)
+    monkeypatch.setattr(plastic, "runs_ahead", lambda tensor: True)
     test_every_net_is_updated_as_by_pytorchs_optimiser_with_its_hyperparameters("adamw")
 
 

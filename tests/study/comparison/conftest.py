@@ -31,6 +31,7 @@ class MadeUp:
     facts: StudyFacts
     recorded: tuple[Generation, ...]
     confirmed: tuple[ConfirmationRecord, ...] = ()
+    wall_seconds: float | None = None
 
     def generations(self) -> list[Generation]:
         return list(self.recorded)
