@@ -15,6 +15,8 @@ from hebbevo import cli
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
 # Ray's clusters and clients must agree on this; else the first cluster of the tests sets it for later ones
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# else Ray's progress bars replace `print` for the tests that follow in this process
+os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
 
 SPACE = """\
 version: 1

@@ -372,7 +372,13 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
     metavar="FILE",
     help="File; its name ends in .pt2, .onnx or .safetensors.",
 )
-@click.option("--license", default="not stated", metavar="TEXT", help="What the model card says about it.")
+@click.option(
+    "--license",
+    default="not stated",
+    show_default=True,
+    metavar="LICENSE",
+    help="What the model card says about it.",
+)
 @ALLOW_CODE
 @QUIET
 def export(study: str, storage: str | None, output: Path, license: str, quiet: bool, **options: Any) -> None:

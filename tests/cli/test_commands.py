@@ -97,7 +97,8 @@ def test_check_spaces_and_knobs_describe_space_files(run, space: Path) -> None:
     assert run("check", space)[:2] == (0, f"{space}: good; 5 genes, 24 trials of ga\n")
     code, out, _ = run("spaces")
     assert code == 0
-    names = ["hebb_mask", "score", "stamina", "topology", "units", "usage"]
+    of_connections = ["cosine", "hebb_mask", "magnitude", "rewiring", "rigl", "set"]
+    names = sorted([*of_connections, "score", "stamina", "topology", "units", "usage"])
     assert [line.split()[0] for line in out.splitlines()] == names
     code, out, _ = run("knobs", "stamina")
     assert code == 0

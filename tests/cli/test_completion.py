@@ -79,7 +79,7 @@ def test_studies_are_completed_in_the_folder_that_is_begun() -> None:
 def test_spaces_are_completed_by_name_and_by_file() -> None:
     assert completed("search", "--space", "") == [*shipped(), "mine.yaml"]
     assert completed("check", "us") == ["usage"]
-    assert completed("window", "m") == ["mine.yaml"]
+    assert completed("window", "mi") == ["mine.yaml"]
     assert completed("window", "both") == ["both.db"]
 
 
@@ -97,7 +97,7 @@ def test_spaces_are_completed_by_name_and_by_file() -> None:
         (["window", "--format", "j"], ["json"]),
         (["compare", "--format", "c"], ["csv"]),
         (["studies", "--format", "t"], ["table"]),
-        (["knobs", "units/"], ["units/magnitude"]),
+        (["knobs", "units/"], ["units/magnitude", "units/random"]),
         (["confirm", "stamina", "--trial", ""], ["0", "1", "3"]),
         (["confirm", "studies/stamina.db", "--trial", "3"], ["3"]),
         (["confirm", "fake", "--trial", ""], []),

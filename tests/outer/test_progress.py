@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import hebbevo
 from hebbevo.outer.progress import Tally
 from hebbevo.study.ledger import Ledger
+from tests.study.conftest import result
 
 
 def test_the_progress_says_what_the_study_holds(space: Path, tmp_path: Path) -> None:
@@ -30,17 +30,22 @@ def test_the_progress_says_what_the_study_holds(space: Path, tmp_path: Path) -> 
     [
         ([(0.985, 200.0), (0.95, 14.0), (0.90, 3.0)], "best 98.5 %; 95.0 % with 14 neurons"),
         ([(0.985, 14.5), (0.90, 3.0)], "best 98.5 % with 14.5 neurons"),
-        ([], "no network beats chance yet"),
+        ([(0.1, 3.0)], "no network beats chance yet"),
     ],
 )
 def test_what_was_reached_is_the_best_and_the_smallest_nearly_as_good(uninterrupted, front, reached) -> None:
     with Ledger.open(uninterrupted) as ledger:
         tally = Tally(ledger)
     assert tally.reached == ""
-    tally.trials, tally.front = 5, np.array(front).reshape(-1, 2)
+    tally.add([result(number, values) for number, values in enumerate(front)])
     assert tally.reached == reached
-    tally.failed = 5
-    assert tally.reached == (reached if front else "")
+
+
+def test_where_all_trials_failed_nothing_was_reached(uninterrupted) -> None:
+    with Ledger.open(uninterrupted) as ledger:
+        tally = Tally(ledger)
+    tally.add([result(0, None, failure="diverged")])
+    assert tally.reached == ""
 
 
 def test_front_and_hypervolume_count_only_points_that_meet_the_constraints(
