@@ -376,6 +376,7 @@ def share_with_text(words):
 def test_the_list_chooses_the_network_whose_neurons_are_shown(visit):
     study, page = visit("confirmed")
     chooser = page.locator(".chooser")
+    chooser.scroll_into_view_if_needed()  # charts far from the screen are not drawn
     trials = study.front(confirmed=True).trial
     chooser.locator("select").select_option(index=len(trials) - 1)
     assert chooser.locator("figure:visible").count() == 1
