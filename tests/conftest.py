@@ -15,6 +15,8 @@ from hebbevo import cli
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
 # Ray's clusters and clients must agree on this; else the first cluster of the tests sets it for later ones
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+# PyTorch compiles in this process: the others that it would start first import PyTorch for seconds
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
 SPACE = """\
 version: 1
