@@ -42,11 +42,10 @@ def test_the_study_does_not_depend_on_the_number_of_workers(
     space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "WIDEST_COHORT", {"cpu": 5})  # four cohorts a generation
-    one, *others = (
-        hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path for workers in (1, 2, 3)
+    one, other = (
+        hebbevo.search(space, study=tmp_path / f"{workers}.db", workers=workers).path for workers in (1, 3)
     )
-    for other in others:
-        assert_same_study(other, one)
+    assert_same_study(other, one)
 
 
 def test_another_seed_gives_another_study(space: Path, uninterrupted: Path, tmp_path: Path) -> None:

@@ -75,12 +75,12 @@ def test_the_cells_of_the_notebook_run_one_after_the_other(folder: Path) -> None
 def test_a_network_of_the_users_own_is_searched_killed_resumed_and_reported(folder: Path) -> None:
     search = ("-m", "hebbevo", "search", "--space", "residual.yaml", "--population", 4, "--epochs", 1)
     whole, killed = folder / "whole.db", folder / "killed.db"
-    done = run(folder, *search, "--trials", 12, "--workers", 2, "--study", whole)
+    done = run(folder, *search, "--trials", 8, "--workers", 1, "--study", whole)
     assert done.returncode == 0, done.stderr
     assert "residual:build" in (folder / "whole-report/report.html").read_text()
 
     with subprocess.Popen(
-        [sys.executable, *map(str, search), "--trials", "12", "--workers", "1", "--study", str(killed)],
+        [sys.executable, *map(str, search), "--trials", "8", "--workers", "1", "--study", str(killed)],
         cwd=folder,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -88,7 +88,7 @@ def test_a_network_of_the_users_own_is_searched_killed_resumed_and_reported(fold
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert 2 <= _finished(killed) < 12
+    assert 2 <= _finished(killed) < 8
 
     resume = ("-m", "hebbevo", "resume", killed)
     refused = run(folder, *resume)
@@ -97,7 +97,7 @@ def test_a_network_of_the_users_own_is_searched_killed_resumed_and_reported(fold
     assert "residual:build" in refused.stderr
     assert "--allow-code" in refused.stderr
 
-    resumed = run(folder, *resume, "--allow-code")
+    resumed = run(folder, *resume, "--allow-code", "--workers", 1)
     assert resumed.returncode == 0, resumed.stderr
     pd.testing.assert_frame_equal(trials(killed), trials(whole))
 

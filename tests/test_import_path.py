@@ -48,7 +48,7 @@ def test_a_search_and_its_workers_import_nothing_from_the_current_folder(hostile
     space.write_text(space.read_text().replace("replicates: 2", "replicates: 2, cohort_width: 4"))
     where = ["--study", "s.db", "--executor", "local", "--workers", "2"]
     run("-m", "hebbevo", "search", "--space", str(space), "--trials", "8", *where)
-    run("-m", "hebbevo", "resume", "s.db", "--trials", "16", "--executor", "local", "--workers", "2")
+    run("-m", "hebbevo", "resume", "s.db", "--trials", "16", "--executor", "local", "--workers", "1")
     assert not [*hostile.glob("ran_*")]
     assert len(hebbevo.open_study("s.db").trials()) == 16
 
@@ -120,7 +120,7 @@ def test_beside_code_that_is_allowed_no_other_file_is_imported_by_workers(
     data = text.partition("dataset: ")[2].partition(",")[0]
     space.write_text(OWN.format(data=data))
     for executor in ("local", "ray"):
-        where = ["--study", f"{executor}.db", "--executor", executor, "--workers", "2"]
+        where = ["--study", f"{executor}.db", "--executor", executor, "--workers", "1"]
         run("-m", "hebbevo", "search", "--space", str(space), *where)
         assert {*hebbevo.open_study(f"{executor}.db").trials().state} == {"complete"}
     assert not [*hostile.glob("ran_*")]

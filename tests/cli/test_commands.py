@@ -354,6 +354,7 @@ def test_a_study_without_a_result_is_said_to_have_none(run, space: Path) -> None
 
 def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "4000"]
+    command += ["--workers", "1"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("0/4000")
@@ -375,6 +376,7 @@ def test_ctrl_c_prints_how_to_resume_and_exits_with_130(space: Path, tmp_path: P
 def test_on_a_terminal_there_is_a_live_progress_bar(space: Path, tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--trials", "16"]
+    command += ["--workers", "1"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=follower, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"}
     )

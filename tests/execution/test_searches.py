@@ -109,11 +109,10 @@ def test_the_study_is_the_same_in_this_process_in_others_and_on_ray(
     ways = {
         "here": {"workers": 1},
         "local": {"workers": 2, "executor": "local"},
-        "ray1": {"workers": 1, "executor": "ray"},
-        "ray2": {"workers": 2, "executor": "ray"},
+        "ray": {"workers": 2, "executor": "ray"},
     }
     studies = [
-        hebbevo.search(space, study=f"{tmp_path / way}.db", keep="front", **options)
+        hebbevo.search(space, study=f"{tmp_path / way}.db", trials=16, keep="front", **options)
         for way, options in ways.items()
     ]
     for other in studies[1:]:
@@ -243,7 +242,7 @@ def held(slow: Path, tmp_path: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture
 def running(request: pytest.FixtureRequest, slow: Path, tmp_path: Path) -> Command:
     """The search with two workers, which both train. ``cluster`` is a Ray cluster that exists before."""
     options = {"local": ("--executor", "local"), "ray": ("--executor", "ray")}.get(request.param)
@@ -260,6 +259,7 @@ def resumed() -> pd.DataFrame:
     return table(hebbevo.resume("s.db", allow_code=True))
 
 
+@pytest.mark.parametrize("running", ["local", "cluster"], indirect=True)
 def test_after_one_ctrl_c_the_trainings_in_progress_are_recorded_and_the_workers_end(
     running: Command, uninterrupted: pd.DataFrame
 ) -> None:
@@ -295,6 +295,7 @@ def test_after_two_ctrl_c_the_search_stops_at_once_finished_trials_are_recorded_
     pd.testing.assert_frame_equal(resumed(), uninterrupted, check_exact=True)
 
 
+@pytest.mark.parametrize("running", ["ray"], indirect=True)
 def test_after_a_kill_the_workers_end_and_a_resumed_search_trains_only_the_missing_trials(
     running: Command, uninterrupted: pd.DataFrame
 ) -> None:
@@ -350,14 +351,13 @@ def test_a_prestarted_worker_ends_with_a_search_that_ends_before_its_study_exist
 # --- lost workers ---
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
 def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continues(
-    slow: Path, executor: str, ray_cluster: None
+    slow: Path, ray_cluster: None
 ) -> None:
     add_to_build(f"if learning_rate_of_mine > 0.85 and os.getpid() != {os.getpid()}:", "    os._exit(5)")
     seen: list[hebbevo.Progress] = []
     study = hebbevo.search(
-        slow, study="s.db", trials=8, executor=executor, workers=2, watch=seen.append, trial_timeout=60
+        slow, study="s.db", trials=8, executor="ray", workers=2, watch=seen.append, trial_timeout=60
     )
     trials = study.trials()
     kills = trials["genome.learning_rate_of_mine"] > 0.85
@@ -401,11 +401,15 @@ def test_a_study_whose_lost_workers_changed_no_result_is_repeatable(
     )
 
 
-def test_a_trial_timeout_stops_a_training_even_with_a_single_worker(slow: Path) -> None:
+def test_a_trial_timeout_stops_a_training_even_with_a_single_worker(
+    slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hebbevo.execution.dispatch.RETRIES", 1)  # a worker takes seconds to start
     add_to_build(f"if learning_rate_of_mine > 0.85 and os.getpid() != {os.getpid()}:", "    time.sleep(1000)")
     study = hebbevo.search(slow, study="s.db", trials=8, workers=1, trial_timeout=1.0)
     trials = study.trials()
     hang = trials["genome.learning_rate_of_mine"] > 0.85
+    assert 0 < hang.sum() < 8
     assert (trials.state == hang.map({True: "failed", False: "complete"})).all()
     assert trials.failure[hang].str.startswith("took longer than 1 s").all()
     assert not trials.repeatable[hang].any()

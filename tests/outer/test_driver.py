@@ -36,7 +36,7 @@ def test_killed_at_random_moments_the_study_is_the_one_that_was_never_killed(
     rng = random.Random(5)
     seen = []
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--study", str(path)]
-    for _ in range(4):
+    for _ in range(2):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for _ in range(rng.randint(1, 2)):
             assert process.stderr is not None

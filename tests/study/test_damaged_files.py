@@ -129,7 +129,7 @@ def test_a_damaged_file_gives_the_recorded_numbers_or_one_line(intact, right, tm
     rng = random.Random(20)
     path, seen = tmp_path / "run.db", {"right": 0, "refused": 0}
     original, places = intact.read_bytes(), used_places(intact)
-    for number in range(1000):
+    for number in range(400):
         content = bytearray(original)
         if number % 2:
             content[rng.choice(places)] ^= 1 << rng.randrange(8)
@@ -139,7 +139,7 @@ def test_a_damaged_file_gives_the_recorded_numbers_or_one_line(intact, right, tm
         seen[outcome(path, right)] += 1
         for beside in tmp_path.glob("run.db-*"):
             beside.unlink()
-    assert seen["right"] > 100 and seen["refused"] > 300
+    assert seen["right"] > 40 and seen["refused"] > 120
 
 
 def cells(path: Path) -> list[tuple[str, str, int]]:
@@ -194,7 +194,7 @@ def test_a_file_with_any_cell_replaced_is_read_or_refused_in_one_line(intact, tm
         without_checksums(source)
     right = hebbevo.open_study(source)
     path, every, refusals = tmp_path / "run.db", cells(source), 0
-    for _ in range(150):
+    for _ in range(75):
         table, column, row = rng.choice(every)
         shutil.copy(source, path)
         with contextlib.closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.Error):
@@ -214,7 +214,7 @@ def test_a_file_with_any_cell_replaced_is_read_or_refused_in_one_line(intact, tm
         else:
             assert study.front().accuracy.between(0, 1).all()
             assert study.hypervolume() >= 0
-    assert refusals > 50
+    assert refusals > 25
 
 
 def test_every_command_refuses_a_damaged_file_in_one_line_with_exit_code_2(intact, run):
