@@ -23,7 +23,7 @@ MODULES = {
     "residual": SUFFIXES,
     "grouped": (".safetensors", ".onnx"),
     "depthwise": (".pt2", ".onnx"),
-    "ResNet-18": (".pt2",),
+    "ResNet-18": (".onnx",),
     "transformer encoder": (".onnx",),
 }
 """Networks of `tests.deploy.conftest`, masked, in which half of the units live; and formats, for each export
