@@ -79,7 +79,7 @@ class Preprocessing:
             # the computed mean and deviation of a constant feature can be off by a rounding error
             constant = low == high
             mean[part] = np.where(chosen[part], np.where(constant, low, block.mean(axis=0)), 0.0)
-            scale[part] = np.where(chosen[part] & ~constant, deviation, 1.0)
+            scale[part] = np.where(chosen[part], np.where(constant, 0.0, deviation), 1.0)
             rounding = np.abs(block - block.astype(np.float32)).max(axis=0)
             lost = ~chosen[part] & (rounding > 0.01 * deviation) & ~constant
             if lost.any():
@@ -91,8 +91,8 @@ class Preprocessing:
                     " subtract a constant from it"
                 )
         if standardize == "per_channel":
-            mean[:], scale[:] = _by_channel(x, rows, channels=shape[0] if len(shape) == 3 else 1)
-        scale[scale == 0] = 1.0  # a deviation too small for the type
+            mean, scale = _by_channel(mean, scale, channels=shape[0] if len(shape) == 3 else 1)
+        scale[scale == 0] = 1.0  # constant, or a deviation too small for the type
         return cls(mean, scale, shape, columns)
 
     def apply(self, x: Features, rows: Ints) -> Floats:
@@ -146,22 +146,14 @@ class Preprocessing:
         return x.reshape(len(x), -1).astype(np.float64)
 
 
-def _by_channel(
-    x: Features, rows: Ints, channels: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and deviation of all pixels of a channel, for each pixel."""
-    mean, scale = np.zeros((channels, x.shape[1] // channels)), np.ones((channels, x.shape[1] // channels))
-    for channel, pixels in enumerate(np.split(np.arange(x.shape[1]), channels)):
-        part = slice(pixels[0], pixels[-1] + 1)
-        number, origin = len(rows) * len(pixels), float(x[rows[0], part][0])
-        # differences from one of the values, so that those of a constant channel are exactly zero
-        blocks = [rows[block] for block in _blocks(len(rows), ROWS_AT_A_TIME)]
-        center = sum((x[block, part].astype(np.float64) - origin).sum() for block in blocks) / number
-        squares = sum(
-            (((x[block, part].astype(np.float64) - origin) - center) ** 2).sum() for block in blocks
-        )
-        mean[channel], scale[channel] = origin + center, np.sqrt(squares / number) or 1.0
-    return mean.ravel(), scale.ravel()
+def _by_channel(mean: Features, scale: Features, channels: int) -> tuple[Features, Features]:
+    """Mean and deviation of all pixels of a channel, for each pixel, from those of the pixels."""
+    means, deviations = (each.reshape(channels, -1).astype(np.float64) for each in (mean, scale))
+    origin = means[:, :1]  # differences from one of the means are exactly zero in a constant channel
+    center = origin + (means - origin).mean(axis=1, keepdims=True)
+    deviation = np.sqrt((deviations**2 + (means - center) ** 2).mean(axis=1, keepdims=True))
+    pixels = means.shape[1]
+    return center.repeat(pixels).astype(mean.dtype), deviation.repeat(pixels).astype(mean.dtype)
 
 
 def _chosen(
