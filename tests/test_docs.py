@@ -133,12 +133,18 @@ def test_the_guide_to_rules_names_every_rule_for_connections_and_for_credit(name
     assert f"`{name}`" in page("howto/write_a_rule.md")
 
 
-@pytest.mark.parametrize("name", UNITS)
-def test_the_gallery_has_a_section_for_every_rule_for_units_with_its_own_knobs(name: str) -> None:
-    text = page("reference/units.md")
+def section_of_rule(gallery: str, name: str) -> str:
+    """The section of a rule, which says when to choose it and which the table of the page leads to."""
+    text = page(gallery)
     [section] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     assert "\nChoose it" in section
     assert f"\n| [`{name}`](#{name}) |" in text
+    return section
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_gallery_has_a_section_for_every_rule_for_units_with_its_own_knobs(name: str) -> None:
+    section = section_of_rule("reference/units.md", name)
     if name != "stamina":  # it has a page of its own
         for knob in UNITS[name].knobs.keys() - UNITS["random"].knobs.keys() - {"memory", "settle"}:
             assert f"`{knob}`" in section
@@ -146,10 +152,7 @@ def test_the_gallery_has_a_section_for_every_rule_for_units_with_its_own_knobs(n
 
 @pytest.mark.parametrize("name", CONNECTIONS)
 def test_the_gallery_has_a_section_for_every_rule_for_connections_with_its_own_knobs(name: str) -> None:
-    text = page("reference/connections.md")
-    [section] = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    assert "\nChoose it" in section
-    assert f"\n| [`{name}`](#{name}) |" in text
+    text, section = page("reference/connections.md"), section_of_rule("reference/connections.md", name)
     if name != "hebb_mask":  # it has a page of its own
         for knob in CONNECTIONS[name].knobs.keys() - {"settle"}:
             assert f"`{knob}`" in text

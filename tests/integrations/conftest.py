@@ -1,6 +1,8 @@
 """A small training, as an ordinary PyTorch loop does it, to compare other loops with."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,3 +88,13 @@ def trained_by_hand(
 def assert_equal(net: nn.Module, other: nn.Module) -> None:
     """Check that two networks have the same weights, masks and statistics, bit for bit."""
     torch.testing.assert_close(net.state_dict(), other.state_dict(), rtol=0, atol=0)
+
+
+def message_without(package: str) -> str:
+    """What is printed where the integration of a package is imported and the package is missing."""
+    script = (
+        f"import sys; sys.modules['{package}'] = None\n"
+        f"try:\n    import hebbevo.integrations.{package}\n"
+        "except ModuleNotFoundError as error:\n    print(error)"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

@@ -1,8 +1,6 @@
 """A training by skorch with the callback is the ordinary one, and its history says what survives."""
 
 import pickle
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from tests.integrations.conftest import (
     KNOBS,
     Task,
     assert_equal,
+    message_without,
     network,
     python_of,
     trained_by_hand,
@@ -137,15 +136,10 @@ def test_a_net_can_be_cloned_pickled_and_searched(task: Task) -> None:
 
 
 def test_without_skorch_the_import_is_an_error_of_one_line_that_says_how_to_install_it() -> None:
-    script = (
-        "import sys; sys.modules['skorch'] = None\n"
-        "try:\n    import hebbevo.integrations.skorch\n"
-        "except ModuleNotFoundError as error:\n    print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.count("\n") == 1
-    assert done.stdout.startswith("hebbevo.integrations.skorch: ")
-    assert done.stdout.endswith('; install it: pip install "hebbevo[skorch]"\n')
+    message = message_without("skorch")
+    assert message.count("\n") == 1
+    assert message.startswith("hebbevo.integrations.skorch: ")
+    assert message.endswith('; install it: pip install "hebbevo[skorch]"\n')
 
 
 def test_the_python_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
