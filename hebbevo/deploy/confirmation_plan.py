@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from hebbevo.deploy import controls
-from hebbevo.deploy.controls import Cost, Point
+from hebbevo.deploy.controls import Cost, DenseSize, Point
 from hebbevo.networks import Architecture
 from hebbevo.space import Genome
 from hebbevo.study.alive_units import AliveUnits
@@ -126,7 +126,7 @@ class ConfirmationPlan:
             return replace(training, seconds=measurement.seconds, failure=failure)
         return replace(
             training,
-            widths=training.widths or measurement.layers,
+            widths=training.widths or self._control_widths(training.trial, measurement.layers),
             accuracy=measurement.accuracy[-1],
             halves=exam.halves,
             test=exam.test,
@@ -284,6 +284,23 @@ class ConfirmationPlan:
         assert isinstance(self._recipe.network, Architecture)
         return Cost(self._recipe.network)
 
+    @cached_property
+    def _dense_size(self) -> DenseSize:
+        assert isinstance(self._recipe.network, Architecture)
+        return DenseSize(self._recipe.network, self._recipe.count)
+
+    def _control_widths(self, trial: int, layers: Sequence[int]) -> tuple[int, ...]:
+        """The widths of the dense control of a member.
+
+        Args:
+            trial: number of its trial.
+            layers: its survivors in each layer; the control has the same widths where they are neurons, and
+                as many in all where they are something else.
+        """
+        if self._recipe.count == "neurons" or self.request.no_control:
+            return tuple(layers)
+        return self._dense_size.widths_with(sum(layers), self._start(trial)) if any(layers) else ()
+
     def _dense_cost(self, control: Training) -> float:
         return float(self._rows * control.epochs * self._cost.per_row(control.widths))
 
@@ -292,7 +309,19 @@ class ConfirmationPlan:
             return 0.0
         if training.role is not Role.MEMBER:
             return self._dense_cost(training)
-        return self._cost.of_training(self._start(training.trial), layers, self._rows)
+        return self._member_cost(self._start(training.trial), layers)
+
+    def _member_cost(self, start: Sequence[int], layers: Sequence[Sequence[int]]) -> float:
+        """Multiply-adds of a member's training.
+
+        Args:
+            start: units of each layer before it.
+            layers: survivors of each layer after each epoch.
+        """
+        if self._recipe.count == "neurons":
+            return self._cost.of_training(start, layers, self._rows)
+        whole = self._dense_size.of(start)
+        return self._cost.of_sparse_training(start, [sum(each) / whole for each in layers], self._rows)
 
     def _start(self, trial: int) -> tuple[int, ...]:
         """The widths of a trial's network before its training."""
@@ -303,9 +332,14 @@ class ConfirmationPlan:
     def _expected_seeds(self, member: Member, course: Sequence[float]) -> int:
         """About how many dense trainings have the cost of a member's, if all layers shrink alike."""
         start = self._start(member.trial)
-        layers = [[max(1, round(width * alive / max(1, sum(start)))) for width in start] for alive in course]
-        cost = self._cost.of_training(start, layers, self._rows)
-        return most_seeds(cost, float(self._rows * member.epoch * self._cost.per_row(layers[-1])))
+        if self._recipe.count == "neurons":
+            layers = [
+                [max(1, round(width * alive / max(1, sum(start)))) for width in start] for alive in course
+            ]
+        else:
+            layers = [[max(1, round(alive))] for alive in course]
+        dense = self._cost.per_row(self._control_widths(member.trial, layers[-1]))
+        return most_seeds(self._member_cost(start, layers), float(self._rows * member.epoch * dense))
 
 
 def _has_control(training: Training) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise, product
@@ -32,12 +33,10 @@ Point = tuple[float, float]
 
 
 def why_none(spec: Spec) -> str:
-    """Why networks of a space have no dense control of the same widths; empty where they have one."""
+    """Why networks of a space have no dense control of the same size; empty where they have one."""
     network = spec.network
     if network.module:
         return "the network is your own, whose widths hebbevo cannot choose"
-    if network.count != "neurons":
-        return f"survivors are {network.count}, and a dense network is given by its neurons"
     return "inputs are pruned, and a dense network has them all" if network.inputs else ""
 
 
@@ -98,42 +97,54 @@ def dense_genome(recipe: Recipe, control: Training) -> Genome:
     return genome
 
 
-class Cost:
-    """Multiply-adds of a forward pass through networks of a family for one row, by the widths of layers.
+class DenseSize:
+    """The size of dense networks of a family, by the widths of their layers.
 
-    They are bilinear in the widths of neighbouring layers, so that those of a network with one unit in each
-    layer give the factors.
+    Connections, parameters and multiply-adds for one row are bilinear in the widths of neighbouring layers,
+    with a linear part for biases. Networks with one unit in each layer give the factors.
 
     Args:
         network: the family.
+        count: ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
     """
 
-    def __init__(self, network: Architecture) -> None:
+    def __init__(self, network: Architecture, count: str) -> None:
         self._network = network
-        self._factors: dict[int, list[int]] = {}
+        self._count = count
+        self._factors: dict[int, list[tuple[int, int]]] = {}
 
-    def per_row(self, widths: Sequence[int]) -> int:
-        """For a network with these widths: channels of convolutions, then neurons of hidden layers."""
+    def of(self, widths: Sequence[int]) -> int:
+        """The size of a network with these widths: channels, then neurons of hidden layers."""
+        if self._count == "neurons":
+            return sum(widths)
         if len(widths) not in self._factors:
             self._factors[len(widths)] = self._factors_of(len(widths))
-        inner = [1, *widths, 1]
-        links = zip(self._factors[len(widths)], pairwise(inner), strict=True)
-        return sum(factor * before * after for factor, (before, after) in links)
+        links = zip(self._factors[len(widths)], pairwise([1, *widths, 1]), strict=True)
+        return sum((weights * before + biases) * after for (weights, biases), (before, after) in links)
 
-    def of_training(self, start: Sequence[int], layers: Sequence[Sequence[int]], rows: int) -> float:
-        """For all rows of a training.
+    def widths_with(self, size: float, proportions: Sequence[int]) -> tuple[int, ...]:
+        """The widths of the smallest network of at least this size, in these proportions up to one unit.
+
+        >>> network = Architecture("mlp", (4, 2), "dense", False, (3,), 2)
+        >>> DenseSize(network, "connections").widths_with(30, proportions=(4, 2))
+        (6, 2)
 
         Args:
-            start: units of each layer before it.
-            layers: units of each layer that were alive after each epoch. An epoch counts with the more units
-                of each layer that it began or ended with.
-            rows: training rows.
+            size: as `count` counts it.
+            proportions: the widths of another network.
         """
-        starts = [start, *layers[:-1]]
-        wider = ([max(pair) for pair in zip(*both, strict=True)] for both in zip(starts, layers, strict=True))
-        return float(rows * sum(map(self.per_row, wider)))
+        widest = max(proportions)
 
-    def _factors_of(self, depth: int) -> list[int]:
+        def narrower(units: int) -> tuple[int, ...]:
+            return tuple(max(1, round(units * width / widest)) for width in proportions)
+
+        units = bisect_left(range(int(size) + 2), size, lo=1, key=lambda units: self.of(narrower(units)))
+        wide, narrow = narrower(units), narrower(units - 1)
+        # between two such networks lie those of which the last layers are as wide as in the larger one
+        between = [(*narrow[:layer], *wide[layer:]) for layer in range(len(wide), -1, -1)]
+        return next(each for each in between if self.of(each) >= size)
+
+    def _factors_of(self, depth: int) -> list[tuple[int, int]]:
         import torch
 
         from hebbevo.nn.liveness.counting import count
@@ -148,9 +159,56 @@ class Cost:
             channels=(1,) * channels,
             hidden=(1,) * (depth - channels),
         )
-        counted = count(shaped.build({}, seed=0), torch.zeros(1, *shaped.shape))
-        links = counted.drop(index="total").multiply_adds
-        return [int(each) for each in links[links.fillna(0) > 0]]
+        counted = count(shaped.build({}, seed=0), torch.zeros(1, *shaped.shape)).drop(index="total")
+        table = counted[["connections", "parameters", "multiply_adds"]].fillna(0).to_numpy(int)
+        found: list[tuple[int, int]] = []
+        for connections, parameters, cost in table.tolist():
+            biases = parameters - connections if self._count == "parameters" else 0
+            if connections:
+                found.append((cost if self._count == "multiply_adds" else connections, biases))
+            elif found:  # a batch norm belongs to the layer before it
+                found[-1] = found[-1][0], found[-1][1] + biases
+        return found
+
+
+class Cost:
+    """Multiply-adds of forward passes through networks of a family.
+
+    Args:
+        network: the family.
+    """
+
+    def __init__(self, network: Architecture) -> None:
+        self._per_row = DenseSize(network, "multiply_adds")
+
+    def per_row(self, widths: Sequence[int]) -> int:
+        """For one row and a dense network with these widths."""
+        return self._per_row.of(widths)
+
+    def of_training(self, start: Sequence[int], layers: Sequence[Sequence[int]], rows: int) -> float:
+        """For all rows of a training.
+
+        Args:
+            start: units of each layer before it.
+            layers: units of each layer that were alive after each epoch. An epoch counts with the more units
+                of each layer that it began or ended with.
+            rows: training rows.
+        """
+        starts = [start, *layers[:-1]]
+        wider = ([max(pair) for pair in zip(*both, strict=True)] for both in zip(starts, layers, strict=True))
+        return float(rows * sum(map(self.per_row, wider)))
+
+    def of_sparse_training(self, start: Sequence[int], shares: Sequence[float], rows: int) -> float:
+        """For all rows of a training in which connections are pruned.
+
+        Args:
+            start: units of each layer before it.
+            shares: what is left of the network after each epoch, 0 to 1. An epoch counts with the more that
+                it began or ended with, the first one with what it ended with.
+            rows: training rows.
+        """
+        wider = map(max, [shares[0], *shares[:-1]], shares)
+        return float(rows * self.per_row(start) * sum(wider))
 
 
 def first_grid() -> list[Point]:

@@ -129,7 +129,7 @@ class Confirmation:
         - ``confirmed_accuracy``, ``_sd``, ``_low``, ``_high``: mean over replicates on the validation rows,
           standard deviation of a single network, and interval of the mean.
         - ``confirmed_survivors``, ``survivors_sd``, ``survivors_low``, ``survivors_high``: likewise.
-        - ``control_accuracy``, ``control_sd``: dense networks of the same widths, as many epochs, on the
+        - ``control_accuracy``, ``control_sd``: dense networks with `equal_size`, as many epochs, on the
           verdict rows.
         - ``longer_accuracy``, ``longer_sd``: likewise, with twice the epochs.
         - ``best_of``, ``best_of_accuracy``, ``best_of_sd``: likewise, the best of so many by validation.
@@ -189,7 +189,7 @@ class Confirmation:
         verdict = {"above": "is above", "level": "is level with", "below": "is below"}[_verdict(overall)]
         members = f"{len(table)} members" if len(table) != 1 else "one member"
         parts = [
-            f"on {self.verdict_rows} the front {verdict} dense networks of the same widths: "
+            f"on {self.verdict_rows} the front {verdict} dense networks with {equal_size(self.count)}: "
             f"{text(overall.value)}{unit} (95 % interval {text(overall.low)} to {text(overall.high)}) "
             f"over {members}"
         ]
@@ -373,6 +373,15 @@ _COLUMNS: dict[str, Any] = {
     "verdict": str,
     "on_front": bool,
 }
+
+
+def equal_size(count: str) -> str:
+    """What a dense control has in common with a member whose survivors are ``count``.
+
+    >>> equal_size("neurons"), equal_size("connections")
+    ('the same widths', 'as many connections')
+    """
+    return "the same widths" if count == "neurons" else f"as many {count}"
 
 
 def seeds_for(member: Training, pool: Sequence[Training]) -> int:

@@ -315,15 +315,20 @@ def test_a_front_that_starts_another_search_brings_no_test_figure(confirmed, fou
     pd.testing.assert_frame_equal(*(each.trials().drop(columns="seconds") for each in studies))
 
 
-def test_a_study_whose_survivors_are_connections_is_confirmed_without_a_control(blobs, tmp_path) -> None:
-    path = tmp_path / "connections.yaml"
-    text = SPACE.format(data=blobs).replace("units: stamina,", "units: stamina, count: connections,")
-    path.write_text(text)
+@pytest.mark.parametrize("count", ["connections", "parameters", "multiply_adds"])
+def test_the_dense_control_has_at_least_as_many_connections_as_its_member(count, blobs, tmp_path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(SPACE.format(data=blobs).replace("units: stamina,", f"units: stamina, count: {count},"))
     study = hebbevo.search(path, study=tmp_path / "c.db", trials=8, workers=1)
     found = confirm(study).confirmation
-    assert set(found.runs().role) == {"member"}
-    assert set(found.members().verdict) == {"no control"}
-    assert found.sentence.startswith("there is no dense control: survivors are connections")
+    runs = found.runs()
+    members = runs[runs.role == "member"].set_index(["trial", "epochs", "replicate"])
+    dense = runs[runs.role == "dense"]
+    assert len(dense)
+    assert set(found.members().verdict) <= {"above", "level", "below"}
+    for each in dense.itertuples():
+        assert each.survivors >= members.loc[each.trial, each.epochs, each.replicate].survivors
+    assert f"dense networks with as many {count}" in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from hebbevo.deploy.controls import Cost, first_grid, seed_of, why_none, wider_grid
+from hebbevo.deploy.controls import Cost, DenseSize, first_grid, seed_of, why_none, wider_grid
 from hebbevo.networks import Architecture
 from hebbevo.nn.liveness.counting import count
 from hebbevo.spec import Spec
@@ -24,6 +24,44 @@ def test_multiply_adds_are_those_that_are_counted_in_a_built_network(family, wid
     net = family.build({name: value for name, value in settings.items() if value}, seed=0)
     counted = count(net, torch.zeros(1, 1, 8, 8)).loc["total"].multiply_adds
     assert Cost(family).per_row(widths) == counted
+
+
+@pytest.mark.parametrize("kind", ["neurons", "connections", "parameters", "multiply_adds"])
+@pytest.mark.parametrize(
+    ("family", "widths"),
+    [(MLP, (3, 7, 2)), (MLP, (1,)), (CONV, (5, 2, 3)), (CONV, (1, 1, 4))],
+)
+def test_sizes_are_those_that_are_counted_in_a_built_network(family, widths, kind) -> None:
+    channels = len(family.channels)
+    settings = {"channels": [*widths[:channels]], "hidden": [*widths[channels:]], "units": "dense"}
+    net = family.build({name: value for name, value in settings.items() if value}, seed=0)
+    counted = count(net, torch.zeros(1, 1, 8, 8)).loc["total"]
+    assert DenseSize(family, kind).of(widths) == counted[kind]
+
+
+@pytest.mark.parametrize("kind", ["connections", "parameters", "multiply_adds"])
+@pytest.mark.parametrize("family", [MLP, CONV])
+def test_a_control_is_the_smallest_of_its_proportions_with_as_much_as_its_member(family, kind) -> None:
+    size, proportions = DenseSize(family, kind), (12, 8, 4)
+
+    def scaled(units: int) -> tuple[int, ...]:
+        return tuple(max(1, round(units * width / 12)) for width in proportions)
+
+    for wanted in (1, 100, 333, 1_000, 2_345, 20_000):
+        found = size.widths_with(wanted, proportions)
+        larger = next(units for units in range(1, 999) if size.of(scaled(units)) >= wanted)
+        small, large = scaled(larger - 1), scaled(larger)
+        assert wanted <= size.of(found) <= size.of(large)
+        assert all(low <= each <= high for low, each, high in zip(small, found, large, strict=True))
+        for layer, width in enumerate(found):  # no layer can be narrower
+            less = (*found[:layer], small[layer], *found[layer + 1 :])
+            assert width == small[layer] or size.of(less) < wanted or layer > 0
+
+
+def test_a_sparse_training_costs_the_share_that_is_left_of_the_whole_network() -> None:
+    cost = Cost(MLP)
+    found = cost.of_sparse_training((4, 4), [0.5, 0.25, 0.5], rows=100)
+    assert found == 100 * cost.per_row((4, 4)) * (0.5 + 0.5 + 0.5)
 
 
 def test_an_epoch_costs_as_much_as_the_wider_of_its_two_ends() -> None:
@@ -55,7 +93,7 @@ def test_replicates_and_tuning_have_seeds_of_their_own_that_depend_on_the_study(
     [
         ({}, ""),
         ({"inputs": True}, "inputs are pruned"),
-        ({"count": "connections", "connections": "hebb_mask"}, "survivors are connections"),
+        ({"count": "connections", "connections": "hebb_mask"}, ""),
         ({"module": "mine:build"}, "the network is your own"),
     ],
 )

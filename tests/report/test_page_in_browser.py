@@ -322,7 +322,7 @@ def test_what_cannot_be_copied_by_the_browser_is_selected(own_page):
 
 def test_the_confirmed_page_says_what_to_take_before_anything_is_scrolled(visit):
     _, page = visit("confirmed")
-    for text in ("Take trial", "A dense network of the same widths scores", "less dense"):
+    for text in ("Take trial", "A dense network with the same widths scores", "less dense"):
         assert page.get_by_text(text).first.bounding_box()["y"] < 900
     assert page.locator("#chart-verdict .main-svg").count()
 

@@ -69,7 +69,7 @@ def test_the_verdict_is_that_of_the_interval_and_the_sentence_says_where() -> No
     found = confirmation(request([member(0)]), [*MEMBERS, *flat])
     assert found.members().verdict[0] == "above"
     assert found.sentence.startswith(
-        "on 1,797 test rows the front is above dense networks of the same widths"
+        "on 1,797 test rows the front is above dense networks with the same widths"
     )
     assert "above at 8 neurons, by up to +33.0 points (" in found.sentence
 

@@ -148,7 +148,7 @@ class Card:
             yield f"| {name} | {' | '.join(_shown(each))} |"
         yield ""
         yield "Found is the best of many noisy trials, on validation rows. Confirmed networks were trained"
-        yield "again under fresh seeds. The dense control has the same widths, and no pruning."
+        yield "again under fresh seeds. The dense control has the same size, and no pruning."
         yield ""
         yield "## Data"
         yield ""

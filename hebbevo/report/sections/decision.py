@@ -17,6 +17,7 @@ from hebbevo.report.queries import rows
 from hebbevo.report.resolution import validation_rows
 from hebbevo.report.section import Section
 from hebbevo.study.choices import Choices, Noise, confirmed_choices, confirmed_front, found_choices
+from hebbevo.study.confirmation import equal_size
 from hebbevo.study.view import Study
 from hebbevo.user_code import is_reference
 
@@ -186,7 +187,7 @@ def _take(study: Study, row: Any) -> str:
     dense = score(study, row["control_accuracy"])
     judged = {"above": "it is above that", "level": "it is level with that", "below": "it is below that"}
     ending = f": {judged[row['verdict']]}" if row["verdict"] in judged else ""
-    return f"{text}. A dense network of the same widths scores {dense}{ending}."
+    return f"{text}. A dense network with {equal_size(study.count)} scores {dense}{ending}."
 
 
 def _capital(sentence: str) -> str:
