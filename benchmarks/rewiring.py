@@ -10,7 +10,7 @@ score is test accuracy after the last epoch, so nothing is chosen by it.
 - Rules that rewire have an event every 100 steps, at which 30 % of the connections change places.
 - Under `iterative_magnitude` five rounds prune each layer to the density that the others have there; the
   output layer has that of the last hidden layer. "lottery" sets weights back to those after the first epoch.
-- `hebb_mask` has no density. It runs with one rate for each column, and the table has what is left.
+- `hebb_mask` has no density. It has a threshold for each column, and the table has what is left.
 - Connections left are counted on live paths.
 
     HEBBEVO_DATA=FOLDER python benchmarks/rewiring.py [--seeds 5] [--csv rewiring.csv]
@@ -48,7 +48,7 @@ from hebbevo.training import Candidate, Recipe, train
 WIDTHS = (784, *HIDDEN, 10)
 ALL = sum(a * b for a, b in pairwise(WIDTHS))
 DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
-HEBBIAN_RATES = dict(zip(DENSITIES, (0.0, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0), strict=True))
+THRESHOLDS = dict(zip(DENSITIES, (-1.0, 0.28, 0.37, 0.43, 0.48, 0.52, 0.56), strict=True))
 ROUNDS = 5
 DENSE, LOTTERY = "dense", "lottery"
 OWN: dict[str, dict[str, Value]] = {  # what a row has beside the shared recipe; all else is as by default
@@ -102,7 +102,9 @@ def settings_of(row: str, density: float, steps_of_epoch: int) -> dict[str, Valu
     if rule == "hebb_mask":
         return {
             "update_form": "agreement",
-            "permanence_rate": HEBBIAN_RATES[density],
+            "permanence_rate": 0.05,
+            "permanence_decay": 0.05,  # as the rate: a permanence is then a running mean of the agreement
+            "prune_threshold": THRESHOLDS[density],
             "update_interval": 10,
         }
     if "density" in CONNECTIONS[rule].knobs:
