@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hebbevo
-from hebbevo import cli
+from hebbevo.cli import commands
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
 # Ray's clusters and clients must agree on this; else the first cluster of the tests sets it for later ones
@@ -113,7 +113,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            commands.main()
         out, err = capsys.readouterr()
         return int(caught.value.code or 0), out, err
 
