@@ -15,6 +15,7 @@ from hebbevo.nn import PlasticUnits, attach, plastic_units
 from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
 from hebbevo.rules.units.schedule import SCHEDULES
+from tests.conftest import covering
 from tests.rules.conftest import RuleTraining, is_compacted
 from tests.training.conftest import living_only
 
@@ -108,10 +109,17 @@ def net_of(rule, *, channels=False, **knobs):
 # the ways in which networks are trained
 
 
-@pytest.mark.parametrize(("connections", "regrowth"), [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)])
-@pytest.mark.parametrize(("name", "schedule"), PRUNING_SO)
-def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, connections, regrowth, schedule):
-    rule = UNITS[name]
+@pytest.mark.parametrize(
+    ("name", "schedule", "beside"),
+    covering(
+        PRUNING,
+        SCHEDULES,
+        [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)],
+        exists=lambda name, schedule, beside: (name, schedule) in PRUNING_SO,
+    ),
+)
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, schedule, beside):
+    rule, (connections, regrowth) = UNITS[name], beside
     knobs = knobs_of(rule, schedule) | {"regrowth_rate": regrowth}
     training = RuleTraining(name, connections, knobs=knobs)
     cohorts = {how: training.cohort(how) for how in ("alone", "stack", "compact")}
