@@ -19,6 +19,7 @@ from hebbevo.cli import commands
 
 if TYPE_CHECKING:
     import optuna
+    from alembic.config import Config
     from optuna.storages import RDBStorage
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
@@ -70,6 +71,25 @@ def covering(
 def ctrl_c() -> None:
     """Let Ctrl-C interrupt, also where the tests run in the background of a shell, which ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once() -> Iterator[None]:
+    """Read Optuna's migrations once, and not for every study that is opened, where they take most time."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        read = ScriptDirectory.from_config
+        by_folder: dict[str | None, ScriptDirectory] = {}
+
+        def read_once(config: Config) -> ScriptDirectory:
+            folder = config.get_main_option("script_location")
+            if folder not in by_folder:
+                by_folder[folder] = read(config)
+            return by_folder[folder]
+
+        patch.setattr(ScriptDirectory, "from_config", read_once)
+        yield
 
 
 @pytest.fixture(autouse=True)

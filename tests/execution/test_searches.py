@@ -352,8 +352,9 @@ def test_a_prestarted_worker_ends_with_a_search_that_ends_before_its_study_exist
 
 
 def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continues(
-    slow: Path, ray_cluster: None
+    slow: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hebbevo.execution.dispatch.RETRIES", 1)  # a worker takes seconds to start
     add_to_build(f"if learning_rate_of_mine > 0.85 and os.getpid() != {os.getpid()}:", "    os._exit(5)")
     seen: list[hebbevo.Progress] = []
     study = hebbevo.search(
@@ -364,7 +365,7 @@ def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continu
     assert 0 < kills.sum() < 8
     assert (trials.state == kills.map({True: "failed", False: "complete"})).all()
     assert trials.failure[kills].str.contains("its worker").all()
-    assert (trials.attempts[kills] >= 4).all()
+    assert (trials.attempts[kills] >= 3).all()
     assert trials.failure[~kills].isna().all()
     notices = [progress.notice for progress in seen if progress.notice]
     assert any(notice.endswith("; trained again") for notice in notices)
@@ -372,9 +373,7 @@ def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continu
         [generation] = ledger.generations()
     for record, kills_its_worker in zip(generation.records, kills, strict=True):
         attempts = record.attempts
-        assert [str(each.recovery) for each in attempts[:3]] == (
-            ["again", "again", "in halves"] if attempts else []
-        )
+        assert [str(each.recovery) for each in attempts[:2]] == (["again", "in halves"] if attempts else [])
         if kills_its_worker:
             assert (attempts[-1].kind, attempts[-1].recovery) == (FailureKind.CRASH, Recovery.FAILED)
             assert attempts[-1].trials == (record.number,)
