@@ -27,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 # else Ray's progress bars replace `print` for the tests that follow in this process
 os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
+# else a cluster starts a process for each of its cores, most of which no test uses
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 # PyTorch compiles in this process: the others that it would start first import PyTorch for seconds
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
