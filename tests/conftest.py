@@ -170,6 +170,13 @@ def uninterrupted(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def short_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune the dense networks of a confirmation on a single point."""
+    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
+    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+
+
+@pytest.fixture
 def optuna_storage() -> Iterator[Callable[[Path], RDBStorage]]:
     """Open study files as Optuna does. They are closed after the test, for which Optuna has no function."""
     from optuna.storages import RDBStorage

@@ -293,6 +293,7 @@ def small_stamina(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hebbevo.search("stamina", study=tmp_path_factory.mktemp("studies") / "stamina.db", **SMALL).path
 
 
+@pytest.mark.usefixtures("short_tuning")
 @pytest.mark.parametrize(
     "page",
     [path for path in PAGES if blocks(path.read_text(), "python") and path not in ELSEWHERE],
@@ -303,8 +304,6 @@ def test_the_python_of_a_page_runs(
 ) -> None:
     search = hebbevo.search
     monkeypatch.setattr(hebbevo, "search", lambda space, **options: search(space, **options | SMALL))
-    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
-    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
     (modules / "studies").mkdir()
     shutil.copy(small_stamina, modules / "studies/stamina.db")  # which some pages open
     names: dict[str, Any] = {"__name__": "page"}

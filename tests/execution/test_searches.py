@@ -121,11 +121,8 @@ def test_the_study_is_the_same_in_this_process_in_others_and_on_ray(
         assert kept(other) == kept(studies[0])
 
 
-def test_a_confirmation_is_the_same_in_this_process_and_on_ray(
-    space: Path, tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
-    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+@pytest.mark.usefixtures("ray_cluster", "short_tuning")
+def test_a_confirmation_is_the_same_in_this_process_and_on_ray(space: Path, tmp_path: Path) -> None:
     found = hebbevo.search(space, study=tmp_path / "found.db", trials=8, workers=1)
     tables = []
     for executor in ("local", "ray"):
