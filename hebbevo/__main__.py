@@ -1,5 +1,5 @@
 """``python -m hebbevo``."""
 
-from hebbevo.cli.commands import main
+from hebbevo.cli.entry import main
 
 main()

@@ -1,22 +1,34 @@
 """A small space file and data set for tests of whole searches, and the command line in an empty folder."""
 
+from __future__ import annotations
+
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import combinations, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import hebbevo
-from hebbevo import cli
+from hebbevo.cli import commands
+
+if TYPE_CHECKING:
+    import optuna
+    from alembic.config import Config
+    from optuna.storages import RDBStorage
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with tiny nets more threads are slower
 # Ray's clusters and clients must agree on this; else the first cluster of the tests sets it for later ones
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 # else Ray's progress bars replace `print` for the tests that follow in this process
 os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
+# else a cluster starts a process for each of its cores, most of which no test uses
+os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 # PyTorch compiles in this process: the others that it would start first import PyTorch for seconds
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 
@@ -35,10 +47,51 @@ genome:
 """
 
 
+def covering(
+    *factors: Sequence[Hashable], exists: Callable[..., bool] = lambda *values: True
+) -> list[tuple[Hashable, ...]]:
+    """Some rows of the product of the factors, in which any two values of two factors are together once.
+
+    Args:
+        factors: the values of each.
+        exists: whether there is such a row.
+    """
+
+    def pairs(row: tuple[Hashable, ...]) -> set[tuple[object, object]]:
+        return {*combinations(enumerate(row), 2)}
+
+    rows = [row for row in product(*factors) if exists(*row)]
+    missing = {pair for row in rows for pair in pairs(row)}
+    chosen = []
+    while missing:
+        chosen.append(max(rows, key=lambda row: len(missing & pairs(row))))
+        missing -= pairs(chosen[-1])
+    return chosen
+
+
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c() -> None:
     """Let Ctrl-C interrupt, also where the tests run in the background of a shell, which ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once() -> Iterator[None]:
+    """Read Optuna's migrations once, and not for every study that is opened, where they take most time."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        read = ScriptDirectory.from_config
+        by_folder: dict[str | None, ScriptDirectory] = {}
+
+        def read_once(config: Config) -> ScriptDirectory:
+            folder = config.get_main_option("script_location")
+            if folder not in by_folder:
+                by_folder[folder] = read(config)
+            return by_folder[folder]
+
+        patch.setattr(ScriptDirectory, "from_config", read_once)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -89,18 +142,62 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def space(tmp_path: Path, blobs: Path) -> Path:
-    """A space file of 24 trials over the blobs."""
-    path = tmp_path / "small.yaml"
+@pytest.fixture(scope="session")
+def common_space(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A space file of 24 trials over the blobs, which no test changes."""
+    path = tmp_path_factory.mktemp("space") / "small.yaml"
     path.write_text(SPACE.format(data=blobs))
     return path
 
 
 @pytest.fixture
-def uninterrupted(space: Path, tmp_path: Path) -> Path:
-    """A study of 24 trials that nothing interrupted."""
-    return hebbevo.search(space, study=tmp_path / "uninterrupted.db").path
+def space(common_space: Path, tmp_path: Path) -> Path:
+    """A copy of that space file."""
+    return Path(shutil.copy(common_space, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def finished(common_space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of that space, which no test changes."""
+    path = tmp_path_factory.mktemp("finished") / "finished.db"
+    return hebbevo.search(common_space, study=path, workers=1).path
+
+
+@pytest.fixture
+def uninterrupted(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that study, which nothing has interrupted."""
+    return Path(shutil.copy(finished, tmp_path / "uninterrupted.db"))
+
+
+@pytest.fixture
+def short_tuning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune the dense networks of a confirmation on a single point."""
+    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
+    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+
+
+@pytest.fixture
+def optuna_storage() -> Iterator[Callable[[Path], RDBStorage]]:
+    """Open study files as Optuna does. They are closed after the test, for which Optuna has no function."""
+    from optuna.storages import RDBStorage
+
+    opened = []
+
+    def open_file(path: Path) -> RDBStorage:
+        opened.append(RDBStorage(f"sqlite:///{path}"))
+        return opened[-1]
+
+    yield open_file
+    for storage in opened:
+        storage.engine.dispose()
+
+
+@pytest.fixture
+def optuna_study(optuna_storage: Callable[[Path], RDBStorage]) -> Callable[[Path], optuna.Study]:
+    """Read a study file as Optuna does."""
+    import optuna
+
+    return lambda path: optuna.load_study(study_name=None, storage=optuna_storage(path))
 
 
 @pytest.fixture
@@ -113,7 +210,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hebbevo", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            commands.main()
         out, err = capsys.readouterr()
         return int(caught.value.code or 0), out, err
 

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,13 +108,11 @@ def test_the_test_set_has_no_influence_on_a_search(space: Path, tmp_path: Path, 
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-def test_a_trial_that_another_program_added_does_not_disturb_the_search(space: Path, tmp_path: Path) -> None:
+def test_a_trial_that_another_program_added_does_not_disturb_the_search(
+    space: Path, tmp_path: Path, optuna_study: Callable[[Path], optuna.Study]
+) -> None:
     path = hebbevo.search(space, study=tmp_path / "s.db", trials=8, halving=True).path
-    storage = f"sqlite:///{path}"
-    [name] = optuna.get_all_study_names(storage)
-    optuna.load_study(study_name=name, storage=storage).add_trial(
-        optuna.trial.create_trial(values=[0.5, 3.0])
-    )
+    optuna_study(path).add_trial(optuna.trial.create_trial(values=[0.5, 3.0]))
     assert len(hebbevo.resume(path, trials=24).trials()) == 24
 
 

@@ -5,6 +5,7 @@ import importlib
 import io
 import re
 import shlex
+import shutil
 import sqlite3
 import sys
 import tomllib
@@ -174,11 +175,8 @@ def test_every_page_of_results_has_date_machine_and_script() -> None:
                 assert f"\n- {what}: " in path.read_text(), f"{path.name}: {what}"
 
 
-def test_the_page_on_study_files_names_every_attribute_of_a_study(tmp_path: Path) -> None:
-    study = hebbevo.search(
-        "stamina", study=tmp_path / "study.db", trials=4, population=4, epochs=1, sampler="random", workers=1
-    )
-    with contextlib.closing(sqlite3.connect(study.path)) as database:
+def test_the_page_on_study_files_names_every_attribute_of_a_study(small_stamina: Path) -> None:
+    with contextlib.closing(sqlite3.connect(small_stamina)) as database:
         keys = {
             key
             for table in ("study_user", "study_system", "trial_user", "trial_system")
@@ -286,21 +284,28 @@ def run(code: str, names: dict[str, Any]) -> None:
     exec(compile(code, "block", "exec", dont_inherit=True), names)
 
 
+SMALL = {"trials": 4, "population": 4, "epochs": 2, "sampler": "random", "workers": 1}
+
+
+@pytest.fixture(scope="module")
+def small_stamina(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of a few trials in a shipped space."""
+    return hebbevo.search("stamina", study=tmp_path_factory.mktemp("studies") / "stamina.db", **SMALL).path
+
+
+@pytest.mark.usefixtures("short_tuning")
 @pytest.mark.parametrize(
     "page",
     [path for path in PAGES if blocks(path.read_text(), "python") and path not in ELSEWHERE],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_the_python_of_a_page_runs(page: Path, modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_a_page_runs(
+    page: Path, modules: Path, small_stamina: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     search = hebbevo.search
-
-    def small(space: str, **options: Any) -> hebbevo.Study:
-        return search(
-            space, **options | {"trials": 4, "population": 4, "epochs": 2, "sampler": "random", "workers": 1}
-        )
-
-    small("stamina")  # the study that some pages open
-    monkeypatch.setattr(hebbevo, "search", small)
+    monkeypatch.setattr(hebbevo, "search", lambda space, **options: search(space, **options | SMALL))
+    (modules / "studies").mkdir()
+    shutil.copy(small_stamina, modules / "studies/stamina.db")  # which some pages open
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page.read_text(), "python"):
         run(block, names)

@@ -63,6 +63,7 @@ def test_its_figures_are_methods(study: hebbevo.Study) -> None:
     assert study.plot.window().data and study.plot.front().data and study.plot.slices("learning_rate").data
 
 
+@pytest.mark.usefixtures("short_tuning")
 def test_a_confirmed_study_has_its_confirmation_and_stays_the_same_object(
     space: Path, tmp_path: Path
 ) -> None:

@@ -1,5 +1,5 @@
 """The command line: parse, call, print."""
 
-from hebbevo.cli.commands import main
+from hebbevo.cli.entry import main
 
 __all__ = ["main"]

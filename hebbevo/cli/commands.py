@@ -16,8 +16,10 @@ from click.core import ParameterSource
 
 from hebbevo import user_code
 from hebbevo.cli import completion
+from hebbevo.cli.database import database_of
 from hebbevo.cli.echo import echo
 from hebbevo.cli.examples import examples
+from hebbevo.cli.export import export
 from hebbevo.cli.new import new
 from hebbevo.cli.options import (
     ALLOW_CODE,
@@ -31,10 +33,12 @@ from hebbevo.cli.options import (
     override_option,
     override_options,
 )
+from hebbevo.cli.permission import asking
+from hebbevo.cli.predict import predict
 from hebbevo.cli.schema import schema
 from hebbevo.cli.space_argument import SPACE_OPTION, one_of, space_argument
 from hebbevo.errors import HebbevoError, SearchInterrupted, UsageError
-from hebbevo.messages import listed, printable
+from hebbevo.messages import listed
 from hebbevo.rules import AXES, Rule
 
 if TYPE_CHECKING:
@@ -99,7 +103,7 @@ def search(
     def is_allowed(code: list[str]) -> bool:
         return True  # the space file that was given names it
 
-    database = _database(study, storage)
+    database = database_of(study, storage)
     found = _searched(
         quiet, lambda watch: search_space(space, study=study, storage=database, watch=watch, **options)
     )
@@ -129,7 +133,7 @@ def resume(
     """Continue a study with the settings that it holds."""
     from hebbevo.api import resume as resume_study
 
-    database, is_allowed = _database(study, storage), _asking(study, allow_code)
+    database, is_allowed = database_of(study, storage), asking(study, allow_code)
     found = _searched(
         quiet,
         lambda watch: resume_study(study, storage=database, watch=watch, allow_code=is_allowed, **options),
@@ -180,12 +184,12 @@ def confirm(
     from hebbevo.study.view import open_study
 
     opened = confirmed(
-        open_study(study, _database(study, storage)),
+        open_study(study, database_of(study, storage)),
         quiet,
         replicates=replicates,
         trials=trials,
         test=not no_test,
-        allow_code=_asking(study, allow_code),
+        allow_code=asking(study, allow_code),
         **options,
     )
     write(opened, opened.store.report)
@@ -213,7 +217,7 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     from hebbevo.cli.results import FORMATS, empty_line, nearest_line
     from hebbevo.study.view import open_study
 
-    opened = open_study(study, _database(study, storage))
+    opened = open_study(study, database_of(study, storage))
     if confirmed:
         require_confirmation(opened)
         CONFIRMED_FORMATS[form](opened, output())
@@ -295,12 +299,12 @@ def window(
             flag = f"--{unused[0].replace('_', '-')}"
             raise UsageError(f"{flag}: the study {where} is only read; leave it out, or write a space file")
         if not quiet:
-            _print_window(open_study(where, _database(where, storage)), asked, form)
+            _print_window(open_study(where, database_of(where, storage)), asked, form)
         return
     from hebbevo.api import search as search_space
 
     spec = read(where)
-    database = _database(study, storage)
+    database = database_of(study, storage)
     if study is None:
         name = f"{spec.name}-window"
         study = name if database is not None else str(STUDIES / f"{name}.db")
@@ -334,88 +338,11 @@ def report(study: str, storage: str | None, output: Path | None) -> None:
     from hebbevo.report import write
     from hebbevo.study.view import open_study
 
-    opened = open_study(study, _database(study, storage))
+    opened = open_study(study, database_of(study, storage))
     for path in write(opened, output or opened.store.report):
         echo(path)
     if line := empty_line(opened):
         echo(line, err=True)
-
-
-@cli.command(
-    epilog=examples(
-        "hebbevo export stamina -o digits.onnx",
-        "hebbevo export stamina --max-survivors 60 -o digits.pt2",
-        "hebbevo export stamina --trial 3 -o digits.safetensors",
-    )
-)
-@STUDY
-@STORAGE
-@click.option(
-    "--trial", type=int, metavar="N", help="The network of this trial.", shell_complete=completion.trials
-)
-@click.option(
-    "--max-survivors", type=float, metavar="K", help="The best network with at most so many survivors."
-)
-@click.option("--min-accuracy", type=float, metavar="A", help="The smallest network at least so good.")
-@click.option("--knee", is_flag=True, help="The network at the bend of the front.  [default]")
-@click.option("--confirmed", is_flag=True, help="Choose by confirmed figures.")
-@click.option(
-    "--retrained",
-    is_flag=True,
-    help="Export also a network that, trained again, reaches other figures: under its own.",
-)
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="File; its name ends in .pt2, .onnx or .safetensors.",
-)
-@click.option(
-    "--license",
-    default="not stated",
-    show_default=True,
-    metavar="LICENSE",
-    help="What the model card says about it.",
-)
-@ALLOW_CODE
-@QUIET
-def export(study: str, storage: str | None, output: Path, license: str, quiet: bool, **options: Any) -> None:
-    """Write a network of a study as a file to deploy, without what is dead."""
-    from hebbevo.cli.exporting import exported, print_export
-    from hebbevo.opened_study import open_study
-
-    opened = open_study(study, _database(study, storage))
-    options["allow_code"] = _asking(study, options["allow_code"])
-    found = exported(opened, output, license, **options)
-    if not quiet:
-        print_export(found)
-
-
-@cli.command(
-    epilog=examples(
-        "hebbevo predict digits.onnx new.npz", "hebbevo predict flowers.pt2 new.csv -o predicted.csv"
-    )
-)
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("data", metavar="DATA", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="OUT.csv",
-    help="Table to write.  [default: standard output]",
-)
-def predict(file: Path, data: Path, output: Path | None) -> None:
-    """Run an exported network on rows: the class of each and its probabilities, or the value.
-
-    FILE is what hebbevo export wrote. DATA is a table (.csv, .tsv, .parquet) with the columns of the training
-    data, or an .npz file with the array x. If the targets are in it, the accuracy is printed.
-    """
-    from hebbevo.cli.predicting import predicted
-
-    predicted(file, data, output)
 
 
 @cli.command(
@@ -454,7 +381,7 @@ def compare(
     from hebbevo.cli.comparison import PRINT
     from hebbevo.study.comparison.selection import selected
 
-    comparison = selected(studies, named, _database(next(iter(studies), None), storage))
+    comparison = selected(studies, named, database_of(next(iter(studies), None), storage))
     if output is not None:
         from hebbevo.report.comparison_files import write
 
@@ -512,7 +439,7 @@ def dashboard(study: str, storage: str | None, port: int, host: str) -> None:
     """Show a study, which a search may be writing to, in optuna-dashboard. Nothing can be changed there."""
     from hebbevo.study.dashboard import serving
 
-    with serving(study, _database(study, storage), host=host, port=port) as server:
+    with serving(study, database_of(study, storage), host=host, port=port) as server:
         echo(f"dashboard  {server.url}  (Ctrl-C ends it)")
         server.serve_forever()
 
@@ -528,7 +455,7 @@ def copy(study: str, file: str, storage: str | None) -> None:
     """Copy a study, which a search may be writing to, to a new file."""
     from hebbevo.study.copying import copy as copy_study
 
-    path = copy_study(study, file, _database(study, storage))
+    path = copy_study(study, file, database_of(study, storage))
     echo(f"study   {path}")
 
 
@@ -542,8 +469,8 @@ def check(space: str) -> None:
     echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
 
 
-cli.add_command(new)
-cli.add_command(schema)
+for command in (export, new, predict, schema):
+    cli.add_command(command)
 
 
 @cli.command(epilog=examples("hebbevo spaces"))
@@ -593,16 +520,6 @@ def _rule(name: str) -> Rule:
         both = " or ".join(f"{each}/{bare}" for each in found)
         raise UsageError(f"{name}: there is such a rule for {' and for '.join(found)}; write {both}")
     return AXES[found[0]][bare]
-
-
-def _asking(study: str, allow_code: bool) -> Callable[[list[str]], bool]:
-    """The function that decides whether the user's own code may be imported: it asks on a terminal."""
-
-    def is_allowed(code: list[str]) -> bool:
-        question = printable(f"{study} runs your own code: {', '.join(code)}. Import it?")
-        return allow_code or (sys.stdin.isatty() and click.confirm(question, err=True))
-
-    return is_allowed
 
 
 def _searched(quiet: bool, search: Callable[[Watcher], Study]) -> Study:
@@ -701,18 +618,6 @@ def _print_window(study: Study, asked: dict[str, Any], form: str) -> None:
     from hebbevo.cli.window import PRINT
 
     PRINT[form](study.window(**asked), output())
-
-
-def _database(study: str | None, storage: str | None) -> str | None:
-    """The database that holds the study, or ``None`` for a study file.
-
-    The environment's database does not apply to a study that is given as a path; one after --storage does.
-    """
-    from hebbevo.study.storage.database import is_path
-
-    source = click.get_current_context().get_parameter_source("storage")
-    by_path = study is not None and is_path(study)
-    return None if by_path and source is ParameterSource.ENVIRONMENT else storage
 
 
 def main() -> None:

@@ -82,11 +82,13 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         keep = _Keeper()
         nets = [keep(most.build({}, seed=0))]
         nets += [keep(plan.network.build(plan.settings_for(genome), seed=0)) for genome in genomes]
-    sampled = nets[-len(genomes) :]
+    sampled, counted = nets[-len(genomes) :], nets
+    if not spec.network.module:  # networks of a family with equal tensors have as many neurons
+        counted = [*{_shapes(net): net for net in nets}.values()]
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
     _refuse_single_rows(spec, sampled)
-    neurons = max(_neurons(net, shape, plan.count) for net in nets)
+    neurons = max(_neurons(net, shape, plan.count) for net in counted)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
         what = f"has no {plan.count} to count: no linear layer or convolution{used}"
@@ -420,6 +422,11 @@ def _unmet(net: nn.Module, split: Split, shape: tuple[int, ...]) -> str:
     except UsageError as error:
         return str(error)
     return ""
+
+
+def _shapes(net: nn.Module) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The names and shapes of all tensors of a network."""
+    return tuple((name, tuple(tensor.shape)) for name, tensor in net.state_dict().items())
 
 
 def _neurons(net: nn.Module, shape: Sequence[int], count: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hebbevo import cli
+from hebbevo.cli import commands
 from hebbevo.cli.commands import cli as group
 from hebbevo.rules import AXES
 from hebbevo.spec import read
@@ -60,7 +60,7 @@ def test_a_command_prints_in_ascii(folder: Path, arguments: list[str], monkeypat
         monkeypatch.setattr(sys, name, stream)
     monkeypatch.setattr(sys, "argv", ["hebbevo", *arguments])
     with pytest.raises(SystemExit) as caught:
-        cli.main()
+        commands.main()
     printed = [stream.buffer.getvalue() for stream in streams.values() if stream.flush() is None]
     assert caught.value.code in (None, 0) or (caught.value.code == 2 and printed[1].count(b"\n") == 1)
     assert b"".join(printed).decode("ascii")

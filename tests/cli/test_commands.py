@@ -52,6 +52,7 @@ def test_quiet_prints_nothing(run, space: Path) -> None:
     assert run("search", "--space", space, "--trials", 8, "--quiet") == (0, "", "")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_the_same_command_again_continues_to_the_total(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, _, err = run("search", "--space", space, "--trials", 16)
@@ -59,6 +60,7 @@ def test_the_same_command_again_continues_to_the_total(run, space: Path) -> None
     assert err.splitlines()[0].startswith("8/16 trials")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_front_prints_the_same_front_in_three_formats(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 16, "--quiet")
     front = hebbevo.open_study("studies/small.db").front()
@@ -79,6 +81,7 @@ def test_front_prints_the_same_front_in_three_formats(run, space: Path) -> None:
     assert out.splitlines()[0].split()[-1] == "learning_rate"
 
 
+@pytest.mark.usefixtures("without_report")
 def test_json_of_a_single_replicate_has_null_spread(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--replicates", 1, "--quiet")
     _, out, _ = run("front", "studies/small.db", "--format", "json")
@@ -239,6 +242,7 @@ def test_a_usage_error_is_one_line_with_exit_code_2_and_makes_no_file(
     assert (sorted(Path.cwd().rglob("*")), sorted(space.parent.glob("*"))) == before
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_front_in_an_unknown_format_is_a_usage_error(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, _, err = run("front", "studies/small.db", "--format", "xml")
@@ -246,6 +250,7 @@ def test_a_front_in_an_unknown_format_is_a_usage_error(run, space: Path) -> None
 
 
 @pytest.mark.parametrize("trials", ["0", "-5"])
+@pytest.mark.usefixtures("without_report")
 def test_resume_to_no_trials_is_a_usage_error(run, space: Path, trials: str) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, _, err = run("resume", "studies/small.db", "--trials", trials)
@@ -253,6 +258,7 @@ def test_resume_to_no_trials_is_a_usage_error(run, space: Path, trials: str) -> 
     assert err.startswith(f"--trials: {trials} is too small")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_search_whose_time_is_over_succeeds_and_prints_how_to_continue(run, space: Path) -> None:
     code, out, err = run("search", "--space", space, "--timeout", "0.000001")
     assert code == 0
@@ -269,6 +275,7 @@ def test_a_search_whose_time_is_over_succeeds_and_prints_how_to_continue(run, sp
 
 
 @pytest.mark.parametrize("timeout", ["ten", "0", "-5", "nan", "1d", ""])
+@pytest.mark.usefixtures("without_report")
 def test_resume_for_no_length_of_time_is_a_usage_error(run, space: Path, timeout: str) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     code, out, err = run("resume", "studies/small.db", "--timeout", timeout)
@@ -276,6 +283,7 @@ def test_resume_for_no_length_of_time_is_a_usage_error(run, space: Path, timeout
     assert err.startswith(f"--timeout: {timeout!r} is not a length of time; write seconds above 0, or")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_without_a_feasible_trial_the_front_is_empty_and_one_line_names_the_nearest(run, space: Path) -> None:
     space.write_text(f"{space.read_text()}constraints: {{survivors: {{max: 0}}}}\n")
     _, out, err = run("search", "--space", space, "--trials", 8)
@@ -293,6 +301,7 @@ def test_without_a_feasible_trial_the_front_is_empty_and_one_line_names_the_near
         assert re.fullmatch(empty, out)
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_single_objective_has_its_best_trial_after_the_front(run, space: Path) -> None:
     space.write_text(f"{space.read_text()}objectives: {{survivors: minimize}}\n")
     _, out, err = run("search", "--space", space, "--trials", 8)
@@ -304,6 +313,7 @@ def test_a_single_objective_has_its_best_trial_after_the_front(run, space: Path)
     assert "constraints" not in out + err
 
 
+@pytest.mark.usefixtures("without_report")
 def test_trials_that_were_stopped_early_are_counted_if_there_are_any(run, space: Path) -> None:
     options = ("--trials", 60, "--population", 20, "--epochs", 6, "--replicates", 1)
     code, out, err = run("search", "--space", space, *options, "--halving")
@@ -321,6 +331,7 @@ def test_trials_that_were_stopped_early_are_counted_if_there_are_any(run, space:
     assert (settings["search"]["halving"], settings["task"]["precision"]) == (False, "bfloat16")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_copies_are_counted(run, space: Path) -> None:
     head = space.read_text().split("genome:")[0]
     space.write_text(f"{head}genome:\n  penalty_form: {{choices: [mean, ratio]}}\n")
@@ -328,6 +339,7 @@ def test_copies_are_counted(run, space: Path) -> None:
     assert "8/8 trials" in err and "copies 6" in err
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_copy_has_the_front_of_the_study(run, space: Path) -> None:
     run("search", "--space", space, "--trials", 8, "--quiet")
     assert run("copy", "studies/small.db", "copies/small.db")[:2] == (0, "study   copies/small.db\n")
@@ -426,6 +438,7 @@ def test_what_a_terminal_would_obey_is_written_as_an_escape() -> None:
     assert done.stderr.startswith(r"\x1b[2J.db: ")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_a_terminal_that_lacks_a_character_still_gets_the_front(run, space: Path) -> None:
     space.write_text(space.read_text().replace("genome:", "genome:\n  activity: {choices: [activation]}", 1))
     code, _, err = run("search", "--space", space, "--trials", 8, "--quiet", "--study", "größe.db")

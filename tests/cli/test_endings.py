@@ -22,12 +22,6 @@ def diverging(space: Path) -> Path:
     return space
 
 
-@pytest.fixture
-def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the report, which takes longer than the search."""
-    monkeypatch.setattr("hebbevo.report.write", lambda study, folder: [])
-
-
 @pytest.mark.usefixtures("without_report")
 def test_a_search_whose_trials_all_failed_fails_and_says_why(run, diverging: Path) -> None:
     line = "studies/small.db: every trial failed; trial 0: replicate 0: the loss became NaN or infinite"

@@ -10,7 +10,10 @@ from sklearn.linear_model import LinearRegression
 
 import hebbevo
 from hebbevo import data
+from hebbevo.report import write
 from hebbevo.study.ledger import Ledger
+
+pytestmark = pytest.mark.usefixtures("without_report")
 
 SPACE = """\
 version: 1
@@ -58,7 +61,7 @@ def test_a_regression_searches_reports_and_hands_out_a_network_that_predicts_pri
     price = table["price"].to_numpy()
     assert 1 - ((predicted - price) ** 2).sum() / ((price - price.mean()) ** 2).sum() > 0.8
 
-    page = Path("straight-report", "report.html").read_text()
+    page = write(study, Path("report"))[0].read_text()
     assert f"reaches R2 {best.accuracy:.3f}" in page
     assert "R2 is measured on validation data" in page
     assert "<dt>chance R2</dt><dd>0.000</dd>" in page

@@ -4,12 +4,14 @@ import csv
 import json
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
 
 import hebbevo
+from hebbevo.report import write
 from hebbevo.study.ledger import Ledger
+
+pytestmark = pytest.mark.usefixtures("without_report")
 
 SPACE = """\
 version: 1
@@ -61,7 +63,9 @@ def test_known_genomes_of_the_file_are_completed_trained_first_and_recorded(run,
     assert "search.start: " in err
 
 
-def test_lists_steps_and_zeros_are_whole_values_in_every_format_and_to_optuna(run, blobs) -> None:
+def test_lists_steps_and_zeros_are_whole_values_in_every_format_and_to_optuna(
+    run, blobs, optuna_study
+) -> None:
     run("search", "--space", write_space(blobs, WHOLE), "--study", "s.db", "--quiet")
     recorded = genomes_in("s.db")
     _, out, _ = run("front", "s.db", "--format", "json")
@@ -72,8 +76,9 @@ def test_lists_steps_and_zeros_are_whole_values_in_every_format_and_to_optuna(ru
         assert json.loads(row["genome.hidden"]) == recorded[int(row["trial"])]["hidden"]
     _, out, _ = run("front", "s.db")
     assert any(str(genome["hidden"]) in out for genome in recorded)
-    assert "[6, 6, 6]" in Path("s-report", "report.html").read_text()
-    trials = optuna.load_study(study_name=None, storage="sqlite:///s.db").trials
+    page, *_ = write(hebbevo.open_study("s.db"), Path("report"))
+    assert "[6, 6, 6]" in page.read_text()
+    trials = optuna_study(Path("s.db")).trials
     assert trials[0].params == {**recorded[0], "hidden": "[6, 6, 6]"}
     for trial, genome in zip(trials, recorded, strict=True):
         assert trial.params == {**genome, "hidden": str(genome["hidden"])}

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import hebbevo
-from hebbevo import cli
+from hebbevo.cli import commands
 from hebbevo.errors import SpaceError, StudyError, UsageError
 from hebbevo.report import write
 from hebbevo.spec import read
@@ -210,7 +210,7 @@ def test_on_a_terminal_resume_asks_before_it_imports(
     monkeypatch.setattr("click.confirm", confirm)
     monkeypatch.setattr(sys, "argv", ["hebbevo", "resume", "s.db", "--trials", "7", "--quiet"])
     with pytest.raises(SystemExit) as left:
-        cli.main()
+        commands.main()
     assert left.value.code == exit_code or (left.value.code is None and exit_code == 0)
     assert asked == [f"s.db runs your own code: {code}:build, {code}:load. Import it?"]
     assert len(hebbevo.open_study("s.db").trials()) == (7 if answer else 6)

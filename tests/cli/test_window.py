@@ -22,6 +22,7 @@ def test_a_space_is_searched_and_the_sentence_comes_last(run, space: Path) -> No
     assert study.window().sentence == lines[-1]
 
 
+@pytest.mark.usefixtures("without_report")
 def test_the_same_command_continues_and_a_study_is_only_read(run, space: Path) -> None:
     run("window", space, "--trials", 12, "--epochs", 1, "--workers", 1, "--quiet")
     code, out, _ = run("window", space, "--trials", 20, "--epochs", 1, "--workers", 1)
@@ -39,6 +40,7 @@ def test_quiet_prints_nothing(run, space: Path) -> None:
     assert run("window", space, "--trials", 4, "--epochs", 1, "--workers", 1, "--quiet") == (0, "", "")
 
 
+@pytest.mark.usefixtures("without_report")
 def test_of_a_search_only_the_first_generation_counts(run, space: Path) -> None:
     run("search", "--space", space, "--quiet")
     population = hebbevo.open_study("studies/small.db").settings["search"]["population"]

@@ -21,7 +21,10 @@ def confirmed(blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> hebbevo.
         "genome:\n  learning_rate: {low: 1e-2, high: 3e-2, log: true}\n"
     )
     study = hebbevo.search(space, study=folder / "s.db", workers=1)
-    return study.confirm(replicates=2, trials=[int(study.front().trial[0])], workers=1, watch=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
+        patch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+        return study.confirm(replicates=2, trials=[int(study.front().trial[0])], workers=1, watch=None)
 
 
 def provenance(study: hebbevo.Study, trial: int, epoch: int) -> Provenance:

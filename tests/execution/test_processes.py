@@ -105,19 +105,23 @@ def test_a_worker_that_was_killed_from_outside_while_idle_costs_no_attempt(user_
     assert len([*tmp_path.glob("pid*")]) == 2
 
 
-@pytest.mark.parametrize("what", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
-def test_an_interruption_that_a_network_raises_is_its_failure_and_its_worker_lives_on(user_setup, what):
-    code = f"if place == 1: raise {what}"
+@pytest.fixture(scope="module")
+def one_worker(user_setup):
     with closing(ProcessExecutor(user_setup, workers=1)) as executor:
-        found = [measured for _, each in run_cohorts(executor, [cohort(code, 0, 1, 2)]) for measured in each]
+        yield executor
+
+
+@pytest.mark.parametrize("what", ["KeyboardInterrupt", "SystemExit", "GeneratorExit"])
+def test_an_interruption_that_a_network_raises_is_its_failure_and_its_worker_lives_on(one_worker, what):
+    code = f"if place == 1: raise {what}"
+    found = [measured for _, each in run_cohorts(one_worker, [cohort(code, 0, 1, 2)]) for measured in each]
     assert [measured.failure is None for measured in found] == [True, False, True]
     assert f"raised {what}" in found[1].failure
 
 
-def test_an_interrupt_that_is_sent_to_a_worker_does_not_end_its_training(user_setup):
+def test_an_interrupt_that_is_sent_to_a_worker_does_not_end_its_training(one_worker):
     code = "os.kill(os.getpid(), signal.SIGINT)"
-    with closing(ProcessExecutor(user_setup, workers=1)) as executor:
-        [(_, [measured])] = run_cohorts(executor, [cohort(code, 0)])
+    [(_, [measured])] = run_cohorts(one_worker, [cohort(code, 0)])
     assert measured.failure is None
 
 
@@ -133,10 +137,10 @@ def test_sets_of_texts_have_one_order_in_all_workers(user_setup, tmp_path):
 # --- how a worker ended ---
 
 
-def reasons(setup, code):
+def reasons(executor, code):
     """Of the only attempt with a training that runs this code: kind, and reason."""
     failures = FailedAttempts()
-    with closing(ProcessExecutor(setup, workers=1)) as executor, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hebbevo.execution.dispatch.RETRIES", 0)  # a worker takes seconds to start
         list(run_cohorts(executor, singles(code, 0), failures))
     [failure] = failures
@@ -154,12 +158,12 @@ def reasons(setup, code):
         ("os.kill(os.getpid(), signal.SIGKILL)", "its worker process was ended by SIGKILL (killed)"),
     ],
 )
-def test_the_reason_names_the_exit_code_or_the_signal_and_no_lack_of_memory(user_setup, code, reason):
-    assert reasons(user_setup, code) == ("crash", reason)
+def test_the_reason_names_the_exit_code_or_the_signal_and_no_lack_of_memory(one_worker, code, reason):
+    assert reasons(one_worker, code) == ("crash", reason)
 
 
 def test_a_worker_that_the_system_killed_for_lack_of_memory_is_said_to_be_so(
-    user_setup, tmp_path, monkeypatch
+    one_worker, tmp_path, monkeypatch
 ):
     counts = tmp_path / "vmstat"
     counts.write_text("nr_free_pages 5\noom_kill 0\n")
@@ -169,7 +173,7 @@ def test_a_worker_that_the_system_killed_for_lack_of_memory_is_said_to_be_so(
         f"open({str(counts)!r}, 'w').write(f'oom_kill {{int(count) + 1}}\\n')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    assert reasons(user_setup, code) == (
+    assert reasons(one_worker, code) == (
         "memory",
         "its worker process was killed because the machine ran out of memory",
     )

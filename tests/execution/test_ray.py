@@ -169,16 +169,6 @@ def test_a_connection_from_before_stays(connected, expected):
     assert ray.is_initialized()
 
 
-def test_ray_started_by_an_executor_is_private_and_ends_with_it():
-    from ray._common.usage import usage_lib
-
-    with closing(RayExecutor(SETUP, workers=1)):
-        assert ray.is_initialized()
-        assert not usage_lib.usage_stats_enabled()
-        assert not ray._private.worker._global_node.address_info["webui_url"]  # no dashboard
-    assert not ray.is_initialized()
-
-
 def listening_addresses():
     """Local addresses, as Linux writes them, at which processes wait for connections, by table."""
     addresses = set()
@@ -193,12 +183,18 @@ def listening_addresses():
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0" * 24 + "01000000"}
 
 
-def test_ray_started_by_an_executor_can_be_reached_from_this_machine_only():
+def test_ray_started_by_an_executor_is_private_can_be_reached_from_this_machine_only_and_ends_with_it():
+    from ray._common.usage import usage_lib
+
     before = listening_addresses()
     with closing(RayExecutor(SETUP, workers=1)) as executor:
+        assert ray.is_initialized()
+        assert not usage_lib.usage_stats_enabled()
+        assert not ray._private.worker._global_node.address_info["webui_url"]  # no dashboard
         list(run_cohorts(executor, COHORTS[:1]))  # all its processes run by now
         new = {address for address, _ in listening_addresses() - before}
     assert new and new <= LOOPBACK
+    assert not ray.is_initialized()
 
 
 def test_ray_started_by_an_executor_that_fails_ends():

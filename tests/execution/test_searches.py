@@ -121,11 +121,8 @@ def test_the_study_is_the_same_in_this_process_in_others_and_on_ray(
         assert kept(other) == kept(studies[0])
 
 
-def test_a_confirmation_is_the_same_in_this_process_and_on_ray(
-    space: Path, tmp_path: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hebbevo.deploy.controls.first_grid", lambda: [(0.01, 0.0)])
-    monkeypatch.setattr("hebbevo.deploy.controls.wider_grid", lambda tried, best: [])
+@pytest.mark.usefixtures("ray_cluster", "short_tuning")
+def test_a_confirmation_is_the_same_in_this_process_and_on_ray(space: Path, tmp_path: Path) -> None:
     found = hebbevo.search(space, study=tmp_path / "found.db", trials=8, workers=1)
     tables = []
     for executor in ("local", "ray"):
@@ -164,7 +161,6 @@ class Command:
     def __init__(self, folder: Path, *words: object) -> None:
         self.folder = folder
         self.deadline = time.monotonic() + 120
-        self.uses_ray = any("ray" in str(word) for word in words)
         # a shell lets its background jobs ignore this signal, and their child processes inherit that
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
@@ -181,11 +177,6 @@ class Command:
         """Wait a little, while the search must still run."""
         assert self.process.poll() is None and time.monotonic() < self.deadline
         time.sleep(0.05)
-
-    def was_interrupted(self) -> bool:
-        """Whether Ctrl-C has ended it. Ray's native code may crash, last of all, while Python exits."""
-        crashes = {-signal.SIGSEGV} if self.uses_ray else set()
-        return self.process.returncode in {130, *crashes}
 
     def workers(self) -> list[int]:
         """The workers that have started by now."""
@@ -272,7 +263,7 @@ def test_after_one_ctrl_c_the_trainings_in_progress_are_recorded_and_the_workers
     workers = running.workers()
     running.press_ctrl_c()
     messages = running.end()
-    assert running.was_interrupted()
+    assert running.process.returncode == 130
     assert "Ctrl-C again stops at once" in messages
     assert "continue with 'hebbevo resume s.db'" in messages.splitlines()[-1]
     assert all_end(workers)
@@ -290,7 +281,7 @@ def test_after_two_ctrl_c_the_search_stops_at_once_finished_trials_are_recorded_
     running.press_ctrl_c()
     running.press_ctrl_c()
     messages = running.end()
-    assert running.was_interrupted()
+    assert running.process.returncode == 130
     assert "Traceback" not in messages
     assert all_end(workers)
     states = table(hebbevo.open_study("s.db")).state
@@ -330,7 +321,7 @@ def test_ctrl_c_while_the_workers_start_ends_the_search_as_usual(
     command.wait_for_a_generation()
     command.press_ctrl_c()
     messages = command.end()
-    assert command.was_interrupted()
+    assert command.process.returncode == 130
     assert "Traceback" not in messages
     assert "continue with 'hebbevo resume s.db'" in messages.splitlines()[-1]
     assert all_end(command.workers())
@@ -358,8 +349,9 @@ def test_a_prestarted_worker_ends_with_a_search_that_ends_before_its_study_exist
 
 
 def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continues(
-    slow: Path, ray_cluster: None
+    slow: Path, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hebbevo.execution.dispatch.RETRIES", 1)  # a worker takes seconds to start
     add_to_build(f"if learning_rate_of_mine > 0.85 and os.getpid() != {os.getpid()}:", "    os._exit(5)")
     seen: list[hebbevo.Progress] = []
     study = hebbevo.search(
@@ -370,7 +362,7 @@ def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continu
     assert 0 < kills.sum() < 8
     assert (trials.state == kills.map({True: "failed", False: "complete"})).all()
     assert trials.failure[kills].str.contains("its worker").all()
-    assert (trials.attempts[kills] >= 4).all()
+    assert (trials.attempts[kills] >= 3).all()
     assert trials.failure[~kills].isna().all()
     notices = [progress.notice for progress in seen if progress.notice]
     assert any(notice.endswith("; trained again") for notice in notices)
@@ -378,9 +370,7 @@ def test_every_failed_attempt_is_recorded_with_its_reason_and_the_search_continu
         [generation] = ledger.generations()
     for record, kills_its_worker in zip(generation.records, kills, strict=True):
         attempts = record.attempts
-        assert [str(each.recovery) for each in attempts[:3]] == (
-            ["again", "again", "in halves"] if attempts else []
-        )
+        assert [str(each.recovery) for each in attempts[:2]] == (["again", "in halves"] if attempts else [])
         if kills_its_worker:
             assert (attempts[-1].kind, attempts[-1].recovery) == (FailureKind.CRASH, Recovery.FAILED)
             assert attempts[-1].trials == (record.number,)

@@ -2,6 +2,7 @@
 
 import pickle
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -16,13 +17,16 @@ from tests.outer.conftest import assert_same_study, details, table
 HALVED = dict(trials=60, population=20, epochs=6, replicates=1, halving=True)
 
 
-@pytest.fixture
-def halved(space: Path, tmp_path: Path) -> Path:
-    """A study of 60 trials, some of which were stopped early."""
-    return hebbevo.search(space, study=tmp_path / "halved.db", **HALVED).path
+@pytest.fixture(scope="module")
+def halved(common_space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 60 trials, some of which were stopped early; tests only read it."""
+    path = tmp_path_factory.mktemp("halved") / "halved.db"
+    return hebbevo.search(common_space, study=path, workers=1, **HALVED).path
 
 
-def test_trials_are_stopped_once_others_have_finished_and_the_reason_is_recorded(halved: Path) -> None:
+def test_trials_are_stopped_once_others_have_finished_and_the_reason_is_recorded(
+    halved: Path, optuna_study: Callable[[Path], optuna.Study]
+) -> None:
     trials = table(halved)
     assert set(trials.state[:20]) == {"complete"}
     stopped = trials[trials.state == "stopped"]
@@ -39,7 +43,7 @@ def test_trials_are_stopped_once_others_have_finished_and_the_reason_is_recorded
         assert own.stopped.epoch == epochs < 6
         assert f"after {epochs} epochs" in own.stopped.reason
         assert own.stopped.predicted_final is None or 0 <= own.stopped.predicted_final[0] <= 1
-    found = optuna.load_study(study_name=None, storage=f"sqlite:///{halved}").get_trials(deepcopy=False)
+    found = optuna_study(halved).get_trials(deepcopy=False)
     assert [trial.number for trial in found if trial.state is optuna.trial.TrialState.PRUNED] == [
         *stopped.trial
     ]

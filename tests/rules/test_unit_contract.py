@@ -15,6 +15,7 @@ from hebbevo.nn import PlasticUnits, attach, plastic_units
 from hebbevo.nn.wiring import Wiring, named_tensors
 from hebbevo.rules import UNITS
 from hebbevo.rules.units.schedule import SCHEDULES
+from tests.conftest import covering
 from tests.rules.conftest import RuleTraining, is_compacted
 from tests.training.conftest import living_only
 
@@ -67,6 +68,20 @@ def rule_and_knobs(request):
     return UNITS[name], knobs_of(UNITS[name], schedule)
 
 
+def one_schedule_of(place, name):
+    schedules = [schedule for each, schedule in PRUNING_SO if each == name]
+    return name, schedules[place % len(schedules)]
+
+
+each_rule_once = pytest.mark.parametrize(
+    "rule_and_knobs",
+    [one_schedule_of(place, name) for place, name in enumerate(PRUNING)],
+    indirect=True,
+    ids="-".join,
+)
+"""For claims in which a schedule has no part: each rule has one schedule or the other."""
+
+
 def trained(net, steps=TOTAL, total=TOTAL, optimizer=None, attached=True, start=0, channels=False):
     """An ordinary PyTorch training; gives the masks after every step."""
     if optimizer is None:
@@ -108,10 +123,17 @@ def net_of(rule, *, channels=False, **knobs):
 # the ways in which networks are trained
 
 
-@pytest.mark.parametrize(("connections", "regrowth"), [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)])
-@pytest.mark.parametrize(("name", "schedule"), PRUNING_SO)
-def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, connections, regrowth, schedule):
-    rule = UNITS[name]
+@pytest.mark.parametrize(
+    ("name", "schedule", "beside"),
+    covering(
+        PRUNING,
+        SCHEDULES,
+        [("full", 0.0), ("full", 0.1), ("magnitude", 0.0)],
+        exists=lambda name, schedule, beside: (name, schedule) in PRUNING_SO,
+    ),
+)
+def test_a_net_alone_in_a_stack_and_in_a_compact_stack_is_pruned_alike(name, schedule, beside):
+    rule, (connections, regrowth) = UNITS[name], beside
     knobs = knobs_of(rule, schedule) | {"regrowth_rate": regrowth}
     training = RuleTraining(name, connections, knobs=knobs)
     cohorts = {how: training.cohort(how) for how in ("alone", "stack", "compact")}
@@ -298,6 +320,7 @@ def test_pruned_units_have_no_weights_no_moments_and_no_gradients(rule_and_knobs
             assert not (moment.mT if values == "mT" else moment)[dead].any()
 
 
+@each_rule_once
 def test_pruned_channels_are_zero_maps_and_are_not_counted_as_alive(rule_and_knobs):
     rule, knobs = rule_and_knobs
     net = net_of(rule, channels=True, **knobs | {rule.threshold: 1e9})
@@ -340,6 +363,7 @@ def test_evaluation_changes_nothing(rule_and_knobs):
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in before.items())
 
 
+@each_rule_once
 @pytest.mark.parametrize("how", ["state_dict", "deepcopy", "pickle"])
 def test_a_copy_continues_as_the_original(rule_and_knobs, how):
     rule, knobs = rule_and_knobs
@@ -359,6 +383,7 @@ def test_a_copy_continues_as_the_original(rule_and_knobs, how):
     assert all(torch.equal(value, copied.state_dict()[name]) for name, value in net.state_dict().items())
 
 
+@each_rule_once
 @pytest.mark.filterwarnings("ignore")  # the compiler warns of itself
 def test_a_compiled_net_is_pruned_as_the_net_itself(rule_and_knobs):
     rule, knobs = rule_and_knobs
@@ -368,6 +393,7 @@ def test_a_compiled_net_is_pruned_as_the_net_itself(rule_and_knobs):
     assert all(torch.equal(one, other) for [one], [other] in zip(ours, theirs, strict=True))
 
 
+@each_rule_once
 def test_statistics_are_in_single_precision_under_autocast(rule_and_knobs):
     rule, knobs = rule_and_knobs
     net = net_of(rule, **knobs)

@@ -243,8 +243,7 @@ def genomes_of_rescaled_searches(
     losses = spheres(objectives)
     every_loss = np.ones(objectives)
     factors = [every_loss, 2.0**10 * every_loss]
-    for loss in np.eye(objectives):
-        factors += [2.0 ** (10 * loss), 2.0 ** (-7 * loss)]
+    factors += [2.0 ** (power * loss) for loss, power in zip(np.eye(objectives), (10, -7, 10), strict=False)]
 
     def rescaled(genome: Genome, factor: np.ndarray) -> tuple[float, ...]:
         return tuple((factor * losses(genome)).tolist())

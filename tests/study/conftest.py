@@ -10,7 +10,6 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
@@ -121,10 +120,6 @@ def reread(store: Store | Path) -> list[Generation]:
 
 def records(generations: list[Generation]) -> list[Record]:
     return [record for generation in generations for record in generation.records]
-
-
-def optuna_study(path: Path) -> optuna.Study:
-    return optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
 
 
 def typed(genome):

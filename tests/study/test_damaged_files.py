@@ -5,10 +5,8 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
 from sqlalchemy import event
@@ -47,23 +45,6 @@ def fill(path: Path) -> None:
         ]
         ledger.close_cohort(done)
         ledger.close_cohort([result(12, None, failure="diverged", notes=["one", "two"])])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _opened_fast() -> Iterator[None]:
-    """Let Optuna find out once which version its tables have; it reads ten of its own files for that."""
-    manager = optuna.storages._rdb.storage._VersionManager
-    with pytest.MonkeyPatch.context() as patch:
-        found: list[str] = []
-        real = manager.get_head_version
-
-        def once(self: object) -> str:
-            if not found:
-                found.append(real(self))
-            return found[0]
-
-        patch.setattr(manager, "get_head_version", once)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,6 @@ from tests.study.conftest import (
     details,
     die_at_commit,
     open_with_storage,
-    optuna_study,
     records,
     reread,
     result,
@@ -88,7 +87,7 @@ def test_what_open_generation_returns_is_what_the_file_holds(ledger, path):
     assert all(record.result is None for record in opened)
 
 
-def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path):
+def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path, optuna_study):
     odd = details(
         accuracy_per_epoch=[math.nextafter(1, 0), 5e-324],
         survivors_per_epoch=[1e300, 0.1 + 0.2],
@@ -116,7 +115,7 @@ def test_every_number_comes_back_as_optuna_itself_reads_it(ledger, path):
     ]
 
 
-def test_a_stopped_trial_is_pruned_for_optuna_and_comes_back_as_it_was(ledger, path):
+def test_a_stopped_trial_is_pruned_for_optuna_and_comes_back_as_it_was(ledger, path, optuna_study):
     stop = EarlyStop(3, None, "beaten")
     stopped = result(0, None, stopped=stop, accuracy_per_epoch=[0.1, 0.2, 0.3], survivors_per_epoch=[3] * 3)
     failed = result(1, None, failure="diverged")
@@ -157,7 +156,7 @@ def test_the_earliest_studies_did_not_record_the_progress_which_is_then_the_part
 # --- Optuna ---
 
 
-def test_optuna_reads_the_file_as_its_own_study(ledger, path):
+def test_optuna_reads_the_file_as_its_own_study(ledger, path, optuna_study):
     ledger.open_generation(0, 500, 0.0, GENOMES)
     failed = result(0, None, failure="diverged")
     ledger.close_cohort([Result(2, (0.75, 12.5), DETAILS), failed])
@@ -181,13 +180,13 @@ def test_optuna_reads_the_file_as_its_own_study(ledger, path):
     assert [trial.number for trial in study.best_trials] == [2]
 
 
-def test_optuna_writes_the_same_rows(ledger, path, tmp_path):
+def test_optuna_writes_the_same_rows(ledger, path, tmp_path, optuna_storage):
     """The same trials by Optuna's public interface leave the same content in its tables."""
     genomes = [genome for genome in GENOMES if genome["kind"] not in (True, False)]  # Optuna takes 1 for True
     ledger.open_generation(0, 500, 0.0, genomes)
     ledger.close_cohort([Result(number, (0.5, number / 3), DETAILS) for number in range(len(genomes))])
     other = tmp_path / "optuna.db"
-    study = optuna.create_study(storage=f"sqlite:///{other}", directions=["maximize", "minimize"])
+    study = optuna.create_study(storage=optuna_storage(other), directions=["maximize", "minimize"])
     with contextlib.closing(sqlite3.connect(path)) as connection:
         sums = connection.execute(
             "SELECT value_json FROM trial_system_attributes WHERE key = 'hebbevo:checksum' ORDER BY trial_id"
@@ -216,7 +215,7 @@ def test_optuna_writes_the_same_rows(ledger, path, tmp_path):
     assert rows(path) == rows(other)
 
 
-def test_for_optuna_the_trials_that_meet_the_constraints_are_feasible_and_best(path):
+def test_for_optuna_the_trials_that_meet_the_constraints_are_feasible_and_best(path, optuna_study):
     spec = Spec.model_validate(
         SPEC.to_json() | {"constraints": {"accuracy": {"min": 0.5}, "survivors": {"max": 10}}}
     )
@@ -250,29 +249,28 @@ def test_for_optuna_the_trials_that_meet_the_constraints_are_feasible_and_best(p
     assert {trial for trial in open_study(path).front().trial} == best
 
 
-def test_without_constraints_no_trial_has_any(ledger, path):
+def test_without_constraints_no_trial_has_any(ledger, path, optuna_study):
     ledger.open_generation(0, 500, 0.0, GENOMES[:1])
     ledger.close_cohort([result(0, (0.5, 3.0))])
     assert "constraints" not in optuna_study(path).trials[0].system_attrs
 
 
-def test_the_search_is_the_first_study_in_the_file_even_if_others_are_added(ledger, path):
+def test_the_search_is_the_first_study_in_the_file_even_if_others_are_added(ledger, path, optuna_storage):
     ledger.open_generation(0, 500, 0.0, GENOMES)
     before = reread(path)
-    other = optuna.create_study(storage=f"sqlite:///{path}", study_name="a")
+    other = optuna.create_study(storage=optuna_storage(path), study_name="a")
     other.add_trial(optuna.create_trial(value=1.0))
     assert reread(path) == before
     assert ledger.open_generation(1, 500, 0.0, GENOMES[:1])[0].number == len(GENOMES)
 
 
-def test_trials_that_other_programs_add_are_left_out_and_disturb_nothing(ledger, path):
+def test_trials_that_other_programs_add_are_left_out_and_disturb_nothing(ledger, path, optuna_study):
     ledger.open_generation(0, 500, 0.0, GENOMES[:2])
     study = optuna_study(path)
     study.add_trial(optuna.create_trial(values=[1.0, 0.0], user_attrs={"mine": True}))
     study.enqueue_trial({"rate": 0.01})
-    asked = optuna.load_study(
-        study_name=None, storage=f"sqlite:///{path}", sampler=optuna.samplers.RandomSampler()
-    ).ask()
+    study.sampler = optuna.samplers.RandomSampler()
+    asked = study.ask()
     ledger.close_cohort([result(0, (0.5, 1.0))])
     ledger.open_generation(1, 500, 0.0, GENOMES[2:4])
     assert asked.number == 3

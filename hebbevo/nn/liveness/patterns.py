@@ -35,6 +35,7 @@ from functools import partial, reduce
 from operator import add
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -746,5 +747,6 @@ def _broadcast(path: Tensor, call: PatternCall) -> Tensor:
 
     It has memory of its own, since later functions may work in place.
     """
-    shape = torch.broadcast_shapes(*(each.shape for each in call.tensors))  # type: ignore[no-untyped-call]
+    # by NumPy: that of PyTorch first imports a computer algebra system, for half a second
+    shape = np.broadcast_shapes(*(each.shape for each in call.tensors))
     return path.expand(shape).clone()

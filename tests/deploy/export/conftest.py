@@ -17,12 +17,12 @@ SUFFIXES = (".safetensors", ".pt2", ".onnx")
 ROWS = 150
 
 MODULES = {
-    "mlp with input stamina": (".safetensors", ".onnx"),
-    "mlp in hebb_mask": (".safetensors", ".onnx"),
+    "mlp with input stamina": (".safetensors",),
+    "mlp in hebb_mask": (".onnx",),
     "conv with batch norm": SUFFIXES,
     "residual": SUFFIXES,
-    "grouped": (".safetensors", ".onnx"),
-    "depthwise": (".pt2", ".onnx"),
+    "grouped": (".safetensors",),
+    "depthwise": (".onnx",),
     "ResNet-18": (".onnx",),
     "transformer encoder": (".onnx",),
 }

@@ -256,7 +256,7 @@ def overcounted(alive, changed):
     ]
 
 
-@pytest.mark.parametrize("first", range(0, 120, 30))
+@pytest.mark.parametrize("first", [0, 30])
 def test_a_unit_is_dead_exactly_where_fixing_it_changes_no_output_beyond_a_constant(first):
     for seed in range(first, first + 30):
         net, x = random_net(seed, EXACT)
@@ -273,9 +273,8 @@ def test_a_unit_is_dead_exactly_where_fixing_it_changes_no_output_beyond_a_const
         assert not overcounted(alive, changed), seed
 
 
-@pytest.mark.parametrize("first", range(0, 60, 30))
-def test_where_functions_cannot_be_followed_exactly_no_unit_that_matters_is_counted_dead(first):
-    for seed in range(first, first + 30):
+def test_where_functions_cannot_be_followed_exactly_no_unit_that_matters_is_counted_dead():
+    for seed in range(30):
         net, x = random_net(seed, {**dict.fromkeys(["layer", "product"], EXACT["product"]), **SAFE})
         alive = alive_units(net, x)
         assert not undercounted(alive, changed_by_constants(net, x, alive)), seed

@@ -135,9 +135,9 @@ def table(study: hebbevo.Study) -> pd.DataFrame:
 
 
 def test_killed_and_resumed_in_a_database_it_is_the_study_of_a_file_that_was_never_killed(
-    url: str, name: str, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, name: str, space: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight = hebbevo.search(space, study=tmp_path / "s.db")
+    straight = hebbevo.open_study(uninterrupted)
     command = [sys.executable, "-m", "hebbevo", "search", "--space", str(space), "--study", name]
     with subprocess.Popen(
         command,
