@@ -8,6 +8,7 @@
 """
 
 from hebbevo.nn.attachment import Attachment, attach
+from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.plastic import Plastic, plastic_modules
@@ -21,10 +22,12 @@ __all__ = [
     "Dense",
     "HebbMask",
     "InputStamina",
+    "KWinners",
     "Plastic",
     "PlasticConnections",
     "PlasticUnits",
     "Stamina",
+    "Triangle",
     "attach",
     "credited",
     "masked",

@@ -485,6 +485,17 @@ def _count_stalled(connections: LayerConnections, event: Tensor) -> None:
 # --- credit ---
 
 
+def begin_with(parameters: Iterable[tuple[Tensor | None, Tensor | None]]) -> None:
+    """Give weights and biases the values with which a credit rule begins, in place.
+
+    Args:
+        parameters: pairs of a parameter and its values, of one shape; ``None``: there is none.
+    """
+    for parameter, values in parameters:
+        if parameter is not None and values is not None:
+            parameter.copy_(values)
+
+
 def add_updates(parameters: Iterable[tuple[Tensor | None, Tensor | None]]) -> None:
     """Add to weights and biases the updates that a credit rule gives, in place of the optimiser's step.
 
