@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer
+from hebbevo.networks.settings import (
+    DEFAULT_READOUT,
+    FITTED_READOUT,
+    Settings,
+    layer_settings,
+    rule_of_layer,
+)
 from hebbevo.nn import credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 
@@ -23,7 +29,8 @@ class LayerFactory:
         rule for connections, likewise. credit: name of the rule for credit, likewise. hidden_layers: how
         many hidden layers the network has, convolutions among them. settings: the network's settings and
         genes by name. seed: seed of the network; each part derives its own from it. starts: fraction of each
-        hidden layer, by its number, that is there at the start; 1 where it is absent.
+        hidden layer, by its number, that is there at the start; 1 where it is absent. readout: name of the
+        readout, where the settings name none.
     """
 
     units: str
@@ -33,6 +40,7 @@ class LayerFactory:
     settings: Settings
     seed: int
     starts: Mapping[int, float] = field(default_factory=dict)
+    readout: str = DEFAULT_READOUT
 
     def layer(self, module: nn.Linear | nn.Conv2d, number: int) -> nn.Module:
         """Put a linear layer or a convolution under the rules for connections and credit.
@@ -52,6 +60,15 @@ class LayerFactory:
             made = credited(credit.name, made, seed=seed, **knobs)
         knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)
         return masked(connections.name, made, seed=seed, **knobs)
+
+    @property
+    def fits_head(self) -> bool:
+        """Whether the head that counts is fitted in closed form."""
+        return self.settings.get("readout", self.readout) == FITTED_READOUT
+
+    def head(self, module: nn.Linear, number: int) -> nn.Module:
+        """Put the output layer under its rules; one that is fitted has weights of its own, without a mask."""
+        return _he_initialised(module) if self.fits_head else self.layer(module, number)
 
     def unit_layer(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
         """Make ``width`` units, or channels, under the rule for units.

@@ -1,0 +1,30 @@
+"""The knobs of the family ``hebbian_conv``, known without PyTorch."""
+
+from __future__ import annotations
+
+from hebbevo.space.knobs import Knob, table
+
+HEBBIAN_CONV_KNOBS = table(
+    Knob(
+        "normalization", str, "sample",
+        "how inputs of a convolution are normalised: each sample by itself, or each channel over the batch",
+        choices=("sample", "batch"),
+    ),
+    Knob("kernel_size", int, 3, "height and width of the kernels", low=1, high=31, sensible=(3, 5)),
+    Knob(
+        "output", str, "triangle",
+        "what a place hands on: what is above the mean, winners, or positive outputs",
+        choices=("triangle", "winners", "rectifier"),
+    ),
+    Knob(
+        "output_power", float, 1.0, "power of what a triangle or a winner hands on",
+        low=0.01, sensible=(0.3, 2.0),
+    ),
+    Knob(
+        "output_winners", int, 1, "channels that hand something on where output is winners",
+        low=1, sensible=(1, 16), log=True,
+    ),
+    Knob("pool", str, "average", "what becomes of neighbouring places", choices=("average", "max")),
+    Knob("pool_size", int, 2, "height and width of the windows of the pool, two apart", low=2, high=8),
+)  # fmt: skip
+"""Knobs of the family, each of which a layer may set for itself."""
