@@ -177,7 +177,7 @@ def test_linskers_covariance_rule(kind):
 
 
 def surrogate(rule, u, w):
-    """A number with the derivative that, times y, is the rule's update; y is put in the place of its value."""
+    """A number whose derivative times y is the rule's update; y is put in the place of its value."""
     squares = 0.5 * w.square().sum((1, 2, 3))[None, :, None, None]
     return {"none": u, "instar": u - squares}[rule]
 
@@ -225,9 +225,7 @@ def test_miconis_network(rule):
             w.data *= masks[place]
             w.data /= w.data.square().sum((1, 2, 3), keepdim=True).sqrt()
             own = pool((r - r.mean(1, keepdim=True)).clamp(min=0))
-            thetas[place] = thetas[place] + mu * (
-                y.mean((0, 2, 3), keepdim=True) - winners[place] / len(w)
-            )
+            thetas[place] = thetas[place] + mu * (y.mean((0, 2, 3), keepdim=True) - winners[place] / len(w))
         with torch.no_grad():
             for layer in ours:
                 x = pool(triangle(layer(normalized(x))))
