@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hebbevo.errors import UsageError
+from hebbevo.nn.traceable import Traceable
 
 
-class Triangle(nn.Module):
+class Triangle(Traceable):
     """What a unit has above the mean of all units at its place, to a power: max(0, u - mean(u))^power.
 
     With power 1 the "triangle" of Coates, Lee & Ng, 2011 (AISTATS, section 3.2.2), for linear units. SoftHebb
@@ -48,14 +49,14 @@ class Triangle(nn.Module):
         return f"power={self.power.flatten()[0]:g}, dim={self.dim}"
 
 
-class KWinners(nn.Module):
+class KWinners(Traceable):
     """The k units with the largest outputs at each place, as far as they are above 0: max(0, u)^power.
 
     With power 0 winners have the output 1. With ties there are more winners, and fewer where fewer outputs
     are above 0. It takes the place of a ReLU.
 
     Args:
-        k: number of winners, at least 1.
+        k: number of winners, from 1 to the number of units.
         power: 0 or more.
         dim: axis of the units: 1 for feature maps, -1 for the outputs of linear layers.
 
@@ -84,7 +85,7 @@ class KWinners(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """Map outputs of a layer to activations of the same shape."""
-        last = u.topk(min(self.k, u.shape[self.dim]), self.dim)[0].amin(self.dim, keepdim=True)
+        last = u.topk(self.k, self.dim)[0].amin(self.dim, keepdim=True)
         return _power(torch.where(u >= last, u, 0), self.power)
 
     def extra_repr(self) -> str:

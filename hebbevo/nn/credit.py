@@ -60,6 +60,10 @@ class Credit(Plastic):
         super().configure(**knobs)
 
     @property
+    def _title(self) -> str:
+        return self.rule.name
+
+    @property
     def k(self) -> TensorNamespace:
         """Knobs as a rule sees them."""
         return TensorNamespace({**self.rule.constants, **self._buffers, **self.structural})

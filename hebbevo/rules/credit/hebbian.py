@@ -316,7 +316,7 @@ class Activity:
 
 def _norms(weight: Tensor) -> Tensor:
     """The norm of the weights of each unit, (outputs,)."""
-    norms: Tensor = weight.flatten(1).norm(dim=1)  # type: ignore[no-untyped-call]
+    norms: Tensor = weight.flatten(1).norm(dim=1)
     return norms
 
 
