@@ -38,6 +38,11 @@ _KNOBS = table(
         "capacity", int, 0, "neurons to which a hidden layer may grow beyond its width; 0: it does not",
         low=0, high=100_000, sensible=(64, 512), log=True, per_layer=True,
     ),
+    Knob(
+        "greedy", bool, False,
+        "whether layers under a Hebbian rule learn one after the other, in equal shares of the training",
+        choices=(False, True),
+    ),
     *(
         Knob(
             axis, str, DEFAULT_RULES[axis], f"rule for {axis}; without this gene, network.{axis} names it",
