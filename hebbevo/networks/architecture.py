@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS
+from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS, WHITENING_KNOBS
 from hebbevo.networks.seeding import seeded
 from hebbevo.networks.settings import (
     DEFAULT_READOUT,
@@ -50,6 +50,11 @@ _KNOBS = table(
         "readout", str, DEFAULT_READOUT,
         "which head gives the accuracy, the trained one or one fitted in closed form; else network.readout",
         choices=READOUTS,
+    ),
+    Knob(
+        "greedy", bool, False,
+        "whether layers under a Hebbian rule learn one after the other, in equal shares of the training",
+        choices=(False, True),
     ),
     *(
         Knob(
@@ -230,7 +235,11 @@ FAMILIES: dict[str, Family] = {
     "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
     "hebbian_conv": Family(
         _hebbian_conv,
-        {name: knob for name, knob in _KNOBS.items() if name not in ("depth", "hidden")} | HEBBIAN_CONV_KNOBS,
+        {
+            **{name: knob for name, knob in _KNOBS.items() if name not in ("depth", "hidden")},
+            **HEBBIAN_CONV_KNOBS,
+            **WHITENING_KNOBS,
+        },
     ),
 }
 """The built-in families of networks by name."""

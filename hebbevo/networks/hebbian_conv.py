@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS
+from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS, WHITENING_KNOBS
 from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 from hebbevo.networks.settings import layer_settings
-from hebbevo.nn import KWinners, Triangle
+from hebbevo.nn import KWinners, Triangle, Whitening
 from hebbevo.space.knobs import Value
 
 _SMALLEST_POOLED = 4  # pixels of the shorter side; pooling smaller images would leave almost nothing
@@ -24,7 +24,8 @@ class HebbianConv(Layered):
 
     Each layer normalises its inputs, without trained scales. A convolution that keeps the size follows, then
     a competition between channels, and units. Last comes a pool with stride 2, as long as both sides have at
-    least four pixels. The head is linear. For the rules, a channel is a neuron.
+    least four pixels. The head is linear. A whitening of whole images may come first; it is fitted to the
+    training rows before the training. For the rules, a channel is a neuron.
 
     Args:
         make: makes the layers and units.
@@ -39,6 +40,9 @@ class HebbianConv(Layered):
         super().__init__()
         self.input_shape = shape
         self.has_fitted_head = make.fits_head
+        whitening, ridge = (make.settings.get(name, knob.default) for name, knob in WHITENING_KNOBS.items())
+        is_white = whitening == "image"
+        self.whitening = Whitening(shape, ridge=_number(ridge)) if is_white else nn.Identity()
         colours, *size = shape
         blocks: list[nn.Module] = []
         for number, (before, width) in enumerate(pairwise((colours, *channels)), start=1):
@@ -65,12 +69,13 @@ class HebbianConv(Layered):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images, (batch, colours, height, width), to logits, (batch, classes)."""
-        logits: Tensor = self.head(self.blocks(x).flatten(1))
+        logits: Tensor = self.head(self.blocks(self.whitening(x)).flatten(1))
         return logits
 
     def hidden_layers(self) -> list[list[nn.Module]]:
         """See `Layered.hidden_layers`."""
-        return [[*block.children()] for block in self.blocks]
+        first, *others = ([*block.children()] for block in self.blocks)
+        return [[self.whitening, *first], *others]
 
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""

@@ -27,4 +27,13 @@ HEBBIAN_CONV_KNOBS = table(
     Knob("pool", str, "average", "what becomes of neighbouring places", choices=("average", "max")),
     Knob("pool_size", int, 2, "height and width of the windows of the pool, two apart", low=2, high=8),
 )  # fmt: skip
-"""Knobs of the family, each of which a layer may set for itself."""
+"""Knobs of the family that each layer may set for itself."""
+
+WHITENING_KNOBS = table(
+    Knob("whitening", str, "none", "whether images are whitened as a whole (ZCA)", choices=("none", "image")),
+    Knob(
+        "whitening_ridge", float, 1e-3, "is added to the variances by which the whitening divides",
+        low=1e-9, sensible=(1e-4, 1e-1), log=True,
+    ),
+)  # fmt: skip
+"""Knobs of what comes before the first layer."""

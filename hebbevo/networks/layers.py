@@ -16,6 +16,8 @@ from hebbevo.networks.settings import (
 )
 from hebbevo.nn import credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
+from hebbevo.rules.credit.rule import CreditRule
+from hebbevo.space.knobs import Value
 
 _LAYER_SEEDS = 1000  # units of layer n have the seed + n, so layers start beyond any number of units
 
@@ -56,7 +58,7 @@ class LayerFactory:
         ]
         # the output layer learns from the labels themselves, so a local update does not apply to it
         if number <= self.hidden_layers or not credit.updates:
-            knobs = layer_settings(self.settings, credit.knobs, with_knobs_of)
+            knobs = self._share(number, credit) | layer_settings(self.settings, credit.knobs, with_knobs_of)
             made = credited(credit.name, made, seed=seed, **knobs)
         knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)
         return masked(connections.name, made, seed=seed, **knobs)
@@ -69,6 +71,14 @@ class LayerFactory:
     def head(self, module: nn.Linear, number: int) -> nn.Module:
         """Put the output layer under its rules; one that is fitted has weights of its own, without a mask."""
         return _he_initialised(module) if self.fits_head else self.layer(module, number)
+
+    def _share(self, number: int, credit: CreditRule) -> dict[str, Value]:
+        """The share of the training in which a layer learns, if layers learn one after the other."""
+        if not (self.settings.get("greedy", False) and "learns_from" in credit.knobs):
+            return {}
+        settle = float(str(layer_settings(self.settings, ["settle"], number).get("settle", 0.0)))
+        share = (1 - settle) / self.hidden_layers
+        return {"learns_from": (number - 1) * share, "learns_until": number * share}
 
     def unit_layer(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
         """Make ``width`` units, or channels, under the rule for units.

@@ -9,7 +9,11 @@ from hebbevo.errors import UsageError
 from hebbevo.nn.traceable import Traceable
 
 
-class Triangle(Traceable):
+class Competition(Traceable):
+    """Activations of units that compete at their place: each is one of its unit, others only lower it."""
+
+
+class Triangle(Competition):
     """What a unit has above the mean of all units at its place, to a power: max(0, u - mean(u))^power.
 
     With power 1 the "triangle" of Coates, Lee & Ng, 2011 (AISTATS, section 3.2.2), for linear units. SoftHebb
@@ -49,7 +53,7 @@ class Triangle(Traceable):
         return f"power={self.power.flatten()[0]:g}, dim={self.dim}"
 
 
-class KWinners(Traceable):
+class KWinners(Competition):
     """The k units with the largest outputs at each place, as far as they are above 0: max(0, u)^power.
 
     With power 0 winners have the output 1. With ties there are more winners, and fewer where fewer outputs

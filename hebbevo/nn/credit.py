@@ -95,10 +95,10 @@ class _CreditLayer:
     weight: Tensor
     bias: Tensor | None
 
-    @property
-    def connected(self) -> Tensor | None:
-        """Which connections a mask around the layer lets in; ``None``: all."""
-        return self.module.connected
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection is out."""
+        mask = self.module.connected
+        return values if mask is None else torch.where(mask, values, 0)
 
     @property
     def dim(self) -> int:

@@ -89,6 +89,8 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
             returning.fill(moment)
         if producer.bias is not None:
             renewed.fill(producer.bias)
+        for state in producer.state:
+            renewed.fill(state)
         _draw_weights(layer, producer, renewed, WEIGHT_STREAM + number)
     for norm in context.norms:
         for own, value in ((norm.weight, 1), (norm.bias, 0), (norm.mean, 0), (norm.var, 1)):

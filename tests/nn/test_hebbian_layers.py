@@ -1,6 +1,7 @@
 """Hebbian layers in a stranger's PyTorch model: trained, pruned, stacked, counted, compiled and exported."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -9,7 +10,16 @@ from torch.nn import functional as F  # noqa: N812
 
 import hebbevo
 from hebbevo.errors import UsageError
-from hebbevo.nn import HebbianConv2d, HebbianLinear, PlasticUnits, Triangle, attach, credited, masked
+from hebbevo.nn import (
+    HebbianConv2d,
+    HebbianLinear,
+    KWinners,
+    PlasticUnits,
+    Triangle,
+    attach,
+    credited,
+    masked,
+)
 from hebbevo.rules import UNITS
 from hebbevo.training.stack import SingleNet, VmapStack
 
@@ -172,6 +182,43 @@ def test_under_every_rule_for_units(units):
     assert not hebbian.weight[~plastic.alive].any()
     assert hebbian.weight.norm(dim=1).tolist() == pytest.approx(plastic.alive.float().tolist(), abs=1e-5)
     assert not hebbian.credit.theta[~plastic.alive].any()
+
+
+def test_a_unit_that_is_regrown_at_once_has_a_threshold_of_its_own():
+    """As under redo, which recycles units: no forward pass sees them without weights."""
+    torch.manual_seed(0)
+    hebbian = HebbianLinear(64, 8, True, seed=0)
+    plastic = PlasticUnits(UNITS["redo"], 8, seed=1, dormancy=1e9, warmup=2, prune_period=2, grace=0)
+    net = nn.Sequential(nn.Flatten(), hebbian, plastic, nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    attach(net, optimizer, total_steps=20)
+    recycled = torch.zeros(8, dtype=torch.bool)
+    while not recycled.any():
+        before, threshold = hebbian.weight.detach().clone(), hebbian.credit.theta.clone()
+        trained(net, 1, optimizer)
+        recycled = (hebbian.weight - before).norm(dim=1) > 1
+    assert plastic.alive.all() and threshold[recycled].any()
+    assert not hebbian.credit.theta[recycled].any()
+    assert not hebbian.bias[recycled].any()
+
+
+@pytest.mark.parametrize("activation", [Triangle(), KWinners(3)], ids=["triangle", "winners"])
+def test_behind_a_competition_units_that_are_pruned_lose_their_weights_too(activation):
+    torch.manual_seed(0)
+    plastic = PlasticUnits(UNITS["random"], 6, dim=1, seed=1, target=3, events=3, warmup=1)
+    conv = HebbianConv2d(1, 6, 3, seed=0)
+    net = nn.Sequential(conv, activation, plastic, nn.Flatten(), nn.Linear(216, 3))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    attach(net, optimizer, total_steps=6)
+    trained(net, 6, optimizer)
+    assert plastic.alive.sum() == 3
+    assert not conv.weight[~plastic.alive].any()
+    x = images(4)
+    net.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the mean of all units counts those without weights, which stay
+        small = hebbevo.compact(net, images(2))
+    torch.testing.assert_close(small(x), net(x))
 
 
 def test_errors_name_what_may_be_written():

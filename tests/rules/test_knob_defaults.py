@@ -113,8 +113,7 @@ ITERATIVE_MAGNITUDE = SETTLE | {
     "share": (0.0, 0.0, 1.0, False),
     "rewind_step": (0, 0, inf, False),
 }
-SHARES = SETTLE | {"learns_from": (0.0, 0.0, 1.0, False), "learns_until": (0.0, 0.0, 1.0, False)}
-HEBBIAN = SHARES | {
+HEBBIAN_ACTIVITY = {
     "competition": ("winners", -inf, inf, False),
     "winners": (1, 1, inf, True),
     "temperature": (1.0, 1e-6, inf, True),
@@ -124,19 +123,27 @@ HEBBIAN = SHARES | {
     "threshold_form": ("homeostatic", -inf, inf, False),
     "threshold_level": (1.0, -inf, inf, False),
     "threshold_rate": (1.0, 0.0, inf, True),
-    "threshold_warmup": (0, 0, inf, False),
     "decay_form": ("instar", -inf, inf, False),
     "centre": (False, -inf, inf, False),
     "k1": (0.0, -inf, inf, False),
     "k2": (0.0, -inf, inf, False),
-    "hebbian_rate": (0.1, 0.0, inf, True),
-    "update_scale": ("mean", -inf, inf, False),
-    "rate_power": (0.0, 0.0, inf, False),
-    "normalize": (True, -inf, inf, False),
-    "weight_bound": (0.0, 0.0, inf, False),
-    "connectivity": (1.0, 0.0, 1.0, True),
-    "initial_norm": (1.0, 0.0, inf, True),
 }
+HEBBIAN_TERM = SETTLE | HEBBIAN_ACTIVITY | {"hebbian_weight": (0.01, 0.0, inf, True)}
+SHARES = SETTLE | {"learns_from": (0.0, 0.0, 1.0, False), "learns_until": (0.0, 0.0, 1.0, False)}
+HEBBIAN = (
+    SHARES
+    | HEBBIAN_ACTIVITY
+    | {
+        "hebbian_rate": (0.1, 0.0, inf, True),
+        "update_scale": ("mean", -inf, inf, False),
+        "rate_power": (0.0, 0.0, inf, False),
+        "normalize": (True, -inf, inf, False),
+        "weight_bound": (0.0, 0.0, inf, False),
+        "connectivity": (1.0, 0.0, 1.0, True),
+        "initial_norm": (1.0, 0.0, inf, True),
+        "threshold_warmup": (0, 0, inf, False),
+    }
+)
 SOFTHEBB = SHARES | {
     "temperature": (1.0, 1e-6, inf, True),
     "anti_hebbian": (1.0, 0.0, inf, False),
@@ -174,6 +181,7 @@ KNOBS = {
     ("credit", "backprop"): {},
     ("credit", "hebbian"): HEBBIAN,
     ("credit", "softhebb"): SOFTHEBB,
+    ("credit", "hebbian_term"): HEBBIAN_TERM,
 }
 
 

@@ -190,8 +190,8 @@ class Hebbian(CreditRule):
         """Equations 1 to 9, after the forward pass that gave ``y``."""
         weight = layer.weight
         u = y if layer.bias is None else y + layer.along_outputs(s.theta)
-        living = weight.flatten(1).any(1)
-        activity = Activity(k, s, layer, u, living)
+        activity = Activity(k, s, layer, weight, u)
+        living = activity.living
         moves, learns = self.moves(k, layer), self.learns(k, layer)
         moved = self.moved(k, s, layer, activity.change(x))
         change = (moved - weight).where(layer.along_weights(living & learns), 0)
@@ -209,9 +209,7 @@ class Hebbian(CreditRule):
         moved = weight + layer.along_weights(rate) * change
         if k.weight_bound:
             moved = moved.clamp(-k.weight_bound, k.weight_bound)
-        moved = moved * s.wired
-        if layer.connected is not None:
-            moved = moved * layer.connected
+        moved = layer.connected(moved * s.wired)
         return _normalized(moved, layer) if k.normalize else moved
 
     def moves(self, k: Any, layer: CreditLayer) -> Tensor:
@@ -240,18 +238,21 @@ class Activity:
         k: knobs of the family.
         s: buffers: thresholds.
         layer: the layer.
+        weight: its weights, without a graph.
         u: its outputs without thresholds, (rows, outputs, *positions).
+
+    Attributes:
         living: which units live, (outputs,) bool.
     """
 
-    def __init__(self, k: Any, s: Any, layer: CreditLayer, u: Tensor, living: Tensor) -> None:
-        self._k, self._s, self._layer, self._living = k, s, layer, living
-        self._u = u
+    def __init__(self, k: Any, s: Any, layer: CreditLayer, weight: Tensor, u: Tensor) -> None:
+        self._k, self._s, self._layer, self._weight, self._u = k, s, layer, weight, u
+        self.living: Tensor = weight.flatten(1).any(1)
         self._y = self._outputs()
 
     def change(self, x: Tensor) -> Tensor:
         """Equation 6, of the shape of the weights."""
-        k, layer, weight = self._k, self._layer, self._layer.weight
+        k, layer, weight = self._k, self._layer, self._weight
         change = layer.coactivation(x, self._y)
         if k.centre:
             inputs = layer.coactivation(x, self._y.new_ones(self._y.shape))
@@ -260,14 +261,14 @@ class Activity:
             change = change - layer.along_weights(layer.mean(decay)) * weight
         if k.k1 or k.k2:
             mean_weight = layer.along_weights(weight.flatten(1).mean(1))
-            change = change + layer.along_weights(self._living) * (k.k1 + k.k2 * mean_weight)
+            change = change + layer.along_weights(self.living) * (k.k1 + k.k2 * mean_weight)
         return change
 
     def next_threshold(self) -> Tensor:
         """Equations 8 and 9, (outputs,)."""
         k, theta, layer = self._k, self._s.theta, self._layer
         if k.threshold_form == HOMEOSTATIC:
-            goal = k.winners / self._living.sum().clamp(min=1)
+            goal = k.winners / self.living.sum().clamp(min=1)
             return theta + k.threshold_rate * (layer.mean(self._y) - goal)
         if k.threshold_form == BCM:
             return theta + k.threshold_rate * (layer.mean(self._u.square()) - theta)
@@ -278,7 +279,7 @@ class Activity:
         k, u, layer, dim = self._k, self._u, self._layer, self._layer.dim
         theta = k.threshold_level if k.threshold_form == FIXED else layer.along_outputs(self._s.theta)
         r = u - theta
-        living = layer.along_outputs(self._living)
+        living = layer.along_outputs(self.living)
         if k.competition == NONE:
             return self._nonlinear(r) * living
         if k.competition == WINNERS:

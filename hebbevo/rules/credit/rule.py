@@ -60,9 +60,8 @@ class CreditLayer(Protocol):
     def total(self) -> Tensor:
         """Forward steps of the whole training, (); 0: not known."""
 
-    @property
-    def connected(self) -> Tensor | None:
-        """Which connections a mask around the layer lets in, of the shape of the weights; ``None``: all."""
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection mask has taken a connection out."""
 
     @property
     def dim(self) -> int:
