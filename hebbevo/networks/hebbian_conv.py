@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS, WHITENING_KNOBS
 from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 from hebbevo.networks.settings import layer_settings
 from hebbevo.nn import KWinners, Triangle, Whitening
+from hebbevo.nn.competition import Competition
 from hebbevo.space.knobs import Value
 
 _SMALLEST_POOLED = 4  # pixels of the shorter side; pooling smaller images would leave almost nothing
@@ -84,13 +86,21 @@ class HebbianConv(Layered):
 
 def _convolution(before: int, width: int, kernel: int, size: Sequence[int]) -> nn.Conv2d:
     """A convolution that keeps the size of an image, and mirrors its border if that has enough pixels."""
-    if kernel // 2 < min(size):
-        return nn.Conv2d(before, width, kernel, padding="same", padding_mode="reflect")
-    return nn.Conv2d(before, width, kernel, padding="same")
+    border = kernel // 2
+    if border < min(size):
+        return nn.Conv2d(before, width, kernel, padding=border, padding_mode="reflect")
+    return nn.Conv2d(before, width, kernel, padding=border)
+
+
+class _SampleNorm(Competition):
+    """Each sample with mean 0 and variance 1 over channels and places; an element stays its channel's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, 1)
 
 
 _NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
-    "sample": lambda channels: nn.GroupNorm(1, channels, affine=False),
+    "sample": lambda channels: _SampleNorm(),
     "batch": lambda channels: nn.BatchNorm2d(channels, affine=False),
 }
 _OUTPUTS: dict[str, Callable[[dict[str, Value]], nn.Module]] = {

@@ -10,7 +10,7 @@ HEBBIAN_CONV_KNOBS = table(
         "how inputs of a convolution are normalised: each sample by itself, or each channel over the batch",
         choices=("sample", "batch"),
     ),
-    Knob("kernel_size", int, 3, "height and width of the kernels", low=1, high=31, sensible=(3, 5)),
+    Knob("kernel_size", int, 3, "height and width of the kernels", choices=(1, 3, 5, 7, 9, 11)),
     Knob(
         "output", str, "triangle",
         "what a place hands on: what is above the mean, winners, or positive outputs",
