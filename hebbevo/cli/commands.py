@@ -214,7 +214,7 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     """Print the Pareto front of accuracy against surviving neurons."""
     from hebbevo.cli.confirmation import CONFIRMED_FORMATS, require_confirmation
     from hebbevo.cli.console import output
-    from hebbevo.cli.results import FORMATS, empty_line, nearest_line
+    from hebbevo.cli.results import FORMATS, decoding_line, empty_line, nearest_line
     from hebbevo.study.view import open_study
 
     opened = open_study(study, database_of(study, storage))
@@ -225,6 +225,8 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
     line = nearest_line(opened) or empty_line(opened)
     if form != "table" or not opened.points().empty:
         FORMATS[form](opened, output())
+    if form == "table" and (layers := decoding_line(opened)):
+        echo(layers)
     if line:
         echo(line, err=True)
 

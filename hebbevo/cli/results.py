@@ -41,6 +41,8 @@ def print_summary(study: Study, report: Path, console: Console) -> None:
             echo(remark, err=True)
     for line in rule_lines(study):
         echo(line)
+    if layers := decoding_line(study):
+        echo(layers)
     if stopped := stopped_line(study):
         echo(stopped)
     for line in health(study):
@@ -170,6 +172,25 @@ def rule_lines(study: Study) -> Iterator[str]:
             yield f"{gene:<7} {'; '.join(held)} {study.count}"
 
 
+def random_scores(study: Study) -> dict[int, float]:
+    """By trial, what a readout of the last layer reaches with random weights, where this was measured."""
+    table = study.decoding()
+    return dict(zip(table["trial"].tolist(), table["random"].tolist(), strict=True))  # the last layer counts
+
+
+def decoding_line(study: Study) -> str | None:
+    """Say what readouts of the layers of the most accurate trial reach; ``None`` where none was measured."""
+    table = study.decoding()
+    if table.empty:
+        return None
+    trials = study.trials()
+    measured = trials[trials.trial.isin(table.trial)]
+    trial = int(measured.trial.iloc[int(measured.accuracy.argmax())])
+    own = table[table.trial == trial]
+    learned, random = ("/".join(f"{value:.4f}" for value in own[name]) for name in ("learned", "random"))
+    return f"layers  trial {trial}, a linear readout of each: {learned}; with random weights {random}"
+
+
 def unrepeatable_line(study: Study) -> str | None:
     """Say which trials another run of the search may not repeat; ``None`` if all are repeatable."""
     unrepeatable = study.trials().query("not repeatable").trial
@@ -199,13 +220,16 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     """The front with a column for each of the genes that are ``shown``."""
     table = Table(box=None, pad_edge=False)
     between = plus_minus(console)
-    for title in ("trial", "epoch", study.score, "survivors", "of all", *shown):
+    random = random_scores(study)
+    of_random = ["random"] if random else []
+    for title in ("trial", "epoch", study.score, *of_random, "survivors", "of all", *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
     for _, row in study.front().astype(object).iterrows():  # a whole number stays one
         table.add_row(
             str(int(row.trial)),
             str(int(row.epoch)),
             between.join(f"{each:.4f}" for each in (row.accuracy, row.accuracy_sd) if pd.notna(each)),
+            *([_cell(random.get(int(row.trial), float("nan")))] if random else []),
             between.join(count(each) for each in (row.survivors, row.survivors_sd) if pd.notna(each)),
             f"{row.survivors / row.neurons:.1%}",
             *(_cell(row[f"genome.{gene}"]) for gene in shown),

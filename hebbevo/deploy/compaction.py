@@ -25,6 +25,7 @@ from hebbevo.nn.cutting.plain_modules import (
     select,
     without_masks,
     without_plastic_units,
+    without_traceable,
 )
 from hebbevo.nn.forward_pass.following import tensors_in
 from hebbevo.nn.forward_pass.side_effects import tensors_held_by, without_side_effects
@@ -198,6 +199,7 @@ def _without_hebbevo(net: nn.Module, chains: Sequence[str]) -> nn.Module:
     for name in chains:  # outer ones come last
         chain = cast(nn.Sequential, net.get_submodule(name))
         net = replaced(net, chain, _tidy(chain))
+    net = without_traceable(net)
     for module in reachable(net, without=FUNCTIONS):
         if isinstance(module, nn.Module) and any(
             kind.__module__.partition(".")[0] == "hebbevo" for kind in type(module).__mro__

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hebbevo.networks import Architecture
 from hebbevo.networks.padded import Padded
+from hebbevo.networks.settings import DEFAULT_READOUT
 from hebbevo.space import Genome
 from hebbevo.space.knobs import Value
 from hebbevo.spec import Spec
@@ -37,6 +38,8 @@ def why_none(spec: Spec) -> str:
     network = spec.network
     if network.module:
         return "the network is your own, whose widths hebbevo cannot choose"
+    if network.family == "hebbian_conv":
+        return "channels of hebbian_conv compete, which a dense network does not have; its control is random"
     return "inputs are pruned, and a dense network has them all" if network.inputs else ""
 
 
@@ -60,7 +63,14 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
         epochs: of the whole schedule.
     """
     assert isinstance(recipe.network, Architecture)
-    network = replace(recipe.network, units="dense", connections="full", credit="backprop", inputs=False)
+    network = replace(
+        recipe.network,
+        units="dense",
+        connections="full",
+        credit="backprop",
+        readout=DEFAULT_READOUT,
+        inputs=False,
+    )
     kept = ("optimizer", "momentum")
     settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
     return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hebbevo import lazy_imports
-from hebbevo.networks.architecture import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.networks.architecture import (
+    CONVOLUTIONAL,
+    DEFAULT_RULES,
+    FAMILIES,
+    LAYERED,
+    Architecture,
+    largest,
+)
 from hebbevo.networks.seeding import seeded
-from hebbevo.networks.settings import Settings, split_layer
+from hebbevo.networks.settings import READOUTS, Settings, split_layer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,9 +26,11 @@ __getattr__, __dir__ = lazy_imports.attach(
 )
 
 __all__ = [
+    "CONVOLUTIONAL",
     "DEFAULT_RULES",
     "FAMILIES",
     "LAYERED",
+    "READOUTS",
     "Architecture",
     "Blueprint",
     "Settings",

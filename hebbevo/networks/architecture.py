@@ -7,8 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS, WHITENING_KNOBS
 from hebbevo.networks.seeding import seeded
-from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer, split_layer
+from hebbevo.networks.settings import (
+    DEFAULT_READOUT,
+    READOUTS,
+    Settings,
+    layer_settings,
+    rule_of_layer,
+    split_layer,
+)
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Scalar, Value, table
@@ -38,6 +46,16 @@ _KNOBS = table(
         "capacity", int, 0, "neurons to which a hidden layer may grow beyond its width; 0: it does not",
         low=0, high=100_000, sensible=(64, 512), log=True, per_layer=True,
     ),
+    Knob(
+        "readout", str, DEFAULT_READOUT,
+        "which head gives the accuracy, the trained one or one fitted in closed form; else network.readout",
+        choices=READOUTS,
+    ),
+    Knob(
+        "greedy", bool, False,
+        "whether layers under a Hebbian rule learn one after the other, in equal shares of the training",
+        choices=(False, True),
+    ),
     *(
         Knob(
             axis, str, DEFAULT_RULES[axis], f"rule for {axis}; without this gene, network.{axis} names it",
@@ -48,7 +66,7 @@ _KNOBS = table(
 )  # fmt: skip
 
 LAYERED = frozenset(
-    {"channels", "hidden", "capacity", *AXES}.union(
+    {"channels", "hidden", "capacity", *AXES, *HEBBIAN_CONV_KNOBS}.union(
         *(rule.knobs for known in AXES.values() for rule in known.values())
     )
 )
@@ -69,6 +87,7 @@ class Architecture:
         channels: number of channels of each convolution; none in a fully connected network.
         connections: name of the rule for connections.
         credit: name of the rule for credit.
+        readout: which head gives the accuracy, one of `READOUTS`.
 
     Example:
         >>> net = Architecture("mlp", (8, 4), "stamina", False, (3,), 2).build({"hidden.1": 5}, seed=1)
@@ -85,6 +104,7 @@ class Architecture:
     channels: tuple[int, ...] = ()
     connections: str = DEFAULT_RULES["connections"]
     credit: str = DEFAULT_RULES["credit"]
+    readout: str = DEFAULT_READOUT
 
     @property
     def features(self) -> int:
@@ -151,7 +171,8 @@ class Architecture:
         whole = shaped.with_reserves(settings)
         widths, capacities = ((*each.channels, *each.hidden) for each in (shaped, whole))
         starts = [width / capacity for width, capacity in zip(widths, capacities, strict=True)]
-        make = LayerFactory(*rules, hidden_layers, settings, seed, dict(enumerate(starts, start=1)))
+        of_starts = dict(enumerate(starts, start=1))
+        make = LayerFactory(*rules, hidden_layers, settings, seed, of_starts, self.readout)
         with seeded(seed):
             return FAMILIES[self.family].build(whole, make)
 
@@ -203,11 +224,28 @@ def _conv(architecture: Architecture, make: LayerFactory) -> nn.Module:
     return Conv(make, architecture.shape, architecture.channels, architecture.hidden, architecture.classes)
 
 
+def _hebbian_conv(architecture: Architecture, make: LayerFactory) -> nn.Module:
+    from hebbevo.networks.hebbian_conv import HebbianConv
+
+    return HebbianConv(make, architecture.shape, architecture.channels, architecture.classes)
+
+
 FAMILIES: dict[str, Family] = {
     "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
     "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
+    "hebbian_conv": Family(
+        _hebbian_conv,
+        {
+            **{name: knob for name, knob in _KNOBS.items() if name not in ("depth", "hidden")},
+            **HEBBIAN_CONV_KNOBS,
+            **WHITENING_KNOBS,
+        },
+    ),
 }
 """The built-in families of networks by name."""
+
+CONVOLUTIONAL = frozenset({"conv", "hebbian_conv"})
+"""The families that take images."""
 
 
 # --- the largest network of a space ---

@@ -8,13 +8,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from hebbevo.networks.chain import Chain
+from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 
 _SMALLEST_POOLED = 4  # pixels of the shorter side; pooling smaller images would leave almost nothing
 
 
-class Conv(Chain):
+class Conv(Layered):
     """Convolutional network from images (batch, colours, height, width) to logits (batch, classes).
 
     Each block has 3 x 3 kernels, batch norm, units and a 2 x 2 max pool, as long as both sides have at least
@@ -62,12 +62,23 @@ class Conv(Chain):
             fully_connected.append(make.layer(nn.Linear(before, width), number))
             fully_connected.append(make.unit_layer(width, number))
         self.hidden = nn.Sequential(*fully_connected)
-        self.head = make.layer(nn.Linear(widths[-1], classes), len(channels) + len(hidden) + 1)
+        self.has_fitted_head = make.fits_head
+        self.head = make.head(nn.Linear(widths[-1], classes), len(channels) + len(hidden) + 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images, (batch, colours, height, width), to logits, (batch, classes)."""
         logits: Tensor = self.head(self.hidden(self.features(x).flatten(1)))
         return logits
+
+    def hidden_layers(self) -> list[list[nn.Module]]:
+        """See `Layered.hidden_layers`."""
+        blocks = [[*block.children()] for block in self.features]
+        modules = [*self.hidden]
+        pairs = [modules[place : place + 2] for place in range(0, len(modules), 2)]
+        return [
+            *blocks,
+            *([*(() if number else (nn.Flatten(),)), *pair] for number, pair in enumerate(pairs)),
+        ]
 
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""

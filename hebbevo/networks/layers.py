@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer
+from hebbevo.networks.settings import (
+    DEFAULT_READOUT,
+    FITTED_READOUT,
+    Settings,
+    layer_settings,
+    rule_of_layer,
+)
 from hebbevo.nn import credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
+from hebbevo.rules.credit.rule import CreditRule
+from hebbevo.space.knobs import Value
 
 _LAYER_SEEDS = 1000  # units of layer n have the seed + n, so layers start beyond any number of units
 
@@ -23,7 +31,8 @@ class LayerFactory:
         rule for connections, likewise. credit: name of the rule for credit, likewise. hidden_layers: how
         many hidden layers the network has, convolutions among them. settings: the network's settings and
         genes by name. seed: seed of the network; each part derives its own from it. starts: fraction of each
-        hidden layer, by its number, that is there at the start; 1 where it is absent.
+        hidden layer, by its number, that is there at the start; 1 where it is absent. readout: name of the
+        readout, where the settings name none.
     """
 
     units: str
@@ -33,6 +42,7 @@ class LayerFactory:
     settings: Settings
     seed: int
     starts: Mapping[int, float] = field(default_factory=dict)
+    readout: str = DEFAULT_READOUT
 
     def layer(self, module: nn.Linear | nn.Conv2d, number: int) -> nn.Module:
         """Put a linear layer or a convolution under the rules for connections and credit.
@@ -48,10 +58,27 @@ class LayerFactory:
         ]
         # the output layer learns from the labels themselves, so a local update does not apply to it
         if number <= self.hidden_layers or not credit.updates:
-            knobs = layer_settings(self.settings, credit.knobs, with_knobs_of)
+            knobs = self._share(number, credit) | layer_settings(self.settings, credit.knobs, with_knobs_of)
             made = credited(credit.name, made, seed=seed, **knobs)
         knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)
         return masked(connections.name, made, seed=seed, **knobs)
+
+    @property
+    def fits_head(self) -> bool:
+        """Whether the head that counts is fitted in closed form."""
+        return self.settings.get("readout", self.readout) == FITTED_READOUT
+
+    def head(self, module: nn.Linear, number: int) -> nn.Module:
+        """Put the output layer under its rules; one that is fitted has weights of its own, without a mask."""
+        return _he_initialised(module) if self.fits_head else self.layer(module, number)
+
+    def _share(self, number: int, credit: CreditRule) -> dict[str, Value]:
+        """The share of the training in which a layer learns, if layers learn one after the other."""
+        if not (self.settings.get("greedy", False) and "learns_from" in credit.knobs):
+            return {}
+        settle = float(str(layer_settings(self.settings, ["settle"], number).get("settle", 0.0)))
+        share = (1 - settle) / self.hidden_layers
+        return {"learns_from": (number - 1) * share, "learns_until": number * share}
 
     def unit_layer(self, width: int, number: int, dim: int = -1, inputs: bool = False) -> nn.Module:
         """Make ``width`` units, or channels, under the rule for units.

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from hebbevo.networks.chain import Chain
+from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 
 
-class MLP(Chain):
+class MLP(Layered):
     """Fully connected network from rows (batch, *shape) to logits (batch, classes).
 
     Args:
@@ -32,12 +32,15 @@ class MLP(Chain):
         self.inputs = make.unit_layer(features, 0, inputs=True) if inputs else nn.Identity()
         # nn.Linear draws weights too, so the order of these lines decides the weights of every network
         linear = [nn.Linear(*widths) for widths in pairwise((features, *hidden, classes))]
-        *layers, head = [make.layer(layer, number) for number, layer in enumerate(linear, start=1)]
+        *hidden_layers, last = linear
+        layers = [make.layer(layer, number) for number, layer in enumerate(hidden_layers, start=1)]
+        head = make.head(last, len(linear))
         self.layers = nn.ModuleList(layers)
         self.units = nn.ModuleList(
             make.unit_layer(width, number) for number, width in enumerate(hidden, start=1)
         )
         self.head = head
+        self.has_fitted_head = make.fits_head
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows, (batch, *shape), to logits, (batch, classes)."""
@@ -46,6 +49,12 @@ class MLP(Chain):
             x = units(layer(x))
         logits: Tensor = self.head(x)
         return logits
+
+    def hidden_layers(self) -> list[list[nn.Module]]:
+        """See `Layered.hidden_layers`."""
+        first: list[nn.Module] = [nn.Flatten(), self.inputs]
+        pairs = zip(self.layers, self.units, strict=True)
+        return [[*(() if number else first), *pair] for number, pair in enumerate(pairs)]
 
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""

@@ -9,6 +9,9 @@ from hebbevo.space.knobs import Value
 Settings = Mapping[str, Value]
 """Values by name: the settings of a study, and the genes of one genome, which override them."""
 
+READOUTS = DEFAULT_READOUT, FITTED_READOUT = "trained", "ridge"
+"""Which head gives the accuracy: the one that learns by steps, or one that is fitted in closed form."""
+
 
 def split_layer(name: str) -> tuple[str, int | None]:
     """Split the name of a setting of one layer into that of the setting and the number of the layer.

@@ -3,16 +3,21 @@
 - `Stamina`, `InputStamina`, `Dense`, `PlasticUnits` and `unit_layer` are layers of units that a rule prunes.
 - `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
+- `HebbianLinear` and `HebbianConv2d` learn by a Hebbian rule; `Triangle` and `KWinners` are activation
+  functions behind them, `Whitening` and `PatchWhitening` fixed layers before them.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
 
 from hebbevo.nn.attachment import Attachment, attach
+from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.hebbian_layers import HebbianConv2d, HebbianLinear
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
+from hebbevo.nn.whitening import PatchWhitening, Whitening
 
 __all__ = [
     "Attachment",
@@ -20,11 +25,17 @@ __all__ = [
     "Credited",
     "Dense",
     "HebbMask",
+    "HebbianConv2d",
+    "HebbianLinear",
     "InputStamina",
+    "KWinners",
+    "PatchWhitening",
     "Plastic",
     "PlasticConnections",
     "PlasticUnits",
     "Stamina",
+    "Triangle",
+    "Whitening",
     "attach",
     "credited",
     "masked",

@@ -124,10 +124,12 @@ class PlasticConnections(Plastic):
             weights[name] = mask.applied_to(layer.weight)
         self._observes_step = self._will_observe()
         calls = self._calls = [[] for _ in self.names]
+        self._show_masks()
         try:
             output = self._call_module(weights, args, kwargs)
         finally:
             self._calls = None
+            self._hide_masks()
         self._end_step(calls)
         return output
 
@@ -178,6 +180,17 @@ class PlasticConnections(Plastic):
             weight.numel(),
             sums=sums or {},
         )
+
+    def _show_masks(self) -> None:
+        """Give layers under a credit rule the mask of the present forward pass."""
+        for _, mask, layer in self._masked_layers():
+            if isinstance(layer, Credited):
+                layer.connected = mask.connected
+
+    def _hide_masks(self) -> None:
+        for _, _, layer in self._masked_layers():
+            if isinstance(layer, Credited):
+                layer.connected = None
 
     def _will_observe(self) -> bool:
         """Whether the rule may observe the next step; where that would wait for a device, it may."""

@@ -40,10 +40,47 @@ class Credit(Plastic):
 
     def __init__(self, rule: CreditRule, weight: Tensor, *, seed: int | None = None, **knobs: Value) -> None:
         super().__init__(rule, seed)
+        self._has_started = False
         self.configure(**knobs)
-        for name, buffer in rule.buffers.items():
-            start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
-            self.register_buffer(name, torch.full_like(weight.detach(), start))
+        of_outputs = weight.detach().new_empty(len(weight))
+        for buffers, like in ((rule.buffers, weight.detach()), (rule.unit_buffers, of_outputs)):
+            for name, buffer in buffers.items():
+                start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
+                dtype = torch.bool if isinstance(start, bool) else like.dtype
+                self.register_buffer(name, torch.full_like(like, start, dtype=dtype))
+
+    def configure(self, **knobs: Any) -> None:
+        """Set knobs before the training; the others stay as they are.
+
+        Raises:
+            UsageError: unknown knob, a value outside its range, or one that acts when the layer is made.
+        """
+        if self._has_started and (late := sorted(self.rule.at_start & knobs.keys())):
+            raise UsageError(f"{self._title}: {late[0]} acts when the layer is made; give it there")
+        super().configure(**knobs)
+
+    @property
+    def _title(self) -> str:
+        return self.rule.name
+
+    @property
+    def k(self) -> TensorNamespace:
+        """Knobs as a rule sees them."""
+        return TensorNamespace({**self.rule.constants, **self._buffers, **self.structural})
+
+    @property
+    def s(self) -> TensorNamespace:
+        """Buffers as a rule sees them."""
+        return TensorNamespace(self._buffers)
+
+    def has_started(self) -> None:
+        """Note that the layer has its first weights."""
+        self._has_started = True
+
+    def _follow_knobs(self) -> None:
+        super()._follow_knobs()
+        # plain values of the module are part of its structure, by which networks are stacked
+        self.structural = {name: self._value(name) for name in sorted(self.rule.structural)}
 
     def is_event(self, step: Tensor) -> Tensor:
         """Never: nothing is pruned."""
@@ -57,6 +94,30 @@ class _CreditLayer:
     module: Credited
     weight: Tensor
     bias: Tensor | None
+
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection is out."""
+        mask = self.module.connected
+        return values if mask is None else torch.where(mask, values, 0)
+
+    @property
+    def dim(self) -> int:
+        """The axis of the outputs, counted from the last."""
+        return 1 - self.weight.dim() if self.weight.dim() > 2 else -1
+
+    def along_outputs(self, values: Tensor) -> Tensor:
+        """One value for each output, broadcast to the outputs."""
+        return values.reshape(-1, *(1,) * (-1 - self.dim))
+
+    def along_weights(self, values: Tensor) -> Tensor:
+        """One value for each output, broadcast to the weights."""
+        return values.reshape(-1, *(1,) * (self.weight.dim() - 1))
+
+    def mean(self, y: Tensor) -> Tensor:
+        """The mean of each output over rows and positions."""
+        own = y.dim() + self.dim
+        axes = [axis for axis in range(y.dim()) if axis != own]
+        return y.mean(axes) if axes else y
 
     @property
     def step(self) -> Tensor:
@@ -78,6 +139,8 @@ class _CreditLayer:
         if isinstance(layer, nn.Linear):
             x, y = x.reshape(-1, layer.in_features), y.reshape(-1, layer.out_features)
             return coactivation_sum(layer, x, y) / len(y)
+        if x.dim() < layer.weight.dim():
+            x, y = x.unsqueeze(0), y.unsqueeze(0)
         return coactivation_sum(layer, x, y) * layer.out_channels / y.numel()
 
     def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
@@ -91,12 +154,14 @@ class Credited(nn.Module):
     Attributes:
         credit: the rule, with knobs and buffers.
         masked: whether a connection mask around the layer gives it its weights in a forward pass.
+        connected: in a forward pass, which connections that mask lets in; ``None``: there is no mask.
     """
 
     credit: Credit
     weight: nn.Parameter
     bias: nn.Parameter | None
     masked: bool
+    connected: Tensor | None
     _pending: Updates | None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +181,7 @@ class Credited(nn.Module):
         credit = self.credit
         credit.refuse_recomputation()
         credit.refuse_to_train_alone()
-        rule, k, s = credit.rule, TensorNamespace(credit._buffers), TensorNamespace(credit._buffers)
+        rule, k, s = credit.rule, credit.k, credit.s
         layer = _CreditLayer(self, self.weight, self.bias)
         if rule.updates:  # the weights change below, and the backward pass needs the present ones
             layer = _CreditLayer(self, self.weight.clone(), None if self.bias is None else self.bias.clone())
@@ -125,7 +190,7 @@ class Credited(nn.Module):
             loss = rule.local_loss(k, s, layer, x, y)
             y = cast(Tensor, InjectedLoss.apply(y, loss))  # type: ignore[no-untyped-call]
         with torch.no_grad():
-            self._pending = rule.update(k, s, layer, x.detach(), y.detach()) if rule.updates else None
+            self._pending = self._update(layer, x.detach(), y.detach()) if rule.updates else None
             credit.steps.add_(1)
             if not self.masked:  # else ``weight`` is a masked copy, and the mask calls this after the step
                 self.apply_updates()
@@ -137,6 +202,12 @@ class Credited(nn.Module):
         if updates is not None:
             surgery.add_updates([(self.weight, updates.weight), (self.bias, updates.bias)])
 
+    def _update(self, layer: _CreditLayer, x: Tensor, y: Tensor) -> Updates:
+        """The updates of a forward pass, in full precision also under mixed precision."""
+        with torch.autocast(y.device.type, enabled=False):
+            x, y = x.to(layer.weight.dtype), y.to(layer.weight.dtype)
+            return self.credit.rule.update(self.credit.k, self.credit.s, layer, x, y)
+
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
         raise NotImplementedError
@@ -144,8 +215,12 @@ class Credited(nn.Module):
     def _take_parameters(self, layer: WeightLayer, credit: Credit) -> None:
         """Take the parameters of a layer; those that the rule updates have no gradient from now on."""
         self.weight, self.bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
-        self.credit, self.masked = credit, False
+        self.credit, self.masked, self.connected = credit, False, None
         self._pending = None
+        with torch.no_grad():
+            started = credit.rule.start(credit.k, credit.s, _CreditLayer(self, self.weight, self.bias))
+            surgery.begin_with([(self.weight, started.weight), (self.bias, started.bias)])
+        credit.has_started()
         if credit.rule.updates:
             for parameter in (layer.weight, layer.bias):
                 if parameter is not None:

@@ -59,6 +59,7 @@ class Producer:
         living_inputs: gives which inputs come from living units, (..., inputs) bool; ``None``: all, or not
             known.
         gradient: the last gradient of the weight, of its shape; ``None``: there is none.
+        state: further numbers of the units that its credit rule keeps, (..., n) each; they begin at 0.
     """
 
     weight: Tensor
@@ -70,6 +71,7 @@ class Producer:
     inputs: Tensor | None = None
     living_inputs: Callable[[], Tensor] | None = None
     gradient: Tensor | None = None
+    state: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)

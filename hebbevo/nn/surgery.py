@@ -89,6 +89,8 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
             returning.fill(moment)
         if producer.bias is not None:
             renewed.fill(producer.bias)
+        for state in producer.state:
+            renewed.fill(state)
         _draw_weights(layer, producer, renewed, WEIGHT_STREAM + number)
     for norm in context.norms:
         for own, value in ((norm.weight, 1), (norm.bias, 0), (norm.mean, 0), (norm.var, 1)):
@@ -483,6 +485,17 @@ def _count_stalled(connections: LayerConnections, event: Tensor) -> None:
 
 
 # --- credit ---
+
+
+def begin_with(parameters: Iterable[tuple[Tensor | None, Tensor | None]]) -> None:
+    """Give weights and biases the values with which a credit rule begins, in place.
+
+    Args:
+        parameters: pairs of a parameter and its values, of one shape; ``None``: there is none.
+    """
+    for parameter, values in parameters:
+        if parameter is not None and values is not None:
+            parameter.copy_(values)
 
 
 def add_updates(parameters: Iterable[tuple[Tensor | None, Tensor | None]]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections, plastic_connections
+from hebbevo.nn.credit import Credited
 from hebbevo.nn.layer_connections import LayerConnections, of_parameter
 from hebbevo.nn.layer_context import (
     Consumer,
@@ -50,6 +51,11 @@ class Wiring:
     def __init__(self, model: nn.Module, example: Example | None = None) -> None:
         self._units = plastic_units(model)
         self._connections = plastic_connections(model)
+        self._credit_states = {
+            name: [f"{name}.credit.{buffer}".removeprefix(".") for buffer in module.credit.rule.unit_buffers]
+            for name, module in model.named_modules()
+            if isinstance(module, Credited)
+        }
         self.note = ""
         found: dict[str, LayerNames] = {}
         try:
@@ -261,6 +267,7 @@ class Wiring:
                 tensors.get(f"{_mask_name(name)}.held"),
                 living_inputs=self._living_inputs(name, tensors),
                 gradient=gradients.get(f"{name}.weight"),
+                state=tuple(tensors[each] for each in self._credit_states.get(name, ())),
             )
             for name in names.producers
         )

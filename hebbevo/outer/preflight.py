@@ -145,11 +145,11 @@ def _largest(spec: Spec, plan: Recipe) -> Architecture:
     Raises:
         UsageError: the architecture needs images, and the rows are none.
     """
-    from hebbevo.networks import Architecture, largest
+    from hebbevo.networks import CONVOLUTIONAL, Architecture, largest
 
     network = plan.network
     assert isinstance(network, Architecture)
-    if network.family == "conv" and len(network.shape) != 3:
+    if network.family in CONVOLUTIONAL and len(network.shape) != 3:
         what = f"{spec.task.dataset} has rows of shape {network.shape}, which are no images"
         raise UsageError(f"network.family: {what}; write family: mlp")
     return largest(network, spec.space).with_reserves(plan.settings)

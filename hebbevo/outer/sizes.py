@@ -17,7 +17,7 @@ import numpy as np
 
 from hebbevo.data import TEXT_SUFFIXES
 from hebbevo.errors import UsageError
-from hebbevo.networks import Architecture
+from hebbevo.networks import CONVOLUTIONAL, Architecture
 from hebbevo.outer.packing import genomes_per_cohort
 from hebbevo.paths import expanded
 from hebbevo.spec import Spec
@@ -133,10 +133,12 @@ def count_weights(architecture: Architecture) -> int:
     64
     """
     weights, inputs = 0, architecture.features
-    if architecture.family == "conv":
+    if architecture.family in CONVOLUTIONAL:
+        # other kernels are settings, but those of 5 x 5 are usual where there is a choice
+        kernel = 9 if architecture.family == "conv" else 25
         colours, *size = architecture.shape
         for before, width in pairwise((colours, *architecture.channels)):
-            weights += 9 * before * width
+            weights += kernel * before * width
             size = [side // 2 for side in size] if min(size) >= 4 else size
         inputs = architecture.channels[-1] * math.prod(size)
     return weights + sum(a * b for a, b in pairwise((inputs, *architecture.hidden, architecture.classes)))

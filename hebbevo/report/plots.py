@@ -67,6 +67,10 @@ class Plots:
         """The score and the survivors after each epoch, for trials of the front."""
         return _alone(figures.curves_figure(self._study))
 
+    def decoding(self) -> go.Figure:
+        """What a linear readout of each layer reaches, beside random weights, for the best trials."""
+        return _alone(figures.decoding_figure(self._study))
+
     def parallel(self) -> go.Figure:
         """Each trial as a line across its genes and what it has reached."""
         return _alone(figures.parallel_figure(self._study))

@@ -85,7 +85,7 @@ class Buffer:
 
     Attributes:
         start: the value before the first step, and again for a unit that is regrown; or the name of the knob
-            that has this value.
+            that has this value. A bool makes it a mask.
         pairs: whether it is one number for each pair of units instead, (n, n).
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 from hebbevo import user_code
 from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.errors import UsageError
-from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, split_layer
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, READOUTS, split_layer
 from hebbevo.rules import AXES, known_knobs
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
@@ -57,6 +57,9 @@ def _name_problems(raw: object) -> Iterator[Problem]:
     count = mapping_at(raw, "network").get("count")
     if isinstance(count, str) and count not in COUNTS:
         yield Problem(("network", "count"), not_known(count, "what can be counted", COUNTS))
+    readout = mapping_at(raw, "network").get("readout")
+    if isinstance(readout, str) and readout not in READOUTS:
+        yield Problem(("network", "readout"), not_known(readout, "a readout", READOUTS))
     module = mapping_at(raw, "network").get("module")
     yield from _family_problems(raw) if module is None else _module_problems(raw, module)
 
@@ -88,8 +91,9 @@ def _family_problems(raw: object) -> Iterator[Problem]:
             noun, of_rules = "a knob of any rule", {**dict.fromkeys(known_knobs(), ()), **of_rules}
         of_family = _by_name(FAMILIES[family].knobs)
         of_layers = _layer_knobs(raw, {**of_rules, **of_family})
-        capacity = {name: knobs for name, knobs in of_family.items() if name == "capacity"}
-        settable = {**of_rules, **_by_name(KNOBS), **capacity, **of_layers}
+        keys = {"depth", *Network.model_fields}  # what network itself has no key for is a setting
+        own = {name: knobs for name, knobs in of_family.items() if name not in keys}
+        settable = {**of_rules, **_by_name(KNOBS), **own, **of_layers}
         yield from _setting_problems(raw, "network", noun, settable)
         known = {**settable, **of_family}
         yield from _gene_problems(raw, noun, known, LAYERED)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from hebbevo.messages import listed
-from hebbevo.networks import largest, split_layer
+from hebbevo.networks import CONVOLUTIONAL, largest, split_layer
 from hebbevo.networks.architecture import lists_of
+from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS
 from hebbevo.rules import AXES, UNITS
 from hebbevo.rules.rule import Need
 from hebbevo.space import ChoiceGene, GeneError
@@ -51,13 +52,15 @@ def _choices_of(name: str, otherwise: list[object], genome: Mapping[str, Range |
 def _part_problems(spec: Spec) -> Iterator[Problem]:
     """Find parts that the family lacks or needs, and inputs that the rule for units cannot score."""
     network = spec.network
-    convolutional = network.family == "conv"
+    convolutional = network.family in CONVOLUTIONAL
     if convolutional and not network.channels:
         what = "missing; write the channels of the convolutions, as in [16, 32]"
         yield Problem(("network", "channels"), what)
     absent = "inputs" if convolutional else "channels"
     if getattr(network, absent):
         yield Problem(("network", absent), f"{network.family} has none; drop it")
+    if network.family == "hebbian_conv" and network.hidden:
+        yield Problem(("network", "hidden"), "hebbian_conv has none but its convolutions; drop it")
     for rule in _rules_of(spec, "units") if network.inputs else ():
         if Need.INCOMING in UNITS[rule].needs:
             what = f"{rule} needs weights that feed the units, which inputs do not have; drop it"
@@ -75,6 +78,7 @@ def _layer_problems(spec: Spec) -> Iterator[Problem]:
         if part == "hidden" and lists and "depth" in spec.genome:
             yield Problem(("genome", "depth"), "the lists of hidden say how deep a network is; drop depth")
             return
+    widths |= dict.fromkeys(HEBBIAN_CONV_KNOBS, widths["channels"])
 
     def layers_with(name: str) -> int:
         return len(widths.get(name, (*widths["channels"], *widths["hidden"])))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hebbevo.data import BUILT_IN
-from hebbevo.networks import FAMILIES, LAYERED
+from hebbevo.networks import FAMILIES, LAYERED, READOUTS
 from hebbevo.rules import AXES
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
@@ -37,13 +37,14 @@ def json_schema() -> _Schema:
     network, search, task = (parts[name]["properties"] for name in ("Network", "Search", "Task"))
     task["dataset"]["examples"] = [*BUILT_IN]
     task["score"]["examples"] = [*SCORES]
-    for key, known in {"family": FAMILIES, "count": COUNTS, **AXES}.items():
+    for key, known in {"family": FAMILIES, "count": COUNTS, "readout": READOUTS, **AXES}.items():
         network[key]["enum"] = [*known]
     search["sampler"]["enum"] = [*SAMPLERS]
     parts["Search"]["allOf"] = [*_settings_of_samplers()]
     of_family = _by_name(*(family.knobs for family in FAMILIES.values()))
     settable = _by_name(*(rule.knobs for rules in AXES.values() for rule in rules.values()), KNOBS)
-    settable["capacity"] = of_family["capacity"]
+    keys = {"depth", *network}  # what network itself has no key for is a setting
+    settable |= {name: knobs for name, knobs in of_family.items() if name not in keys}
     searchable = {**settable, **of_family}
     parts["Gene"] = top["genome"].pop("additionalProperties")
     top["genome"] |= _described(searchable, {"$ref": "#/$defs/Gene"})

@@ -205,6 +205,9 @@ class Network(Model):
         default=DEFAULT_RULES["connections"], description="the name of a rule for connections"
     )
     credit: str = Field(default=DEFAULT_RULES["credit"], description="the name of a rule for credit")
+    readout: str = Field(
+        default="trained", description="which head gives the accuracy: trained, or ridge, which is fitted"
+    )
     count: str = Field(
         default="neurons", description="what survivors are: neurons, connections, parameters or multiply_adds"
     )
@@ -230,7 +233,16 @@ class Network(Model):
             self.channels,
             self.connections,
             self.credit,
+            self.readout,
         )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_hidden_layers_of_its_family(cls, data: Any) -> Any:
+        """A network that is convolutions and a head has no hidden layers, unless it says otherwise."""
+        if isinstance(data, Mapping) and data.get("family") == "hebbian_conv":
+            return {"hidden": [], **data}
+        return data
 
 
 class Search(Model):

@@ -153,6 +153,8 @@ DETAILS: dict[str, tuple[Check, str]] = {
     "survivors_per_epoch": _SIZES,
     "explored_per_epoch": _SHARES,
     "grown_left_per_epoch": _SHARES,
+    "decoding_per_layer": _SHARES,
+    "random_decoding_per_layer": _SHARES,
     "replicates": (partial(are, one=_is_replicate), "a list of accuracies and survivors"),
     "notes": _TEXTS,
     "epochs": _COUNT,
@@ -297,6 +299,9 @@ def check_details(number: int, plain: Mapping[str, object]) -> None:
     epochs = [plain.get(f"{what}_per_epoch", []) for what in ("accuracy", "survivors")]
     if len(epochs[0]) != len(epochs[1]):  # type: ignore[arg-type]
         raise RecordError(f"trial {number}: accuracy and survivors have different numbers of epochs")
+    layers = [plain.get(f"{what}decoding_per_layer", []) for what in ("", "random_")]
+    if len(layers[0]) != len(layers[1]):  # type: ignore[arg-type]
+        raise RecordError(f"trial {number}: decoding and its random control have different numbers of layers")
     copy_of = plain.get("copy_of")
     if isinstance(copy_of, int) and copy_of >= number:
         raise RecordError(f"trial {number}: is no copy of an earlier trial")

@@ -97,6 +97,11 @@ class Study:
             }
             for result in filter(None, results)
         }
+        self._decoding = {
+            result.number: (result.details.decoding_per_layer, result.details.random_decoding_per_layer)
+            for result in filter(None, results)
+            if result.details.decoding_per_layer
+        }
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
         self._points = pd.DataFrame(np.fromiter(points, _POINT))
         rows = [
@@ -192,6 +197,32 @@ class Study:
             if own or name in ("accuracy", "survivors")
         }
         return pd.DataFrame({"epoch": epochs} | columns)
+
+    def decoding(self) -> pd.DataFrame:
+        """Give a table of what a linear readout of each hidden layer reaches, by trial and layer.
+
+        There are rows for trials in which a credit rule changes weights in place of the optimiser, such as
+        ``hebbian``, and which were trained to their end. The readout is a ridge regression on the training
+        rows, in closed form. The columns:
+
+        - ``trial``: number of the trial.
+        - ``layer``: number of the layer, 1 is the first.
+        - ``learned``: score of its readout on the validation rows, as a mean over replicates.
+        - ``random``: the same of the network with the weights that it began with, under the masks that it
+          ended with. What is not above it was not learned.
+
+        >>> import hebbevo
+        >>> study = hebbevo.search("stamina", study="no.db", population=4, trials=4, epochs=1, workers=1)
+        >>> len(study.decoding())
+        0
+        """
+        rows = [
+            (trial, layer, learned, random)
+            for trial, both in sorted(self._decoding.items())
+            for layer, (learned, random) in enumerate(zip(*both, strict=True), start=1)
+        ]
+        types = {"trial": int, "layer": int, "learned": float, "random": float}
+        return pd.DataFrame(rows, columns=[*types]).astype(types)
 
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from hebbevo import user_code
 from hebbevo.data import Split
+from hebbevo.networks.layered import Layered
 from hebbevo.nn import plastic, plastic_modules, plastic_units
 from hebbevo.nn.plastic import longest_settling
 from hebbevo.nn.wiring import Wiring, set_attached
@@ -29,7 +30,17 @@ from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.knobs import rising_factor
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
-from hebbevo.training.recipe import Exam, ExamResult, Measurement, Recipe
+from hebbevo.training.readout import (
+    LabelledRows,
+    Read,
+    calibrate,
+    fitted_readouts,
+    head_inputs,
+    layer_reads,
+    learns_without_gradient,
+    readout_outputs,
+)
+from hebbevo.training.recipe import Decoding, Exam, ExamResult, Measurement, Recipe
 from hebbevo.training.scores import SCORES
 from hebbevo.training.stack import CHECKED_STEPS, Loss, ModuleStack, NetStack, SingleNet
 from hebbevo.training.subcohorts import SubCohort, observe_gradients, perturb, regrouped, restructured
@@ -141,6 +152,16 @@ class CohortTraining:
                 nets.tensors[f"{name}.total_steps".removeprefix(".")].fill_(total)
             self._wiring.prepare(nets.tensors)
         set_attached(nets.module)
+        layered = model if isinstance(model, Layered) else None
+        self._fits_head = layered is not None and layered.has_fitted_head
+        self._trained_heads: dict[str, Tensor] = {}  # while fitted ones are in their place
+        # an exam is of a confirmation, of trials for which this is measured
+        decodes = layered is not None and learns_without_gradient(model) and not rows.exam
+        self._reads: list[Read] = [*layer_reads(layered)] if layered is not None and decodes else []
+        weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+        kept = nets.tensors.items() if self._reads else ()
+        self._drawn = {name: each.clone() for name, each in kept if name in weights}
+        self._decoding: dict[int, Decoding] = {}  # of the nets that were trained to their end
         self.losses = torch.zeros(total, nets.size, dtype=dtype, device=device)
         self._running_loss_rates = torch.full((total,), _RUNNING_LOSS_RATE, dtype=dtype, device=device)
         self._running_loss_rates[:1] = 1  # the running mean starts at the first loss
@@ -168,7 +189,8 @@ class CohortTraining:
         nets.matmul_dtype = getattr(torch, recipe.precision)
         row = rows.x[:1].clone()
         # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
-        compact = None if recipe.has_user_code and nets.size == 1 else CompactStack.of(nets, model, row)
+        as_it_is = (recipe.has_user_code and nets.size == 1) or self._fits_head
+        compact = None if as_it_is else CompactStack.of(nets, model, row)
         if compact is None:
             nets.prepare_survivors(model, row)
         own_steps = any(module.reason_for(Need.OWN_STEPS) for module in plastic_modules(model).values())
@@ -214,6 +236,8 @@ class CohortTraining:
             ended = [row for row, last in enumerate(last_epochs) if last == epoch < self._recipe.epochs]
             if self._rows.exam and (ended or epoch == self._recipe.epochs):
                 self._examine()
+            if self._reads and (ended or epoch == self._recipe.epochs):
+                self._decode()
             if ended:
                 self.stop(torch.tensor(ended, dtype=torch.int64, device=self._rows.x.device))
             if not self.sub_cohorts:
@@ -222,6 +246,7 @@ class CohortTraining:
 
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
+        self._return_trained_heads()
         for rows in self.minibatches(epoch=len(self._history)):
             self.train_step(rows)
         self.measure()
@@ -281,6 +306,8 @@ class CohortTraining:
             first = self._checked + 1 + bad.long().argmax(0)
             self._diverged = torch.where((self._diverged == 0) & bad.any(0), first, self._diverged)
             self._checked = self._step
+        if self._fits_head:
+            self._fit_heads()
         scores = torch.full((self._size,), math.nan, dtype=torch.float64)
         counted = []
         for each in self.sub_cohorts:
@@ -305,21 +332,83 @@ class CohortTraining:
             found = torch.stack([self._scores(each, x, y) for x, y in self._rows.exam], 1).tolist()
             self._exams |= dict(zip(each.rows.tolist(), found, strict=True))
 
+    @torch.no_grad()
+    def _fit_heads(self) -> None:
+        """Put fitted heads in the place of the trained ones, until the next step of training."""
+        for each in self.sub_cohorts:
+            tensors = _modules_of(each.nets).tensors
+            heads = {name: tensors[f"head.{name}"] for name in ("weight", "bias")}
+            for name, head in heads.items():
+                if name not in self._trained_heads:
+                    self._trained_heads[name] = head.new_zeros(self._size, *head.shape[1:])
+                self._trained_heads[name][each.rows] = head
+            found = fitted_readouts(_modules_of(each.nets), self._labelled_rows(each.nets), head_inputs)
+            for head, fitted in zip(heads.values(), found, strict=True):
+                head.copy_(fitted)
+
+    @torch.no_grad()
+    def _return_trained_heads(self) -> None:
+        """Put the trained heads back; nothing where none was replaced."""
+        for each in self.sub_cohorts if self._trained_heads else ():
+            tensors = _modules_of(each.nets).tensors
+            for name, trained in self._trained_heads.items():
+                tensors[f"head.{name}"].copy_(trained[each.rows])
+        self._trained_heads = {}
+
+    @torch.no_grad()
+    def _decode(self) -> None:
+        """Measure what a readout of each hidden layer reaches, for every net that is still training.
+
+        And the same with the weights that the net began with, under the masks and dead units that it has now.
+        """
+        for each in self.sub_cohorts:
+            nets = _modules_of(each.nets)
+            learned = self._decoded(nets)
+            present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
+            for name, drawn in self._drawn.items():
+                nets.tensors[name].copy_(drawn[each.rows])
+            calibrate(nets, self._rows.x)
+            random = self._decoded(nets)
+            for name, tensor in nets.tensors.items():
+                tensor.copy_(present[name])
+            self._decoding |= {
+                row: Decoding(tuple(one), tuple(other))
+                for row, one, other in zip(each.rows.tolist(), learned.tolist(), random.tolist(), strict=True)
+                if all(map(math.isfinite, one + other))
+            }
+
+    def _decoded(self, nets: ModuleStack) -> Tensor:
+        """The scores of a readout of each hidden layer on the validation rows, (k, layers)."""
+        rows, scores = self._labelled_rows(nets), []
+        for read in self._reads:
+            outputs = readout_outputs(nets, self._rows.x_val, read, *fitted_readouts(nets, rows, read))
+            scores.append(self._scores_of(outputs, self._rows.y_val))
+        return torch.stack(scores, 1)
+
+    def _labelled_rows(self, nets: NetStack) -> LabelledRows:
+        """The training rows, for readouts of these nets."""
+        outputs = nets.outputs(self._rows.x[:2]).shape[-1]
+        return LabelledRows.of(self._rows.x, self._rows.y, outputs, self._recipe.class_weights)
+
     def _scores(self, sub_cohort: SubCohort, x: Tensor, y: Tensor) -> Tensor:
         """The scores of the nets of a sub-cohort on rows ``x`` with labels ``y``, (k,) float64."""
-        rows = sub_cohort.rows
         chunks = torch.split(x, EVALUATION_ROWS)
         outputs = torch.cat([sub_cohort.nets.outputs(chunk) for chunk in chunks], dim=1)
         # the loss of the last step was finite, but its update may have been too large
-        first, finite = self._diverged[rows], outputs.isfinite().all(dim=(1, 2))
+        rows, finite = sub_cohort.rows, outputs.isfinite().all(dim=(1, 2))
+        first = self._diverged[rows]
         self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
         diverged = self._diverged[rows] > 0
+        return self._scores_of(outputs.masked_fill(diverged[:, None, None], math.nan), y)
+
+    def _scores_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The scores of the outputs of nets, (k, rows, outputs), (k,) float64; NaN of those not finite."""
+        finite = outputs.isfinite().all(dim=(1, 2))
         if self._built_in_score:
-            scores = self._built_in_score.of(outputs, y)
-            return scores.masked_fill(diverged, math.nan).cpu()
+            return self._built_in_score.of(outputs, y).masked_fill(~finite, math.nan).cpu()
         found = [
-            math.nan if bad else self._score(own, y)
-            for own, bad in zip(outputs, diverged.tolist(), strict=True)
+            self._score(own, y) if is_finite else math.nan
+            for own, is_finite in zip(outputs, finite.tolist(), strict=True)
         ]
         return torch.tensor(found, dtype=torch.float64)
 
@@ -390,6 +479,7 @@ class CohortTraining:
                 grown_left=tuple(
                     left / grown if grown else 1.0 for _, _, grown, left in explorations[row][:epochs]
                 ),
+                decoding=self._decoding.get(row),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
@@ -514,6 +604,12 @@ def _event_steps(net: nn.Module, steps: Tensor) -> Tensor:
     for module in plastic_modules(net).values():
         events = events | module.is_event(steps)
     return events
+
+
+def _modules_of(nets: NetStack) -> ModuleStack:
+    """The nets as modules, as nets with readouts always are."""
+    assert isinstance(nets, ModuleStack)
+    return nets
 
 
 def _loss(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> Loss:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hebbevo.exclusive import PROCESS
 from hebbevo.messages import describe
+from hebbevo.networks import Settings
 from hebbevo.networks.seeding import global_generators
 from hebbevo.nn.wiring import Wiring, needs_layers
 from hebbevo.space import canonical
@@ -22,6 +23,7 @@ from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.recipe import Candidate, Measurement, Recipe
 from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
 from hebbevo.training.structure import structure
+from hebbevo.training.whitening import fit_whitening
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def build_members(
     for row, candidate in enumerate(candidates):
         try:
             seed, knobs = candidate.seed(recipe.seed), recipe.training_knobs(candidate.genome)
-            build = partial(recipe.network.build, recipe.settings_for(candidate.genome), seed)
+            build = partial(_built, recipe, recipe.settings_for(candidate.genome), seed, rows.x)
             net = build()
             kind, genome = (knobs["optimizer"], structure(net)), canonical(candidate.genome)
             members[row] = Member(build, net, knobs, seed, kind, genome, replicates[genome])
@@ -78,6 +80,11 @@ def build_members(
             failed[row] = Measurement.failed(describe(error))
     refused = {row: Measurement.failed(why) for row, why in _unmet(members, rows).items()}
     return {row: member for row, member in members.items() if row not in refused}, failed | refused
+
+
+def _built(recipe: Recipe, settings: Settings, seed: int, x: Tensor) -> nn.Module:
+    """Build a net; what it fits to the training rows ``x`` before the training is fitted."""
+    return fit_whitening(recipe.network.build(settings, seed), x)
 
 
 def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:

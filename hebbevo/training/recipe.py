@@ -142,6 +142,19 @@ class ExamResult:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """What a linear readout of each hidden layer reaches on the validation rows.
+
+    Attributes:
+        learned: score of a readout of each hidden layer of the trained network.
+        random: the same of the network with the weights that it began with.
+    """
+
+    learned: tuple[float, ...]
+    random: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What one training has reached.
 
@@ -163,6 +176,8 @@ class Measurement:
             rule grows.
         grown_left: of the connections that have ever entered after the start, the share that is in, likewise;
             1 while none has entered.
+        decoding: what readouts of its hidden layers reach after the last epoch; ``None`` where no credit rule
+            changes weights in place of the optimiser.
     """
 
     accuracy: tuple[float, ...]
@@ -179,6 +194,7 @@ class Measurement:
     weights: Mapping[int, bytes] = field(default_factory=dict)
     explored: tuple[float, ...] = ()
     grown_left: tuple[float, ...] = ()
+    decoding: Decoding | None = None
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

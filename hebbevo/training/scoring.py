@@ -46,6 +46,7 @@ def score(measurements: Sequence[Measurement]) -> Score:
     survivors = [each.survivors[-1] for each in measurements]
     epochs = len(measurements[0].accuracy)
     stopped = [each for each in measurements if each.stopped]
+    decodings = [each.decoding for each in measurements if each.decoding]
     details = TrialDetails(
         accuracy_sd=_standard_deviation(accuracies),
         survivors_sd=_standard_deviation(survivors),
@@ -65,6 +66,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         stopped=_early_stop(stopped, epochs) if stopped else None,
         explored_per_epoch=_means(each.explored for each in measurements) or (),
         grown_left_per_epoch=_means(each.grown_left for each in measurements) or (),
+        decoding_per_layer=_means(each.learned for each in decodings) or (),
+        random_decoding_per_layer=_means(each.random for each in decodings) or (),
     )
     return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
 

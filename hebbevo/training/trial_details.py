@@ -66,6 +66,10 @@ class TrialDetails:
             replicates; none where no connection rule grows.
         grown_left_per_epoch: of the connections that have ever entered after the start, the share that is
             in, likewise.
+        decoding_per_layer: score on the validation rows of a linear readout of each hidden layer after the
+            last epoch, as means over replicates; none where no credit rule changes weights in place of the
+            optimiser, or where it was stopped early.
+        random_decoding_per_layer: the same of the networks with the weights that they began with.
     """
 
     failure: str | None = None
@@ -85,6 +89,8 @@ class TrialDetails:
     copy_of: int | None = None
     explored_per_epoch: Sequence[float] = ()
     grown_left_per_epoch: Sequence[float] = ()
+    decoding_per_layer: Sequence[float] = ()
+    random_decoding_per_layer: Sequence[float] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data, which is what the study file holds."""
@@ -93,7 +99,7 @@ class TrialDetails:
         else:
             plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
         plain["seconds"] = self.seconds
-        plain |= {name: own for name in _OF_GROWING if (own := getattr(self, name))}
+        plain |= {name: own for name in _OPTIONAL if (own := getattr(self, name))}
         if self.notes:
             plain["notes"] = self.notes
         if self.stopped:
@@ -112,7 +118,12 @@ class TrialDetails:
 
 
 _NAMES = frozenset(field.name for field in fields(TrialDetails))
-_OF_GROWING = ("explored_per_epoch", "grown_left_per_epoch")
+_OPTIONAL = (
+    "explored_per_epoch",
+    "grown_left_per_epoch",
+    "decoding_per_layer",
+    "random_decoding_per_layer",
+)
 _OF_TRAINED = (
     "accuracy_sd",
     "survivors_sd",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.networks import CONVOLUTIONAL, DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
 from hebbevo.nn import HebbMask, InputStamina, Stamina
 from hebbevo.rules import AXES, CONNECTIONS, UNITS
 from hebbevo.space import ChoiceGene, GeneError, IntGene, Space, expanded
@@ -96,7 +96,7 @@ def test_every_family_has_knobs_with_defaults_in_their_range():
             axis: tuple(rules) for axis, rules in AXES.items()
         }
         assert {axis: family.knobs[axis].default for axis in AXES} == DEFAULT_RULES
-        assert ("depth" in family.knobs, "channels" in family.knobs) == (name == "mlp", name == "conv")
+        assert ("depth" in family.knobs, "channels" in family.knobs) == (name == "mlp", name in CONVOLUTIONAL)
     rules = [rule for known in AXES.values() for rule in known.values()]
     assert {"channels", "hidden", "capacity", *AXES}.union(*(rule.knobs for rule in rules)) == LAYERED
 

@@ -41,7 +41,8 @@ class MadeUpRecord:
 
     ``frame`` has a row per trial, with the columns of `Study.trials`. ``earlier_states`` are states of trials
     before the end of their training, as (trial, epoch, accuracy, survivors). ``settings`` are settings that
-    differ from those below, by section of the space file.
+    differ from those below, by section of the space file. ``decoding`` has, by trial, what readouts of each
+    layer reach, with learned and with random weights.
     """
 
     frame: pd.DataFrame
@@ -58,6 +59,7 @@ class MadeUpRecord:
     rows: dict = field(default_factory=dict)
     confirmed: tuple = ()
     wall_seconds: float | None = None
+    decoding: dict = field(default_factory=dict)
 
     @property
     def facts(self):
@@ -142,6 +144,13 @@ class MadeUpRecord:
             accuracy_per_epoch=accuracy,
             survivors_per_epoch=survivors,
             stopped=None if values else EarlyStop(len(accuracy), None, "stopped early"),
+            **dict(
+                zip(
+                    ("decoding_per_layer", "random_decoding_per_layer"),
+                    self.decoding.get(row["trial"], ((), ())),
+                    strict=True,
+                )
+            ),
         )
         return Result(row["trial"], values, details)
 

@@ -113,6 +113,45 @@ ITERATIVE_MAGNITUDE = SETTLE | {
     "share": (0.0, 0.0, 1.0, False),
     "rewind_step": (0, 0, inf, False),
 }
+HEBBIAN_ACTIVITY = {
+    "competition": ("winners", -inf, inf, False),
+    "winners": (1, 1, inf, True),
+    "temperature": (1.0, 1e-6, inf, True),
+    "anti_hebbian": (1.0, 0.0, inf, False),
+    "nonlinearity": ("linear", -inf, inf, False),
+    "exponent": (1.0, 0.0, inf, False),
+    "threshold_form": ("homeostatic", -inf, inf, False),
+    "threshold_level": (1.0, -inf, inf, False),
+    "threshold_rate": (1.0, 0.0, inf, True),
+    "decay_form": ("instar", -inf, inf, False),
+    "centre": (False, -inf, inf, False),
+    "k1": (0.0, -inf, inf, False),
+    "k2": (0.0, -inf, inf, False),
+}
+HEBBIAN_TERM = SETTLE | HEBBIAN_ACTIVITY | {"hebbian_weight": (0.01, 0.0, inf, True)}
+SHARES = SETTLE | {"learns_from": (0.0, 0.0, 1.0, False), "learns_until": (0.0, 0.0, 1.0, False)}
+HEBBIAN = (
+    SHARES
+    | HEBBIAN_ACTIVITY
+    | {
+        "hebbian_rate": (0.1, 0.0, inf, True),
+        "update_scale": ("mean", -inf, inf, False),
+        "rate_power": (0.0, 0.0, inf, False),
+        "normalize": (True, -inf, inf, False),
+        "weight_bound": (0.0, 0.0, inf, False),
+        "connectivity": (1.0, 0.0, 1.0, True),
+        "initial_norm": (1.0, 0.0, inf, True),
+        "threshold_warmup": (0, 0, inf, False),
+    }
+)
+SOFTHEBB = SHARES | {
+    "temperature": (1.0, 1e-6, inf, True),
+    "anti_hebbian": (1.0, 0.0, inf, False),
+    "hebbian_rate": (0.01, 0.0, inf, True),
+    "rate_power": (0.5, 0.0, inf, False),
+    "connectivity": (1.0, 0.0, 1.0, True),
+    "initial_norm": (25.0, 0.0, inf, True),
+}
 KNOBS = {
     ("units", "stamina"): STAMINA,
     ("units", "usage"): USAGE,
@@ -140,6 +179,9 @@ KNOBS = {
     ("connections", "random"): GRADUAL,
     ("connections", "static"): DENSITY,
     ("credit", "backprop"): {},
+    ("credit", "hebbian"): HEBBIAN,
+    ("credit", "softhebb"): SOFTHEBB,
+    ("credit", "hebbian_term"): HEBBIAN_TERM,
 }
 
 

@@ -111,6 +111,7 @@ def test_absent_keys_have_their_defaults(written):
             "units": "stamina",
             "connections": "full",
             "credit": "backprop",
+            "readout": "trained",
             "count": "neurons",
             "settings": {},
             "inputs": False,

@@ -360,3 +360,13 @@ class Secret(TwoLayers):
 
     def between(self, x):
         return x * self.silent.factor
+
+
+def image_problem(shape: tuple[int, ...], seed: int = 0) -> Split:
+    """Noisy images of four patterns."""
+    random = np.random.default_rng(seed)
+    size = int(np.prod(shape))
+    patterns, y = random.normal(size=(4, size)), random.integers(4, size=210)
+    x = (patterns[y] + random.normal(0, 2.5, (210, size))).astype(np.float32)
+    ones = np.ones(size, np.float32)
+    return Split(x[:150], y[:150], x[150:], y[150:], x[:0], y[:0], 0 * ones, ones, tuple(range(4)))

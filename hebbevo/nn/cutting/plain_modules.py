@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize, prune
 from hebbevo.errors import UsageError
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited, uncredited
+from hebbevo.nn.traceable import Traceable
 from hebbevo.nn.units import PlasticUnits
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -115,6 +116,13 @@ def without_masks(net: nn.Module) -> nn.Module:
         _fix_computed_weights(module)
     while (credited := next(_of_kind(net, Credited), None)) is not None:
         net = replaced(net, credited[1], uncredited(credited[1]))
+    return net
+
+
+def without_traceable(net: nn.Module) -> nn.Module:
+    """Replace activation functions and fixed layers by their traced code, in place; return the network."""
+    for _, module in [*_of_kind(net, Traceable)]:
+        net = replaced(net, module, traced(module, type(module).__name__))
     return net
 
 

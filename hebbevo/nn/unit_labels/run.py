@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hebbevo.nn.competition import Competition
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.forward_pass.following import (
     WITHOUT_VALUES,
@@ -206,6 +207,8 @@ class LabelledRun(Follower):
 
     def _leave(self, name: str, module: nn.Module, args: object, kwargs: object, output: object) -> None:
         self._running.pop()
+        if isinstance(module, Competition) and isinstance(output, Tensor):
+            self._label_competition(output, [*tensors_in(args), *tensors_in(kwargs)])
         if not isinstance(module, PlasticUnits):
             return
         self._plastic_units_running -= 1
@@ -224,6 +227,16 @@ class LabelledRun(Follower):
             dim = module.dim % output.dim() - output.dim() if output.dim() else -1
             size = output.shape[dim] if output.dim() else 0
             self._begin_source(output, Source(SourceKind.UNITS, name, size), dim, earlier_units)
+
+    def _label_competition(self, output: Tensor, given: Sequence[Tensor]) -> None:
+        """Label what units that compete hand on: each element is one of its unit, though others change it."""
+        with torch._C.DisableTorchFunction():
+            labels = {
+                source: Label(label.codes.clone(), replace(label.path, keeps_mean=False, keeps_zero=False))
+                for source, label in self.labels_of(given[0]).items()
+                if label.codes.shape == output.shape
+            }
+            self._labels[id(output)] = {**self.labels_of(output), **labels}
 
     def _begin_source(self, output: Tensor, source: Source, axis: int, others: Labels) -> None:
         """Label the output of a layer or of plastic units, whose units lie along ``axis``."""

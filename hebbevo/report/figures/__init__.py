@@ -2,6 +2,7 @@
 
 from hebbevo.report.figures.attainment import attainment_figure
 from hebbevo.report.figures.curves import curves_figure
+from hebbevo.report.figures.decoding import decoding_figure
 from hebbevo.report.figures.front import front_figure
 from hebbevo.report.figures.importance import importance_figure
 from hebbevo.report.figures.parallel import parallel_figure
@@ -12,6 +13,7 @@ from hebbevo.report.figures.verdict import verdict_figure
 __all__ = [
     "attainment_figure",
     "curves_figure",
+    "decoding_figure",
     "front_figure",
     "importance_figure",
     "parallel_figure",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hebbevo.report.section import Section
 from hebbevo.report.sections.curves import curves
 from hebbevo.report.sections.decision import decision
+from hebbevo.report.sections.decoding import decoding
 from hebbevo.report.sections.failures import failures
 from hebbevo.report.sections.front import front
 from hebbevo.report.sections.health import health
@@ -34,6 +35,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     parallel,
     slices,
     curves,
+    decoding,
     raster,
     rules,
     progress,

@@ -7,9 +7,11 @@ layer is the plain one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from hebbevo.rules.rule import Need, Rule
+from hebbevo.rules.rule import Buffer, Need, Rule
+from hebbevo.space.knobs import Value
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +26,18 @@ class Updates(NamedTuple):
     """
 
     weight: Tensor
+    bias: Tensor | None = None
+
+
+class Start(NamedTuple):
+    """The weights and the bias with which a layer begins; ``None``: those that it has.
+
+    Attributes:
+        weight: (outputs, inputs, *kernel).
+        bias: (outputs,); left out where the layer has none.
+    """
+
+    weight: Tensor | None = None
     bias: Tensor | None = None
 
 
@@ -46,8 +60,24 @@ class CreditLayer(Protocol):
     def total(self) -> Tensor:
         """Forward steps of the whole training, (); 0: not known."""
 
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection mask has taken a connection out."""
+
+    @property
+    def dim(self) -> int:
+        """The axis of the outputs in what the layer gives, counted from the last."""
+
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
+
+    def along_outputs(self, values: Tensor) -> Tensor:
+        """One value for each output, (outputs,), in a shape that is broadcast to that of the outputs."""
+
+    def along_weights(self, values: Tensor) -> Tensor:
+        """One value for each output, (outputs,), in a shape that is broadcast to that of the weights."""
+
+    def mean(self, y: Tensor) -> Tensor:
+        """The mean of each output over rows and positions, (outputs,)."""
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i, of the shape of the weights."""
@@ -63,18 +93,30 @@ class CreditRule(Rule):
         updates: whether `update` changes the weights. They then have no gradient, and belong to no optimiser.
             In hebbevo's own networks only hidden layers have this kind of rule: the last one learns the task.
         local: whether there is a `local_loss`.
+        unit_buffers: further state by name, one number for each output.
+        structural: knobs that ``k`` has as plain values; networks that differ in one are stacked apart.
+        constants: values that ``k`` has beside those of the knobs, by name.
+        at_start: knobs that act when the layer is made, and can be set only there.
     """
 
     can_need = frozenset({Need.LENGTH})
     updates: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    unit_buffers: ClassVar[Mapping[str, Buffer]] = {}
+    structural: ClassVar[frozenset[str]] = frozenset()
+    constants: ClassVar[Mapping[str, Value]] = {}
+    at_start: ClassVar[frozenset[str]] = frozenset()
+
+    def start(self, k: Any, s: Any, layer: CreditLayer) -> Start:
+        """The weights with which the layer begins; may set buffers in place. Called once, before step 1."""
+        return Start()
 
     def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
         """The outputs of the layer, (rows, outputs, *positions); their graph is its backward pass.
 
         Args:
             k: knobs as attributes, scalars.
-            s: buffers as attributes, of the shape of the weights.
+            s: buffers as attributes, of the shape of the weights; those of units, of (outputs,).
             layer: of one network.
             x: its inputs, (rows, inputs, *positions).
         """
