@@ -3,18 +3,21 @@
 A unit j with the weights w_j reads an input or a patch x and has u_j = w_j x. Its plastic output y_j follows
 from u and a threshold theta_j, alone or in competition with the other units at the same place:
 
-    r_j = u_j - theta_j                                                        (1)
-    none             y_j = f(r_j)                                              (2)
-    winners          y_j = 1 if r_j > 0 and it is among the K largest, else 0  (3)
-    softmax          s_j = exp(f(r_j) / T) / sum_i exp(f(r_i) / T), y_j = s_j  (4)
-    softmax_signed   y_j = s_j for the largest of r, else -a s_j               (5)
+    r_j = u_j - theta_j    (1)
+
+``competition`` decides how y follows from r:
+
+- none: y_j = f(r_j).    (2)
+- winners: y_j = 1 if r_j > 0 and it is among the K largest, else 0.    (3)
+- softmax: y_j = s_j, with s_j = exp(f(r_j) / T) / sum_i exp(f(r_i) / T).    (4)
+- softmax_signed: y_j = s_j for the largest r, else -a s_j.    (5)
 
 f is ``nonlinearity``, with p = ``exponent``: linear r, rectifier max(0, r)^p, bcm u r, tanh(r), and
 negative_tanh -tanh(r). K is ``winners``, T ``temperature``, a ``anti_hebbian``. Then, with <.> the mean over
 rows and positions,
 
-    D_j = <y_j x> - <d_j> w_j + k1 + k2 mean_i(w_ji)                           (6)
-    w_j <- w_j + rate |norm(w_j) - 1|^q D_j                                    (7)
+    D_j = <y_j x> - <d_j> w_j + k1 + k2 mean_i(w_ji)    (6)
+    w_j <- w_j + rate |norm(w_j) - 1|^q D_j    (7)
 
 With ``update_scale`` largest, D is first divided by its largest entry in the layer, in size. d is
 ``decay_form``: none 0, instar y, oja y^2, soft y u; rate is ``hebbian_rate``, q ``rate_power``. With
@@ -24,8 +27,8 @@ norm 1. Which connections are in is drawn once, each with the probability ``conn
 
 Thresholds are ``threshold_form``: none 0, fixed ``threshold_level``; or they move, at ``threshold_rate`` mu,
 
-    homeostatic      theta_j <- theta_j + mu (<y_j> - K / n)                   (8)
-    bcm              theta_j <- theta_j + mu (<u_j^2> - theta_j)               (9)
+    homeostatic      theta_j <- theta_j + mu (<y_j> - K / n)    (8)
+    bcm              theta_j <- theta_j + mu (<u_j^2> - theta_j)    (9)
 
 with n the number of living units. A unit is living while one of its weights is not zero; others neither
 learn nor compete. Updates are computed from the weights and thresholds before them.
