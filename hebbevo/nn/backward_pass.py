@@ -56,8 +56,8 @@ def transposed(layer: nn.Module, y: Tensor, weight: Tensor, x: Tensor) -> Tensor
         return back.squeeze(0) if alone else back
     # the padding sends back to x by PyTorch's own rule; this one can be stacked
     padded, of_padding, *_ = cast(Any, torch.func.vjp(lambda inputs: _laid_out(layer, inputs)[0], x))
-    rows = y.unsqueeze(0) if alone else y
-    found = _convolution_gradients(rows, padded, weight, shape, (True, False, False))[0]
+    outputs = y.unsqueeze(0) if alone else y
+    found = _convolution_gradients(outputs, padded, weight, shape, (True, False, False))[0]
     return cast(Tensor, of_padding(found)[0])
 
 

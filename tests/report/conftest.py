@@ -41,7 +41,8 @@ class MadeUpRecord:
 
     ``frame`` has a row per trial, with the columns of `Study.trials`. ``earlier_states`` are states of trials
     before the end of their training, as (trial, epoch, accuracy, survivors). ``settings`` are settings that
-    differ from those below, by section of the space file.
+    differ from those below, by section of the space file. ``angles`` are those of the layers of every trial
+    after each epoch.
     """
 
     frame: pd.DataFrame
@@ -58,6 +59,7 @@ class MadeUpRecord:
     rows: dict = field(default_factory=dict)
     confirmed: tuple = ()
     wall_seconds: float | None = None
+    angles: tuple = ()
 
     @property
     def facts(self):
@@ -141,6 +143,7 @@ class MadeUpRecord:
             notes=() if pd.isna(row["notes"]) else (row["notes"],),
             accuracy_per_epoch=accuracy,
             survivors_per_epoch=survivors,
+            angles_per_epoch=self.angles,
             stopped=None if values else EarlyStop(len(accuracy), None, "stopped early"),
         )
         return Result(row["trial"], values, details)
