@@ -87,7 +87,7 @@ def has_shares(study: Study) -> bool:
 
 def angle_columns(study: Study) -> dict[str, str]:
     """The columns of curves that are angles, and what their axes say, where trials have such layers."""
-    columns = {name for trial in drawn_trials(study) for name in study.curve(trial)}
+    columns = {str(name) for trial in drawn_trials(study) for name in study.curve(trial)}
     layers = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("angle."))
     return {f"angle.{layer}": f"angle of layer {layer}" for layer in layers}
 
