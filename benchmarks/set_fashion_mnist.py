@@ -8,8 +8,8 @@ epsilon 13 (Erdos-Renyi) about 88,000 of them are in, 3 %. Three ways to have th
 - `dense`: a dense network of as many connections, with three hidden layers of equal width.
 
 All are trained by SGD with momentum 0.9 and weight decay 2e-4 at the learning rate of the tutorial, 0.05, in
-minibatches of 100. The tutorial trains for hundreds of epochs with dropout; this training is shortened to 10 epochs
-without dropout. The score is test accuracy after the last epoch.
+minibatches of 100. The tutorial trains for hundreds of epochs with dropout; this training is shortened to 10
+epochs without dropout. The score is test accuracy after the last epoch.
 
     HEBBEVO_DATA=FOLDER python benchmarks/set_fashion_mnist.py [--seeds 3] [--csv set_fashion_mnist.csv]
 
@@ -106,9 +106,8 @@ def report(lines: pd.DataFrame) -> None:
         if {better, worse} <= {*by} and len(by) > 1:
             found = stats.ttest_rel(by[better], by[worse]).confidence_interval(0.95)
             mean = (by[better] - by[worse]).mean()
-            print(
-                f"{better} less {worse}: {mean:+.2f} points (95 % interval {found.low:+.2f} to {found.high:+.2f})"
-            )
+            interval = f"95 % interval {found.low:+.2f} to {found.high:+.2f}"
+            print(f"{better} less {worse}: {mean:+.2f} points ({interval})")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `HebbianLinear` and `HebbianConv2d` learn by a Hebbian rule; `Triangle` and `KWinners` are activation
   functions behind them, `Whitening` and `PatchWhitening` fixed layers before them.
+- `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -13,6 +14,7 @@ from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.hebbian_layers import HebbianConv2d, HebbianLinear
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
@@ -24,6 +26,8 @@ __all__ = [
     "Credit",
     "Credited",
     "Dense",
+    "FeedbackConv2d",
+    "FeedbackLinear",
     "HebbMask",
     "HebbianConv2d",
     "HebbianLinear",

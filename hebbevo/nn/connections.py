@@ -73,9 +73,9 @@ class PlasticConnections(Plastic):
         self.module = module
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
-        for layer in layers:
+        for layer, mask in zip(layers, self.connections, strict=True):
             if isinstance(layer, Credited):
-                layer.masked = True
+                layer.mask = (mask,)  # in a tuple, since the mask is not a part of the layer
         # every name under which the module has a masked weight, which may be tied to other layers
         self._places = [
             (name, f"{owner}.{key}".removeprefix("."))
@@ -124,12 +124,10 @@ class PlasticConnections(Plastic):
             weights[name] = mask.applied_to(layer.weight)
         self._observes_step = self._will_observe()
         calls = self._calls = [[] for _ in self.names]
-        self._show_masks()
         try:
             output = self._call_module(weights, args, kwargs)
         finally:
             self._calls = None
-            self._hide_masks()
         self._end_step(calls)
         return output
 
@@ -180,17 +178,6 @@ class PlasticConnections(Plastic):
             weight.numel(),
             sums=sums or {},
         )
-
-    def _show_masks(self) -> None:
-        """Give layers under a credit rule the mask of the present forward pass."""
-        for _, mask, layer in self._masked_layers():
-            if isinstance(layer, Credited):
-                layer.connected = mask.connected
-
-    def _hide_masks(self) -> None:
-        for _, _, layer in self._masked_layers():
-            if isinstance(layer, Credited):
-                layer.connected = None
 
     def _will_observe(self) -> bool:
         """Whether the rule may observe the next step; where that would wait for a device, it may."""

@@ -70,6 +70,14 @@ CREDIT: dict[str, CreditRule] = _registry(
     "hebbian",
     "softhebb",
     "hebbian_term",
+    "feedback_alignment",
+    "direct_feedback_alignment",
+    "sign_symmetry",
+    "kolen_pollack",
+    "weight_mirror",
+    "information_alignment",
+    "symmetric_alignment",
+    "activation_alignment",
 )
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, each under the key of a space file's ``network`` that names a rule of it."""

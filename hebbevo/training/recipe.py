@@ -178,6 +178,8 @@ class Measurement:
             1 while none has entered.
         decoding: what readouts of its hidden layers reach after the last epoch; ``None`` where no credit rule
             changes weights in place of the optimiser.
+        angles: the angle between weights and backward weights of each layer that has some, in degrees, after
+            each epoch; none where no layer has.
     """
 
     accuracy: tuple[float, ...]
@@ -195,6 +197,7 @@ class Measurement:
     explored: tuple[float, ...] = ()
     grown_left: tuple[float, ...] = ()
     decoding: Decoding | None = None
+    angles: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

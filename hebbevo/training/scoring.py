@@ -68,6 +68,9 @@ def score(measurements: Sequence[Measurement]) -> Score:
         grown_left_per_epoch=_means(each.grown_left for each in measurements) or (),
         decoding_per_layer=_means(each.learned for each in decodings) or (),
         random_decoding_per_layer=_means(each.random for each in decodings) or (),
+        angles_per_epoch=[
+            _means(layers) for layers in zip(*(each.angles for each in measurements), strict=True)
+        ],
     )
     return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
 

@@ -70,6 +70,8 @@ class TrialDetails:
             last epoch, as means over replicates; none where no credit rule changes weights in place of the
             optimiser, or where it was stopped early.
         random_decoding_per_layer: the same of the networks with the weights that they began with.
+        angles_per_epoch: the angle between weights and backward weights of each layer that has some, in
+            degrees, after each epoch, likewise.
     """
 
     failure: str | None = None
@@ -91,6 +93,7 @@ class TrialDetails:
     grown_left_per_epoch: Sequence[float] = ()
     decoding_per_layer: Sequence[float] = ()
     random_decoding_per_layer: Sequence[float] = ()
+    angles_per_epoch: Sequence[Sequence[float]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data, which is what the study file holds."""
@@ -99,7 +102,7 @@ class TrialDetails:
         else:
             plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
         plain["seconds"] = self.seconds
-        plain |= {name: own for name in _OPTIONAL if (own := getattr(self, name))}
+        plain |= {name: own for name in _OF_SOME_RULES if (own := getattr(self, name))}
         if self.notes:
             plain["notes"] = self.notes
         if self.stopped:
@@ -118,9 +121,10 @@ class TrialDetails:
 
 
 _NAMES = frozenset(field.name for field in fields(TrialDetails))
-_OPTIONAL = (
+_OF_SOME_RULES = (
     "explored_per_epoch",
     "grown_left_per_epoch",
+    "angles_per_epoch",
     "decoding_per_layer",
     "random_decoding_per_layer",
 )

@@ -42,7 +42,8 @@ class MadeUpRecord:
     ``frame`` has a row per trial, with the columns of `Study.trials`. ``earlier_states`` are states of trials
     before the end of their training, as (trial, epoch, accuracy, survivors). ``settings`` are settings that
     differ from those below, by section of the space file. ``decoding`` has, by trial, what readouts of each
-    layer reach, with learned and with random weights.
+    layer reach, with learned and with random weights. ``angles`` are those of the layers of every trial after
+    each epoch.
     """
 
     frame: pd.DataFrame
@@ -60,6 +61,7 @@ class MadeUpRecord:
     confirmed: tuple = ()
     wall_seconds: float | None = None
     decoding: dict = field(default_factory=dict)
+    angles: tuple = ()
 
     @property
     def facts(self):
@@ -143,6 +145,7 @@ class MadeUpRecord:
             notes=() if pd.isna(row["notes"]) else (row["notes"],),
             accuracy_per_epoch=accuracy,
             survivors_per_epoch=survivors,
+            angles_per_epoch=self.angles,
             stopped=None if values else EarlyStop(len(accuracy), None, "stopped early"),
             **dict(
                 zip(
