@@ -3,6 +3,7 @@
 - `Stamina`, `InputStamina`, `Dense`, `PlasticUnits` and `unit_layer` are layers of units that a rule prunes.
 - `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
+- `SimilarityMatchingLinear`, `SimilarityMatching2d` and `SimilarityMatchingNetwork` learn by themselves.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -12,6 +13,11 @@ from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
+from hebbevo.nn.similarity_matching import (
+    SimilarityMatching2d,
+    SimilarityMatchingLinear,
+    SimilarityMatchingNetwork,
+)
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
 
 __all__ = [
@@ -24,6 +30,9 @@ __all__ = [
     "Plastic",
     "PlasticConnections",
     "PlasticUnits",
+    "SimilarityMatching2d",
+    "SimilarityMatchingLinear",
+    "SimilarityMatchingNetwork",
     "Stamina",
     "attach",
     "credited",
