@@ -43,7 +43,8 @@ class Credit(Plastic):
         self.configure(**knobs)
         for name, buffer in rule.buffers.items():
             start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
-            self.register_buffer(name, torch.full_like(weight.detach(), start))
+            shape = (len(weight), len(weight)) if buffer.pairs else weight.shape
+            self.register_buffer(name, weight.detach().new_full(shape, start))
 
     def is_event(self, step: Tensor) -> Tensor:
         """Never: nothing is pruned."""
@@ -71,6 +72,17 @@ class _CreditLayer:
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
         return self.module.plain(x, weight, bias)
+
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution, whose outputs have other inputs."""
+        return int(getattr(self.module, "groups", 1))
+
+    def solve(self, matrix: Tensor, values: Tensor) -> Tensor:
+        """The solution X of matrix X = values."""
+        # without a check: a matrix that is not finite is to fail its own network, not the whole stack
+        inverse: Tensor = torch.linalg.inv_ex(matrix).inverse
+        return inverse @ values
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i."""

@@ -59,6 +59,7 @@ class Producer:
         living_inputs: gives which inputs come from living units, (..., inputs) bool; ``None``: all, or not
             known.
         gradient: the last gradient of the weight, of its shape; ``None``: there is none.
+        lateral: inhibition between the units by a credit rule, (..., n, n); ``None``: there is none.
     """
 
     weight: Tensor
@@ -70,6 +71,7 @@ class Producer:
     inputs: Tensor | None = None
     living_inputs: Callable[[], Tensor] | None = None
     gradient: Tensor | None = None
+    lateral: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class SimilarityMatching(nn.Module):
         activation: f.
         iterations: Euler steps towards the fixed point; always as many, so that stacks agree with nets alone.
         steps: () int64, minibatches learned so far.
+        sites: their number.
+        units: of a site.
         residual: (), the largest |du/dt| / |u| of a row of the last minibatch in training mode.
         unconverged: (), the share of its rows whose residual was above ``tolerance``.
     """
@@ -107,7 +109,7 @@ class SimilarityMatching(nn.Module):
             raise UsageError(f"{title}: rate is {rate}; give a number above 0, at most 1")
         if rate_decay < 0:
             raise UsageError(f"{title}: rate_decay is {rate_decay}; give 0 or more")
-        self.units, self.iterations = units, iterations
+        self.sites, self.units, self.iterations = sites, units, iterations
         self.activation = nn.Tanh() if activation is None else activation
         self.weight = nn.Parameter(torch.where(connected, weight, 0), requires_grad=False)
         self.register_buffer("connected", connected, persistent=False)
@@ -130,11 +132,6 @@ class SimilarityMatching(nn.Module):
             self.register_buffer(name, torch.tensor(float(number)))
         self.register_buffer("steps", torch.tensor(0))
         self._has_warned = False
-
-    @property
-    def sites(self) -> int:
-        """The number of sites."""
-        return len(self.lateral)
 
     def forward(self, x: Tensor) -> Tensor:
         """Find the fixed point; in training mode, learn from it.
@@ -213,7 +210,7 @@ class SimilarityMatching(nn.Module):
             return state
         padded = torch.cat([state, torch.zeros_like(state[:1])])
         around = padded.index_select(0, neighbours.flatten())
-        around = around.reshape(*neighbours.shape, *state.shape[1:])  # (sites, m, rows, units)
+        around = around.reshape(*neighbours.shape, state.shape[1], self.units)  # (sites, m, rows, units)
         return around.movedim(1, 2).flatten(2)
 
     def learn(self, x: Tensor, state: Tensor, factor: Tensor | float, share: Tensor | float) -> None:
@@ -422,7 +419,7 @@ class SimilarityMatching2d(SimilarityMatching):
         # as a convolution in groups, which everything that looks into networks knows
         columns = patches.movedim(2, 1).flatten(1, 2)  # (rows, sites * channels, pixels)
         found = F.conv1d(columns, weight, groups=self.sites)
-        return found.reshape(len(x), self.sites, self.units).movedim(0, 1)
+        return found.reshape(x.shape[0], self.sites, self.units).movedim(0, 1)
 
     def back(self, state: Tensor, weight: Tensor) -> Tensor:
         """See the base."""
@@ -453,7 +450,7 @@ class SimilarityMatching2d(SimilarityMatching):
         near = cast(Tensor, self.near)
         flat = x.flatten(2)
         padded = torch.cat([flat, torch.zeros_like(flat[..., :1])], 2)
-        return padded.index_select(2, near.flatten()).reshape(*flat.shape[:2], *near.shape)
+        return padded.index_select(2, near.flatten()).reshape(x.shape[0], self.in_channels, *near.shape)
 
 
 class SimilarityMatchingNetwork(nn.Module):
@@ -538,12 +535,12 @@ class _Circuit:
         self._inhibition = [layer.inhibition_weights() for layer in layers]
         # |du/dt| grows with the largest eigenvalue of the inhibition, of which this is a bound
         self._steps = [
-            torch.minimum(layer.step, 1 / (1 + weights.abs().sum(-1).amax()))
+            torch.minimum(layer.step, 1 / (1 + weights.abs().sum(-1).amax((0, 1))))
             for layer, weights in zip(layers, self._inhibition, strict=True)
         ]
 
     def settled(self, x: Tensor, iterations: int) -> list[Tensor]:
-        """The potentials u of each layer after so many Euler steps, (sites, rows, units); it starts at zero."""
+        """The potentials u of each layer after so many Euler steps from zero, (sites, rows, units)."""
         drive = self._drive(0, x)
         potentials = [torch.zeros_like(drive)]
         for number, below in enumerate(self.layers[:-1], start=1):

@@ -261,6 +261,7 @@ class Wiring:
                 tensors.get(f"{_mask_name(name)}.held"),
                 living_inputs=self._living_inputs(name, tensors),
                 gradient=gradients.get(f"{name}.weight"),
+                lateral=tensors.get(f"{name}.credit.lateral"),
             )
             for name in names.producers
         )

@@ -140,6 +140,11 @@ KNOBS = {
     ("connections", "random"): GRADUAL,
     ("connections", "static"): DENSITY,
     ("credit", "backprop"): {},
+    ("credit", "similarity_matching"): {
+        "matching_rate": (0.05, 0.0, 1.0, True),
+        "matching_decay": (0.0, 0.0, inf, False),
+        "matching_leak": (0.1, 1e-6, inf, True),
+    },
 }
 
 

@@ -13,7 +13,7 @@ def test_every_rule_is_registered_under_its_own_name():
         "full", "hebb_mask", "set", "cosine", "coactivation", "rigl", "magnitude", "iterative_magnitude",
         "constant_fan_in", "random", "static",
     ]  # fmt: skip
-    assert list(CREDIT) == ["backprop"]
+    assert list(CREDIT) == ["backprop", "similarity_matching"]
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
 
 

@@ -49,6 +49,13 @@ class CreditLayer(Protocol):
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
 
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution, whose outputs have other inputs; 1 for a linear layer."""
+
+    def solve(self, matrix: Tensor, values: Tensor) -> Tensor:
+        """The solution X of matrix X = values, not finite where there is none."""
+
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i, of the shape of the weights."""
 
@@ -74,7 +81,7 @@ class CreditRule(Rule):
 
         Args:
             k: knobs as attributes, scalars.
-            s: buffers as attributes, of the shape of the weights.
+            s: buffers as attributes, of the shape of the weights; (outputs, outputs) where they are of pairs.
             layer: of one network.
             x: its inputs, (rows, inputs, *positions).
         """
