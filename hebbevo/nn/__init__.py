@@ -4,6 +4,7 @@
 - `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `SimilarityMatchingLinear`, `SimilarityMatching2d` and `SimilarityMatchingNetwork` learn by themselves.
+- `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -11,6 +12,7 @@
 from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.similarity_matching import (
@@ -25,6 +27,8 @@ __all__ = [
     "Credit",
     "Credited",
     "Dense",
+    "FeedbackConv2d",
+    "FeedbackLinear",
     "HebbMask",
     "InputStamina",
     "Plastic",

@@ -67,6 +67,14 @@ CREDIT: dict[str, CreditRule] = _registry(
     "credit",
     CreditRule,
     "backprop",
+    "feedback_alignment",
+    "direct_feedback_alignment",
+    "sign_symmetry",
+    "kolen_pollack",
+    "weight_mirror",
+    "information_alignment",
+    "symmetric_alignment",
+    "activation_alignment",
     "similarity_matching",
 )
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
