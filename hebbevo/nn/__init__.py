@@ -5,6 +5,7 @@
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `HebbianLinear` and `HebbianConv2d` learn by a Hebbian rule; `Triangle` and `KWinners` are activation
   functions behind them, `Whitening` and `PatchWhitening` fixed layers before them.
+- `SimilarityMatchingLinear`, `SimilarityMatching2d` and `SimilarityMatchingNetwork` learn by themselves.
 - `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
@@ -18,6 +19,11 @@ from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.hebbian_layers import HebbianConv2d, HebbianLinear
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
+from hebbevo.nn.similarity_matching import (
+    SimilarityMatching2d,
+    SimilarityMatchingLinear,
+    SimilarityMatchingNetwork,
+)
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
 from hebbevo.nn.whitening import PatchWhitening, Whitening
 
@@ -37,6 +43,9 @@ __all__ = [
     "Plastic",
     "PlasticConnections",
     "PlasticUnits",
+    "SimilarityMatching2d",
+    "SimilarityMatchingLinear",
+    "SimilarityMatchingNetwork",
     "Stamina",
     "Triangle",
     "Whitening",

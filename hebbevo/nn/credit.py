@@ -60,7 +60,8 @@ class Credit(Plastic):
             for name, buffer in buffers.items():
                 start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
                 dtype = torch.bool if isinstance(start, bool) else like.dtype
-                self.register_buffer(name, torch.full_like(like, start, dtype=dtype))
+                shape = (len(weight), len(weight)) if buffer.pairs else like.shape
+                self.register_buffer(name, like.new_full(shape, start, dtype=dtype))
         if rule.has_feedback:
             self.register_buffer("feedback", torch.empty_like(weight.detach()))
             self._draw_feedback()
@@ -219,6 +220,17 @@ class _CreditLayer:
         """The outputs of the plain layer with this weight and bias."""
         return self.module.plain(x, weight, bias)
 
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution, whose outputs have other inputs."""
+        return int(getattr(self.module, "groups", 1))
+
+    def solve(self, matrix: Tensor, values: Tensor) -> Tensor:
+        """The solution X of matrix X = values."""
+        # without a check: a matrix that is not finite is to fail its own network, not the whole stack
+        inverse: Tensor = torch.linalg.inv_ex(matrix).inverse
+        return inverse @ values
+
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i."""
         layer = cast(WeightLayer, self.module)
@@ -277,8 +289,9 @@ class Credited(nn.Module):
         if rule.local:
             loss = rule.local_loss(k, s, layer, x, y)
             y = cast(Tensor, InjectedLoss.apply(y, loss))  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self._pending = self._update(layer, x.detach(), y.detach()) if rule.updates else None
+        with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
+            dtype = layer.weight.dtype
+            self._pending = rule.update(k, s, layer, x.detach().to(dtype), y.detach().to(dtype))
             credit.steps.add_(1)
             if not self.mask:  # else ``weight`` is a masked copy, and the mask calls this after the step
                 self.apply_updates()

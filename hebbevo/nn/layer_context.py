@@ -78,6 +78,7 @@ class Producer:
             known.
         gradient: the last gradient of the weight, of its shape; ``None``: there is none.
         state: further numbers of the units that its credit rule keeps, (..., n) each; they begin at 0.
+        lateral: inhibition between the units by a credit rule, (..., n, n); ``None``: there is none.
         feedback: its backward weights; ``None``: it has none of its own.
     """
 
@@ -91,6 +92,7 @@ class Producer:
     living_inputs: Callable[[], Tensor] | None = None
     gradient: Tensor | None = None
     state: tuple[Tensor, ...] = ()
+    lateral: Tensor | None = None
     feedback: Feedback | None = None
 
 

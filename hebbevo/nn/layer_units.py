@@ -109,9 +109,15 @@ class LayerUnits:
     @property
     def correlation(self) -> Tensor:
         """Running correlation of each pair of units, (..., n, n)."""
-        covariance = self.covariance
-        spread = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt()
-        return covariance / (spread.unsqueeze(-1) * spread.unsqueeze(-2))
+        return correlation_of(self.covariance)
+
+    @property
+    def lateral_correlation(self) -> Tensor | None:
+        """Correlation of each pair of units by the lateral inhibition of what feeds them, (..., n, n)."""
+        found = [each.lateral for each in self.context.producers if each.lateral is not None]
+        if len(found) != 1:  # the inputs of the units are a sum of several layers, or of none
+            return None
+        return correlation_of(found[0])
 
     @property
     def gate_gradient(self) -> Tensor:
@@ -271,3 +277,9 @@ class LayerUnits:
         # of a pair, what was gathered since the later one was regrown counts as far as it is evidence on the
         # earlier one too: so the matrix stays positive semi-definite
         return total * scale.unsqueeze(-1) * scale.unsqueeze(-2)
+
+
+def correlation_of(covariance: Tensor) -> Tensor:
+    """Covariances, (..., n, n), over the deviations of both units."""
+    spread = covariance.diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt()
+    return covariance / (spread.unsqueeze(-1) * spread.unsqueeze(-2))

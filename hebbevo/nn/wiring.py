@@ -270,6 +270,7 @@ class Wiring:
                 living_inputs=self._living_inputs(name, tensors),
                 gradient=gradients.get(f"{name}.weight"),
                 state=tuple(tensors[each] for each in self._credit_states.get(name, ())),
+                lateral=tensors.get(f"{name}.credit.lateral"),
                 feedback=self._feedback(name, tensors),
             )
             for name in names.producers

@@ -78,6 +78,7 @@ CREDIT: dict[str, CreditRule] = _registry(
     "information_alignment",
     "symmetric_alignment",
     "activation_alignment",
+    "similarity_matching",
 )
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, each under the key of a space file's ``network`` that names a rule of it."""

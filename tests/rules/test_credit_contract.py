@@ -196,9 +196,9 @@ def test_a_seed_decides_all_that_is_drawn(name):
 
 def test_no_generator_of_pytorch_is_drawn_from(name):
     torch.manual_seed(0)
-    layer = nn.Linear(FEATURES, CLASSES)
+    first, last = nn.Linear(FEATURES, 8), nn.Linear(8, CLASSES)
     state = torch.random.get_rng_state()
-    net = trained(nn.Sequential(under(name, layer, 0)))
+    net = trained(nn.Sequential(under(name, first, 0), under(name, last, 2)))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert isinstance(net[0], nn.Linear)
 

@@ -204,6 +204,11 @@ KNOBS = {
     ("credit", "hebbian"): HEBBIAN,
     ("credit", "softhebb"): SOFTHEBB,
     ("credit", "hebbian_term"): HEBBIAN_TERM,
+    ("credit", "similarity_matching"): {
+        "matching_rate": (0.05, 0.0, 1.0, True),
+        "matching_decay": (0.0, 0.0, inf, False),
+        "matching_leak": (0.1, 1e-6, inf, True),
+    },
     ("credit", "feedback_alignment"): row_of_the_matrix(),
     ("credit", "direct_feedback_alignment"): {"feedback_scale": (1.0, 0.0, inf, True)},
     ("credit", "sign_symmetry"): {

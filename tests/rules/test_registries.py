@@ -16,7 +16,7 @@ def test_every_rule_is_registered_under_its_own_name():
     assert list(CREDIT) == [
         "backprop", "hebbian", "softhebb", "hebbian_term", "feedback_alignment", "direct_feedback_alignment",
         "sign_symmetry", "kolen_pollack", "weight_mirror", "information_alignment", "symmetric_alignment",
-        "activation_alignment",
+        "activation_alignment", "similarity_matching",
     ]  # fmt: skip
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
 

@@ -13,6 +13,7 @@ from hebbevo.errors import UsageError
 from hebbevo.nn.backward_pass import OutputError
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited, uncredited
+from hebbevo.nn.similarity_matching import SimilarityMatching, SimilarityMatchingNetwork
 from hebbevo.nn.traceable import Traceable
 from hebbevo.nn.units import PlasticUnits
 
@@ -91,9 +92,10 @@ def plain_units(units: PlasticUnits, stays: Tensor, axes: int, *, selects: bool)
 
 
 def without_masks(net: nn.Module) -> nn.Module:
-    """Replace connection masks and layers under a credit rule by plain layers, in place; return the network.
+    """Replace connection masks and layers that learn by rules by plain ones, in place; return the network.
 
-    Where a connection is out, the weight is zero. Weights that are computed become parameters.
+    Where a connection is out, the weight is zero. Weights that are computed become parameters. Layers of
+    similarity matching become the steps to their fixed point, one after the other.
 
     Args:
         net: in evaluation mode.
@@ -121,6 +123,11 @@ def without_masks(net: nn.Module) -> nn.Module:
                 del each[number]
     while (credited := next(_of_kind(net, Credited), None)) is not None:
         net = replaced(net, credited[1], uncredited(credited[1]))
+    for kind in (SimilarityMatchingNetwork, SimilarityMatching):  # first the networks, with all their layers
+        for name, module in [*_of_kind(net, kind)]:
+            if kind is SimilarityMatchingNetwork:
+                _refuse_own_forward(name, module, kind)
+            net = replaced(net, module, traced(module, "SimilarityMatching"))  # the steps to the fixed point
     return net
 
 

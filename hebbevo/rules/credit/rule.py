@@ -88,6 +88,13 @@ class CreditLayer(Protocol):
     def mean(self, y: Tensor) -> Tensor:
         """The mean of each output over rows and positions, (outputs,)."""
 
+    @property
+    def groups(self) -> int:
+        """Groups of a convolution, whose outputs have other inputs; 1 for a linear layer."""
+
+    def solve(self, matrix: Tensor, values: Tensor) -> Tensor:
+        """The solution X of matrix X = values, not finite where there is none."""
+
     def transposed(self, y: Tensor, weight: Tensor, x: Tensor) -> Tensor:
         """What outputs of the shape of y send back through a weight to the inputs, of the shape of x."""
 
@@ -153,7 +160,8 @@ class CreditRule(Rule):
 
         Args:
             k: knobs as attributes, scalars.
-            s: buffers as attributes, of the shape of the weights; those of units, of (outputs,).
+            s: buffers as attributes, of the shape of the weights; those of units, of (outputs,); those of pairs,
+                of (outputs, outputs).
             layer: of one network.
             x: its inputs, (rows, inputs, *positions).
         """

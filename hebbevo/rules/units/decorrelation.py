@@ -11,6 +11,10 @@ The root is the part of the unit's deviation that the stronger unit most like it
 c_j a unit that hardly ever fires would be kept, since it is like no other. Babaeizadeh, Smaragdis & Campbell,
 2016, arXiv:1611.06211 (NoiseOut) too prune one unit of the most correlated pair; they also give its outgoing
 weights to the other, which the engine does not.
+
+Where the layer that feeds the units learns by similarity matching, rho is that of its lateral inhibition, so
+that of the units' inputs about zero (`hebbevo.rules.credit.similarity_matching`). Everywhere else it is that
+of outputs within minibatches.
 """
 
 from __future__ import annotations
@@ -39,5 +43,7 @@ class Decorrelation(UnitRule):
         place = contribution.argsort(descending=True, stable=True).argsort()
         stronger = place.unsqueeze(-2) < place.unsqueeze(-1)  # [j, i]: unit i is stronger than j
         rivals = stronger & layer.alive.unsqueeze(-2)
-        explained = (layer.correlation.square().clamp(max=1) * rivals).amax(-1)
+        lateral = layer.lateral_correlation
+        correlation = layer.correlation if lateral is None else lateral
+        explained = (correlation.square().clamp(max=1) * rivals).amax(-1)
         return over_mean(contribution * (1 - explained).sqrt(), layer.alive)  # eq. 1, 2

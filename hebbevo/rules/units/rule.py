@@ -141,6 +141,13 @@ class UnitLayer(Protocol):
         """Running correlation of each pair of units, (..., n, n), -1 to 1."""
 
     @property
+    def lateral_correlation(self) -> Tensor | None:
+        """Correlation of each pair of units by the lateral inhibition of what feeds them, (..., n, n).
+
+        It is ``None`` where the layer that feeds them has no lateral inhibition.
+        """
+
+    @property
     def gate_gradient(self) -> Tensor:
         """Running mean square of the loss's gradient by a gate of one on each unit's output, (..., n)."""
 
