@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from hebbevo import lazy_imports
-from hebbevo.networks.architecture import DEFAULT_RULES, FAMILIES, LAYERED, Architecture, largest
+from hebbevo.networks.architecture import DEFAULT_RULES, FAMILIES, LAYERED, SETTABLE, Architecture, largest
 from hebbevo.networks.seeding import seeded
 from hebbevo.networks.settings import Settings, split_layer
 
@@ -22,6 +22,7 @@ __all__ = [
     "DEFAULT_RULES",
     "FAMILIES",
     "LAYERED",
+    "SETTABLE",
     "Architecture",
     "Blueprint",
     "Settings",

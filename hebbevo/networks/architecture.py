@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hebbevo.networks.seeding import seeded
 from hebbevo.networks.settings import Settings, layer_settings, rule_of_layer, split_layer
-from hebbevo.rules import AXES, CONNECTIONS, UNITS
+from hebbevo.rules import AXES, CONNECTIONS, REGULARIZERS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Scalar, Value, table
 
@@ -47,8 +47,22 @@ _KNOBS = table(
     ),
 )  # fmt: skip
 
+_NOISE = {**REGULARIZERS["activation_noise"].knobs, **REGULARIZERS["structured_noise"].knobs}
+REGULARIZING = {
+    "input_noise": Knob(
+        "input_noise", float, 0.0, "standard deviation of the noise that is added to inputs; 0: none",
+        low=0.0, sensible=(0.01, 1.0), log=True,
+    ),
+    **_NOISE,
+    **REGULARIZERS["feature_flow"].knobs,
+}  # fmt: skip
+"""Knobs of noise and penalties in the networks of all families; without them a network has none."""
+
+SETTABLE = frozenset({"capacity", *REGULARIZING})
+"""Knobs of families that ``network.settings`` may have; others have a key of ``network`` instead."""
+
 LAYERED = frozenset(
-    {"channels", "hidden", "capacity", *AXES}.union(
+    {"channels", "hidden", "capacity", *AXES, *_NOISE}.union(
         *(rule.knobs for known in AXES.values() for rule in known.values())
     )
 )
@@ -204,8 +218,8 @@ def _conv(architecture: Architecture, make: LayerFactory) -> nn.Module:
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
-    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
+    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"} | REGULARIZING),
+    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"} | REGULARIZING),
 }
 """The built-in families of networks by name."""
 

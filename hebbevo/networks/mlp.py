@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from hebbevo.networks.chain import Chain
+from hebbevo.networks.chain import Chain, without_noise
 from hebbevo.networks.layers import LayerFactory
 
 
@@ -38,16 +38,21 @@ class MLP(Chain):
             make.unit_layer(width, number) for number, width in enumerate(hidden, start=1)
         )
         self.head = head
+        if noise := make.input_noise():
+            self.inputs = nn.Sequential(noise, self.inputs)
+        self.flow = make.flow_penalty([(width,) for width in hidden])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows, (batch, *shape), to logits, (batch, classes)."""
         x = self.inputs(x.flatten(1))
+        path = []
         for layer, units in zip(self.layers, self.units, strict=True):
             x = units(layer(x))
-        logits: Tensor = self.head(x)
+            path.append(x)
+        logits: Tensor = self.head(x if self.flow is None else self.flow(x, path))
         return logits
 
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""
         hidden = [module for pair in zip(self.layers, self.units, strict=True) for module in pair]
-        return [nn.Flatten(), self.inputs, *hidden, self.head]
+        return [nn.Flatten(), *without_noise([self.inputs, *hidden]), self.head]

@@ -3,6 +3,7 @@
 - `Stamina`, `InputStamina`, `Dense`, `PlasticUnits` and `unit_layer` are layers of units that a rule prunes.
 - `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
+- `ActivationNoise` and `StructuredNoise` are noise on activations, `FeatureFlow` is a penalty on their path.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -10,21 +11,27 @@
 from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
+from hebbevo.nn.noise import ActivationNoise, StructuredNoise
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
 
 __all__ = [
+    "ActivationNoise",
     "Attachment",
     "Credit",
     "Credited",
     "Dense",
+    "FeatureFlow",
+    "FlowPenalty",
     "HebbMask",
     "InputStamina",
     "Plastic",
     "PlasticConnections",
     "PlasticUnits",
     "Stamina",
+    "StructuredNoise",
     "attach",
     "credited",
     "masked",

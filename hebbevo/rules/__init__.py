@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.credit.rule import CreditRule
+from hebbevo.rules.regularizers.regularizer import Regularizer
 from hebbevo.rules.rule import Rule
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.space.knobs import Knob
@@ -68,6 +69,10 @@ CREDIT: dict[str, CreditRule] = _registry(
     CreditRule,
     "backprop",
 )
+REGULARIZERS: dict[str, Regularizer] = _registry(
+    "regularizers", Regularizer, "activation_noise", "structured_noise", "feature_flow"
+)
+"""Noise and penalties on activations; they stand beside the three axes, since a layer may have all of them."""
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, each under the key of a space file's ``network`` that names a rule of it."""
 
@@ -75,9 +80,11 @@ __all__ = [
     "AXES",
     "CONNECTIONS",
     "CREDIT",
+    "REGULARIZERS",
     "UNITS",
     "ConnectionRule",
     "CreditRule",
+    "Regularizer",
     "Rule",
     "UnitRule",
     "known_knobs",

@@ -8,7 +8,7 @@ from typing import Any
 from hebbevo import user_code
 from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.errors import UsageError
-from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, split_layer
+from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, SETTABLE, split_layer
 from hebbevo.rules import AXES, known_knobs
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
@@ -88,8 +88,8 @@ def _family_problems(raw: object) -> Iterator[Problem]:
             noun, of_rules = "a knob of any rule", {**dict.fromkeys(known_knobs(), ()), **of_rules}
         of_family = _by_name(FAMILIES[family].knobs)
         of_layers = _layer_knobs(raw, {**of_rules, **of_family})
-        capacity = {name: knobs for name, knobs in of_family.items() if name == "capacity"}
-        settable = {**of_rules, **_by_name(KNOBS), **capacity, **of_layers}
+        beside_widths = {name: knobs for name, knobs in of_family.items() if name in SETTABLE}
+        settable = {**of_rules, **_by_name(KNOBS), **beside_widths, **of_layers}
         yield from _setting_problems(raw, "network", noun, settable)
         known = {**settable, **of_family}
         yield from _gene_problems(raw, noun, known, LAYERED)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hebbevo.data import BUILT_IN
-from hebbevo.networks import FAMILIES, LAYERED
+from hebbevo.networks import FAMILIES, LAYERED, SETTABLE
 from hebbevo.rules import AXES
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
@@ -43,7 +43,7 @@ def json_schema() -> _Schema:
     parts["Search"]["allOf"] = [*_settings_of_samplers()]
     of_family = _by_name(*(family.knobs for family in FAMILIES.values()))
     settable = _by_name(*(rule.knobs for rules in AXES.values() for rule in rules.values()), KNOBS)
-    settable["capacity"] = of_family["capacity"]
+    settable |= {name: of_family[name] for name in SETTABLE}
     searchable = {**settable, **of_family}
     parts["Gene"] = top["genome"].pop("additionalProperties")
     top["genome"] |= _described(searchable, {"$ref": "#/$defs/Gene"})

@@ -12,6 +12,8 @@ from torch.nn.utils import parametrize, prune
 from hebbevo.errors import UsageError
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited, uncredited
+from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
+from hebbevo.nn.regularizer import Regularized
 from hebbevo.nn.units import PlasticUnits
 
 Kind = TypeVar("Kind", bound=nn.Module)
@@ -34,6 +36,11 @@ class _Select(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.index_select(self.dim, self.index)  # type: ignore[arg-type]
+
+
+class _First(nn.Module):
+    def forward(self, output: Tensor, path: list[Tensor]) -> Tensor:
+        return output
 
 
 def scale(factor: Tensor) -> nn.Module:
@@ -91,7 +98,7 @@ def plain_units(units: PlasticUnits, stays: Tensor, axes: int, *, selects: bool)
 def without_masks(net: nn.Module) -> nn.Module:
     """Replace connection masks and layers under a credit rule by plain layers, in place; return the network.
 
-    Where a connection is out, the weight is zero. Weights that are computed become parameters.
+    Noise and penalties on activations leave too. Where a connection is out, the weight is zero. Weights that are computed become parameters.
 
     Args:
         net: in evaluation mode.
@@ -115,6 +122,18 @@ def without_masks(net: nn.Module) -> nn.Module:
         _fix_computed_weights(module)
     while (credited := next(_of_kind(net, Credited), None)) is not None:
         net = replaced(net, credited[1], uncredited(credited[1]))
+    return _without_regularizers(net)
+
+
+def _without_regularizers(net: nn.Module) -> nn.Module:
+    """Replace noise and penalties, which do nothing in evaluation mode, in place."""
+    while (flow := next(_of_kind(net, FeatureFlow), None)) is not None:
+        _refuse_own_forward(*flow, FeatureFlow)
+        net = replaced(net, flow[1], flow[1].layers)
+    while (found := next(_of_kind(net, Regularized), None)) is not None:
+        # a penalty is given the path of the features too
+        plain = traced(_First(), "First") if isinstance(found[1], FlowPenalty) else nn.Identity()
+        net = replaced(net, found[1], plain)
     return net
 
 
