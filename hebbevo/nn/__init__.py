@@ -4,6 +4,7 @@
 - `HebbMask`, `PlasticConnections` and `masked` mask connections of layers, `rewire` those of a whole model.
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `ActivationNoise` and `StructuredNoise` are noise on activations, `FeatureFlow` is a penalty on their path.
+- `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -12,6 +13,7 @@ from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
 from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
+from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.noise import ActivationNoise, StructuredNoise
 from hebbevo.nn.plastic import Plastic, plastic_modules
 from hebbevo.nn.rewiring import rewire
@@ -24,6 +26,8 @@ __all__ = [
     "Credited",
     "Dense",
     "FeatureFlow",
+    "FeedbackConv2d",
+    "FeedbackLinear",
     "FlowPenalty",
     "HebbMask",
     "InputStamina",

@@ -73,9 +73,9 @@ class PlasticConnections(Plastic):
         self.module = module
         starts = {each.start for each in rule.buffers.values() if isinstance(each.start, str)}
         self.configure(**{name: rule.knobs[name].default for name in starts} | knobs)
-        for layer in layers:
+        for layer, mask in zip(layers, self.connections, strict=True):
             if isinstance(layer, Credited):
-                layer.masked = True
+                layer.mask = (mask,)  # in a tuple, since the mask is not a part of the layer
         # every name under which the module has a masked weight, which may be tied to other layers
         self._places = [
             (name, f"{owner}.{key}".removeprefix("."))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -12,19 +13,29 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import stateless_random, surgery
+from hebbevo.nn import backward_pass, stateless_random, surgery
+from hebbevo.nn.backward_pass import OutputError
+from hebbevo.nn.layer_units import FEEDBACK_STREAM, REWARD_STREAM
 from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.backprop import Backprop
-from hebbevo.rules.credit.rule import CreditRule, Updates
+from hebbevo.rules.credit.rule import CreditRule, Updates, feedback_bound
 from hebbevo.space.knobs import Value
 
 WeightLayer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 """The layers whose weights a rule can mask or train."""
 
+FEEDBACK = "credit.feedback"
+"""The backward weights of a layer under a credit rule, by the dotted name from the layer."""
+
 
 class Credit(Plastic):
     """The knobs and buffers of a credit rule for one layer.
+
+    Attributes:
+        switched: the switches of the rule that its knobs turn on.
+        feedback: backward weights of the shape of the layer's, where the rule has some. The switch ``tie``
+            makes them a parameter, which the optimiser trains.
 
     Args:
         rule: a credit rule.
@@ -37,17 +48,71 @@ class Credit(Plastic):
     """
 
     rule: CreditRule
+    feedback: Tensor
 
     def __init__(self, rule: CreditRule, weight: Tensor, *, seed: int | None = None, **knobs: Value) -> None:
         super().__init__(rule, seed)
+        self.switched: tuple[str, ...] = ()
         self.configure(**knobs)
         for name, buffer in rule.buffers.items():
             start = self._value(buffer.start) if isinstance(buffer.start, str) else buffer.start
             self.register_buffer(name, torch.full_like(weight.detach(), start))
+        if rule.has_feedback:
+            self.register_buffer("feedback", torch.empty_like(weight.detach()))
+            self._draw_feedback()
+            self._follow_knobs()
+        self.to(weight.device)
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """Knobs, buffers and parameters, by name."""
+        return {**self._buffers, **self._parameters}
+
+    def configure(self, **knobs: Value | Sequence[float] | Tensor) -> None:
+        """Set knobs before the training; the others stay as they are.
+
+        Raises:
+            UsageError: unknown knob, or a value outside its range; nothing is set then.
+        """
+        super().configure(**knobs)
+        if "feedback_scale" in knobs and "feedback" in self.tensors:
+            self._draw_feedback()
 
     def is_event(self, step: Tensor) -> Tensor:
         """Never: nothing is pruned."""
         return step < 0
+
+    def _follow_knobs(self) -> None:
+        super()._follow_knobs()
+        # structure, not a hyperparameter: it decides what is computed, so nets that differ are not stacked
+        self.switched = tuple(
+            switch for switch, names in self.rule.switches.items() if any(map(self._value, names))
+        )
+        tied, feedback = "tie" in self.switched, self.tensors.get("feedback")
+        if feedback is not None and tied is not isinstance(feedback, nn.Parameter):
+            del self.feedback
+            if tied:
+                self.register_parameter("feedback", nn.Parameter(feedback.detach()))
+            else:
+                self.register_buffer("feedback", feedback.detach())
+
+    @torch.no_grad()
+    def _draw_feedback(self) -> None:
+        shape = tuple(self.feedback.shape)
+        seed, zero = self.seed, torch.zeros_like(self.seed)
+        drawn = 2 * stateless_random.uniform(seed, zero, shape, FEEDBACK_STREAM) - 1
+        bound = feedback_bound(float(self._value("feedback_scale")), fan(self.feedback))
+        self.feedback.copy_(drawn * bound)
+
+
+def fan(weight: Tensor) -> tuple[int, int]:
+    """Connections that lead to an output of a layer and from an input of it, as ``nn.init`` counts them.
+
+    >>> fan(torch.zeros(10, 500))
+    (500, 10)
+    """
+    kernel = weight[0, 0].numel()
+    return weight.shape[1] * kernel, weight.shape[0] * kernel
 
 
 @dataclass(frozen=True)
@@ -57,6 +122,7 @@ class _CreditLayer:
     module: Credited
     weight: Tensor
     bias: Tensor | None
+    mask: Tensor | None
 
     @property
     def step(self) -> Tensor:
@@ -67,6 +133,60 @@ class _CreditLayer:
     def total(self) -> Tensor:
         """Forward steps of the whole training."""
         return self.module.credit.total_steps
+
+    @property
+    def fan(self) -> tuple[int, int]:
+        """Connections that lead to an output, and those that lead from an input."""
+        return fan(self.weight)
+
+    def is_on(self, switch: str) -> bool:
+        """Whether a knob of this switch is not zero."""
+        return switch in self.module.credit.switched
+
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection is out."""
+        return values if self.mask is None else torch.where(self.mask, values, 0)
+
+    def transposed(self, y: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """What outputs send back to the inputs."""
+        return backward_pass.transposed(self.module, y, weight, x)
+
+    def through(self, x: Tensor, backward: Tensor, tied: Tensor | None = None) -> Tensor:
+        """The outputs of the layer, with a backward pass through other weights."""
+        return backward_pass.through(self.module, x, self.weight, self.bias, backward, tied)
+
+    def with_output_error(self, x: Tensor) -> Tensor:
+        """The outputs of the plain layer, where x has the error of the network's outputs as its gradient."""
+        self._output_error.read(x, partial(self._direct_weights, x[0].numel()))
+        return self.module.plain(x.detach(), self.weight, self.bias)
+
+    def with_reward(self, x: Tensor, noise: Any) -> Tensor:
+        """Outputs that are drawn around those of the plain layer, and learn by the reward of each row."""
+        output_error = self._output_error
+        mean = self.module.plain(x, self.weight, self.bias)
+        shape = tuple(mean.shape)
+        drawn = stateless_random.normal(self.module.credit.seed, self.step, shape, REWARD_STREAM)
+        y = mean + noise * drawn.to(mean.dtype)
+        there = (self.weight.detach() != 0).flatten(1).any(1)  # unlike pruned outputs, which must not learn
+        if self.bias is not None:
+            there = there | (self.bias.detach() != 0)
+        positions = 0 if isinstance(self.module, nn.Linear) else self.weight.dim() - 2
+        output_error.read_reward(y, drawn / noise * there.reshape(-1, *(1,) * positions))
+        return y.detach()  # what follows has no other way to teach it
+
+    @property
+    def _output_error(self) -> OutputError:
+        error = self.module.output_error
+        if error is None:
+            how = "call hebbevo.nn.attach(model, optimizer)"
+            raise UsageError(f"{self.module.credit.rule.name} needs the error of the model's outputs; {how}")
+        return error
+
+    def _direct_weights(self, inputs: int, outputs: int) -> Tensor:
+        """Weights from the outputs of the network to inputs of the layer, (outputs, inputs)."""
+        drawn = self.draw((outputs, inputs), FEEDBACK_STREAM, once=self.step >= 0)
+        scale = self.module.credit.tensors["feedback_scale"]
+        return cast(Tensor, (2 * drawn - 1) * feedback_bound(scale, (inputs, outputs)))
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
@@ -80,9 +200,10 @@ class _CreditLayer:
             return coactivation_sum(layer, x, y) / len(y)
         return coactivation_sum(layer, x, y) * layer.out_channels / y.numel()
 
-    def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
+    def draw(self, shape: tuple[int, ...], stream: int, once: Tensor | None = None) -> Tensor:
         """Uniform numbers in (0, 1)."""
-        return stateless_random.uniform(self.module.credit.seed, self.step, shape, stream)
+        step = self.step if once is None else torch.where(once, 0, self.step)
+        return stateless_random.uniform(self.module.credit.seed, step, shape, stream)
 
 
 class Credited(nn.Module):
@@ -90,13 +211,15 @@ class Credited(nn.Module):
 
     Attributes:
         credit: the rule, with knobs and buffers.
-        masked: whether a connection mask around the layer gives it its weights in a forward pass.
+        mask: the connection mask around the layer, which gives it its weights in a forward pass; or none.
+        output_error: leads the error of the model's outputs to layers, once the model is attached.
     """
 
     credit: Credit
     weight: nn.Parameter
     bias: nn.Parameter | None
-    masked: bool
+    mask: tuple[nn.Module, ...]
+    output_error: OutputError | None
     _pending: Updates | None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,18 +239,20 @@ class Credited(nn.Module):
         credit = self.credit
         credit.refuse_recomputation()
         credit.refuse_to_train_alone()
-        rule, k, s = credit.rule, TensorNamespace(credit._buffers), TensorNamespace(credit._buffers)
-        layer = _CreditLayer(self, self.weight, self.bias)
+        rule, k, s = credit.rule, TensorNamespace(credit._buffers), TensorNamespace(credit.tensors)
+        layer = self._layer()
         if rule.updates:  # the weights change below, and the backward pass needs the present ones
-            layer = _CreditLayer(self, self.weight.clone(), None if self.bias is None else self.bias.clone())
+            bias = None if self.bias is None else self.bias.clone()
+            layer = _CreditLayer(self, self.weight.clone(), bias, layer.mask)
         y = rule.forward(k, s, layer, x)
         if rule.local:
             loss = rule.local_loss(k, s, layer, x, y)
             y = cast(Tensor, InjectedLoss.apply(y, loss))  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            self._pending = rule.update(k, s, layer, x.detach(), y.detach()) if rule.updates else None
+        with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
+            dtype = layer.weight.dtype
+            self._pending = rule.update(k, s, layer, x.detach().to(dtype), y.detach().to(dtype))
             credit.steps.add_(1)
-            if not self.masked:  # else ``weight`` is a masked copy, and the mask calls this after the step
+            if not self.mask:  # else ``weight`` is a masked copy, and the mask calls this after the step
                 self.apply_updates()
         return y
 
@@ -135,7 +260,49 @@ class Credited(nn.Module):
         """Add the updates of this forward pass to the weights, in place."""
         updates, self._pending = self._pending, None
         if updates is not None:
-            surgery.add_updates([(self.weight, updates.weight), (self.bias, updates.bias)])
+            own = [(self.weight, updates.weight), (self.bias, updates.bias)]
+            surgery.add_updates([*own, (self.credit.tensors.get("feedback"), updates.feedback)])
+
+    def backward_weight(self) -> Tensor | None:
+        """The weights through which its backward pass goes, of the shape of ``weight``.
+
+        It is ``None`` where these are the layer's own, or where errors come from the outputs of the network.
+        """
+        k, s = TensorNamespace(self.credit._buffers), TensorNamespace(self.credit.tensors)
+        with torch.no_grad():
+            return self.credit.rule.backward_weight(k, s, self._layer())
+
+    def angle(self) -> Tensor:
+        """The angle between the weights and those of the backward pass, (), in degrees; 90 if one is zero.
+
+        Raises:
+            UsageError: the layer has no backward weights of its own.
+        """
+        weight, backward = self._both_weights()
+        cosine = (weight * backward).sum() / (weight.norm() * backward.norm()).clamp(min=1e-30)
+        angle: Tensor = cosine.clamp(-1, 1).acos().rad2deg()
+        return angle
+
+    def norm_ratio(self) -> Tensor:
+        """The norm of the weights of the backward pass over that of the weights, ().
+
+        Raises:
+            UsageError: the layer has no backward weights of its own.
+        """
+        weight, backward = self._both_weights()
+        ratio: Tensor = backward.norm() / weight.norm()
+        return ratio
+
+    def _both_weights(self) -> tuple[Tensor, Tensor]:
+        backward = self.backward_weight()
+        if backward is None:
+            raise UsageError(f"{self.credit.rule.name}: the layer has no backward weights of its own")
+        return self._layer().connected(self.weight.detach()).double(), backward.double()
+
+    def _layer(self) -> _CreditLayer:
+        """The layer as its rule sees it."""
+        mask = cast(Tensor, self.mask[0].connected).clone() if self.mask else None
+        return _CreditLayer(self, self.weight, self.bias, mask)
 
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
@@ -144,7 +311,7 @@ class Credited(nn.Module):
     def _take_parameters(self, layer: WeightLayer, credit: Credit) -> None:
         """Take the parameters of a layer; those that the rule updates have no gradient from now on."""
         self.weight, self.bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
-        self.credit, self.masked = credit, False
+        self.credit, self.mask, self.output_error = credit, (), None
         self._pending = None
         if credit.rule.updates:
             for parameter in (layer.weight, layer.bias):
@@ -223,6 +390,49 @@ def credited(
         raise UsageError(f"{own.name}: {type(layer).__name__} has no credit rule; {what}")
     weight = cast(Tensor, layer.weight)
     return cast(nn.Module, _CREDITED[type(layer)](layer, Credit(own, weight, seed=seed, **knobs)))
+
+
+def connect_outputs(model: nn.Module) -> None:
+    """Let layers whose rule needs it have the error of the outputs of ``model``; does so once.
+
+    Args:
+        model: the module that is called.
+    """
+    direct = [each for each in model.modules() if isinstance(each, Credited) and each.credit.rule.is_direct]
+    if all(each.output_error is not None and each.output_error.model is model for each in direct):
+        return
+    error = OutputError(model)
+    for each in direct:
+        each.output_error = error
+
+
+def aligned_layers(model: nn.Module) -> list[Credited]:
+    """The layers of ``model`` with backward weights of their own, in the order of definition.
+
+    >>> [len(aligned_layers(credited(rule, nn.Linear(3, 2)))) for rule in ("backprop", "sign_symmetry")]
+    [0, 1]
+    """
+    layers = [each for each in model.modules() if isinstance(each, Credited)]
+    kinds = [type(each.credit.rule) for each in layers]
+    return [
+        layer
+        for layer, kind in zip(layers, kinds, strict=True)
+        if kind.backward_weight is not CreditRule.backward_weight
+    ]
+
+
+def alignment_angles(model: nn.Module) -> Tensor:
+    """The angle between weights and backward weights of each of `aligned_layers`, (layers,), in degrees."""
+    return torch.stack([layer.angle() for layer in aligned_layers(model)])
+
+
+def backward_parameters(model: nn.Module) -> set[str]:
+    """The names of the parameters that only backward passes use: no count has them."""
+    return {
+        f"{name}.{FEEDBACK}".removeprefix(".")
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, Credited)
+    }
 
 
 def uncredited(layer: Credited) -> nn.Module:

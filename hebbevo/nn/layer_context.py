@@ -45,6 +45,24 @@ class UnitSelection:
 
 
 @dataclass(frozen=True)
+class Feedback:
+    """The backward weights of a layer; changed in place.
+
+    Attributes:
+        weight: (..., outputs, inputs, *kernel).
+        bound: (...), the largest size of one that is drawn.
+        seed: (...) int64, of the layer.
+        find_living: gives which of them lie between living units, bool, broadcast to them; ``None``: all, or
+            not known.
+    """
+
+    weight: Tensor
+    bound: Tensor
+    seed: Tensor
+    find_living: Callable[[], Tensor] | None = None
+
+
+@dataclass(frozen=True)
 class Producer:
     """A layer that feeds n units and nothing else; changed in place.
 
@@ -59,6 +77,7 @@ class Producer:
         living_inputs: gives which inputs come from living units, (..., inputs) bool; ``None``: all, or not
             known.
         gradient: the last gradient of the weight, of its shape; ``None``: there is none.
+        feedback: its backward weights; ``None``: it has none of its own.
     """
 
     weight: Tensor
@@ -70,6 +89,7 @@ class Producer:
     inputs: Tensor | None = None
     living_inputs: Callable[[], Tensor] | None = None
     gradient: Tensor | None = None
+    feedback: Feedback | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +123,7 @@ class Consumer:
         held: the copy of the weights that a mask keeps, of their shape, or ``None``.
         mask: which connections are in, of their shape; ``None``: all.
         gradient: the last gradient of the weight, of its shape; ``None``: there is none.
+        feedback: its backward weights; ``None``: it has none of its own.
     """
 
     weight: Tensor
@@ -112,6 +133,7 @@ class Consumer:
     held: Tensor | None = None
     mask: Tensor | None = None
     gradient: Tensor | None = None
+    feedback: Feedback | None = None
 
     def norm(self, units: Tensor) -> Tensor:
         """Norm of the weights that read each unit, (..., n); ``units`` is any tensor of (..., n)."""

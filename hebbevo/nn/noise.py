@@ -107,7 +107,7 @@ class StructuredNoise(Regularized):
         """
         if not self.training or not x.numel():
             return x
-        if x.dim() < 2:  # noqa: PLR2004
+        if x.dim() < 2:
             raise UsageError(f"{self._title}: {tuple(x.shape)} has no rows; give (rows, units)")
         self.refuse_recomputation()
         rows = x.movedim(self.dim, -1).flatten(0, -2)

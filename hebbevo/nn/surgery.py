@@ -22,8 +22,15 @@ from torch import Tensor
 from hebbevo.nn import stateless_random
 from hebbevo.nn.bit_masks import bits_of, chosen, keep_, kept
 from hebbevo.nn.layer_connections import LayerConnections
-from hebbevo.nn.layer_context import Consumer, Producer, UnitSelection
-from hebbevo.nn.layer_units import NOISE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM, EventPart, LayerUnits
+from hebbevo.nn.layer_context import Consumer, Feedback, Producer, UnitSelection
+from hebbevo.nn.layer_units import (
+    FEEDBACK_STREAM,
+    NOISE_STREAM,
+    REGROWTH_STREAM,
+    WEIGHT_STREAM,
+    EventPart,
+    LayerUnits,
+)
 from hebbevo.nn.plastic import TensorNamespace, known_on_host
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.rules.connections import density
@@ -102,6 +109,16 @@ def regrow(layer: LayerUnits, regrown: Tensor) -> None:
     if "outgoing" in layer.tensors and context.consumers:
         renewed.fill(layer.tensors["outgoing"])
     layer.alive.logical_or_(regrown)
+    for consumer in context.consumers:
+        if consumer.feedback is not None:
+            stays = torch.ones_like(consumer.feedback.weight)
+            consumer.clear(renewed, stays)
+            _draw_feedback(layer, consumer.feedback, stays)
+    for producer in context.producers:
+        if producer.feedback is not None:
+            stays = torch.ones_like(producer.feedback.weight)
+            renewed.fill(stays)
+            _draw_feedback(layer, producer.feedback, stays)
     _reset_state(layer, returning)
 
 
@@ -271,7 +288,8 @@ def _zero_weights(layer: LayerUnits, units: Tensor, *, moments: bool) -> None:
         for moment in consumer.moments if moments else ():
             consumer.clear(selection, moment)
     for producer in layer.context.producers:
-        own = producer.weight, producer.bias, producer.held
+        backward = producer.feedback.weight if producer.feedback else None
+        own = producer.weight, producer.bias, producer.held, backward
         for values in (*own, *(producer.moments if moments else ())):
             if values is not None:
                 selection.fill(values)
@@ -282,6 +300,8 @@ def _clear_weights(consumer: Consumer, selection: UnitSelection) -> None:
     consumer.clear(selection, consumer.weight)
     if consumer.held is not None:
         consumer.clear(selection, consumer.held)
+    if consumer.feedback is not None:
+        consumer.clear(selection, consumer.feedback.weight)
 
 
 def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, stream: int) -> None:
@@ -319,6 +339,24 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
         if is_in is not None:
             drawn = drawn * is_in
         weight.copy_(torch.where(_along(fresh.units, weight), drawn, weight))
+
+
+def _draw_feedback(layer: LayerUnits, feedback: Feedback, stays: Tensor) -> None:
+    """Draw the backward weights of a layer anew that do not stay, those to and from pruned units as zero.
+
+    Args:
+        layer: of units that the layer of the weights feeds or reads.
+        feedback: the backward weights.
+        stays: of their shape, 1 or 0.
+    """
+    weight, step = feedback.weight, layer.tensors["steps"]
+    shape = weight.shape[step.dim() :]
+    index = torch.arange(math.prod(shape), device=weight.device).reshape(shape)
+    seed, step, bound = (_along(each, weight) for each in (feedback.seed, step, feedback.bound))
+    drawn = (2 * stateless_random.uniform_at(seed, step, index, FEEDBACK_STREAM) - 1).to(weight.dtype) * bound
+    if feedback.find_living is not None:
+        drawn = drawn * feedback.find_living()
+    weight.copy_(torch.where(stays > 0, weight, drawn))
 
 
 def _unit_numbers(layer: LayerUnits) -> Tensor:

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from hebbevo.errors import UsageError
 from hebbevo.nn import surgery
 from hebbevo.nn.connections import PlasticConnections, plastic_connections
+from hebbevo.nn.credit import FEEDBACK, connect_outputs, fan
 from hebbevo.nn.layer_connections import LayerConnections, of_parameter
 from hebbevo.nn.layer_context import (
     Consumer,
+    Feedback,
     LayerContext,
     Norm,
     Producer,
@@ -27,6 +29,7 @@ from hebbevo.nn.plastic import TensorNamespace, plastic_modules
 from hebbevo.nn.statistics import observe_gates
 from hebbevo.nn.surgery import Moments
 from hebbevo.nn.units import PlasticUnits, plastic_units
+from hebbevo.rules.credit.rule import feedback_bound
 from hebbevo.rules.rule import Need
 
 Example = Tensor | tuple[Tensor, ...]
@@ -256,11 +259,12 @@ class Wiring:
             Producer(
                 tensors[f"{name}.weight"],
                 tensors.get(f"{name}.bias"),
-                moments_of(name, "weight", "bias"),
+                moments_of(name, "weight", "bias", FEEDBACK),
                 tensors.get(f"{_mask_name(name)}.connected"),
                 tensors.get(f"{_mask_name(name)}.held"),
                 living_inputs=self._living_inputs(name, tensors),
                 gradient=gradients.get(f"{name}.weight"),
+                feedback=self._feedback(name, tensors),
             )
             for name in names.producers
         )
@@ -278,11 +282,12 @@ class Wiring:
             Consumer(
                 tensors[f"{each.name}.weight"],
                 tensors.get(f"{each.name}.bias") if each.foldable else None,
-                moments_of(each.name, "weight"),
+                moments_of(each.name, "weight", FEEDBACK),
                 each.columns,
                 tensors.get(f"{_mask_name(each.name)}.held"),
                 tensors.get(f"{_mask_name(each.name)}.connected"),
                 gradients.get(f"{each.name}.weight"),
+                self._feedback(each.name, tensors),
             )
             for each in names.consumers
         )
@@ -293,6 +298,15 @@ class Wiring:
         own_steps = Need.OWN_STEPS in self._units[units].rule.all_needs()
         counts = tuple(step_counts[name] for name in counted if own_steps and name in step_counts)
         return LayerContext(producers, norms, consumers, names.exclusive, loss, counts)
+
+    def _feedback(self, layer: str, tensors: Tensors) -> Feedback | None:
+        """The backward weights of a layer, if it has some."""
+        weight, scale = (tensors.get(f"{layer}.{name}") for name in (FEEDBACK, "credit.feedback_scale"))
+        if weight is None or scale is None:
+            return None  # a rule of the user's own may have a buffer of this name
+        seed = tensors[f"{layer}.credit.seed"]
+        bound = feedback_bound(scale, fan(weight[(0,) * scale.dim()]))
+        return Feedback(weight, bound, seed, self._living_connections(layer, tensors))
 
     def _living_connections(self, layer: str, tensors: Tensors) -> Callable[[], Tensor] | None:
         """A function for which weights of a layer lie between living units, broadcast to them, if known."""
@@ -334,9 +348,10 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def set_attached(model: nn.Module) -> None:
-    """Leave pruning and regrowth to the engine: the plastic modules no longer do it in forward."""
+    """Leave pruning and regrowth to the engine, and let layers that need it have the error of the outputs."""
     for module in plastic_modules(model).values():
         module.attached = True
+    connect_outputs(model)
 
 
 def _buffers(module: nn.Module, name: str, tensors: Tensors) -> dict[str, Tensor]:

@@ -68,11 +68,20 @@ CREDIT: dict[str, CreditRule] = _registry(
     "credit",
     CreditRule,
     "backprop",
+    "feedback_alignment",
+    "direct_feedback_alignment",
+    "reward_modulated",
+    "sign_symmetry",
+    "kolen_pollack",
+    "weight_mirror",
+    "information_alignment",
+    "symmetric_alignment",
+    "activation_alignment",
 )
 REGULARIZERS: dict[str, Regularizer] = _registry(
     "regularizers", Regularizer, "activation_noise", "structured_noise", "feature_flow"
 )
-"""Noise and penalties on activations; they stand beside the three axes, since a layer may have all of them."""
+"""Noise and penalties on activations; they stand beside the axes, since a layer may have all of them."""
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, each under the key of a space file's ``network`` that names a rule of it."""
 

@@ -113,6 +113,10 @@ def _is_pair(value: object) -> bool:
     return are_numbers(value) and isinstance(value, list) and len(value) == 2
 
 
+def _are_angles(value: object) -> bool:
+    return are_numbers(value, low=0, high=180)
+
+
 def _is_label(value: object) -> bool:
     return type(value) in (str, bool) or type(value) is int or is_number(value)
 
@@ -153,6 +157,7 @@ DETAILS: dict[str, tuple[Check, str]] = {
     "survivors_per_epoch": _SIZES,
     "explored_per_epoch": _SHARES,
     "grown_left_per_epoch": _SHARES,
+    "angles_per_epoch": (partial(are, one=_are_angles), "a list of angles of each layer for each epoch"),
     "replicates": (partial(are, one=_is_replicate), "a list of accuracies and survivors"),
     "notes": _TEXTS,
     "epochs": _COUNT,

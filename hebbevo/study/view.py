@@ -94,6 +94,7 @@ class Study:
                 "survivors": result.details.survivors_per_epoch,
                 "explored": result.details.explored_per_epoch,
                 "grown_left": result.details.grown_left_per_epoch,
+                **_by_layer("angle", result.details.angles_per_epoch),
             }
             for result in filter(None, results)
         }
@@ -172,7 +173,8 @@ class Study:
         Its columns are ``epoch`` (from 1), ``accuracy`` and ``survivors``. A trial that is running or failed
         has no rows. Where a rule for connections grows there are also ``explored``, the share of connections
         that have ever been in, and ``grown_left``: of those that have entered after the start, the share that
-        is in.
+        is in. Where layers have backward weights there are also ``angle.1``, ``angle.2`` and so on: the angle
+        between the weights of each of these layers and its backward weights, in degrees.
 
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="two.db", population=4, trials=4, epochs=2, workers=1)
@@ -477,6 +479,11 @@ _NOT_IN_FRONT = {
     "repeatable",
 }
 _NO_DETAILS = TrialDetails(seconds=math.nan)  # of a running trial
+
+
+def _by_layer(name: str, epochs: Sequence[Sequence[float]]) -> dict[str, Sequence[float]]:
+    """A column for each layer, as ``angle.1``, from the values of all layers after each epoch."""
+    return {f"{name}.{layer}": own for layer, own in enumerate(zip(*epochs, strict=True), start=1)}
 
 
 def _values(points: pd.DataFrame) -> NDArray[np.float64]:

@@ -130,6 +130,7 @@ class CohortTraining:
         self._epochs = torch.zeros(nets.size, dtype=torch.int64, device=device)
         self._history: list[_EpochResults] = []
         self._explored: list[Tensor] = []  # after each epoch, where rules grow; see `NetStack.exploration`
+        self._angles: list[Tensor] = []  # after each epoch, where layers have backward weights
         # of the nets that were stopped early
         self._predicted_finals: dict[int, tuple[float, float] | None] = {}
         self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
@@ -296,6 +297,8 @@ class CohortTraining:
         explored = [each.nets.exploration() for each in self.sub_cohorts]
         found = [{"": each} for each in explored if each is not None]  # of all nets, or of none
         self._explored += [self._in_cohort_order(found)[""]] if found else []
+        angles = [{"": each} for each in (own.nets.angles() for own in self.sub_cohorts) if each is not None]
+        self._angles += [self._in_cohort_order(angles)[""]] if angles else []
         for each in self.sub_cohorts:
             self._epochs[each.rows] += 1
 
@@ -372,6 +375,7 @@ class CohortTraining:
             torch.stack([getattr(each, name) for each in self._history], dim=1).tolist()
             for name in ("scores", "survivors", "layers", "inputs")
         )
+        angles = torch.stack(self._angles, 1).tolist() if self._angles else [[]] * self._size
         explorations = torch.stack(self._explored, 1).tolist() if self._explored else [[]] * self._size
         return [
             Measurement(
@@ -390,6 +394,7 @@ class CohortTraining:
                 grown_left=tuple(
                     left / grown if grown else 1.0 for _, _, grown, left in explorations[row][:epochs]
                 ),
+                angles=tuple(map(tuple, angles[row][:epochs])),
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)

@@ -163,6 +163,8 @@ class Measurement:
             rule grows.
         grown_left: of the connections that have ever entered after the start, the share that is in, likewise;
             1 while none has entered.
+        angles: the angle between weights and backward weights of each layer that has some, in degrees, after
+            each epoch; none where no layer has.
     """
 
     accuracy: tuple[float, ...]
@@ -179,6 +181,7 @@ class Measurement:
     weights: Mapping[int, bytes] = field(default_factory=dict)
     explored: tuple[float, ...] = ()
     grown_left: tuple[float, ...] = ()
+    angles: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

@@ -65,6 +65,9 @@ def score(measurements: Sequence[Measurement]) -> Score:
         stopped=_early_stop(stopped, epochs) if stopped else None,
         explored_per_epoch=_means(each.explored for each in measurements) or (),
         grown_left_per_epoch=_means(each.grown_left for each in measurements) or (),
+        angles_per_epoch=[
+            _means(layers) for layers in zip(*(each.angles for each in measurements), strict=True)
+        ],
     )
     return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
 

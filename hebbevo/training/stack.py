@@ -16,6 +16,7 @@ from torch.func import stack_module_state, vmap
 from torch.utils._pytree import tree_map_only
 
 from hebbevo.nn.connections import plastic_connections
+from hebbevo.nn.credit import aligned_layers, alignment_angles
 from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.liveness.paths import COUNTS, LivenessPlan, Survivors, survivors
 from hebbevo.nn.wiring import named_tensors
@@ -95,6 +96,13 @@ class NetStack(ABC):
         found = [each.exploration() for each in self.layer_connections() if each.rule.grows]
         return torch.stack(found).sum(0) if found else None
 
+    def angles(self) -> Tensor | None:
+        """The angle between weights and backward weights of each layer that has some, in degrees.
+
+        Shape (size, layers); ``None``: no layer has.
+        """
+        return None
+
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
         """Drop all nets but those at ``rows``, (k,) int64."""
@@ -163,6 +171,11 @@ class ModuleStack(NetStack):
             what = f"the output of the network for {len(x)} rows {described(outputs)}"
             raise ValueError(f"{what}; return a tensor of (rows, classes)")
         return outputs
+
+    @torch.no_grad()
+    def angles(self) -> Tensor | None:
+        """See `NetStack.angles`."""
+        return self.call(alignment_angles) if aligned_layers(self.module) else None
 
     @property
     @abstractmethod

@@ -66,6 +66,8 @@ class TrialDetails:
             replicates; none where no connection rule grows.
         grown_left_per_epoch: of the connections that have ever entered after the start, the share that is
             in, likewise.
+        angles_per_epoch: the angle between weights and backward weights of each layer that has some, in
+            degrees, after each epoch, likewise.
     """
 
     failure: str | None = None
@@ -85,6 +87,7 @@ class TrialDetails:
     copy_of: int | None = None
     explored_per_epoch: Sequence[float] = ()
     grown_left_per_epoch: Sequence[float] = ()
+    angles_per_epoch: Sequence[Sequence[float]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data, which is what the study file holds."""
@@ -93,7 +96,7 @@ class TrialDetails:
         else:
             plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
         plain["seconds"] = self.seconds
-        plain |= {name: own for name in _OF_GROWING if (own := getattr(self, name))}
+        plain |= {name: own for name in _OF_SOME_RULES if (own := getattr(self, name))}
         if self.notes:
             plain["notes"] = self.notes
         if self.stopped:
@@ -112,7 +115,7 @@ class TrialDetails:
 
 
 _NAMES = frozenset(field.name for field in fields(TrialDetails))
-_OF_GROWING = ("explored_per_epoch", "grown_left_per_epoch")
+_OF_SOME_RULES = ("explored_per_epoch", "grown_left_per_epoch", "angles_per_epoch")
 _OF_TRAINED = (
     "accuracy_sd",
     "survivors_sd",

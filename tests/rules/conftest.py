@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.networks import Architecture
 from hebbevo.nn import PlasticUnits, attach
-from hebbevo.rules import CONNECTIONS, UNITS
+from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 from hebbevo.training import Candidate, CohortTraining, Recipe, Rows, slots
 from hebbevo.training.compact import CompactStack
 from hebbevo.training.stack import SingleNet, VmapStack
@@ -47,6 +47,7 @@ class RuleTraining:
     Attributes:
         units: the unit rule, by name.
         connections: the connection rule, by name.
+        credit: the credit rule, by name.
         family: of the networks.
         knobs: values of knobs in place of those of `BRISK`.
         epochs: of the training.
@@ -57,6 +58,7 @@ class RuleTraining:
     family: str = "mlp"
     knobs: dict | None = None
     epochs: int = 4
+    credit: str = "backprop"
 
     @property
     def shape(self):
@@ -66,9 +68,9 @@ class RuleTraining:
     def recipe(self):
         network = Architecture(
             self.family, HIDDEN, self.units, False, self.shape, CLASSES,
-            (5,) if self.family == "conv" else (), self.connections,
+            (5,) if self.family == "conv" else (), self.connections, self.credit,
         )  # fmt: skip
-        known = UNITS[self.units].knobs | CONNECTIONS[self.connections].knobs
+        known = UNITS[self.units].knobs | CONNECTIONS[self.connections].knobs | CREDIT[self.credit].knobs
         settings = {name: value for name, value in BRISK.items() if name in known} | (self.knobs or {})
         return Recipe(network, settings, self.epochs, 16, 0)
 

@@ -113,6 +113,28 @@ ITERATIVE_MAGNITUDE = SETTLE | {
     "share": (0.0, 0.0, 1.0, False),
     "rewind_step": (0, 0, inf, False),
 }
+ALIGNMENT = {
+    "alignment_decay": (0.0, 0.0, inf, True),
+    "alignment_self": (0.0, 0.0, inf, True),
+    "alignment_amp": (0.0, 0.0, inf, True),
+    "alignment_null": (0.0, 0.0, inf, True),
+    "alignment_sparse": (0.0, 0.0, inf, True),
+    "tie": (False, -inf, inf, False),
+    "alignment_noise": (0.0, 0.0, inf, True),
+    "alignment_center": (False, -inf, inf, False),
+    "match_norm": (False, -inf, inf, False),
+    "alignment_rate": (0.01, 0.0, inf, True),
+    "alignment_steps": (0, 0, inf, True),
+    "feedback_scale": (1.0, 0.0, inf, True),
+}
+
+
+def row_of_the_matrix(**defaults):
+    """The knobs of a rule of the alignment matrix, published for 450,000 steps."""
+    steps = {} if defaults.get("tie") or not defaults else {"alignment_steps": 450_000}
+    return ALIGNMENT | {name: (default, *ALIGNMENT[name][1:]) for name, default in (defaults | steps).items()}
+
+
 KNOBS = {
     ("units", "stamina"): STAMINA,
     ("units", "usage"): USAGE,
@@ -140,6 +162,21 @@ KNOBS = {
     ("connections", "random"): GRADUAL,
     ("connections", "static"): DENSITY,
     ("credit", "backprop"): {},
+    ("credit", "feedback_alignment"): row_of_the_matrix(),
+    ("credit", "direct_feedback_alignment"): {"feedback_scale": (1.0, 0.0, inf, True)},
+    ("credit", "sign_symmetry"): {
+        "sign_size": ("uniform", -inf, inf, False),
+        "feedback_scale": (1.0, 0.0, inf, True),
+    },
+    ("credit", "kolen_pollack"): row_of_the_matrix(alignment_decay=1e-3, tie=True),
+    ("credit", "weight_mirror"): row_of_the_matrix(
+        alignment_decay=1e-3, alignment_amp=1e-3, alignment_noise=1.0
+    ),
+    ("credit", "information_alignment"): row_of_the_matrix(
+        alignment_decay=1e-3, alignment_amp=2e-3, alignment_null=1e-3
+    ),
+    ("credit", "symmetric_alignment"): row_of_the_matrix(alignment_decay=1e-3, alignment_self=2e-3),
+    ("credit", "activation_alignment"): row_of_the_matrix(alignment_amp=2e-3, alignment_sparse=1e-3),
 }
 
 

@@ -13,7 +13,11 @@ def test_every_rule_is_registered_under_its_own_name():
         "full", "hebb_mask", "set", "cosine", "coactivation", "rigl", "magnitude", "iterative_magnitude",
         "constant_fan_in", "random", "static",
     ]  # fmt: skip
-    assert list(CREDIT) == ["backprop"]
+    assert list(CREDIT) == [
+        "backprop", "feedback_alignment", "direct_feedback_alignment", "reward_modulated", "sign_symmetry",
+        "kolen_pollack", "weight_mirror",
+        "information_alignment", "symmetric_alignment", "activation_alignment",
+    ]  # fmt: skip
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
 
 

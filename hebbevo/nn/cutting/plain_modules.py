@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize, prune
 
 from hebbevo.errors import UsageError
+from hebbevo.nn.backward_pass import OutputError
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited, uncredited
 from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
@@ -98,7 +99,7 @@ def plain_units(units: PlasticUnits, stays: Tensor, axes: int, *, selects: bool)
 def without_masks(net: nn.Module) -> nn.Module:
     """Replace connection masks and layers under a credit rule by plain layers, in place; return the network.
 
-    Noise and penalties on activations leave too. Where a connection is out, the weight is zero. Weights that are computed become parameters.
+    Where a connection is out, the weight is zero. Weights that are computed become parameters.
 
     Args:
         net: in evaluation mode.
@@ -120,6 +121,10 @@ def without_masks(net: nn.Module) -> nn.Module:
         net = replaced(net, mask, mask.module)
     for module in net.modules():
         _fix_computed_weights(module)
+    for module in net.modules():
+        for each in (module._forward_hooks, module._forward_pre_hooks):
+            for number in [number for number, hook in each.items() if isinstance(_owner(hook), OutputError)]:
+                del each[number]
     while (credited := next(_of_kind(net, Credited), None)) is not None:
         net = replaced(net, credited[1], uncredited(credited[1]))
     return _without_regularizers(net)

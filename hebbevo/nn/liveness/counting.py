@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
+from hebbevo.nn.credit import backward_parameters
 from hebbevo.nn.forward_pass.example_inputs import suggested_inputs
 from hebbevo.nn.forward_pass.following import NotFollowed, layer_name
 from hebbevo.nn.forward_pass.side_effects import without_side_effects
@@ -191,7 +192,8 @@ def _by_paths(model: nn.Module, plan: LivenessPlan, is_guess: bool) -> _AliveMod
             positions += before.positions or 0
         layers[call.name] = _AliveLayer(weight, units, call.parameters, call.positions > 0, positions)
     notes = list(plan.notes)
-    notes += [f"never used: {name}" for name, _ in model.named_parameters() if name not in plan.used]
+    known = plan.used | backward_parameters(model)
+    notes += [f"never used: {name}" for name, _ in model.named_parameters() if name not in known]
     if is_guess:
         layers = {name: replace(layer, positions=None) for name, layer in layers.items()}
         notes.append("multiply-adds depend on the size of the inputs: give inputs to count them")
@@ -225,7 +227,10 @@ def _parameters(model: nn.Module, found: _AliveModel) -> dict[str, tuple[int, in
         return row, parameter.numel() if name in found.used else 0
 
     counts: dict[str, tuple[int, int]] = {}
+    backward = backward_parameters(model)
     for name, parameter in model.named_parameters():
+        if name in backward:
+            continue
         row, alive = row_and_alive(name, parameter)
         before = counts.get(row, (0, 0))
         counts[row] = before[0] + parameter.numel(), before[1] + alive

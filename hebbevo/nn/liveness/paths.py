@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.messages import describe
+from hebbevo.nn.credit import backward_parameters
 from hebbevo.nn.forward_pass.following import NotFollowed, layer_name
 from hebbevo.nn.forward_pass.side_effects import full_precision, without_side_effects
 from hebbevo.nn.liveness.flow import Forward, ProbedRun, StructureRun, WeightRun, path_gradients
@@ -172,7 +173,8 @@ class LivenessPlan:
             for name, call, (weight, bias) in zip(run.names, run.calls, run.parameters, strict=True)
         )
         used = frozenset(name for parameter, name in names.items() if parameter in run.seen)
-        sizes = {name: parameter.numel() for name, parameter in own.items()}
+        backward = backward_parameters(net)
+        sizes = {name: parameter.numel() for name, parameter in own.items() if name not in backward}
         return cls(row, example, calls, used, tuple(dict.fromkeys(run.notes)), run.needs_values, sizes)
 
     @property

@@ -36,7 +36,7 @@ def curves_figure(study: Study) -> go.Figure:
         'epoch'
     """
     curves = {trial: study.curve(trial) for trial in drawn_trials(study)}
-    shares = SHARES if has_shares(study) else {}
+    shares = (SHARES if has_shares(study) else {}) | angle_columns(study)
     rows = 2 + len(shares)
     figure = make_subplots(rows=rows, cols=1, shared_xaxes=True, vertical_spacing=0.12 / rows)
     x, y = survivors_axis(study), score_scale(study)
@@ -62,12 +62,15 @@ def curves_figure(study: Study) -> go.Figure:
         )
         for row, (name, what) in enumerate(shares.items(), start=3):
             if name in curve:
-                texts = [f"<b>trial {trial}</b><br>{what} {share:.1%}" for share in curve[name]]
+                is_angle = name not in SHARES
+                shown = "{:.0f}°" if is_angle else "{:.1%}"
+                texts = [f"<b>trial {trial}</b><br>{what} {shown.format(own)}" for own in curve[name]]
                 share_look = {**look, "hovertext": texts}
                 figure.add_trace(
                     go.Scatter(y=curve[name].tolist(), showlegend=False, **share_look), row=row, col=1
                 )
-                figure.update_yaxes(title_text=what, tickformat=".0%", rangemode="tozero", row=row, col=1)
+                look_of_axis = {"ticksuffix": "°"} if is_angle else {"tickformat": ".0%"}
+                figure.update_yaxes(title_text=what, rangemode="tozero", row=row, col=1, **look_of_axis)
     figure.update_layout(
         {f"xaxis{rows}": {"title": {"text": "epoch"}}},
         yaxis=score_axis(study, y, study.score, apart=0.08),
@@ -80,6 +83,13 @@ def curves_figure(study: Study) -> go.Figure:
 def has_shares(study: Study) -> bool:
     """Whether a trial that is drawn has a rule for connections that grows."""
     return any({*SHARES} <= {*study.curve(trial)} for trial in drawn_trials(study))
+
+
+def angle_columns(study: Study) -> dict[str, str]:
+    """The columns of curves that are angles, and what their axes say, where trials have such layers."""
+    columns = {name for trial in drawn_trials(study) for name in study.curve(trial)}
+    layers = sorted(int(name.partition(".")[2]) for name in columns if name.startswith("angle."))
+    return {f"angle.{layer}": f"angle of layer {layer}" for layer in layers}
 
 
 def drawn_trials(study: Study) -> list[int]:

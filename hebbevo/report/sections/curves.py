@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hebbevo.report.charts import embedded
-from hebbevo.report.figures.curves import curves_figure, drawn_trials, has_shares
+from hebbevo.report.figures.curves import angle_columns, curves_figure, drawn_trials, has_shares
 from hebbevo.report.section import Section
 from hebbevo.study.view import Study
 
@@ -21,5 +21,6 @@ def curves(study: Study) -> Section | None:
         replicates=study.settings["search"]["replicates"],
         score=study.score,
         grows=has_shares(study),
+        aligns=bool(angle_columns(study)),
         chart=embedded(curves_figure(study), "curves"),
     )

@@ -7,6 +7,7 @@ layer is the plain one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from hebbevo.rules.rule import Need, Rule
@@ -21,10 +22,12 @@ class Updates(NamedTuple):
     Attributes:
         weight: (outputs, inputs, *kernel).
         bias: (outputs,).
+        feedback: of the backward weights, (outputs, inputs, *kernel).
     """
 
-    weight: Tensor
+    weight: Tensor | None = None
     bias: Tensor | None = None
+    feedback: Tensor | None = None
 
 
 class CreditLayer(Protocol):
@@ -46,14 +49,52 @@ class CreditLayer(Protocol):
     def total(self) -> Tensor:
         """Forward steps of the whole training, (); 0: not known."""
 
+    @property
+    def fan(self) -> tuple[int, int]:
+        """Connections that lead to an output, and those that lead from an input, of the whole layer."""
+
+    def is_on(self, switch: str) -> bool:
+        """Whether a knob of this switch is not zero; see `CreditRule.switches`."""
+
+    def connected(self, values: Tensor) -> Tensor:
+        """Values of the shape of the weights, zero where a connection mask has taken a connection out."""
+
     def plain(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The outputs of the plain layer with this weight and bias."""
+
+    def transposed(self, y: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """What outputs of the shape of y send back through a weight to the inputs, of the shape of x."""
+
+    def through(self, x: Tensor, backward: Tensor, tied: Tensor | None = None) -> Tensor:
+        """The outputs of the layer, with a backward pass through other weights.
+
+        With the gradient g of the outputs, that of the inputs is ``transposed(g, backward, x)``. Weight and
+        bias have the gradients of the plain layer, and ``tied`` has that of the weight.
+        """
+
+    def with_output_error(self, x: Tensor) -> Tensor:
+        """The outputs of the plain layer, where x has the error of the network's outputs as its gradient.
+
+        The error comes to x through random weights that are drawn once. Their size is that of the knob
+        ``feedback_scale``, as `feedback_bound` has it.
+        """
+
+    def with_reward(self, x: Tensor, noise: Any) -> Tensor:
+        """Outputs that are drawn around those of the plain layer, which learn by the reward of each row.
+
+        Args:
+            x: inputs.
+            noise: standard deviation of the outputs.
+        """
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i, of the shape of the weights."""
 
-    def draw(self, shape: tuple[int, ...], stream: int) -> Tensor:
-        """Uniform numbers in (0, 1): a function of seed, step, stream and place in ``shape`` alone."""
+    def draw(self, shape: tuple[int, ...], stream: int, once: Tensor | None = None) -> Tensor:
+        """Uniform numbers in (0, 1): a function of seed, step, stream and place in ``shape`` alone.
+
+        Where ``once``, () bool, they are the same at every step.
+        """
 
 
 class CreditRule(Rule):
@@ -63,11 +104,19 @@ class CreditRule(Rule):
         updates: whether `update` changes the weights. They then have no gradient, and belong to no optimiser.
             In hebbevo's own networks only hidden layers have this kind of rule: the last one learns the task.
         local: whether there is a `local_loss`.
+        has_feedback: whether the layer has backward weights of its own, ``s.feedback``, of the shape of its
+            weights. They are drawn once, in the size of the knob ``feedback_scale``.
+        is_direct: whether a backward pass needs the error of the network's outputs.
+        switches: names, each with the knobs that turn it on where any of them is not zero. A switch decides
+            what is computed, so networks are stacked only with those whose switches are as theirs.
     """
 
     can_need = frozenset({Need.LENGTH})
     updates: ClassVar[bool] = False
     local: ClassVar[bool] = False
+    has_feedback: ClassVar[bool] = False
+    is_direct: ClassVar[bool] = False
+    switches: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
         """The outputs of the layer, (rows, outputs, *positions); their graph is its backward pass.
@@ -84,6 +133,25 @@ class CreditRule(Rule):
         """A loss of this layer alone, a scalar; its gradient is added to that of the task's loss."""
         raise NotImplementedError
 
-    def update(self, k: Any, s: Any, layer: CreditLayer, x: Tensor, y: Tensor) -> Updates:
-        """What is added to the weights after this forward pass, in place of the optimiser's step."""
-        raise NotImplementedError
+    def update(self, k: Any, s: Any, layer: CreditLayer, x: Tensor, y: Tensor) -> Updates | None:
+        """What is added to the weights after this forward pass; ``None``: nothing.
+
+        Where the rule ``updates``, this takes the place of the optimiser's step; else it is a step beside it.
+        """
+        return None
+
+    def backward_weight(self, k: Any, s: Any, layer: CreditLayer) -> Tensor | None:
+        """The weights of the backward pass, of the shape of the layer's; ``None``: its own, or none."""
+        return None
+
+
+def feedback_bound(scale: Any, fan: tuple[int, int]) -> Any:
+    """The largest size of a backward weight when it is drawn, uniformly.
+
+    That is ``scale`` times the one of Glorot & Bengio (2010, http://proceedings.mlr.press/v9/glorot10a.html,
+    equation 16), sqrt(6 / (fan-in + fan-out)).
+
+    >>> round(feedback_bound(1.0, (500, 10)), 4)
+    0.1085
+    """
+    return scale * (6 / sum(fan)) ** 0.5

@@ -12,6 +12,7 @@ have one shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hebbevo.rules.regularizers.regularizer import Regularizer
@@ -44,7 +45,7 @@ class FeatureFlow(Regularizer):
             path: features of each layer, (rows, *features).
         """
         terms: list[Tensor] = []
-        for one, other in zip(path, path[1:], strict=False):
+        for one, other in pairwise(path):
             if one.shape == other.shape:
                 terms.append(k.flow_length * (other - one).abs().sum() / len(one))
         for one, middle, other in zip(path, path[1:], path[2:], strict=False):
