@@ -5,6 +5,7 @@
 - `credited` and its class `Credited` train a layer by a credit rule.
 - `ActivationNoise` and `StructuredNoise` are noise on activations, `FeatureFlow` is a penalty on their path.
 - `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
+- `PlasticRNNCell` is a recurrent cell whose connections change while it runs.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -16,6 +17,7 @@ from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
 from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.noise import ActivationNoise, StructuredNoise
 from hebbevo.nn.plastic import Plastic, plastic_modules
+from hebbevo.nn.plastic_rnn import PlasticRNNCell
 from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic_units, unit_layer
 
@@ -33,6 +35,7 @@ __all__ = [
     "InputStamina",
     "Plastic",
     "PlasticConnections",
+    "PlasticRNNCell",
     "PlasticUnits",
     "Stamina",
     "StructuredNoise",

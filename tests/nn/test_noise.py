@@ -1,6 +1,9 @@
 """Noise on activations: its law, its random numbers; in evaluation, in stacks and in compact networks."""
 
 import copy
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -165,3 +168,14 @@ def test_values_outside_a_range_are_refused(complaint):
         x = torch.ones(2, 3, requires_grad=True)
         noise = ActivationNoise(0.1)
         torch.utils.checkpoint.checkpoint(noise, x, use_reentrant=False).sum().backward()
+
+
+def test_an_autoencoder_with_noise_on_its_inputs_removes_noise_better_than_one_without():
+    path = Path(__file__).parents[2] / "examples" / "denoising_autoencoder.py"
+    example = SimpleNamespace(**runpy.run_path(str(path)))
+    x_train, x_val = example.rows()
+    errors = {}
+    for place in ("none", "inputs"):
+        net = example.trained(example.autoencoder(*example.PLACES[place]), x_train, 10)
+        errors[place] = example.error(net, x_val, example.CORRUPTION)
+    assert errors["inputs"] < errors["none"]
