@@ -17,7 +17,7 @@ from hebbevo.networks.settings import (
     rule_of_layer,
     split_layer,
 )
-from hebbevo.rules import AXES, CONNECTIONS, UNITS
+from hebbevo.rules import AXES, CONNECTIONS, REGULARIZERS, UNITS
 from hebbevo.space import MOST_LAYERS, ChoiceGene, FloatGene, Gene, GeneError, Space
 from hebbevo.space.knobs import Knob, Scalar, Value, table
 
@@ -65,8 +65,19 @@ _KNOBS = table(
     ),
 )  # fmt: skip
 
+_NOISE = {**REGULARIZERS["activation_noise"].knobs, **REGULARIZERS["structured_noise"].knobs}
+REGULARIZING = {
+    "input_noise": Knob(
+        "input_noise", float, 0.0, "standard deviation of the noise that is added to inputs; 0: none",
+        low=0.0, sensible=(0.01, 1.0), log=True,
+    ),
+    **_NOISE,
+    **REGULARIZERS["feature_flow"].knobs,
+}  # fmt: skip
+"""Knobs of noise and penalties in fully connected networks and `conv`; without them a network has none."""
+
 LAYERED = frozenset(
-    {"channels", "hidden", "capacity", *AXES, *HEBBIAN_CONV_KNOBS}.union(
+    {"channels", "hidden", "capacity", *AXES, *HEBBIAN_CONV_KNOBS, *_NOISE}.union(
         *(rule.knobs for known in AXES.values() for rule in known.values())
     )
 )
@@ -231,8 +242,8 @@ def _hebbian_conv(architecture: Architecture, make: LayerFactory) -> nn.Module:
 
 
 FAMILIES: dict[str, Family] = {
-    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"}),
-    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"}),
+    "mlp": Family(_mlp, {name: knob for name, knob in _KNOBS.items() if name != "channels"} | REGULARIZING),
+    "conv": Family(_conv, {name: knob for name, knob in _KNOBS.items() if name != "depth"} | REGULARIZING),
     "hebbian_conv": Family(
         _hebbian_conv,
         {

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hebbevo.networks.chain import without_noise
 from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 
@@ -41,10 +42,12 @@ class Conv(Layered):
         self.input_shape = shape
         colours, *size = shape
 
+        shapes: list[tuple[int, ...]] = []
         blocks: list[nn.Module] = []
         for number, (before, width) in enumerate(pairwise((colours, *channels)), start=1):
             pooled = min(size) >= _SMALLEST_POOLED
             size = [side // 2 for side in size] if pooled else size
+            shapes.append((width, *size))
             blocks.append(
                 nn.Sequential(
                     # no bias: the batch norm would subtract it
@@ -54,7 +57,8 @@ class Conv(Layered):
                     nn.MaxPool2d(2) if pooled else nn.Identity(),
                 )
             )
-        self.features = nn.Sequential(*blocks)
+        noise = make.input_noise()
+        self.features = nn.Sequential(*([noise] if noise else []), *blocks)
 
         widths = (channels[-1] * math.prod(size), *hidden)
         fully_connected: list[nn.Module] = []
@@ -64,15 +68,28 @@ class Conv(Layered):
         self.hidden = nn.Sequential(*fully_connected)
         self.has_fitted_head = make.fits_head
         self.head = make.head(nn.Linear(widths[-1], classes), len(channels) + len(hidden) + 1)
+        self.flow = make.flow_penalty([*shapes, *((width,) for width in hidden)])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images, (batch, colours, height, width), to logits, (batch, classes)."""
-        logits: Tensor = self.head(self.hidden(self.features(x).flatten(1)))
+        if self.flow is None:
+            logits: Tensor = self.head(self.hidden(self.features(x).flatten(1)))
+            return logits
+        path = []
+        for block in self.features:
+            x = block(x)
+            path.append(x)
+        x = x.flatten(1)
+        for place, module in enumerate(self.hidden):
+            x = module(x)
+            if place % 2:  # units, behind their layer
+                path.append(x)
+        logits = self.head(self.flow(x, path))
         return logits
 
     def hidden_layers(self) -> list[list[nn.Module]]:
         """See `Layered.hidden_layers`."""
-        blocks = [[*block.children()] for block in self.features]
+        blocks = [[*block.children()] for block in self.features if isinstance(block, nn.Sequential)]
         modules = [*self.hidden]
         pairs = [modules[place : place + 2] for place in range(0, len(modules), 2)]
         return [
@@ -83,4 +100,4 @@ class Conv(Layered):
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""
         blocks = [module for block in self.features for module in block.children()]
-        return [*blocks, nn.Flatten(), *self.hidden, self.head]
+        return [*without_noise([*blocks]), nn.Flatten(), *without_noise(self.hidden), self.head]

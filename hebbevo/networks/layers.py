@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from torch import nn
 
@@ -14,12 +15,13 @@ from hebbevo.networks.settings import (
     layer_settings,
     rule_of_layer,
 )
-from hebbevo.nn import credited, masked, unit_layer
+from hebbevo.nn import ActivationNoise, FlowPenalty, StructuredNoise, credited, masked, unit_layer
 from hebbevo.rules import CONNECTIONS, CREDIT, UNITS
 from hebbevo.rules.credit.rule import CreditRule
 from hebbevo.space.knobs import Value
 
 _LAYER_SEEDS = 1000  # units of layer n have the seed + n, so layers start beyond any number of units
+_NOISE_SEEDS = 2000, 3000, 4000  # noise before units, on units, and that with their covariance
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,39 @@ class LayerFactory:
             knobs["target"] = width  # a target without a layer is for hidden layers
         if self.starts.get(number, 1.0) < 1:
             knobs["initial_neurons"] = self.starts[number] * float(str(knobs.get("initial_neurons", 1.0)))
-        return unit_layer(rule.name, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
+        units = unit_layer(rule.name, width, dim=dim, inputs=inputs, seed=self.seed + number, **knobs)
+        return units if inputs else self._with_noise(units, number, dim)
+
+    def input_noise(self) -> nn.Module | None:
+        """Make the noise on the inputs, if there is any."""
+        scale = float(str(self.settings.get("input_noise", 0.0)))
+        return ActivationNoise(scale, seed=self.seed + _NOISE_SEEDS[0]) if scale else None
+
+    def flow_penalty(self, shapes: Sequence[tuple[int, ...]]) -> FlowPenalty | None:
+        """Make the penalty on the path of features of these shapes, if there is any."""
+        knobs = {name: float(str(self.settings.get(name, 0.0))) for name in ("flow_length", "flow_curvature")}
+        agree = any(one == other for one, other in pairwise(shapes))
+        return FlowPenalty(**knobs) if agree and any(knobs.values()) else None
+
+    def _with_noise(self, units: nn.Module, number: int, dim: int) -> nn.Module:
+        """Units with the noise that the settings of their layer ask for.
+
+        What is added is added before the units: behind them it would reach the next layer from dead ones.
+        """
+        names = ("additive_noise", "multiplicative_noise", "structured_noise", "noise_ridge")
+        knobs = {
+            name: float(str(each)) for name, each in layer_settings(self.settings, names, number).items()
+        }
+        added, multiplied, structured = (knobs.get(name, 0.0) for name in names[:3])
+        before, behind, correlated = (self.seed + own + number for own in _NOISE_SEEDS)
+        parts: list[nn.Module] = [ActivationNoise(added, seed=before)] if added else []
+        parts.append(units)
+        if multiplied:
+            parts.append(ActivationNoise(multiplicative_noise=multiplied, seed=behind))
+        if structured:
+            ridge = {name: knobs[name] for name in names[3:] if name in knobs}
+            parts.append(StructuredNoise(structured, dim=dim, seed=correlated, **ridge))
+        return units if len(parts) == 1 else nn.Sequential(*parts)
 
 
 def _he_initialised(layer: nn.Linear | nn.Conv2d) -> nn.Module:

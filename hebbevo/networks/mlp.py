@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from hebbevo.networks.chain import without_noise
 from hebbevo.networks.layered import Layered
 from hebbevo.networks.layers import LayerFactory
 
@@ -41,13 +42,18 @@ class MLP(Layered):
         )
         self.head = head
         self.has_fitted_head = make.fits_head
+        if noise := make.input_noise():
+            self.inputs = nn.Sequential(noise, self.inputs)
+        self.flow = make.flow_penalty([(width,) for width in hidden])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows, (batch, *shape), to logits, (batch, classes)."""
         x = self.inputs(x.flatten(1))
+        path = []
         for layer, units in zip(self.layers, self.units, strict=True):
             x = units(layer(x))
-        logits: Tensor = self.head(x)
+            path.append(x)
+        logits: Tensor = self.head(x if self.flow is None else self.flow(x, path))
         return logits
 
     def hidden_layers(self) -> list[list[nn.Module]]:
@@ -59,4 +65,4 @@ class MLP(Layered):
     def in_order(self) -> list[nn.Module]:
         """See `Chain.in_order`."""
         hidden = [module for pair in zip(self.layers, self.units, strict=True) for module in pair]
-        return [nn.Flatten(), self.inputs, *hidden, self.head]
+        return [nn.Flatten(), *without_noise([self.inputs, *hidden]), self.head]

@@ -6,7 +6,9 @@
 - `HebbianLinear` and `HebbianConv2d` learn by a Hebbian rule; `Triangle` and `KWinners` are activation
   functions behind them, `Whitening` and `PatchWhitening` fixed layers before them.
 - `SimilarityMatchingLinear`, `SimilarityMatching2d` and `SimilarityMatchingNetwork` learn by themselves.
+- `ActivationNoise` and `StructuredNoise` are noise on activations, `FeatureFlow` is a penalty on their path.
 - `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
+- `PlasticRNNCell` is a recurrent cell whose connections change while it runs.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
@@ -15,9 +17,12 @@ from hebbevo.nn.attachment import Attachment, attach
 from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
+from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
 from hebbevo.nn.feedback import FeedbackConv2d, FeedbackLinear
 from hebbevo.nn.hebbian_layers import HebbianConv2d, HebbianLinear
+from hebbevo.nn.noise import ActivationNoise, StructuredNoise
 from hebbevo.nn.plastic import Plastic, plastic_modules
+from hebbevo.nn.plastic_rnn import PlasticRNNCell
 from hebbevo.nn.rewiring import rewire
 from hebbevo.nn.similarity_matching import (
     SimilarityMatching2d,
@@ -28,12 +33,15 @@ from hebbevo.nn.units import Dense, InputStamina, PlasticUnits, Stamina, plastic
 from hebbevo.nn.whitening import PatchWhitening, Whitening
 
 __all__ = [
+    "ActivationNoise",
     "Attachment",
     "Credit",
     "Credited",
     "Dense",
+    "FeatureFlow",
     "FeedbackConv2d",
     "FeedbackLinear",
+    "FlowPenalty",
     "HebbMask",
     "HebbianConv2d",
     "HebbianLinear",
@@ -42,11 +50,13 @@ __all__ = [
     "PatchWhitening",
     "Plastic",
     "PlasticConnections",
+    "PlasticRNNCell",
     "PlasticUnits",
     "SimilarityMatching2d",
     "SimilarityMatchingLinear",
     "SimilarityMatchingNetwork",
     "Stamina",
+    "StructuredNoise",
     "Triangle",
     "Whitening",
     "attach",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
+from hebbevo.rules.credit.reward_modulated import reward_surprise
 
 _CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}
 
@@ -150,7 +151,7 @@ def _convolution_gradients(
 
 
 class OutputError:
-    """Leads the error of a model's outputs to the inputs of some of its layers, in training mode.
+    """Leads the error of a model's outputs, or a reward made of it, to some of its layers, in training mode.
 
     Args:
         model: the module that is called; its output is one tensor, (rows, *shape).
@@ -160,6 +161,8 @@ class OutputError:
         self.model = model
         # the inputs of layers in the present forward pass, and what draws their weights for so many outputs
         self._read: list[tuple[Tensor, Callable[[int], Tensor]]] | None = None
+        # outputs of layers that learn by reward, and their eligibilities
+        self._rewarded: list[tuple[Tensor, Tensor]] = []
         model.register_forward_pre_hook(self.begin)
         model.register_forward_hook(self.join)
 
@@ -172,14 +175,26 @@ class OutputError:
         Raises:
             UsageError: the layer is called, and not the model.
         """
+        self._check_runs("direct_feedback_alignment").append((x, draw))
+
+    def read_reward(self, y: Tensor, eligibility: Tensor) -> None:
+        """Note outputs of a layer, (rows, *shape), that learn by reward, and how each was drawn.
+
+        Raises:
+            UsageError: the layer is called, and not the model.
+        """
+        self._check_runs("reward_modulated")
+        self._rewarded.append((y, eligibility))
+
+    def _check_runs(self, rule: str) -> list[tuple[Tensor, Callable[[int], Tensor]]]:
         if self._read is None:
-            what = "a layer under direct_feedback_alignment is called by itself"
+            what = f"a layer under {rule} is called by itself"
             raise UsageError(f"{what}; call the whole model that was attached")
-        self._read.append((x, draw))
+        return self._read
 
     def begin(self, *call: object) -> None:
         """Before a forward pass of the model."""
-        self._read = []
+        self._read, self._rewarded = [], []
 
     def join(self, model: nn.Module, inputs: object, output: object) -> Tensor | None:
         """After a forward pass of the model: connect its output and the inputs that were noted.
@@ -188,16 +203,26 @@ class OutputError:
             UsageError: the output is no tensor, or has other rows than inputs of a layer.
         """
         read, self._read = self._read or [], None
-        if not read:
+        rewarded, self._rewarded = self._rewarded, []
+        if not read and not rewarded:
             return None
+        rule = "direct_feedback_alignment" if read else "reward_modulated"
         if not isinstance(output, Tensor):
             what = f"the output of the model is of type {type(output).__name__}"
-            raise UsageError(f"direct_feedback_alignment: {what}; return one tensor of (rows, outputs)")
+            raise UsageError(f"{rule}: {what}; return one tensor of (rows, outputs)")
         size = output[0].numel() if len(output) else 0
         inputs = [x for x, _ in read]
-        if any(len(x) != len(output) for x in inputs):
-            what = "inputs of a layer have other rows than the output of the model"
-            raise UsageError(f"direct_feedback_alignment: {what}; leave that layer to another rule")
+        if any(len(each) != len(output) for each, _ in (*read, *rewarded)):
+            what = (
+                f"{'inputs' if read else 'outputs'} of a layer have other rows than the output of the model"
+            )
+            raise UsageError(f"{rule}: {what}; leave that layer to another rule")
+        if rewarded:
+            outputs, eligibilities = zip(*rewarded, strict=True)
+            number = len(outputs)
+            output = _ByReward.apply(output, number, *outputs, *eligibilities)  # type: ignore[no-untyped-call]
+        if not read:
+            return cast(Tensor, output)
         with torch.no_grad():
             weights = [draw(size).to(x.dtype) for x, draw in read]
         return cast(Tensor, _ToInputs.apply(output, len(inputs), *inputs, *weights))  # type: ignore[no-untyped-call]
@@ -227,3 +252,28 @@ class _ToInputs(torch.autograd.Function):
             for weight, shape, needed in zip(weights, ctx.shapes, ctx.needs_input_grad[2:], strict=False)
         ]
         return gradient, None, *sent, *(None for _ in weights)
+
+
+class _ByReward(torch.autograd.Function):
+    """Identity on an output; its gradient is made a reward, by which outputs of layers learn."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(output: Tensor, number: int, *outputs_and_eligibilities: Tensor) -> Tensor:
+        return output.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: object) -> None:
+        _, number, *both = inputs
+        ctx.dtypes = [y.dtype for y in both[:number]]
+        ctx.save_for_backward(*both[number:])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        surprise = reward_surprise(gradient.flatten(1))
+        sent = [
+            (-surprise.reshape(-1, *(1,) * (own.dim() - 1)) * own / len(own)).to(dtype)
+            for own, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
+        return gradient, None, *sent, *(None for _ in sent)

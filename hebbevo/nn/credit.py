@@ -15,7 +15,7 @@ from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 from hebbevo.errors import UsageError
 from hebbevo.nn import backward_pass, stateless_random, surgery
 from hebbevo.nn.backward_pass import OutputError
-from hebbevo.nn.layer_units import FEEDBACK_STREAM
+from hebbevo.nn.layer_units import FEEDBACK_STREAM, REWARD_STREAM
 from hebbevo.nn.plastic import InjectedLoss, Plastic, TensorNamespace
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.backprop import Backprop
@@ -203,12 +203,30 @@ class _CreditLayer:
 
     def with_output_error(self, x: Tensor) -> Tensor:
         """The outputs of the plain layer, where x has the error of the network's outputs as its gradient."""
+        self._output_error.read(x, partial(self._direct_weights, x[0].numel()))
+        return self.module.plain(x.detach(), self.weight, self.bias)
+
+    def with_reward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Outputs that are drawn around those of the plain layer, and learn by the reward of each row."""
+        output_error = self._output_error
+        mean = self.module.plain(x, self.weight, self.bias)
+        shape = tuple(mean.shape)
+        drawn = stateless_random.normal(self.module.credit.seed, self.step, shape, REWARD_STREAM)
+        y = mean + noise * drawn.to(mean.dtype)
+        there = (self.weight.detach() != 0).flatten(1).any(1)  # unlike pruned outputs, which must not learn
+        if self.bias is not None:
+            there = there | (self.bias.detach() != 0)
+        positions = 0 if isinstance(self.module, nn.Linear) else self.weight.dim() - 2
+        output_error.read_reward(y, drawn / noise * there.reshape(-1, *(1,) * positions))
+        return y.detach()  # what follows has no other way to teach it
+
+    @property
+    def _output_error(self) -> OutputError:
         error = self.module.output_error
         if error is None:
             how = "call hebbevo.nn.attach(model, optimizer)"
             raise UsageError(f"{self.module.credit.rule.name} needs the error of the model's outputs; {how}")
-        error.read(x, partial(self._direct_weights, x[0].numel()))
-        return self.module.plain(x.detach(), self.weight, self.bias)
+        return error
 
     def _direct_weights(self, inputs: int, outputs: int) -> Tensor:
         """Weights from the outputs of the network to inputs of the layer, (outputs, inputs)."""

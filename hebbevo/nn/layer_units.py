@@ -19,7 +19,7 @@ from hebbevo.rules.units.rule import OLD, REBIRTHS, UnitRule
 
 SCORE_STREAM, REGROWTH_STREAM, WEIGHT_STREAM = 0, 1, 2  # further producers have the streams after it
 GATE_STREAM, NOISE_STREAM = -1, -2  # further tensors with noise have the streams before it
-FEEDBACK_STREAM = -1  # of a layer, whose seed is not that of units
+FEEDBACK_STREAM, REWARD_STREAM = -1, -2  # of a layer, whose seed is not that of units
 
 
 class EventPart(Enum):

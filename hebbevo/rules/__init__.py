@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.credit.rule import CreditRule
+from hebbevo.rules.regularizers.regularizer import Regularizer
 from hebbevo.rules.rule import Rule
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.space.knobs import Knob
@@ -72,6 +73,7 @@ CREDIT: dict[str, CreditRule] = _registry(
     "hebbian_term",
     "feedback_alignment",
     "direct_feedback_alignment",
+    "reward_modulated",
     "sign_symmetry",
     "kolen_pollack",
     "weight_mirror",
@@ -80,6 +82,10 @@ CREDIT: dict[str, CreditRule] = _registry(
     "activation_alignment",
     "similarity_matching",
 )
+REGULARIZERS: dict[str, Regularizer] = _registry(
+    "regularizers", Regularizer, "activation_noise", "structured_noise", "feature_flow"
+)
+"""Noise and penalties on activations; they stand beside the axes, since a layer may have all of them."""
 AXES: Mapping[str, Mapping[str, Rule]] = {"units": UNITS, "connections": CONNECTIONS, "credit": CREDIT}
 """The registries, each under the key of a space file's ``network`` that names a rule of it."""
 
@@ -87,9 +93,11 @@ __all__ = [
     "AXES",
     "CONNECTIONS",
     "CREDIT",
+    "REGULARIZERS",
     "UNITS",
     "ConnectionRule",
     "CreditRule",
+    "Regularizer",
     "Rule",
     "UnitRule",
     "known_knobs",

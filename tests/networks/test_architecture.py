@@ -98,7 +98,8 @@ def test_every_family_has_knobs_with_defaults_in_their_range():
         assert {axis: family.knobs[axis].default for axis in AXES} == DEFAULT_RULES
         assert ("depth" in family.knobs, "channels" in family.knobs) == (name == "mlp", name in CONVOLUTIONAL)
     rules = [rule for known in AXES.values() for rule in known.values()]
-    assert {"channels", "hidden", "capacity", *AXES}.union(*(rule.knobs for rule in rules)) == LAYERED
+    noise = {"additive_noise", "multiplicative_noise", "structured_noise", "noise_ridge"}
+    assert {"channels", "hidden", "capacity", *AXES, *noise}.union(*(rule.knobs for rule in rules)) == LAYERED
 
 
 @pytest.mark.parametrize(

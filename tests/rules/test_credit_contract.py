@@ -139,10 +139,11 @@ def test_a_family_is_trained_alike_alone_and_in_a_cohort(name, family, units, co
     assert survivors[0] == survivors[1]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, where it compiles a Function
-def test_a_compiled_net_is_trained_like_the_net_itself(name):
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, where it starts its compiler
+@pytest.mark.parametrize("build", [dense, convolutional])
+def test_a_compiled_net_is_trained_like_the_net_itself(name, build):
     torch._dynamo.reset()
-    plain, compiled = dense(name).double(), dense(name).double()
+    plain, compiled = build(name).double(), build(name).double()
     trained(plain, 2)
     optimizer = torch.optim.SGD(compiled.parameters(), lr=0.05, momentum=0.9)
     attach(compiled, optimizer, total_steps=TOTAL)

@@ -15,8 +15,8 @@ def test_every_rule_is_registered_under_its_own_name():
     ]  # fmt: skip
     assert list(CREDIT) == [
         "backprop", "hebbian", "softhebb", "hebbian_term", "feedback_alignment", "direct_feedback_alignment",
-        "sign_symmetry", "kolen_pollack", "weight_mirror", "information_alignment", "symmetric_alignment",
-        "activation_alignment", "similarity_matching",
+        "reward_modulated", "sign_symmetry", "kolen_pollack", "weight_mirror", "information_alignment",
+        "symmetric_alignment", "activation_alignment", "similarity_matching",
     ]  # fmt: skip
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
 

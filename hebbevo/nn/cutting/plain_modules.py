@@ -13,6 +13,8 @@ from hebbevo.errors import UsageError
 from hebbevo.nn.backward_pass import OutputError
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited, uncredited
+from hebbevo.nn.feature_flow import FeatureFlow, FlowPenalty
+from hebbevo.nn.regularizer import Regularized
 from hebbevo.nn.similarity_matching import SimilarityMatching, SimilarityMatchingNetwork
 from hebbevo.nn.traceable import Traceable
 from hebbevo.nn.units import PlasticUnits
@@ -37,6 +39,11 @@ class _Select(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.index_select(self.dim, self.index)  # type: ignore[arg-type]
+
+
+class _First(nn.Module):
+    def forward(self, output: Tensor, path: list[Tensor]) -> Tensor:
+        return output
 
 
 def scale(factor: Tensor) -> nn.Module:
@@ -128,13 +135,25 @@ def without_masks(net: nn.Module) -> nn.Module:
             if kind is SimilarityMatchingNetwork:
                 _refuse_own_forward(name, module, kind)
             net = replaced(net, module, traced(module, "SimilarityMatching"))  # the steps to the fixed point
-    return net
+    return _without_regularizers(net)
 
 
 def without_traceable(net: nn.Module) -> nn.Module:
     """Replace activation functions and fixed layers by their traced code, in place; return the network."""
     for _, module in [*_of_kind(net, Traceable)]:
         net = replaced(net, module, traced(module, type(module).__name__))
+    return net
+
+
+def _without_regularizers(net: nn.Module) -> nn.Module:
+    """Replace noise and penalties, which do nothing in evaluation mode, in place."""
+    while (flow := next(_of_kind(net, FeatureFlow), None)) is not None:
+        _refuse_own_forward(*flow, FeatureFlow)
+        net = replaced(net, flow[1], flow[1].layers)
+    while (found := next(_of_kind(net, Regularized), None)) is not None:
+        # a penalty is given the path of the features too
+        plain = traced(_First(), "First") if isinstance(found[1], FlowPenalty) else nn.Identity()
+        net = replaced(net, found[1], plain)
     return net
 
 

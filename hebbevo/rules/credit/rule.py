@@ -112,6 +112,14 @@ class CreditLayer(Protocol):
         ``feedback_scale``, as `feedback_bound` has it.
         """
 
+    def with_reward(self, x: Tensor, noise: Any) -> Tensor:
+        """Outputs that are drawn around those of the plain layer, which learn by the reward of each row.
+
+        Args:
+            x: inputs.
+            noise: standard deviation of the outputs.
+        """
+
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i, of the shape of the weights."""
 
@@ -160,8 +168,8 @@ class CreditRule(Rule):
 
         Args:
             k: knobs as attributes, scalars.
-            s: buffers as attributes, of the shape of the weights; those of units, of (outputs,); those of pairs,
-                of (outputs, outputs).
+            s: buffers as attributes, of the shape of the weights; those of units, of (outputs,); those of
+                pairs, of (outputs, outputs).
             layer: of one network.
             x: its inputs, (rows, inputs, *positions).
         """
