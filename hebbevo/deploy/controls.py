@@ -36,8 +36,8 @@ def why_none(spec: Spec) -> str:
     network = spec.network
     if network.module:
         return "the network is your own, whose widths hebbevo cannot choose"
-    if network.count != "neurons":
-        return f"survivors are {network.count}, and a dense network is given by its neurons"
+    if spec.count != "neurons":
+        return f"survivors are {spec.count}, and a dense network is given by its neurons"
     return "inputs are pruned, and a dense network has them all" if network.inputs else ""
 
 
@@ -64,7 +64,7 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
     network = replace(recipe.network, units="dense", connections="full", credit="backprop", inputs=False)
     kept = ("optimizer", "momentum")
     settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
-    return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs)
+    return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs, further=())
 
 
 def padded(recipe: Recipe, widths: Sequence[Sequence[int]]) -> Recipe:

@@ -32,6 +32,7 @@ class Recipe:
         seed: seed of the study, which decides the order of the minibatches.
         stacked: whether nets of one structure train together; otherwise each trains alone.
         count: what survivors are, ``neurons`` or ``connections``.
+        further: what is counted beside survivors.
         loss: function (outputs, labels) -> loss of the user as ``package.module:name``; ``None``: cross
             entropy, or the mean squared error of a regression.
         score: a key of `SCORES`, or a function (outputs, labels) -> number from 0 to 1 of the user; ``None``:
@@ -51,6 +52,7 @@ class Recipe:
     seed: int
     stacked: bool = True
     count: str = "neurons"
+    further: tuple[str, ...] = ()
     loss: str | None = None
     score: str | None = None
     precision: str = "float32"
@@ -155,14 +157,15 @@ class Measurement:
         neurons: number of hidden neurons, or connections, at the start; 0 if the training never started.
         notes: what could not be counted exactly, or not be stacked, and why.
         stopped: whether the training was stopped early.
-        predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
-            ``None`` if there is no useful prediction.
+        predicted_final: the accuracy, survivors and further counts predicted for the end of a training that
+            was stopped; ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
         weights: its packed weights (`hebbevo.training.weights`) by epoch, where the study may keep them.
         explored: the share of connections that have ever been in, after each epoch; none where no connection
             rule grows.
         grown_left: of the connections that have ever entered after the start, the share that is in, likewise;
             1 while none has entered.
+        further: by name, what is counted beside survivors, after each epoch.
     """
 
     accuracy: tuple[float, ...]
@@ -174,11 +177,12 @@ class Measurement:
     neurons: int = 0
     notes: tuple[str, ...] = ()
     stopped: bool = False
-    predicted_final: tuple[float, float] | None = None
+    predicted_final: tuple[float, ...] | None = None
     exam: ExamResult | None = None
     weights: Mapping[int, bytes] = field(default_factory=dict)
     explored: tuple[float, ...] = ()
     grown_left: tuple[float, ...] = ()
+    further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:
