@@ -102,6 +102,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
             "accuracy_sd": row["accuracy_sd"],
             "survivors": row["survivors"],
             "survivors_sd": row["survivors_sd"],
+            **{name: row[name] for count in study.further for name in (count, f"{count}_sd")},
             "neurons": row["neurons"],
             "genome": study.genome(row["trial"]),
         }
@@ -213,7 +214,9 @@ def _more_trials(study: Study) -> str:
 
 def _trial(study: Study, row: pd.Series[Any]) -> str:
     where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
-    return f"{where}, {study.score} {row.accuracy:.4f}, survivors {count(row.survivors)}"
+    return f"{where}, {study.score} {row.accuracy:.4f}, survivors {count(row.survivors)}" + "".join(
+        f", {name} {count(row[name])}" for name in study.further
+    )
 
 
 def _front_table(study: Study, shown: list[str], console: Console) -> Table:
@@ -222,7 +225,7 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     between = plus_minus(console)
     random = random_scores(study)
     of_random = ["random"] if random else []
-    for title in ("trial", "epoch", study.score, *of_random, "survivors", "of all", *shown):
+    for title in ("trial", "epoch", study.score, *of_random, "survivors", "of all", *study.further, *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
     for _, row in study.front().astype(object).iterrows():  # a whole number stays one
         table.add_row(
@@ -232,6 +235,10 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
             *([_cell(random.get(int(row.trial), float("nan")))] if random else []),
             between.join(count(each) for each in (row.survivors, row.survivors_sd) if pd.notna(each)),
             f"{row.survivors / row.neurons:.1%}",
+            *(
+                between.join(count(each) for each in (row[name], row[f"{name}_sd"]) if pd.notna(each))
+                for name in study.further
+            ),
             *(_cell(row[f"genome.{gene}"]) for gene in shown),
         )
     return table

@@ -133,6 +133,7 @@ class ConfirmationPlan:
             survivors=measurement.survivors[-1],
             multiply_adds=self._multiply_adds(training, exam.layers),
             seconds=measurement.seconds,
+            further={name: counts[-1] for name, counts in measurement.further.items()},
             alive=AliveUnits.of(exam.units, exam.alive) if of_member and exam.alive else None,
         )
 

@@ -191,6 +191,7 @@ def _request(
             accuracy=float(row["accuracy"]),
             survivors=float(row["survivors"]),
             neurons=int(row["neurons"]),
+            further={name: float(row[name]) for name in study.further},
             settle=0.0 if no_control else _settle(recipe, records[int(row["trial"])]),
         )
         for row in chosen.to_dict("records")

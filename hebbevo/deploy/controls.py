@@ -73,7 +73,7 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
     )
     kept = ("optimizer", "momentum")
     settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
-    return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs)
+    return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs, further=())
 
 
 def padded(recipe: Recipe, widths: Sequence[Sequence[int]]) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 Number = TypeVar("Number", float, "NDArray[np.float64]")
 
-MEASURES: dict[str, float] = {"accuracy": -1.0, "survivors": 1.0}
-"""The measures of a trial, in their order, and the sign that turns each into a loss."""
+MEASURES = ("accuracy", "survivors")
+"""The measures that every trial has, in their order."""
+
+COUNTS = ("neurons", "connections", "parameters", "multiply_adds")
+"""What can be counted in a network: what survivors are, and what can be measured beside them."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Objectives and constraints over (accuracy, survivors).
+    """Objectives and constraints over accuracy, survivors, and further counts.
 
-    Every trial is recorded with both measures, whatever the goal. With both as objectives, the answer is the
-    Pareto front. With one objective, or with weights, it is the single trial with the least loss.
+    Every trial is recorded with all measures, whatever the goal. With two or three objectives, the answer is
+    the Pareto front. With one objective, or with weights, it is the single trial with the least loss.
 
     Constraints guide the search too. A trial that meets all of them is better than one that does not. Of two
     trials that do not, the one with the smaller `violation` is better.
@@ -31,22 +34,42 @@ class Goal:
     ('highest accuracy, fewest survivors', 'survivors at most 40')
     >>> goal.losses((0.9, 50.0)), goal.violation((0.9, 50.0))
     ((-0.9, 50.0), 0.25)
+    >>> Goal(("accuracy", "survivors", "connections"), further=("connections",)).losses((0.9, 50.0, 800.0))
+    (-0.9, 50.0, 800.0)
 
     Attributes:
-        objectives: measures to improve, accuracy upwards and survivors downwards; one of them, or both.
+        objectives: measures to improve, accuracy upwards and counts downwards; from one to three of them.
         weights: where not empty, the sum of the measures with these weights is maximised instead.
         constraints: lowest and highest allowed value of a measure; ``None`` means no bound.
         score: what people call the accuracy of this search, as ``R2``.
+        further: the counts of `COUNTS` that are measured beside survivors; those of them that are objectives
+            come first.
+        survivors: what people call the survivors, as ``neurons``.
     """
 
-    objectives: tuple[str, ...] = tuple(MEASURES)
+    objectives: tuple[str, ...] = MEASURES
     weights: Mapping[str, float] = field(default_factory=dict)
     constraints: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     score: str = "accuracy"
+    further: tuple[str, ...] = ()
+    survivors: str = "survivors"
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All measures of a trial, in their order."""
+        return (*MEASURES, *self.further)
+
+    @property
+    def traded(self) -> tuple[str, ...]:
+        """The measures that a front trades off: accuracy, survivors, and the further counts to minimise.
+
+        They are the first of `measures`.
+        """
+        return (*MEASURES, *(name for name in self.further if name in self.objectives and not self.weights))
 
     @property
     def dimension(self) -> int:
-        """Number of losses, 1 or 2."""
+        """Number of losses, from 1 to 3."""
         return 1 if self.weights else len(self.objectives)
 
     @property
@@ -58,7 +81,9 @@ class Goal:
                 for name, weight in self.weights.items()
             ]
             return f"highest {' '.join(terms).removeprefix('+ ')}"
-        return ", ".join(f"{_AIMS[name]} {self._shown(name)}" for name in self.objectives)
+        return ", ".join(
+            f"{'highest' if name == 'accuracy' else 'fewest'} {self._shown(name)}" for name in self.objectives
+        )
 
     @property
     def limits(self) -> str:
@@ -67,28 +92,29 @@ class Goal:
         return ", ".join(f"{self._shown(name)} {_range(*bounds)}" for name, bounds in limits)
 
     def _shown(self, measure: str) -> str:
-        return self.score if measure == "accuracy" else measure
+        own = {"accuracy": self.score, "survivors": self.survivors}.get(measure, measure)
+        return own.replace("multiply_adds", "multiply-adds")
 
-    def losses(self, values: tuple[float, float]) -> tuple[float, ...]:
+    def losses(self, values: Sequence[float]) -> tuple[float, ...]:
         """The losses of a trial, one for each objective or one for the weighted sum; all to be minimised.
 
         Args:
-            values: accuracy, 0 to 1, and number of survivors.
+            values: of each of `measures`: accuracy, 0 to 1, number of survivors, and further counts.
         """
-        measured = dict(zip(MEASURES, values, strict=True))
+        measured = dict(zip(self.measures, values, strict=True))
         if self.weights:
             return (-sum(weight * measured[name] for name, weight in self.weights.items()),)
-        return tuple(MEASURES[name] * measured[name] for name in self.objectives)
+        return tuple((-1.0 if name == "accuracy" else 1.0) * measured[name] for name in self.objectives)
 
-    def distances(self, values: tuple[Number, Number]) -> dict[str, list[Number]]:
+    def distances(self, values: Sequence[Number]) -> dict[str, list[Number]]:
         """How far each constrained measure is beyond each of its bounds; 0 or less within it.
 
         Distances are relative to the bound, or absolute where it is below 1.
 
         Args:
-            values: (accuracy, survivors), as two numbers or as two arrays.
+            values: of each of `measures`, as numbers or as arrays.
         """
-        measured = dict(zip(MEASURES, values, strict=True))
+        measured = dict(zip(self.measures, values, strict=True))
         return {
             name: [
                 sign * (measured[name] - bound) / max(abs(bound), 1.0)
@@ -98,7 +124,7 @@ class Goal:
             for name, bounds in self.constraints.items()
         }
 
-    def violations(self, values: tuple[float, float]) -> dict[str, float]:
+    def violations(self, values: Sequence[float]) -> dict[str, float]:
         """How far each constrained measure is beyond its worse bound; see `distances`.
 
         >>> Goal(constraints={"survivors": (None, 40.0)}).violations((0.9, 50.0))
@@ -106,12 +132,9 @@ class Goal:
         """
         return {name: max(distances) for name, distances in self.distances(values).items()}
 
-    def violation(self, values: tuple[float, float]) -> float:
+    def violation(self, values: Sequence[float]) -> float:
         """How far the worst measure is beyond its bounds; 0 or less where all constraints are met."""
         return max(self.violations(values).values(), default=0.0)
-
-
-_AIMS = {"accuracy": "highest", "survivors": "fewest"}
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -326,7 +326,7 @@ class Driver:
 
         if not self._keeps:
             return None
-        front = tuple((accuracy, survivors) for accuracy, survivors in self._tally.front.tolist())
+        front = tuple(tuple(point) for point in self._tally.front.tolist())
         return Keeping(front, self._goal, self._ledger.facts.chance, self._tally.best_loss)
 
     def _record_failure(self, attempt: FailedAttempt) -> None:

@@ -93,6 +93,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
         what = f"has no {plan.count} to count: no linear layer or convolution{used}"
         raise UsageError(f"{spec.network.module}: {what}")
+    further = {name: max(_neurons(net, shape, name) for net in nets) for name in plan.further}
     alone = _why_alone(nets, shape, device)
     search, widest = spec.search, 1 if alone else _widest(nets, device)
     return (
@@ -129,6 +130,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             repeatable=is_repeatable,
             sampling=VERSION,
             short=_too_short(plan, genomes, sampled, len(split.y_train)),
+            further=further,
         ),
     )
 

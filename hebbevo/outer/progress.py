@@ -86,7 +86,7 @@ class Tally:
         self._best: tuple[tuple[float, ...], _Point] | None = None  # of one objective, with its rank
         self._epochs = ledger.spec.task.epochs
         self._task = ledger.spec.task
-        self._count = ledger.spec.network.count
+        self._count = ledger.spec.count
         self._goal = ledger.spec.goal
         self._facts = ledger.facts
 
@@ -104,15 +104,15 @@ class Tally:
         ]
         feasible = [point for point in reached if self._goal.violation(point.values) <= 0]
         candidates = sorted([*self._front, *feasible])  # of equal points the first one is taken
-        self._front = [candidates[row] for row in front_rows(_values(candidates))]
+        self._front = [candidates[row] for row in front_rows(self._traded(candidates))]
         if self._goal.dimension == 1:
             ranked = [(self._rank(point), point) for point in feasible if not point.is_before_end]
             self._best = min([*ranked, *([self._best] if self._best else [])], default=None)
 
     @property
     def front(self) -> Points:
-        """Accuracy and survivors of every point on the front, (n, 2)."""
-        return _values(self._front)
+        """The measures that the goal trades off, of every point on the front, (n, measures)."""
+        return self._traded(self._front)
 
     @property
     def members(self) -> set[tuple[int, int]]:
@@ -134,7 +134,7 @@ class Tally:
         if not len(self.front):
             what = "beats chance" if not self._goal.constraints else "meets the constraints"
             return f"no network {what} yet" if self.trials > self.failed else ""
-        accuracy, survivors = self.front.T
+        accuracy, survivors = self.front.T[:2]
         best = accuracy.max()
         smallest = np.where(accuracy >= best - _NEARLY, survivors, np.inf).argmin()
         size = f"with {survivors[smallest]:.1f}".removesuffix(".0") + f" {self._count}"
@@ -148,11 +148,15 @@ class Tally:
     @property
     def hypervolume(self) -> float:
         """The hypervolume of the front; see `Study.hypervolume`."""
-        return pareto.hypervolume(self.front, self._facts.chance, self._facts.neurons)
+        return pareto.hypervolume(self.front, self._facts.chance, self._facts.largest(self._goal))
+
+    def _traded(self, points: Sequence[_Point]) -> Points:
+        measures = len(self._goal.traded)
+        return np.array([point.values[:measures] for point in points], dtype=float).reshape(-1, measures)
 
     def _rank(self, point: _Point) -> tuple[float, ...]:
         """Of the trials with one objective the first one is the best; see `Study.best`."""
-        accuracy, survivors = point.values
+        accuracy, survivors, *_ = point.values
         return (*self._goal.losses(point.values), -accuracy, survivors)
 
 
@@ -162,8 +166,4 @@ class _Point(NamedTuple):
     is_before_end: bool
     trial: int
     epoch: int
-    values: tuple[float, float]
-
-
-def _values(points: Sequence[_Point]) -> Points:
-    return np.array([point.values for point in points], dtype=float).reshape(-1, 2)
+    values: tuple[float, ...]

@@ -40,7 +40,8 @@ def recipe(
         batch_size=spec.task.batch_size,
         seed=spec.search.seed,
         stacked=not alone,
-        count=spec.network.count,
+        count=spec.count,
+        further=spec.goal.further,
         loss=spec.task.loss,
         score=spec.task.score,
         precision=spec.task.precision,
@@ -133,9 +134,16 @@ def early_stopper_of(ledger: Ledger, earlier: Iterable[Record]) -> EarlyStopper 
     if not spec.search.halving:
         return None
     history = [
-        Trajectory(tuple(details.accuracy_per_epoch), tuple(details.survivors_per_epoch))
+        Trajectory(
+            tuple(details.accuracy_per_epoch),
+            tuple(details.survivors_per_epoch),
+            tuple(map(tuple, details.further_per_epoch.values())),
+        )
         for details in (record.result.details for record in earlier if record.result)
         if details.accuracy_per_epoch and details.copy_of is None
     ]
     with threadpool_limits(1, "blas"):  # the same result on any number of cores
-        return EarlyStopper.of(history, spec.task.epochs, facts.neurons, facts.chance, spec.goal)
+        further = [facts.further[name] for name in spec.goal.further]
+        return EarlyStopper.of(
+            history, spec.task.epochs, facts.neurons, facts.chance, spec.goal, further=further
+        )

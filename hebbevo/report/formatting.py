@@ -50,6 +50,17 @@ def survivors(row: dict[str, Any]) -> str:
     return count(mean) if math.isnan(sd) else f"{count(mean)} ± {count(sd)}"
 
 
+def measured(row: Mapping[str, Any], name: str) -> str:
+    """What is counted beside survivors, with the standard deviation over replicates if there is one."""
+    mean, sd = row[name], row[f"{name}_sd"]
+    return count(mean) if math.isnan(sd) else f"{count(mean)} ± {count(sd)}"
+
+
+def title(count: str) -> str:
+    """What people call a count, as ``multiply-adds``."""
+    return count.replace("_", "-")
+
+
 def share_of(row: Mapping[str, Any] | pd.Series[Any]) -> str:
     """The number of neurons that survivors are of, and the share of them, as ``256 (8.6 %)``."""
     return f"{count(row['neurons'])} ({percent(row['survivors'] / row['neurons'])})"
@@ -90,6 +101,7 @@ def hover(study: Study, row: dict[str, Any]) -> str:
     lines = [
         f"{study.score} {accuracy(study, row)}",
         f"survivors {survivors(row)} of {share_of(row)}",
+        *(f"{title(name)} {measured(row, name)}" for name in study.further),
         "",
         *(label(line) for line in genome),
     ]

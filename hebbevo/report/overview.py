@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hebbevo.report.formatting import accuracy, count, html, survivors, trial_name
+from hebbevo.report.formatting import accuracy, count, html, survivors, title, trial_name
 from hebbevo.report.queries import rows
 from hebbevo.study.view import Study
 
@@ -71,9 +71,11 @@ def _ends(study: Study, front: list[dict[str, Any]]) -> dict[str, str]:
     """Both ends of a front."""
     if len(front) < 2:
         return {"best": _point(study, front[0])} if front else {}
-    return {"most accurate": _point(study, front[-1]), "smallest": _point(study, front[0])}
+    best = max(front, key=lambda row: float(row["accuracy"]))
+    return {"most accurate": _point(study, best), "smallest": _point(study, front[0])}
 
 
 def _point(study: Study, row: dict[str, Any]) -> str:
     size = f"{survivors(row)} of {count(row['neurons'])} {study.count}"
+    size += "".join(f", {count(row[name])} {title(name)}" for name in study.further if name in row)
     return f"{study.score} {accuracy(study, row)} with {size}: {trial_name(study, row)}"

@@ -15,7 +15,7 @@ from hebbevo.messages import printable
 from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END
 from hebbevo.report.png import png
-from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, whole
+from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, outline, whole
 from hebbevo.study.confirmation import Confirmation, equal_size
 from hebbevo.study.scale import Scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
@@ -126,7 +126,8 @@ def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
 
 def _draw_line(axes: Axes, front: pd.DataFrame, x: Scale, y: ScoreScale, alpha: float) -> None:
     look: dict[str, Any] = {"drawstyle": "steps-post", "color": BLUE, "linewidth": 1.6, "zorder": 3}
-    axes.plot(x.place(front["survivors"]), y.place(front["accuracy"]), alpha=alpha, **look)
+    line = outline(front)
+    axes.plot(x.place(line["survivors"]), y.place(line["accuracy"]), alpha=alpha, **look)
 
 
 def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, y: ScoreScale, **look: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hebbevo.networks import split_layer
 from hebbevo.report.formatting import count, gene_value
 from hebbevo.rules import AXES
+from hebbevo.study.front import front_rows
 from hebbevo.study.view import Study
 
 
@@ -72,6 +73,11 @@ def rules_on_front(study: Study, gene: str) -> dict[str, Held]:
         stretches.setdefault(str(rules[own.index[0]]), []).append(" to ".join(ends))
     networks = rules.map(str).value_counts()
     return {rule: Held(int(networks[rule]), ", ".join(parts)) for rule, parts in stretches.items()}
+
+
+def outline(front: pd.DataFrame) -> pd.DataFrame:
+    """The points that none beats in the score and survivors alone: what the line of a front joins."""
+    return front.iloc[front_rows(front[["accuracy", "survivors"]].to_numpy(float))]
 
 
 def gene_settings(study: Study, gene: str) -> dict[str, Any]:

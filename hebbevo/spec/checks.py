@@ -9,14 +9,16 @@ from hebbevo import user_code
 from hebbevo.data import BUILT_IN, FILE_SUFFIXES, TABLE_SUFFIXES, TEXT_SUFFIXES
 from hebbevo.errors import UsageError
 from hebbevo.networks import DEFAULT_RULES, FAMILIES, LAYERED, READOUTS, split_layer
+from hebbevo.objectives.goal import COUNTS
 from hebbevo.rules import AXES, known_knobs
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
+from hebbevo.spec.counts import survivors_of
 from hebbevo.spec.field_types import CODE, is_scalar
 from hebbevo.spec.fit import fit_problems, possible_rules
 from hebbevo.spec.messages import KeyPath, Problem, is_inside, not_known, shown
 from hebbevo.spec.raw_data import mapping_at, sound_part, valid_genes
-from hebbevo.spec.schema import COUNTS, Network, Search
+from hebbevo.spec.schema import Network, Search
 from hebbevo.spec.starting_points import start_problems
 from hebbevo.spec.structure import structure_problems
 from hebbevo.training import DEFAULT_SCORES, KNOBS, SCORES
@@ -60,6 +62,7 @@ def _name_problems(raw: object) -> Iterator[Problem]:
     readout = mapping_at(raw, "network").get("readout")
     if isinstance(readout, str) and readout not in READOUTS:
         yield Problem(("network", "readout"), not_known(readout, "a readout", READOUTS))
+    yield from _count_problems(raw)
     module = mapping_at(raw, "network").get("module")
     yield from _family_problems(raw) if module is None else _module_problems(raw, module)
 
@@ -153,6 +156,30 @@ def _score_problems(task: Mapping[str, Any]) -> Iterator[Problem]:
         elif task.get("loss") is not None:
             what = "is for the built-in loss; drop it, and weigh the classes in task.loss"
             yield Problem(("task", "class_weight"), what)
+
+
+def _count_problems(raw: object) -> Iterator[Problem]:
+    """Find counts that a space file names twice, or that cannot be measured beside survivors."""
+    count = mapping_at(raw, "network").get("count", Network().count)
+    if count not in COUNTS:
+        return  # another line says so
+    objectives = {**mapping_at(raw, "objectives"), **mapping_at(raw, "objectives", "weighted")}
+    survivors = survivors_of(count, objectives)
+    if count not in objectives and survivors != count != Network().count:
+        what = f"no objective is {count}, and the first count among them is {survivors}"
+        yield Problem(("network", "count"), f"{what}; drop it, or name {count} as an objective")
+    for part in (("objectives",), ("objectives", "weighted"), ("constraints",)):
+        names: Mapping[str, Any] = mapping_at(raw, *part)
+        if survivors in names and "survivors" in names:
+            yield Problem((*part, survivors), f"survivors are {survivors}; drop one of the two")
+        if "neurons" in names and survivors != "neurons":
+            advice = (
+                "name neurons as an objective, too"
+                if part == ("constraints",)
+                else f"write {survivors} in place of survivors"
+            )
+            what = f"survivors are {survivors} here, and neurons are not counted beside them"
+            yield Problem((*part, "neurons"), f"{what}; {advice}")
 
 
 def _data_problems(task: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,10 +9,11 @@ from typing import Any
 
 from hebbevo.data import BUILT_IN
 from hebbevo.networks import FAMILIES, LAYERED, READOUTS
+from hebbevo.objectives.goal import COUNTS
 from hebbevo.rules import AXES
 from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob
-from hebbevo.spec.schema import COUNTS, Search, Spec
+from hebbevo.spec.schema import Search, Spec
 from hebbevo.training import KNOBS, SCORES
 
 _Schema = dict[str, Any]

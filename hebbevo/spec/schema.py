@@ -27,9 +27,10 @@ from hebbevo.data.columns import Encoding as CategoryEncoding
 from hebbevo.data.options import SplitKind
 from hebbevo.messages import listed
 from hebbevo.networks import DEFAULT_RULES, Architecture
-from hebbevo.objectives.goal import MEASURES, Goal
+from hebbevo.objectives.goal import COUNTS, MEASURES, Goal
 from hebbevo.space import ChoiceGene, FloatGene, Gene, GeneError, Genome, IntGene, Repeats, Space, expanded
 from hebbevo.space.knobs import Knob
+from hebbevo.spec.counts import survivors_of
 from hebbevo.spec.field_types import (
     CODE,
     Choice,
@@ -50,8 +51,8 @@ from hebbevo.spec.field_types import (
 from hebbevo.spec.messages import KeyPath
 from hebbevo.training.scores import DEFAULT_SCORES, SCORES, BuiltInScore
 
-COUNTS = ("neurons", "connections", "parameters", "multiply_adds")
-"""What the number of survivors can be a number of."""
+_NAMES = (*MEASURES, *COUNTS)  # of measures, as a space file may write them
+_MOST_OBJECTIVES = 3
 
 
 class Model(BaseModel):
@@ -275,30 +276,41 @@ class Weights(_OptionalKeys):
 
     accuracy: Number | None = Field(default=None, description="a finite number")
     survivors: Number | None = Field(default=None, description="a finite number")
+    neurons: Number | None = Field(default=None, description="a finite number")
+    connections: Number | None = Field(default=None, description="a finite number")
+    parameters: Number | None = Field(default=None, description="a finite number")
+    multiply_adds: Number | None = Field(default=None, description="a finite number")
 
     @model_validator(mode="after")
     def _one_is_not_0(self) -> Self:
-        if not self.accuracy and not self.survivors:
+        if not any(getattr(self, name) for name in _NAMES):
             what = "no measure has a weight other than 0; write one, as in {accuracy: 1.0, survivors: -0.001}"
             raise _conflict((), what)
         return self
 
 
 class Objectives(_OptionalKeys):
-    """What is improved: both measures for their trade-off, one of them, or a weighted sum."""
+    """What is improved: two or three measures for their trade-off, one of them, or a weighted sum."""
 
     accuracy: Literal["maximize"] | None = Field(default=None, description="maximize")
     survivors: Literal["minimize"] | None = Field(default=None, description="minimize")
+    neurons: Literal["minimize"] | None = Field(default=None, description="minimize")
+    connections: Literal["minimize"] | None = Field(default=None, description="minimize")
+    parameters: Literal["minimize"] | None = Field(default=None, description="minimize")
+    multiply_adds: Literal["minimize"] | None = Field(default=None, description="minimize")
     weighted: Weights | None = Field(
         default=None, description="{measure: weight}, as in {accuracy: 1.0, survivors: -0.001}"
     )
 
     @model_validator(mode="after")
     def _go_together(self) -> Self:
-        if not (self.accuracy or self.survivors or self.weighted):
+        given = [name for name in _NAMES if getattr(self, name)]
+        if not (given or self.weighted):
             what = "there is none; write accuracy: maximize, survivors: minimize, or both"
             raise _conflict((), what)
-        if self.weighted and (self.accuracy or self.survivors):
+        if len(given) > _MOST_OBJECTIVES:
+            raise _conflict((), f"there are {len(given)}; write at most three, and limit the others")
+        if self.weighted and given:
             raise _conflict(("weighted",), "is the only objective where it stands; drop it, or the others")
         return self
 
@@ -324,19 +336,23 @@ class Constraints(_OptionalKeys):
 
     accuracy: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
     survivors: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+    neurons: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+    connections: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+    parameters: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
+    multiply_adds: Limits | None = Field(default=None, description="{min: ..., max: ...}, or one of the two")
 
     @model_validator(mode="after")
     def _can_be_met(self) -> Self:
         for measure, limits in self.given().items():
             for bound, value in (("min", limits.min), ("max", limits.max)):
                 if value is not None and (value < 0 or (measure == "accuracy" and value > 1)):
-                    write = "of 0 or more" if measure == "survivors" else "from 0 to 1"
+                    write = "from 0 to 1" if measure == "accuracy" else "of 0 or more"
                     raise _conflict((measure, bound), f"{value} is out of reach; write a number {write}")
         return self
 
     def given(self) -> dict[str, Limits]:
         """The limits, by measure, of those measures that have some."""
-        limits = {measure: getattr(self, measure) for measure in MEASURES}
+        limits = {measure: getattr(self, measure) for measure in _NAMES}
         return {measure: range_ for measure, range_ in limits.items() if range_ is not None}
 
 
@@ -497,16 +513,34 @@ class Spec(Model):
         """The genomes that the search proposes first; whole ones, once a study has recorded them."""
         return [dict(genome) for genome in self.search.start]
 
+    @property
+    def count(self) -> str:
+        """What survivors are a number of."""
+        return survivors_of(self.network.count, self._named)
+
     @cached_property
     def goal(self) -> Goal:
         """What the search is for."""
-        objectives, weighted = self.objectives.model_dump(), self.objectives.weighted
+        weighted, limits = self.objectives.weighted, self.constraints.given()
+        named = (*(name for name in _NAMES if name in self._named), *limits)
+        own = {self.count: "survivors"}
+        further = dict.fromkeys(name for name in named if name in COUNTS and name not in own)
+        objectives = [own.get(name, name) for name in named if name in self._named]
+        order = (*MEASURES, *further)
+        weights = weighted.model_dump() if weighted else {}
         return Goal(
-            objectives=tuple(measure for measure in MEASURES if weighted or measure in objectives),
-            weights=weighted.model_dump() if weighted else {},
-            constraints={name: (limits.min, limits.max) for name, limits in self.constraints.given().items()},
+            objectives=MEASURES if weighted else tuple(sorted(dict.fromkeys(objectives), key=order.index)),
+            weights={own.get(name, name): weight for name, weight in weights.items()},
+            constraints={own.get(name, name): (each.min, each.max) for name, each in limits.items()},
             score=self.task.score_title,
+            further=tuple(further),
+            survivors=self.count if self.count in named else "survivors",
         )
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """What the objectives name, or their weights."""
+        return (self.objectives.weighted or self.objectives).model_dump()
 
     def to_json(self) -> dict[str, Any]:
         """Give the spec, with its defaults, as plain data for JSON, in the order of the file."""
@@ -523,6 +557,6 @@ PARTS: dict[KeyPath, type[Model]] = {
     ("objectives", "weighted"): Weights,
     ("constraints",): Constraints,
     ("constraints", "accuracy"): Limits,
-    ("constraints", "survivors"): Limits,
+    **{("constraints", name): Limits for name in (*MEASURES[1:], *COUNTS)},
 }
 """The models of the mappings inside a spec, genes apart."""

@@ -185,8 +185,9 @@ def _best(figures: _Figures, confirmed: bool) -> Champion:
         if best is None:
             raise UsageError(f"{study.store}: {_why_empty(study, confirmed)}")
         return figures.of(best, reason)
-    pairs = zip(figures.accuracy.tolist(), figures.survivors.tolist(), strict=True)
-    ranks = [(*study.goal.losses((a, s)), -a, s) for a, s in pairs]
+    columns = [f"confirmed_{name}" for name in study.goal.measures]
+    measures = figures.front[columns].to_numpy(float).round(_DIGITS).tolist()
+    ranks = [(*study.goal.losses(each), -each[0], each[1]) for each in measures]
     return figures.at(ranks.index(min(ranks)), reason)
 
 

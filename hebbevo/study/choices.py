@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from hebbevo.study.front import front_rows
 from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
@@ -74,13 +75,23 @@ def choose(
 
 def found_choices(study: Study, front: pd.DataFrame) -> Choices:
     """Choose from a front as the search has found it, as `Study.front` gives it."""
-    return choose(front["accuracy"], front["survivors"], found_noise(study, front), score_scale(study))
+    return _chosen(study, front, "", found_noise(study, front))
 
 
 def confirmed_choices(study: Study, front: pd.DataFrame) -> Choices:
     """Choose from a front by confirmed figures, as `confirmed_front` gives it."""
-    noise = confirmed_noise(front)
-    return choose(front["confirmed_accuracy"], front["confirmed_survivors"], noise, score_scale(study))
+    return _chosen(study, front, "confirmed_", confirmed_noise(front))
+
+
+def _chosen(study: Study, front: pd.DataFrame, prefix: str, noise: Noise) -> Choices:
+    """Choose by the score and the survivors alone, from the members that no other one beats in these two."""
+    own = front[[f"{prefix}accuracy", f"{prefix}survivors"]]
+    is_flat = len(study.goal.traded) == len(own.columns)
+    places = np.arange(len(own)) if is_flat else front_rows(own.to_numpy(float))
+    flat = own.iloc[places]
+    found = choose(flat.iloc[:, 0], flat.iloc[:, 1], noise, score_scale(study))
+    knee = None if found.knee is None else int(places[found.knee])
+    return Choices(int(places[found.best]), int(places[found.small]), knee, noise)
 
 
 def confirmed_front(members: pd.DataFrame) -> pd.DataFrame:

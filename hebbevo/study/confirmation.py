@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hebbevo.objectives import pareto
+from hebbevo.objectives.goal import MEASURES
 from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Role, Training
 from hebbevo.study.intervals import NO_MEAN, Mean, best_of, mean_of
@@ -35,6 +36,9 @@ class Scale:
         score: what people call the accuracy.
         in_percent: whether it is shown in percent.
         count: what survivors are, ``neurons`` or ``connections``.
+        further: what is counted beside survivors.
+        traded: the measures that the front trades off.
+        largest: the most of each of these counts that a network of the space has.
     """
 
     rows: Mapping[str, int]
@@ -43,6 +47,9 @@ class Scale:
     score: str = "accuracy"
     in_percent: bool = True
     count: str = "neurons"
+    further: tuple[str, ...] = ()
+    traded: tuple[str, ...] = MEASURES
+    largest: tuple[int, ...] = ()
 
     def difference_text(self, value: float) -> str:
         """A difference of scores with its sign, in points where scores are in percent."""
@@ -108,10 +115,17 @@ class Confirmation:
 
         Its columns are those of `hebbevo.study.confirmation_record.Training`, in its order, but ``alive``;
         ``role`` is ``member``, ``tuning``, ``dense`` or ``longer``, and a measurement that is missing is NaN.
+        What is counted beside survivors has columns of its own.
         """
-        columns = [name for name in Training.__dataclass_fields__ if name != "alive"]
-        rows = [[getattr(each, name) for name in columns] for each in self._trainings]
-        table = pd.DataFrame(rows, columns=columns)
+        columns = [name for name in Training.__dataclass_fields__ if name not in ("alive", "further")]
+        rows = [
+            [
+                *(getattr(each, name) for name in columns),
+                *(_number(each.further.get(name)) for name in self._scale.further),
+            ]
+            for each in self._trainings
+        ]
+        table = pd.DataFrame(rows, columns=[*columns, *self._scale.further])
         table["role"] = table["role"].map(str)
         numbers = ["accuracy", "test", "survivors", "learning_rate", "weight_decay"]
         table[numbers] = table[numbers].astype(float)
@@ -129,6 +143,8 @@ class Confirmation:
         - ``confirmed_accuracy``, ``_sd``, ``_low``, ``_high``: mean over replicates on the validation rows,
           standard deviation of a single network, and interval of the mean.
         - ``confirmed_survivors``, ``survivors_sd``, ``survivors_low``, ``survivors_high``: likewise.
+        - of what is counted beside survivors, ``found_connections``, ``confirmed_connections``,
+          ``connections_sd``, ``connections_low``, ``connections_high`` and so on: likewise.
         - ``control_accuracy``, ``control_sd``: dense networks with `equal_size`, as many epochs, on the
           verdict rows.
         - ``longer_accuracy``, ``longer_sd``: likewise, with twice the epochs.
@@ -139,7 +155,8 @@ class Confirmation:
         - ``best_of_difference``, ``best_of_low``, ``best_of_high``: likewise, less the best of several.
         - ``verdict``: ``above``, ``level`` or ``below`` the dense control, by the interval of the difference;
           ``failed`` if a replicate failed, ``no control`` where there is none.
-        - ``on_front``: whether no other confirmed member is better in both and none is at chance level.
+        - ``on_front``: whether no other confirmed member is better in all that the front trades off, and none
+          is at chance level.
         """
         return self._table.copy()
 
@@ -160,8 +177,12 @@ class Confirmation:
     @property
     def hypervolume(self) -> float:
         """The hypervolume of the confirmed means, from 0 to 1; see `Study.hypervolume`."""
-        points = self._table[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
-        return pareto.hypervolume(points, self._scale.chance, self._scale.neurons)
+        largest = self._scale.largest or self._scale.neurons
+        return pareto.hypervolume(self._points(self._table), self._scale.chance, largest)
+
+    def _points(self, table: pd.DataFrame) -> pareto.Points:
+        """The confirmed measures that the front trades off."""
+        return table[[f"confirmed_{measure}" for measure in self._scale.traded]].to_numpy(float)
 
     @property
     def overall(self) -> Mean:
@@ -207,8 +228,9 @@ class Confirmation:
     @cached_property
     def _table(self) -> pd.DataFrame:
         rows = [self._row(*each) for each in zip(self._members, self._differences, strict=True)]
-        table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
-        points = table[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
+        columns = _COLUMNS | {name: float for each in self._scale.further for name in _count_columns(each)}
+        table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+        points = self._points(table)
         points[table.confirmed_accuracy <= self._scale.chance] = math.nan
         table.loc[pareto.front(points), "on_front"] = True
         return table
@@ -262,6 +284,11 @@ class Confirmation:
                 if each.failure is None and each.replicate in best
             ]
         )
+        counts: dict[str, float] = {}
+        for name in self._scale.further:
+            mean = mean_of([_number(each.further.get(name)) for each in own])
+            figures = (member.further[name], mean.value, mean.sd, max(mean.low, 0.0), mean.high)
+            counts |= dict(zip(_count_columns(name), figures, strict=True))
         has_failed = any(each.failure is not None for each in own)
         if has_failed:
             verdict, difference, best_difference = "failed", NO_MEAN, NO_MEAN
@@ -298,6 +325,7 @@ class Confirmation:
             "best_of_high": best_difference.high,
             "verdict": verdict,
             "on_front": False,
+            **counts,
         }
 
     def _of_member(self, member: Member) -> list[Training]:
@@ -382,6 +410,11 @@ def equal_size(count: str) -> str:
     ('the same widths', 'as many connections')
     """
     return "the same widths" if count == "neurons" else f"as many {count}"
+
+
+def _count_columns(count: str) -> tuple[str, ...]:
+    """The columns of what is counted beside survivors."""
+    return f"found_{count}", f"confirmed_{count}", f"{count}_sd", f"{count}_low", f"{count}_high"
 
 
 def seeds_for(member: Training, pool: Sequence[Training]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ class Member:
         survivors: likewise.
         neurons: number of neurons, or connections, before any was pruned.
         settle: the longest settling phase of its layers, which its controls have too.
+        further: by name, what is counted beside survivors.
     """
 
     trial: int
@@ -38,6 +39,7 @@ class Member:
     survivors: float
     neurons: int
     settle: float = 0.0
+    further: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
-        return asdict(self) | {"members": [asdict(member) for member in self.members]}
+        return asdict(self) | {"members": [_plain(member) for member in self.members]}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
@@ -99,6 +101,7 @@ class Training:
         failure: why it failed, or ``None``.
         alive: which neurons of a member were alive after each epoch; ``None`` of controls, where survivors
             are connections, and in confirmations by an earlier hebbevo.
+        further: by name, what is counted beside survivors of a member.
     """
 
     role: Role
@@ -118,12 +121,14 @@ class Training:
     settle: float = 0.0
     failure: str | None = None
     alive: AliveUnits | None = None
+    further: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
         plain = asdict(self)
-        if self.alive is None:
-            del plain["alive"]
+        for name in ("alive", "further"):
+            if not plain[name]:
+                del plain[name]
         return plain
 
     @classmethod
@@ -157,6 +162,13 @@ class ConfirmationRecord:
     request: Request
     trainings: Mapping[int, Training]
     is_complete: bool
+
+
+def _plain(member: Member) -> dict[str, Any]:
+    plain = asdict(member)
+    if not member.further:
+        del plain["further"]
+    return plain
 
 
 def _known(kind: type[Any], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from hebbevo.data.amounts import Label
 from hebbevo.data.options import NO_FINDINGS, Findings
+from hebbevo.objectives.goal import Goal
 
 ENGINE = 3
 """Version of the training engine. Its trainings differ from those of another, which it cannot continue."""
@@ -44,6 +45,7 @@ class StudyFacts:
         device: ``cpu`` or ``cuda``, where the whole study is trained.
         threads: PyTorch threads of a cohort.
         neurons: number of hidden neurons, or connections, of the largest network of the space.
+        further: by name, the most of what is counted beside survivors that a network of the space has.
         chance: score of always answering the most frequent class of the validation rows, or of always
             predicting the mean.
         alone: why networks train one by one; empty where they are stacked.
@@ -83,11 +85,16 @@ class StudyFacts:
     repeatable: bool = True
     short: bool = False
     sampling: int = 1
+    further: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
         """Number of outputs of a network: one for each class, or the one of a regression."""
         return len(self.classes) or 1
+
+    def largest(self, goal: Goal) -> tuple[int, ...]:
+        """The most of each count that a front of this goal trades off: hypervolumes are parts of them."""
+        return self.neurons, *(self.further[name] for name in goal.traded[2:])
 
     def to_json(self) -> dict[str, Any]:
         """Give them as plain data."""

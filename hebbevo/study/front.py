@@ -41,6 +41,6 @@ def front_rows(points: pareto.Points) -> NDArray[np.intp]:
     [1, 0]
 
     Args:
-        points: shape (n, 2), accuracy and survivors.
+        points: shape (n, measures), accuracy, survivors and further counts that are objectives.
     """
     return pareto.front(points.round(_DECIMALS))

@@ -126,8 +126,8 @@ def unsettled(study: Study) -> Iterator[str]:
     points = points[points.feasible & points.works]
 
     def reached(trial: int) -> float:
-        values = points.loc[points.trial <= trial, ["accuracy", "survivors"]].to_numpy(float)
-        return hypervolume(values, study.chance, study.neurons)
+        values = points.loc[points.trial <= trial, [*study.goal.traded]].to_numpy(float)
+        return hypervolume(values, study.chance, study.largest)
 
     late = math.ceil(_LATE * len(numbers))
     first, before, last = (reached(numbers[place]) for place in (population - 1, -late - 1, -1))

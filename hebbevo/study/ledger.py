@@ -68,13 +68,13 @@ class Result:
 
     Attributes:
         number: of the trial.
-        values: accuracy and survivors after the last epoch; ``None`` if the training failed or was stopped
-            early.
+        values: accuracy, survivors and further counts after the last epoch; ``None`` if the training failed
+            or was stopped early.
         details: what else is recorded; ``details.stopped`` distinguishes the two.
     """
 
     number: int
-    values: tuple[float, float] | None
+    values: tuple[float, ...] | None
     details: TrialDetails
 
 
@@ -135,6 +135,7 @@ class Ledger:
                 self._spec_json = attrs[SPEC]
                 check("facts", attrs[FACTS], validation.FACTS, ("versions", "neurons", "chance"))
                 self.facts = StudyFacts.from_json(attrs[FACTS])
+                validation.check_further(self.facts.further, self.spec.goal.further)
                 self.wall_seconds = _wall_seconds(attrs)
         except BaseException:
             self._storage.engine.dispose()
@@ -513,11 +514,12 @@ class Ledger:
             [row.other_hash.get(_ATTEMPTS, 0)]
         ):
             raise RecordError(f"the failed attempts of trial {row.number} are not as recorded: {_CHANGED}")
-        validation.check_details(row.number, row.user_attrs)
+        further = self.spec.goal.further
+        validation.check_details(row.number, row.user_attrs, further)
         values = None
         if row.state is TrialState.COMPLETE:
-            validation.check_values(row.number, row.values)
-            values = row.values[0], row.values[1]
+            validation.check_values(row.number, row.values, 2 + len(further))
+            values = tuple(row.values[place] for place in range(2 + len(further)))
         result = Result(row.number, values, TrialDetails.from_json(row.user_attrs))
         return Record(row.number, genome, result, attempted)
 

@@ -129,14 +129,15 @@ def _summary(connection: Connection, study_id: int, name: str) -> dict[str, Any]
     spec = spec_from_json(attributes[SPEC])
     validation.check("facts", attributes[FACTS], validation.FACTS, ("versions", "neurons", "chance"))
     facts = StudyFacts.from_json(attributes[FACTS])
+    validation.check_further(facts.further, spec.goal.further)
     generations = {key: value for key, value in attributes.items() if key.startswith(f"{GENERATION}:")}
     newest = max(generations, key=lambda key: int(key.rpartition(":")[2]), default=None)
     total = int(generations[newest]["total"]) if newest else spec.search.trials
     finished = _finished(connection, study_id)
-    points, working = _points(connection, study_id, finished, facts.chance)
-    front = _feasible(points[working], spec.goal)
+    points, working = _points(connection, study_id, finished, facts.chance, spec.goal.further)
+    front = _feasible(points[working], spec.goal)[:, : len(spec.goal.traded)]
     front = front[front_rows(front)]
-    best = front[-1] if len(front) else (math.nan, math.nan)  # accuracy ascends with survivors
+    best = front[front[:, 0].argmax()] if len(front) else (math.nan, math.nan)
     state = State.COMPLETE if len(finished) >= total else State.STOPPED
     last = max((ended for _, ended in finished.values() if ended is not None), default=None)
     return {
@@ -147,7 +148,7 @@ def _summary(connection: Connection, study_id: int, name: str) -> dict[str, Any]
         "front": len(front),
         "best_accuracy": float(best[0]),
         "survivors": float(best[1]),
-        "hypervolume": pareto.hypervolume(front, facts.chance, facts.neurons),
+        "hypervolume": pareto.hypervolume(front, facts.chance, facts.largest(spec.goal)),
         "confirmed": confirmed(_keys(connection, study_id)),
         "last_result": None if last is None else last.replace(tzinfo=UTC),
     }
@@ -175,9 +176,13 @@ def _finished(connection: Connection, study_id: int) -> dict[int, tuple[TrialSta
 
 
 def _points(
-    connection: Connection, study_id: int, finished: Mapping[int, Any], chance: float
+    connection: Connection,
+    study_id: int,
+    finished: Mapping[int, Any],
+    chance: float,
+    further: Sequence[str],
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """The epoch results that count, shape (n, 2), as `hebbevo.study.view.Study.points` has them.
+    """The epoch results that count, shape (n, measures), as `hebbevo.study.view.Study.points` has them.
 
     Returns:
         The results, and which of them may be on a front (`hebbevo.study.front.works`).
@@ -192,13 +197,14 @@ def _points(
         (trial, len(each)) for trial, each in survivors
     ]:
         raise RecordError("a trial has accuracy and survivors of different numbers of epochs")
-    finals = _values(connection, study_id, scored)  # these replace results of the last epoch
+    courses = [accuracies, survivors, *_further_per_epoch(connection, study_id, accuracies, further, scored)]
+    finals = _values(connection, study_id, scored, len(courses))  # these replace results of the last epoch
     complete = {trial for trial in scored if finished[trial][0] is TrialState.COMPLETE}
-    if set(finals[0]) != complete or set(finals[1]) != complete:
+    if any(set(each) != complete for each in finals):
         raise RecordError("a complete trial lacks accuracy or survivors")
     trials = [trial for trial, each in accuracies for _ in each] + [*complete]
-    found = np.empty((len(trials), 2))
-    for column, (epochs, final) in enumerate(zip((accuracies, survivors), finals, strict=True)):
+    found = np.empty((len(trials), len(courses)))
+    for column, (epochs, final) in enumerate(zip(courses, finals, strict=True)):
         numbers = chain(chain.from_iterable(each for _, each in epochs), (final[trial] for trial in complete))
         found[:, column] = np.fromiter(numbers, float, len(trials))
     if not (np.isfinite(found).all() and (found >= 0).all() and (found[:, 0] <= 1).all()):
@@ -207,8 +213,30 @@ def _points(
     is_last = [epoch == len(each) for _, each in accuracies for epoch in range(1, len(each) + 1)]
     is_last += [True] * len(complete)
     failed = np.array([each in collapsed for each in trials], bool) & np.array(is_last, bool)
-    counts = which_count(np.array(trials, int), found[:, 1])
+    counts = which_count(np.array(trials, int), found[:, 1:])
     return found[counts], ((found[:, 0] > chance) & ~failed)[counts]
+
+
+def _further_per_epoch(
+    connection: Connection,
+    study_id: int,
+    accuracies: Sequence[tuple[int, list[float]]],
+    further: Sequence[str],
+    scored: Container[int],
+) -> list[list[tuple[int, list[float]]]]:
+    """For each further count its lists, by the ids of trials.
+
+    Raises:
+        RecordError: one is missing, or of another length than the accuracies.
+    """
+    if not further:
+        return []
+    counted = _per_epoch(connection, study_id, "further_per_epoch", scored)
+    found = [[(trial, own.get(name, [])) for trial, own in counted] for name in further]
+    lengths = [(trial, len(each)) for trial, each in accuracies]
+    if any([(trial, len(each)) for trial, each in course] != lengths for course in found):
+        raise RecordError("a trial has accuracy and further counts of different numbers of epochs")
+    return found
 
 
 def _collapsed(connection: Connection, study_id: int) -> set[int]:
@@ -223,8 +251,8 @@ def _collapsed(connection: Connection, study_id: int) -> set[int]:
 
 def _per_epoch(
     connection: Connection, study_id: int, key: str, scored: Container[int]
-) -> list[tuple[int, list[float]]]:
-    """The lists of one attribute, by the ids of trials."""
+) -> list[tuple[int, Any]]:
+    """The values of one attribute, by the ids of trials."""
     trial, attribute = models.TrialModel, models.TrialUserAttributeModel
     rows = select(attribute.trial_id, attribute.value_json).join(attribute.trial)
     rows = rows.where(trial.study_id == study_id, attribute.key == key).order_by(attribute.trial_id)
@@ -234,12 +262,12 @@ def _per_epoch(
 
 
 def _values(
-    connection: Connection, study_id: int, scored: Container[int]
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Accuracy and survivors after the last epoch, by the ids of trials."""
+    connection: Connection, study_id: int, scored: Container[int], measures: int
+) -> list[dict[int, float]]:
+    """For each measure its values after the last epoch, by the ids of trials."""
     trial, value = models.TrialModel, models.TrialValueModel
     rows = select(value.trial_id, value.objective, value.value).join(value.trial)
-    found: tuple[dict[int, float], dict[int, float]] = {}, {}
+    found: list[dict[int, float]] = [{} for _ in range(measures)]
     for trial_id, objective, number in connection.execute(rows.where(trial.study_id == study_id)):
         if trial_id in scored:
             found[objective][trial_id] = number
@@ -248,7 +276,7 @@ def _values(
 
 def _feasible(points: Points, goal: Goal) -> Points:
     """The points that meet every constraint."""
-    beyond = [each for bounds in goal.distances((points[:, 0], points[:, 1])).values() for each in bounds]
+    beyond = [each for bounds in goal.distances([*points.T]).values() for each in bounds]
     return points[np.max(beyond, axis=0) <= 0] if beyond else points
 
 

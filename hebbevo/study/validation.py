@@ -7,11 +7,12 @@ the package relies on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from hebbevo.messages import first_line
+from hebbevo.objectives.goal import COUNTS
 from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.attempts import FailureKind, Recovery
 from hebbevo.study.confirmation_record import Role
@@ -123,10 +124,13 @@ def _is_label(value: object) -> bool:
 
 _STOPPED: dict[str, tuple[Check, str]] = {
     "epoch": _POSITIVE,
-    "heading": (or_none(_is_pair), "two finite numbers or null"),
+    "heading": (or_none(are_numbers), "a list of finite numbers or null"),
     "reason": _TEXT,
 }
-_REPLICATE: dict[str, tuple[Check, str]] = {"accuracy": _SHARE, "survivors": _SIZE}
+_REPLICATE: dict[str, tuple[Check, str]] = {
+    "accuracy": _SHARE,
+    **dict.fromkeys(("survivors", *COUNTS), _SIZE),
+}
 
 
 def _is_stopped(value: object) -> bool:
@@ -160,6 +164,8 @@ DETAILS: dict[str, tuple[Check, str]] = {
     "decoding_per_layer": _SHARES,
     "random_decoding_per_layer": _SHARES,
     "angles_per_epoch": (partial(are, one=_are_angles), "a list of angles of each layer for each epoch"),
+    "further_per_epoch": (partial(is_mapping, one=_SIZES[0]), "lists of finite numbers, 0 or more, by name"),
+    "further_sd": (partial(is_mapping, one=_SIZE[0]), "finite numbers, 0 or more, by name"),
     "replicates": (partial(are, one=_is_replicate), "a list of accuracies and survivors"),
     "notes": _TEXTS,
     "epochs": _COUNT,
@@ -211,6 +217,7 @@ FACTS: dict[str, tuple[Check, str]] = {
     "repeatable": _FLAG,
     "short": _FLAG,
     "sampling": _POSITIVE,
+    "further": (partial(is_mapping, one=is_count), "whole numbers by name"),
 }
 """Checks of a study's facts."""
 
@@ -237,6 +244,7 @@ _MEMBER: dict[str, tuple[Check, str]] = {
     "survivors": _SIZE,
     "neurons": _COUNT,
     "settle": _SHARE,
+    "further": (partial(is_mapping, one=_SIZE[0]), "finite numbers, 0 or more, by name"),
 }
 
 
@@ -289,13 +297,29 @@ TRAINING: dict[str, tuple[Check, str]] = {
     "weight_decay": _SPREAD,
     "settle": _SHARE,
     "failure": (or_none(is_text), "a text or null"),
+    "further": (partial(is_mapping, one=is_count), "whole numbers by name"),
     "alive": (or_none(_is_alive_units), "widths, a number of epochs and bits, or null"),
 }
 """Checks of one training of a confirmation."""
 
 
-def check_details(number: int, plain: Mapping[str, object]) -> None:
+def check_further(largest: Mapping[str, int], further: Sequence[str]) -> None:
+    """Check that the facts of a study have what the space has at most of each further count.
+
+    Raises:
+        RecordError: one is missing.
+    """
+    if missing := [name for name in further if not largest.get(name)]:
+        raise RecordError(f"facts lack the largest number of {missing[0]}")
+
+
+def check_details(number: int, plain: Mapping[str, object], further: Sequence[str] = ()) -> None:
     """Check what is recorded of a finished trial beside its values.
+
+    Args:
+        number: of the trial.
+        plain: what is recorded.
+        further: what its study counts beside survivors.
 
     Raises:
         RecordError: it cannot be.
@@ -307,20 +331,34 @@ def check_details(number: int, plain: Mapping[str, object]) -> None:
     layers = [plain.get(f"{what}decoding_per_layer", []) for what in ("", "random_")]
     if len(layers[0]) != len(layers[1]):  # type: ignore[arg-type]
         raise RecordError(f"trial {number}: decoding and its random control have different numbers of layers")
+    counted = plain.get("further_per_epoch", {})
+    assert isinstance(counted, Mapping)
+    if epochs[0] and [*counted] != [*further]:
+        raise RecordError(f"trial {number}: lacks a count, or has one that its study does not name")
+    if any(len(each) != len(epochs[0]) for each in counted.values()):  # type: ignore[arg-type]
+        raise RecordError(f"trial {number}: accuracy and a count have different numbers of epochs")
+    heading = (plain.get("stopped") or {}).get("heading")  # type: ignore[attr-defined]
+    if heading is not None and len(heading) != 2 + len(further):
+        raise RecordError(f"trial {number}: was predicted other measures than it has")
     copy_of = plain.get("copy_of")
     if isinstance(copy_of, int) and copy_of >= number:
         raise RecordError(f"trial {number}: is no copy of an earlier trial")
 
 
-def check_values(number: int, values: object) -> None:
-    """Check the accuracy and the survivors of a complete trial.
+def check_values(number: int, values: object, measures: int = 2) -> None:
+    """Check the accuracy, the survivors and the further counts of a complete trial.
+
+    Args:
+        number: of the trial.
+        values: by their place among the measures.
+        measures: how many there are.
 
     Raises:
         RecordError: they are missing, or no numbers in their range.
     """
-    if not isinstance(values, Mapping) or set(values) != {0, 1}:
+    if not isinstance(values, Mapping) or set(values) != {*range(measures)}:
         raise RecordError(f"trial {number} is complete, but lacks accuracy or survivors")
-    if not is_number(values[0], 0, 1) or not is_number(values[1], 0):
+    if not is_number(values[0], 0, 1) or not all(is_number(values[place], 0) for place in range(1, measures)):
         raise RecordError(f"trial {number}: its accuracy or its survivors are no such numbers")
 
 

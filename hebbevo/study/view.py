@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,10 @@ class Study:
         versions: versions of Python and of the libraries that began the study.
         rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         count: what survivors are, ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
+        further: which of these are measured beside survivors, because objectives or constraints name them.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
+        largest: the same of each count that the front trades off, from which hypervolumes are measured.
         chance: validation accuracy of always answering the most frequent class, or the mean target.
         score: what people call the accuracy of this study, as ``R2``.
         in_percent: whether it is shown in percent.
@@ -65,9 +68,11 @@ class Study:
         self.space: Space = ledger.spec.space
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
-        self.count: str = ledger.spec.network.count
+        self.count: str = ledger.spec.count
         self.alone: str = ledger.facts.alone
+        self.further: tuple[str, ...] = ledger.spec.goal.further
         self.neurons: int = ledger.facts.neurons
+        self.largest: tuple[int, ...] = ledger.facts.largest(ledger.spec.goal)
         self.chance: float = ledger.facts.chance
         self.rows: dict[str, int] = dict(ledger.facts.rows)
         self.score: str = ledger.spec.task.score_title
@@ -92,6 +97,7 @@ class Study:
             result.number: {
                 "accuracy": result.details.accuracy_per_epoch,
                 "survivors": result.details.survivors_per_epoch,
+                **result.details.further_per_epoch,
                 "explored": result.details.explored_per_epoch,
                 "grown_left": result.details.grown_left_per_epoch,
                 **_by_layer("angle", result.details.angles_per_epoch),
@@ -104,13 +110,14 @@ class Study:
             if result.details.decoding_per_layer
         }
         points = self._point_rows(filter(None, results), ledger.spec.task.epochs)
-        self._points = pd.DataFrame(np.fromiter(points, _POINT))
+        self._points = pd.DataFrame(np.fromiter(points, np.dtype(_point_fields(self.further))))
         rows = [
             self._row(record, generation.number, list(genes))
             for generation in generations
             for record in generation.records
         ]
-        dtypes = _COLUMNS | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
+        of_counts = {name: float for count in self.further for name in (count, f"{count}_sd")}
+        dtypes = _COLUMNS | of_counts | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
         self._trials = pd.DataFrame(
             {
                 name: pd.Series([row[place] for row in rows], dtype=dtype)
@@ -149,6 +156,8 @@ class Study:
         - ``failure``: why it failed, or ``None``.
         - ``notes``: what could not be counted exactly, or not be stacked, or ``None``.
         - ``attempts``: how often its training was begun; of a running trial, only the failed attempts.
+        - for each further count that the study measures, ``connections``, ``connections_sd`` and so on:
+          likewise as ``survivors``.
         - ``repeatable``: whether the same search finds it again. It need not if a lack of time or memory, or
           repeated crashes, changed its cohort or made it fail; nor need later trials be the same then.
         - ``genome.<gene>``: value of every gene; NaN, NA or ``None`` if it is inactive.
@@ -176,10 +185,11 @@ class Study:
         """Give a table of a trial's training with one row per epoch, means over replicates.
 
         Its columns are ``epoch`` (from 1), ``accuracy`` and ``survivors``. A trial that is running or failed
-        has no rows. Where a rule for connections grows there are also ``explored``, the share of connections
-        that have ever been in, and ``grown_left``: of those that have entered after the start, the share that
-        is in. Where layers have backward weights there are also ``angle.1``, ``angle.2`` and so on: the angle
-        between the weights of each of these layers and its backward weights, in degrees.
+        has no rows. Further counts that the study measures have columns, too. Where a rule for connections
+        grows there are also ``explored``, the share of connections that have ever been in, and
+        ``grown_left``: of those that have entered after the start, the share that is in. Where layers have
+        backward weights there are also ``angle.1``, ``angle.2`` and so on: the angle between the weights of
+        each of these layers and its backward weights, in degrees.
 
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="two.db", population=4, trials=4, epochs=2, workers=1)
@@ -191,12 +201,12 @@ class Study:
         """
         if trial not in self._genomes:
             raise UsageError(f"{self.store}: there is no trial {trial}")
-        curves = self._curves.get(trial, {"accuracy": (), "survivors": ()})
+        curves = self._curves.get(trial, dict.fromkeys(self.goal.measures, ()))
         epochs = range(1, len(curves["accuracy"]) + 1)
         columns = {
             name: np.array(own, dtype=float)
             for name, own in curves.items()
-            if own or name in ("accuracy", "survivors")
+            if own or name in self.goal.measures
         }
         return pd.DataFrame({"epoch": epochs} | columns)
 
@@ -229,12 +239,13 @@ class Study:
     def points(self) -> pd.DataFrame:
         """Give a table with one row per epoch result that counts, by trial and epoch.
 
-        Of all epochs of a trial with the same number of survivors, the last one counts. A trial that was
-        stopped early has such rows, too. The columns:
+        Of all epochs of a trial with the same number of survivors (and the same further counts), the last one
+        counts. A trial that was stopped early has such rows, too. The columns:
 
         - ``trial``: number of the trial.
         - ``epoch``: number of epochs trained, 1 or more.
-        - ``accuracy`` (0..1), ``survivors``: as means over replicates.
+        - ``accuracy`` (0..1), ``survivors``, and further counts that the study measures: as means over
+          replicates.
         - ``feasible``: whether it meets every constraint.
         - ``finished``: whether it is the last epoch of a complete trial.
         - ``works``: whether it beats chance and has not collapsed. Only such points can be on the front.
@@ -243,6 +254,8 @@ class Study:
 
     def front(self, confirmed: bool = False) -> pd.DataFrame:
         """Give the feasible points that no other one beats in accuracy and survivors, by survivors ascending.
+
+        In a study with three objectives, none beats them in all three.
 
         A point no better than chance is never on the front, nor is one with a collapsed replicate. Of equal
         points, one after the last epoch goes before earlier epochs, then the first trial. One more validation
@@ -293,12 +306,12 @@ class Study:
         losses, the more accurate trial is taken, then the one with fewer survivors, then as for `front`.
 
         Returns:
-            ``None`` if there is none, or if the goal has two objectives.
+            ``None`` if there is none, or if the goal has two objectives or more.
         """
         candidates = self._candidates(self._eligible & self._points.finished)
         if self.goal.dimension > 1 or candidates.empty:
             return None
-        ranks = [(*self.goal.losses((a, s)), -a, s) for a, s in _values(candidates)]
+        ranks = [(*self.goal.losses(each), -each[0], each[1]) for each in self._measured(candidates)]
         return _row(self._shown(candidates.iloc[[ranks.index(min(ranks))]]))
 
     def nearest(self) -> pd.Series[Any] | None:
@@ -310,16 +323,16 @@ class Study:
         candidates = self._candidates(self._points.works)
         if candidates.feasible.any() or candidates.empty:
             return None
-        violations = [self.goal.violation((a, s)) for a, s in _values(candidates)]
+        violations = [self.goal.violation(each) for each in self._measured(candidates)]
         return _row(self._shown(candidates.iloc[[violations.index(min(violations))]]))
 
     def hypervolume(self) -> float:
         """The hypervolume of the front, from 0 to 1.
 
         It is the part of the rectangle from chance accuracy to 1, and from all neurons to none, that the
-        front dominates.
+        front dominates. In a study with three objectives it is the part of the box from all of both counts.
         """
-        return pareto.hypervolume(_values(self._candidates(self._eligible)), self.chance, self.neurons)
+        return pareto.hypervolume(self._traded(self._candidates(self._eligible)), self.chance, self.largest)
 
     def window(
         self,
@@ -398,7 +411,7 @@ class Study:
     def _front(self) -> pd.DataFrame:
         """The table that `front` gives; a report asks for it many times."""
         candidates = self._candidates(self._eligible)
-        return self._shown(candidates.iloc[front_rows(_values(candidates))])
+        return self._shown(candidates.iloc[front_rows(self._traded(candidates))])
 
     @property
     def _eligible(self) -> pd.Series[bool]:
@@ -415,6 +428,9 @@ class Study:
             score=self.score,
             in_percent=self.in_percent,
             count=self.count,
+            further=self.further,
+            traded=self.goal.traded,
+            largest=self.largest,
         )
         seen = min((each.request.date for each in records if each.request.has_test), default="")
         finished = int((self._trials.state != "running").sum())
@@ -429,23 +445,33 @@ class Study:
         columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
         places = pd.Index(self._trials.trial).get_indexer(chosen.trial)
         shown: pd.DataFrame = self._trials[columns].iloc[places].reset_index(drop=True)
-        shown[["accuracy", "survivors"]] = _values(chosen)
-        shown.loc[~chosen.finished.to_numpy(), ["accuracy_sd", "survivors_sd"]] = np.nan
+        measures = [*self.goal.measures]
+        shown[measures] = self._measured(chosen)
+        shown.loc[~chosen.finished.to_numpy(), [f"{name}_sd" for name in measures]] = np.nan
         shown.insert(1, "epoch", chosen.epoch.to_numpy())
         return shown
+
+    def _measured(self, points: pd.DataFrame) -> NDArray[np.float64]:
+        """All measures of points."""
+        return points[[*self.goal.measures]].to_numpy(float)
+
+    def _traded(self, points: pd.DataFrame) -> NDArray[np.float64]:
+        """The measures of points that the front trades off."""
+        return points[[*self.goal.traded]].to_numpy(float)
 
     def _point_rows(self, results: Iterable[Result], epochs: int) -> Iterator[tuple[Any, ...]]:
         for result in results:
             for point in epoch_results(result, epochs):
                 feasible = self.goal.violation(point.values) <= 0
                 at_work = works(point, result.details, self.chance)
-                yield result.number, *point, feasible, point.epoch == epochs, at_work
+                yield result.number, point.epoch, *point.values, feasible, point.epoch == epochs, at_work
 
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
         details = result.details if result else _NO_DETAILS
         values = result.values if result else None
-        accuracy, survivors = values or (None, None)
+        accuracy, survivors, *further = values or [None for _ in self.goal.measures]
+        spreads = [details.further_sd.get(name) if values else None for name in self.further]
         original = record.number if details.copy_of is None else details.copy_of
         return [
             record.number,
@@ -464,6 +490,7 @@ class Study:
             "; ".join(details.notes) or None,
             len(record.attempts) + _ended_by_a_training(record),
             original not in self._unrepeatable,
+            *chain.from_iterable(zip(further, spreads, strict=True)),
             *(record.genome.get(gene) for gene in genes),
         ]
 
@@ -486,17 +513,6 @@ _COLUMNS: dict[str, Any] = {
     "attempts": int,
     "repeatable": bool,
 }
-_POINT = np.dtype(
-    [
-        ("trial", int),
-        ("epoch", int),
-        ("accuracy", float),
-        ("survivors", float),
-        ("feasible", bool),
-        ("finished", bool),
-        ("works", bool),
-    ]
-)
 _NOT_IN_FRONT = {
     "state",
     "collapsed",
@@ -517,8 +533,11 @@ def _by_layer(name: str, epochs: Sequence[Sequence[float]]) -> dict[str, Sequenc
     return {f"{name}.{layer}": own for layer, own in enumerate(zip(*epochs, strict=True), start=1)}
 
 
-def _values(points: pd.DataFrame) -> NDArray[np.float64]:
-    return points[["accuracy", "survivors"]].to_numpy(float)
+def _point_fields(further: Sequence[str]) -> list[tuple[str, type]]:
+    """The columns of a table of points."""
+    measures = [(name, float) for name in ("accuracy", "survivors", *further)]
+    flags = [(name, bool) for name in ("feasible", "finished", "works")]
+    return [("trial", int), ("epoch", int), *measures, *flags]
 
 
 def _dtype(gene: Gene) -> str | type | None:

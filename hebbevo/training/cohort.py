@@ -143,7 +143,7 @@ class CohortTraining:
         self._explored: list[Tensor] = []  # after each epoch, where rules grow; see `NetStack.exploration`
         self._angles: list[Tensor] = []  # after each epoch, where layers have backward weights
         # of the nets that were stopped early
-        self._predicted_finals: dict[int, tuple[float, float] | None] = {}
+        self._predicted_finals: dict[int, tuple[float, ...] | None] = {}
         self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
         # for an exam: which neurons were alive after each epoch, (size, neurons)
         self._alive: list[npt.NDArray[np.bool_]] = []
@@ -317,7 +317,8 @@ class CohortTraining:
         self._units = counted[0].neurons
         self._notes += counted[0].notes
         by_net = self._in_cohort_order([{"layers": each.alive, "inputs": each.inputs} for each in counted])
-        self._history.append(_EpochResults(scores, by_net["layers"].sum(1), **by_net))
+        further = {name: self._counted(name) for name in self._recipe.further}
+        self._history.append(_EpochResults(scores, by_net["layers"].sum(1), **by_net, further=further))
         if self._rows.exam and counted[0].units:
             patterns = [{"": torch.cat(each.units, 1)} for each in counted]
             self._alive.append(self._in_cohort_order(patterns)[""].cpu().numpy())
@@ -328,6 +329,12 @@ class CohortTraining:
         self._angles += [self._in_cohort_order(angles)[""]] if angles else []
         for each in self.sub_cohorts:
             self._epochs[each.rows] += 1
+
+    def _counted(self, count: str) -> Tensor:
+        """How many of what is counted beside survivors each net has, (size,)."""
+        counted = [each.nets.survivors(count) for each in self.sub_cohorts]
+        self._notes += counted[0].notes
+        return self._in_cohort_order([{"": each.alive.sum(1)} for each in counted])[""]
 
     def _examine(self) -> None:
         """Score every net that is still training on the rows of the exam; the last time counts."""
@@ -429,13 +436,14 @@ class CohortTraining:
         for row in sorted(torch.cat([each.rows for each in self.sub_cohorts]).tolist()):
             rows.setdefault(trials[row], []).append(row)
         scores = torch.stack([each.scores for each in self._history], 1)
-        survivors = torch.stack([each.survivors for each in self._history], 1).cpu().double()
+        survivors = torch.stack([each.survivors for each in self._history], 1)
+        counts = [each.cpu().double() for each in (survivors, *self._further().values())]
         # a trial fails if one of its nets has diverged, so it is not judged
         judged = [own for own in rows.values() if scores[own].isfinite().all()]
         if not judged:
             return
         decisions = early_stopper.decide(
-            *(torch.stack([each[own].mean(0) for own in judged]).numpy() for each in (scores, survivors))
+            *(torch.stack([each[own].mean(0) for own in judged]).numpy() for each in (scores, *counts))
         )
         useful = early_stopper.explained[len(self._history)] >= _LEAST_EXPLAINED
         stopped = {
@@ -465,6 +473,7 @@ class CohortTraining:
             for name in ("scores", "survivors", "layers", "inputs")
         )
         angles = torch.stack(self._angles, 1).tolist() if self._angles else [[]] * self._size
+        further = {name: counts.tolist() for name, counts in self._further().items()}
         explorations = torch.stack(self._explored, 1).tolist() if self._explored else [[]] * self._size
         return [
             Measurement(
@@ -485,6 +494,7 @@ class CohortTraining:
                 ),
                 decoding=self._decoding.get(row),
                 angles=tuple(map(tuple, angles[row][:epochs])),
+                further={name: tuple(counts[row][:epochs]) for name, counts in further.items()},
             )
             for row, (epochs, step) in enumerate(
                 zip(self._epochs.tolist(), self._diverged.tolist(), strict=True)
@@ -510,12 +520,19 @@ class CohortTraining:
         return len(self._history)
 
     @property
-    def reached(self) -> dict[int, tuple[float, int]]:
-        """Accuracy, or NaN, and survivors after the last epoch of each net that is still training."""
+    def reached(self) -> dict[int, tuple[float, ...]]:
+        """Accuracy, or NaN, and counts after the last epoch of each net that is still training."""
         last = self._history[-1]
-        scores, survivors = last.scores.tolist(), last.survivors.tolist()
+        measures = [each.tolist() for each in (last.scores, last.survivors, *last.further.values())]
         training = torch.cat([each.rows for each in self.sub_cohorts]).tolist()
-        return {row: (scores[row], survivors[row]) for row in sorted(training)}
+        return {row: tuple(own[row] for own in measures) for row in sorted(training)}
+
+    def _further(self) -> dict[str, Tensor]:
+        """By name, what is counted beside survivors after each epoch, (size, epochs)."""
+        return {
+            name: torch.stack([each.further[name] for each in self._history], 1)
+            for name in self._recipe.further
+        }
 
     @torch.no_grad()
     def states(self, rows: Sequence[int]) -> dict[int, dict[str, Tensor]]:
@@ -582,6 +599,7 @@ class _EpochResults:
     survivors: Tensor
     layers: Tensor
     inputs: Tensor
+    further: Mapping[str, Tensor]
 
 
 def total_steps(recipe: Recipe, rows: int) -> int:

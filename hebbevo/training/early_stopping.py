@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hebbevo.objectives.goal import Goal
+from hebbevo.objectives.improvement import HypervolumeImprovement
 from hebbevo.objectives.pareto import front
 
 Array = NDArray[np.float64]
@@ -42,10 +43,12 @@ class Trajectory:
     Attributes:
         accuracy: 0..1 after each epoch; a trial that was stopped has fewer values than a whole training.
         survivors: number of survivors after each epoch, of the same length.
+        further: the same of what is counted beside survivors.
     """
 
     accuracy: tuple[float, ...]
     survivors: tuple[float, ...]
+    further: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,13 @@ class Decision:
     """What an `EarlyStopper` decides about one net at a rung.
 
     Attributes:
-        predicted_final: predicted (accuracy, survivors) after the last epoch; NaN if the net has failed.
+        predicted_final: predicted accuracy, survivors and further counts after the last epoch; NaN if the net
+            has failed.
         stopped: whether the net stops here. Its prediction is then no better than a finished trial, or than
             chance.
     """
 
-    predicted_final: tuple[float, float]
+    predicted_final: tuple[float, ...]
     stopped: bool
 
 
@@ -68,7 +72,7 @@ class EarlyStopper:
     The criterion is a net's expected improvement, E[I] over the residuals of the predictions of finished
     trials. The improvement I is that of the single loss (Jones et al., 1998, doi:10.1023/A:1008306431147,
     eq. 14). With two objectives, it is the square root of the increase in hypervolume, which is an area
-    (Emmerich et al., 2006, doi:10.1109/TEVC.2005.859463).
+    (Emmerich et al., 2006, doi:10.1109/TEVC.2005.859463); with three, the cube root of a volume.
 
     A net goes on if its expected improvement is at least ``strictness`` times the mean of the finished
     trials at the same age. Below that it goes on with a probability in proportion, as in Russian roulette
@@ -106,6 +110,7 @@ class EarlyStopper:
         chance: float = 0.0,
         goal: Goal | None = None,
         strictness: float = _STRICTNESS,
+        further: Sequence[int] = (),
     ) -> EarlyStopper:
         """Learn from the trials of all earlier generations.
 
@@ -118,18 +123,20 @@ class EarlyStopper:
             goal: what the search is for; by default the trade-off of accuracy and survivors.
             strictness: 0 stops no net; from 1 on, a net of mean expected improvement goes on with
                 probability 1 / strictness.
+            further: the same as ``neurons`` of each further count.
         """
         finished = [number for number, each in enumerate(history) if len(each.accuracy) == epochs]
-        paths = np.array([[history[number].accuracy, history[number].survivors] for number in finished])
-        paths = paths.reshape(-1, 2, epochs)
+        whole = (history[number] for number in finished)
+        paths = np.array([[each.accuracy, each.survivors, *each.further] for each in whole])
+        paths = paths.reshape(-1, 2 + len(further), epochs)
         finite = np.isfinite(paths).all(axis=(1, 2))
         paths, ages = paths[finite], len(history) - np.array(finished, dtype=float)[finite]
-        reference = chance, _REFERENCE_FACTOR * neurons
-        best = _BestTrials(goal or Goal(), paths[:, 0, -1], paths[:, 1, -1], reference)
+        reference = chance, *(_REFERENCE_FACTOR * most for most in (neurons, *further))
+        best = _BestTrials(goal or Goal(), [*paths[:, :, -1].T], reference)
         half_lives = np.minimum(ages[-_MOST_TRIALS:] / _HALF_LIFE, _MOST_HALF_LIVES)
         paths, weights = paths[-_MOST_TRIALS:], 0.5**half_lives
         predictors = {
-            rung: _Predictor(paths[:, 0], paths[:, 1], weights / weights.mean(), rung, neurons)
+            rung: _Predictor(paths.swapaxes(0, 1), weights / weights.mean(), rung, (neurons, *further))
             for rung in sorted({max(1, round(part * epochs)) for part in _RUNGS})
             if rung < epochs and len(paths) >= _FEWEST_TRIALS
         }
@@ -137,12 +144,13 @@ class EarlyStopper:
         salt = len(history).to_bytes(8, "big")
         return cls(predictors, best, strictness, salt)
 
-    def decide(self, accuracy: Array, survivors: Array) -> list[Decision]:
+    def decide(self, accuracy: Array, survivors: Array, *further: Array) -> list[Decision]:
         """Decide about k nets at a rung.
 
         Args:
             accuracy: accuracy after each epoch up to the rung, (k, rung).
             survivors: survivors after each epoch, likewise.
+            further: further counts after each epoch, likewise.
 
         Returns:
             A decision for each net. A net with a value that is not finite has failed, and is not stopped.
@@ -150,36 +158,37 @@ class EarlyStopper:
         Raises:
             KeyError: the number of epochs is not one of `rungs`.
         """
-        accuracy, survivors = (np.ascontiguousarray(each, dtype=float) for each in (accuracy, survivors))
-        rung = accuracy.shape[1]
+        paths = [np.ascontiguousarray(each, dtype=float) for each in (accuracy, survivors, *further)]
+        rung = paths[0].shape[1]
         predictor = self._predictors[rung]
-        finite = np.isfinite(np.hstack([accuracy, survivors])).all(axis=1)
-        finals = np.full((len(accuracy), 2), np.nan)
-        stopped = np.zeros(len(accuracy), dtype=np.bool_)
+        finite = np.isfinite(np.hstack(paths)).all(axis=1)
+        finals = np.full((len(finite), len(paths)), np.nan)
+        stopped = np.zeros(len(finite), dtype=np.bool_)
         if finite.any():
-            predicted = predictor(accuracy[finite], survivors[finite])
+            own = [each[finite] for each in paths]
+            predicted = predictor(own)
             measures = predictor.measures(predicted)
-            thresholds = self._thresholds[rung] * self._draws(accuracy[finite], survivors[finite])
+            thresholds = self._thresholds[rung] * self._draws(own)
             finals[finite] = np.stack(measures, axis=1)
             hopeless = self._expected_improvement(predictor, predicted) < thresholds
             # a net whose prediction improves on the finished trials goes on, whatever its draw
-            stopped[finite] = hopeless & (self._best.improvement(*measures) <= 0)
+            stopped[finite] = hopeless & (self._best.improvement(measures) <= 0)
         return [
-            Decision((final[0], final[1]), stop)
+            Decision(tuple(final), stop)
             for final, stop in zip(finals.tolist(), stopped.tolist(), strict=True)
         ]
 
     def _expected_improvement(self, predictor: _Predictor, predicted: Array) -> Array:
         """E[I] of each net, (k,): the weighted mean over predictions plus the residuals of each trial."""
         possible = predictor.measures(predicted[:, None] + predictor.residuals)
-        mean = (self._best.improvement(*possible) * predictor.weights).sum(axis=1)
+        mean = (self._best.improvement(possible) * predictor.weights).sum(axis=1)
         expected: Array = mean ** (1 / self._best.dimension)
         return expected
 
-    def _draws(self, accuracy: Array, survivors: Array) -> Array:
+    def _draws(self, paths: Sequence[Array]) -> Array:
         """A number in [0, 1) for each net, (k,): a hash of its epochs up to the first rung."""
         first = self.rungs[0]
-        beginnings = np.concatenate([accuracy[:, :first], survivors[:, :first]], axis=1)
+        beginnings = np.concatenate([each[:, :first] for each in paths], axis=1)
         rounded = beginnings.round(6) + 0.0  # machines differ in the last bits; + 0.0 turns -0.0 into 0.0
         digests = [blake2b(row.tobytes(), digest_size=8, key=self._salt).digest() for row in rounded]
         return np.array([int.from_bytes(digest, "big") for digest in digests]) / 2.0**64
@@ -193,24 +202,23 @@ class _Predictor:
 
     Attributes:
         weights: weight of each finished trial, (n,), with sum 1.
-        leave_one_out: prediction for each finished trial from all others, (n, 2).
-        residuals: final values minus these predictions, (n, 2).
-        explained: explained part of the variance of the final values, 0..1, for accuracy or survivors,
-            whichever is smaller.
+        leave_one_out: prediction for each finished trial from all others, (n, measures).
+        residuals: final values minus these predictions, (n, measures).
+        explained: explained part of the variance of the final values, 0..1, of the measure for which it is
+            smallest.
 
     Args:
-        accuracy: accuracy of finished trials after each epoch, (n, epochs).
-        survivors: survivors likewise, (n, epochs).
+        paths: measures of finished trials after each epoch, (measures, n, epochs): accuracy and counts.
         weights: weight of each trial, (n,), with mean 1.
         rung: number of epochs from which to predict.
-        neurons: largest possible number of survivors.
+        largest: largest possible value of each count.
     """
 
-    def __init__(self, accuracy: Array, survivors: Array, weights: Array, rung: int, neurons: int) -> None:
+    def __init__(self, paths: Array, weights: Array, rung: int, largest: Sequence[int]) -> None:
         self.weights = weights / len(weights)
-        self._neurons = neurons
-        finals = np.stack(_transformed(accuracy[:, -1], survivors[:, -1]), axis=1)
-        features = _features(accuracy[:, :rung], survivors[:, :rung])
+        self._largest = largest
+        finals = np.stack(_transformed([each[:, -1] for each in paths]), axis=1)
+        features = _features([each[:, :rung] for each in paths])
         self._centre, spread = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(spread > _TINY, spread, 1.0)
         self._x = (features - self._centre) / self._scale
@@ -226,105 +234,98 @@ class _Predictor:
         )
         self.explained = float(np.clip(1 - unexplained / np.maximum(variance, _TINY), 0.0, 1.0).min())
 
-    def __call__(self, accuracy: Array, survivors: Array) -> Array:
-        """Predict the final values of k nets, (k, 2), from their first epochs, (k, rung) each."""
-        kernel = _kernel((_features(accuracy, survivors) - self._centre) / self._scale, self._x)
+    def __call__(self, paths: Sequence[Array]) -> Array:
+        """Predict the final values of k nets, (k, measures), from their first epochs, (k, rung) each."""
+        kernel = _kernel((_features(paths) - self._centre) / self._scale, self._x)
         # not a matrix product, whose rounding for one net depends on how many others there are
         predicted: Array = self._mean + np.stack(
             [(kernel * each).sum(axis=1) for each in self._alpha.T], axis=1
         )
         return predicted
 
-    def measures(self, transformed: Array) -> tuple[Array, Array]:
-        """Accuracy and survivors, each (...), of transformed values (..., 2): inverts `_transformed`."""
+    def measures(self, transformed: Array) -> list[Array]:
+        """Accuracy and counts, each (...), of transformed values (..., measures): inverts `_transformed`."""
         odds = np.exp(np.clip(transformed[..., 0], -50.0, 50.0))
         accuracy: Array = np.clip((odds * (1 + _ODDS_OFFSET) - _ODDS_OFFSET) / (1 + odds), 0.0, 1.0)
-        survivors: Array = np.expm1(np.clip(transformed[..., 1], 0.0, math.log1p(self._neurons)))
-        return accuracy, survivors
+        counts = [
+            np.expm1(np.clip(transformed[..., place], 0.0, math.log1p(most)))
+            for place, most in enumerate(self._largest, start=1)
+        ]
+        return [accuracy, *counts]
 
 
 class _BestTrials:
     """The best of the finished trials, and how much other values would improve on them.
 
     Attributes:
-        dimension: number of losses, 1 or 2.
+        dimension: number of losses, from 1 to 3.
 
     Args:
         goal: what the search is for.
-        accuracy: final accuracy of the finished trials, (n,).
-        survivors: their final survivors, (n,).
-        reference: (accuracy, survivors) of the reference point of the hypervolume.
+        finals: final value of each measure of the finished trials, (n,) each.
+        reference: measures of the reference point of the hypervolume.
     """
 
-    def __init__(self, goal: Goal, accuracy: Array, survivors: Array, reference: tuple[float, float]) -> None:
+    def __init__(self, goal: Goal, finals: Sequence[Array], reference: tuple[float, ...]) -> None:
         self._goal = goal
         # a trial that meets the constraints is better than any that does not; as long as none does, the only
         # loss is how far a trial is outside them
-        self._some_feasible = bool((self._violation(accuracy, survivors) <= 0).any())
-        losses = self._losses(accuracy, survivors)
+        self._some_feasible = bool((self._violation(finals) <= 0).any())
+        losses = self._losses(finals)
         self.dimension = len(losses)
-        valid = self._valid(accuracy, survivors)
+        valid = self._valid(finals)
         if self.dimension == 1:
             self._least = losses[0][valid].min(initial=np.inf)
             return
-        first, second = goal.losses(reference)
-        points = np.stack([-losses[0][valid], losses[1][valid]], axis=1)
-        points = points[(points[:, 0] > -first) & (points[:, 1] < second)]
-        points = points[front(points)]
-        # the front as a staircase: between two edges of the second loss, the least first loss is constant
-        self._steps = np.array([first, *-points[:, 0]])
-        self._edges = np.array([-np.inf, *points[:, 1], second])
+        worst = goal.losses(reference)
+        points = np.stack([loss[valid] for loss in losses], axis=1)
+        points = points[(points < worst).all(axis=1)]
+        points = points[front(points * [-1.0, *[1.0] * (self.dimension - 1)])]
+        self._increase = HypervolumeImprovement(points, worst)
 
-    def improvement(self, accuracy: Array, survivors: Array) -> Array:
-        """How much each pair of values would increase the hypervolume or lower the least loss, (...)."""
-        losses = self._losses(accuracy, survivors)
+    def improvement(self, measures: Sequence[Array]) -> Array:
+        """How much each set of values would increase the hypervolume or lower the least loss, (...)."""
+        losses = self._losses(measures)
         if self.dimension == 1:
             improvements = np.maximum(self._least - losses[0], 0.0)
         else:
-            # the area between the point and the staircase, summed over the stairs that it is below
-            first, second = (loss[..., None] for loss in losses)
-            widths = self._edges[1:] - np.maximum(self._edges[:-1], second)
-            heights = self._steps - first
-            improvements = (np.maximum(widths, 0.0) * np.maximum(heights, 0.0)).sum(axis=-1)
-        return np.where(self._valid(accuracy, survivors), improvements, 0.0)
+            improvements = self._increase(losses)
+        return np.where(self._valid(measures), improvements, 0.0)
 
-    def _losses(self, accuracy: Array, survivors: Array) -> tuple[Array, ...]:
-        """The losses of each pair of values: those of the goal, or the distance from its constraints."""
+    def _losses(self, measures: Sequence[Array]) -> tuple[Array, ...]:
+        """The losses of each set of values: those of the goal, or the distance from its constraints."""
         if not self._some_feasible:
-            return (self._violation(accuracy, survivors),)
+            return (self._violation(measures),)
         of_arrays: Any = self._goal.losses  # sums and products only, so it takes arrays too
-        losses: tuple[Array, ...] = of_arrays((accuracy, survivors))
+        losses: tuple[Array, ...] = of_arrays(measures)
         return losses
 
-    def _valid(self, accuracy: Array, survivors: Array) -> NDArray[np.bool_]:
-        """Which pairs of values count: those that meet the constraints, or all while no trial does."""
-        return (self._violation(accuracy, survivors) <= 0) | (not self._some_feasible)
+    def _valid(self, measures: Sequence[Array]) -> NDArray[np.bool_]:
+        """Which sets of values count: those that meet the constraints, or all while no trial does."""
+        return (self._violation(measures) <= 0) | (not self._some_feasible)
 
-    def _violation(self, accuracy: Array, survivors: Array) -> Array:
-        """`Goal.violation` of each pair of values."""
-        by_measure = self._goal.distances((accuracy, survivors)).values()
+    def _violation(self, measures: Sequence[Array]) -> Array:
+        """`Goal.violation` of each set of values."""
+        by_measure = self._goal.distances(measures).values()
         distances = [distance for each in by_measure for distance in each]
-        worst: Array = np.max(distances, axis=0) if distances else np.zeros_like(accuracy)
+        worst: Array = np.max(distances, axis=0) if distances else np.zeros_like(measures[0])
         return worst
 
 
-def _features(accuracy: Array, survivors: Array) -> Array:
-    """Last value, mean of the last three and mean of all, of both measures: (k, 6) from (k, rung) each."""
+def _features(paths: Sequence[Array]) -> Array:
+    """Last value, mean of the last three and mean of all, of each measure, (k, columns)."""
     return np.stack(
-        [
-            part.mean(axis=1)
-            for each in _transformed(accuracy, survivors)
-            for part in (each[:, -1:], each[:, -3:], each)
-        ],
+        [part.mean(axis=1) for each in _transformed(paths) for part in (each[:, -1:], each[:, -3:], each)],
         axis=1,
     )
 
 
-def _transformed(accuracy: Array, survivors: Array) -> tuple[Array, Array]:
-    """Log odds of accuracies and logarithms of survivors: equal steps mean the same along a whole front."""
+def _transformed(measures: Sequence[Array]) -> list[Array]:
+    """Log odds of accuracies and logarithms of counts: equal steps mean the same along a whole front."""
+    accuracy, *counts = measures
     right = np.clip(accuracy, 0.0, 1.0)
     log_odds = np.log((right + _ODDS_OFFSET) / (1 - right + _ODDS_OFFSET))
-    return log_odds, np.log1p(np.maximum(survivors, 0.0))
+    return [log_odds, *(np.log1p(np.maximum(count, 0.0)) for count in counts)]
 
 
 def _kernel(a: Array, b: Array) -> Array:

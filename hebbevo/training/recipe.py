@@ -32,6 +32,7 @@ class Recipe:
         seed: seed of the study, which decides the order of the minibatches.
         stacked: whether nets of one structure train together; otherwise each trains alone.
         count: what survivors are, ``neurons`` or ``connections``.
+        further: what is counted beside survivors.
         loss: function (outputs, labels) -> loss of the user as ``package.module:name``; ``None``: cross
             entropy, or the mean squared error of a regression.
         score: a key of `SCORES`, or a function (outputs, labels) -> number from 0 to 1 of the user; ``None``:
@@ -51,6 +52,7 @@ class Recipe:
     seed: int
     stacked: bool = True
     count: str = "neurons"
+    further: tuple[str, ...] = ()
     loss: str | None = None
     score: str | None = None
     precision: str = "float32"
@@ -168,8 +170,8 @@ class Measurement:
         neurons: number of hidden neurons, or connections, at the start; 0 if the training never started.
         notes: what could not be counted exactly, or not be stacked, and why.
         stopped: whether the training was stopped early.
-        predicted_final: the (accuracy, survivors) predicted for the end of a training that was stopped;
-            ``None`` if there is no useful prediction.
+        predicted_final: the accuracy, survivors and further counts predicted for the end of a training that
+            was stopped; ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
         weights: its packed weights (`hebbevo.training.weights`) by epoch, where the study may keep them.
         explored: the share of connections that have ever been in, after each epoch; none where no connection
@@ -180,6 +182,7 @@ class Measurement:
             changes weights in place of the optimiser.
         angles: the angle between weights and backward weights of each layer that has some, in degrees, after
             each epoch; none where no layer has.
+        further: by name, what is counted beside survivors, after each epoch.
     """
 
     accuracy: tuple[float, ...]
@@ -191,13 +194,14 @@ class Measurement:
     neurons: int = 0
     notes: tuple[str, ...] = ()
     stopped: bool = False
-    predicted_final: tuple[float, float] | None = None
+    predicted_final: tuple[float, ...] | None = None
     exam: ExamResult | None = None
     weights: Mapping[int, bytes] = field(default_factory=dict)
     explored: tuple[float, ...] = ()
     grown_left: tuple[float, ...] = ()
     decoding: Decoding | None = None
     angles: tuple[tuple[float, ...], ...] = ()
+    further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, reason: str) -> Measurement:

@@ -17,11 +17,11 @@ class Score:
     """What a trial has reached, over its replicates.
 
     Attributes:
-        values: mean (accuracy, survivors), or ``None`` if a replicate failed or was stopped.
+        values: mean accuracy, survivors and further counts, or ``None`` if a replicate failed or was stopped.
         details: what else is recorded.
     """
 
-    values: tuple[float, float] | None
+    values: tuple[float, ...] | None
     details: TrialDetails
 
 
@@ -44,6 +44,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         return Score(None, details)
     accuracies = [each.accuracy[-1] for each in measurements]
     survivors = [each.survivors[-1] for each in measurements]
+    further = {name: [each.further[name] for each in measurements] for name in measurements[0].further}
+    finals = {name: [each[-1] for each in counts] for name, counts in further.items()}
     epochs = len(measurements[0].accuracy)
     stopped = [each for each in measurements if each.stopped]
     decodings = [each.decoding for each in measurements if each.decoding]
@@ -58,7 +60,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         survivors_per_epoch=_means(each.survivors for each in measurements),
         replicates=[
             {"accuracy": accuracy, "survivors": survived}
-            for accuracy, survived in zip(accuracies, survivors, strict=True)
+            | {name: counts[replicate] for name, counts in finals.items()}
+            for replicate, (accuracy, survived) in enumerate(zip(accuracies, survivors, strict=True))
         ],
         notes=_union(each.notes for each in measurements) or (),
         epochs=epochs,
@@ -71,8 +74,11 @@ def score(measurements: Sequence[Measurement]) -> Score:
         angles_per_epoch=[
             _means(layers) for layers in zip(*(each.angles for each in measurements), strict=True)
         ],
+        further_per_epoch={name: _means(counts) for name, counts in further.items()},
+        further_sd={name: stdev(counts) for name, counts in finals.items() if len(counts) > 1},
     )
-    return Score(None if stopped else (fmean(accuracies), fmean(survivors)), details)
+    means = fmean(accuracies), fmean(survivors), *(fmean(counts) for counts in finals.values())
+    return Score(None if stopped else means, details)
 
 
 def _early_stop(stopped: Sequence[Measurement], epochs: int) -> EarlyStop:
@@ -80,9 +86,9 @@ def _early_stop(stopped: Sequence[Measurement], epochs: int) -> EarlyStop:
     predicted = [each.predicted_final for each in stopped if each.predicted_final]
     if not predicted:
         return EarlyStop(epochs, None, f"after {epochs} epochs it promised less than others at that age")
-    accuracy, survivors = _means(predicted)
+    accuracy, survivors, *further = _means(predicted)
     reason = f"after {epochs} epochs it was heading for {accuracy:.3f} with {survivors:.4g}, which is beaten"
-    return EarlyStop(epochs, (accuracy, survivors), reason)
+    return EarlyStop(epochs, (accuracy, survivors, *further), reason)
 
 
 def _standard_deviation(values: Sequence[float]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 
@@ -13,13 +13,13 @@ class EarlyStop:
 
     Attributes:
         epoch: number of epochs after which it was stopped.
-        predicted_final: (accuracy, survivors) predicted for its last epoch, as means over the replicates that
-            were stopped; ``None`` if there was no useful prediction.
+        predicted_final: accuracy, survivors and further counts predicted for its last epoch, as means over
+            the replicates that were stopped; ``None`` if there was no useful prediction.
         reason: for the user.
     """
 
     epoch: int
-    predicted_final: tuple[float, float] | None
+    predicted_final: tuple[float, ...] | None
     reason: str
 
     def to_json(self) -> dict[str, Any]:
@@ -35,9 +35,7 @@ class EarlyStop:
     def from_json(cls, plain: Mapping[str, Any]) -> Self:
         """Make it from plain data."""
         predicted = plain.get("heading")
-        return cls(
-            plain["epoch"], None if predicted is None else (predicted[0], predicted[1]), plain["reason"]
-        )
+        return cls(plain["epoch"], None if predicted is None else tuple(predicted), plain["reason"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +70,9 @@ class TrialDetails:
         random_decoding_per_layer: the same of the networks with the weights that they began with.
         angles_per_epoch: the angle between weights and backward weights of each layer that has some, in
             degrees, after each epoch, likewise.
+        further_per_epoch: by name, what is counted beside survivors, after each epoch, likewise.
+        further_sd: by name, its standard deviation over replicates after the last epoch; none for one
+            replicate.
     """
 
     failure: str | None = None
@@ -94,6 +95,8 @@ class TrialDetails:
     decoding_per_layer: Sequence[float] = ()
     random_decoding_per_layer: Sequence[float] = ()
     angles_per_epoch: Sequence[Sequence[float]] = ()
+    further_per_epoch: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    further_sd: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data, which is what the study file holds."""
@@ -102,7 +105,7 @@ class TrialDetails:
         else:
             plain = {"failure": self.failure} | ({"neurons": self.neurons} if self.neurons else {})
         plain["seconds"] = self.seconds
-        plain |= {name: own for name in _OF_SOME_RULES if (own := getattr(self, name))}
+        plain |= {name: own for name in _OF_SOME if (own := getattr(self, name))}
         if self.notes:
             plain["notes"] = self.notes
         if self.stopped:
@@ -120,13 +123,15 @@ class TrialDetails:
         return cls(**known)
 
 
-_NAMES = frozenset(field.name for field in fields(TrialDetails))
-_OF_SOME_RULES = (
+_NAMES = frozenset(each.name for each in fields(TrialDetails))
+_OF_SOME = (
     "explored_per_epoch",
     "grown_left_per_epoch",
     "angles_per_epoch",
     "decoding_per_layer",
     "random_decoding_per_layer",
+    "further_per_epoch",
+    "further_sd",
 )
 _OF_TRAINED = (
     "accuracy_sd",

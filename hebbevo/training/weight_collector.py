@@ -55,7 +55,8 @@ class WeightCollector:
             self._rows.setdefault(trial, []).append(row)
         self._trials = trials
         self._states: dict[tuple[int, int], dict[str, Tensor]] = {}  # by row and epoch
-        self._latest: dict[tuple[int, float], tuple[int, int]] = {}  # by first row of a trial and survivors
+        # by the first row of a trial and its counts
+        self._latest: dict[tuple[int, tuple[float, ...]], tuple[int, int]] = {}
         self._bytes = 0
 
     def after_epoch(self, cohort: CohortTraining, rows: Sequence[int]) -> None:
@@ -73,11 +74,11 @@ class WeightCollector:
             if not own.is_whole:
                 wanted += own.places
                 continue
-            accuracies, survivors = zip(*(reached[place] for place in own.places), strict=True)
-            size = fmean(survivors)
-            # of the epochs with equally many survivors the last one counts
+            accuracies, *counts = zip(*(reached[place] for place in own.places), strict=True)
+            size = tuple(map(fmean, counts))
+            # of the epochs with equal counts the last one counts
             self._forget(self._latest.pop((own.rows[0], size), None))
-            if self._keeping.admits(fmean(accuracies), size, epoch == self._epochs):
+            if self._keeping.admits((fmean(accuracies), *size), epoch == self._epochs):
                 middle = median_replicate(accuracies)
                 wanted.append(own.places[middle])
                 self._latest[own.rows[0], size] = own.rows[middle], epoch
@@ -114,16 +115,18 @@ class WeightCollector:
     def _candidates(self, replicates: Sequence[Measurement]) -> list[int]:
         """The epochs after which a trial may be on the front."""
         details = score(replicates).details
-        states = zip(details.accuracy_per_epoch, details.survivors_per_epoch, strict=True)
-        points = {survivors: (epoch, accuracy) for epoch, (accuracy, survivors) in enumerate(states, start=1)}
-        reached = [(accuracy, survivors) for survivors, (_, accuracy) in points.items()]
+        further = details.further_per_epoch.values()
+        states = zip(details.accuracy_per_epoch, details.survivors_per_epoch, *further, strict=True)
+        points = {each[1:]: (epoch, each[0]) for epoch, each in enumerate(states, start=1)}
+        traded = len(self._keeping.goal.traded)
+        reached = [(accuracy, *counts)[:traded] for counts, (_, accuracy) in points.items()]
         found = []
-        for survivors, (epoch, accuracy) in points.items():
-            values, is_last = (accuracy, survivors), epoch == self._epochs
+        for counts, (epoch, accuracy) in points.items():
+            values, is_last = (accuracy, *counts), epoch == self._epochs
             # the best trial of one objective is never an earlier epoch
             is_candidate = is_last and self._keeping.goal.dimension == 1
-            if self._keeping.admits(*values, is_last) and (
-                is_candidate or not any(beats(other, values) for other in reached)
+            if self._keeping.admits(values, is_last) and (
+                is_candidate or not any(beats(other, values[:traded]) for other in reached)
             ):
                 found.append(epoch)
         return found

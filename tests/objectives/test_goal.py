@@ -97,6 +97,18 @@ def test_a_goal_says_what_it_is(goal: Goal, aim: str, limits: str) -> None:
     assert (goal.aim, goal.limits) == (aim, limits)
 
 
+def test_further_counts_are_losses_terms_and_limits_like_survivors() -> None:
+    values, further = (0.75, 12.0, 800.0), ("connections",)
+    assert Goal(("accuracy", "connections"), further=further).losses(values) == (-0.75, 800.0)
+    weighted = Goal(weights={"accuracy": 1.0, "connections": -0.001}, further=further)
+    assert weighted.losses(values) == (-(0.75 - 0.8),)
+    assert weighted.traded == ("accuracy", "survivors")
+    limited = Goal(constraints={"connections": (None, 400.0)}, further=further)
+    assert limited.violations(values) == {"connections": 1.0}
+    assert limited.traded == ("accuracy", "survivors")
+    assert limited.limits == "connections at most 400"
+
+
 # --- its words in a space file ---
 
 
@@ -112,6 +124,29 @@ def test_a_goal_says_what_it_is(goal: Goal, aim: str, limits: str) -> None:
             Goal(weights={"accuracy": 1.0, "survivors": -0.001}),
         ),
         ("objectives: {weighted: {survivors: -1}}", Goal(weights={"survivors": -1})),
+        ("objectives: {accuracy: maximize, neurons: minimize}", Goal(survivors="neurons")),
+        ("objectives: {connections: minimize}", Goal(objectives=("survivors",), survivors="connections")),
+        (
+            "objectives: {connections: minimize, neurons: minimize, accuracy: maximize}",
+            Goal(("accuracy", "survivors", "connections"), further=("connections",), survivors="neurons"),
+        ),
+        (
+            "objectives: {survivors: minimize, parameters: minimize}",
+            Goal(("survivors", "parameters"), further=("parameters",)),
+        ),
+        (
+            "objectives: {weighted: {accuracy: 1, survivors: -0.1, connections: -1e-3}}",
+            Goal(weights={"accuracy": 1, "survivors": -0.1, "connections": -0.001}, further=("connections",)),
+        ),
+        ("constraints: {neurons: {max: 9}}", Goal(constraints={"survivors": (None, 9)}, survivors="neurons")),
+        (
+            "constraints: {connections: {max: 900}}\nobjectives: {survivors: minimize, parameters: minimize}",
+            Goal(
+                ("survivors", "parameters"),
+                constraints={"connections": (None, 900)},
+                further=("parameters", "connections"),
+            ),
+        ),
         ("constraints: {}", Goal()),
         ("constraints: {survivors: {max: 40}}", Goal(constraints={"survivors": (None, 40)})),
         (
@@ -146,7 +181,14 @@ def test_a_study_from_before_there_were_goals_has_the_default_one(spec) -> None:
         ),
         ("objectives: {accuracy: 1}", "objectives.accuracy: 1 is not known; write maximize"),
         ("objectives: {accuracy:}", "objectives.accuracy: has no value; write maximize"),
-        ("objectives: {neurons: minimize}", "objectives.neurons: 'neurons' is not a key here; write one of"),
+        ("objectives: {units: minimize}", "objectives.units: 'units' is not a key here; write one of"),
+        ("objectives: {neurons: maximize}", "objectives.neurons: 'maximize' is not known; write minimize"),
+        ("objectives: {survivors: minimize, neurons: minimize}", "objectives.neurons: survivors are neurons"),
+        (
+            "objectives: {accuracy: maximize, neurons: minimize, "
+            "connections: minimize, parameters: minimize}",
+            "objectives: there are 4; write at most three",
+        ),
         ("objectives: {weighted: 1}", "objectives.weighted: 1 is not a mapping"),
         ("objectives: {weighted: {}}", "objectives.weighted: no measure has a weight other than 0"),
         ("objectives: {weighted: {accuracy: 0, survivors: 0.0}}", "no measure has a weight other than 0"),
@@ -156,7 +198,8 @@ def test_a_study_from_before_there_were_goals_has_the_default_one(spec) -> None:
         ("objectives: {weighted: {accuracy: 1}, survivors: minimize}", "objectives.weighted: is the only"),
         ("constraints:", "constraints: has no value"),
         ("constraints: [40]", "constraints: [40] is not a mapping"),
-        ("constraints: {neurons: {max: 40}}", "constraints.neurons: 'neurons' is not a key here"),
+        ("constraints: {units: {max: 40}}", "constraints.units: 'units' is not a key here"),
+        ("constraints: {connections: {max: -1}}", "constraints.connections.max: -1 is out of reach; write"),
         ("constraints: {survivors: 40}", "constraints.survivors: 40 is not a mapping; write {min"),
         ("constraints: {survivors:}", "constraints.survivors: has no value"),
         ("constraints: {survivors: {}}", "constraints.survivors: there is no bound; write min, max"),

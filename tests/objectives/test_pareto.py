@@ -5,6 +5,14 @@ from hypothesis import strategies as st
 
 from hebbevo.objectives.pareto import front, hypervolume, hypervolume_history
 
+points_of_three_measures = st.lists(
+    st.tuples(
+        st.integers(0, 10).map(lambda tenth: tenth / 10),
+        st.integers(0, 6).map(float),
+        st.integers(0, 6).map(float),
+    ),
+    max_size=25,
+).map(lambda rows: np.array(rows, dtype=float).reshape(-1, 3))
 points_on_a_coarse_grid = st.lists(
     st.tuples(st.integers(0, 10).map(lambda tenth: tenth / 10), st.integers(0, 12).map(float)), max_size=25
 ).map(lambda rows: np.array(rows, dtype=float).reshape(-1, 2))
@@ -12,7 +20,7 @@ points_on_a_coarse_grid = st.lists(
 
 def front_by_brute_force(points):
     def beats(one, other):
-        return one[0] >= other[0] and one[1] <= other[1] and tuple(one) != tuple(other)
+        return one[0] >= other[0] and (one[1:] <= other[1:]).all() and tuple(one) != tuple(other)
 
     kept = []
     for i, point in enumerate(points):
@@ -21,7 +29,7 @@ def front_by_brute_force(points):
             others = [other for other in points if np.isfinite(other).all()]
             if not any(beats(other, point) for other in others):
                 kept.append(i)
-    return sorted(kept, key=lambda i: points[i][1])
+    return sorted(kept, key=lambda i: tuple(points[i][1:]))
 
 
 def area_by_counting(points, chance, neurons, steps=400):
@@ -37,6 +45,25 @@ def area_by_counting(points, chance, neurons, steps=400):
 @given(points_on_a_coarse_grid)
 def test_the_front_is_the_brute_force_front(points):
     assert front(points).tolist() == front_by_brute_force(points)
+
+
+@given(points_of_three_measures)
+def test_the_front_of_three_measures_is_the_brute_force_front(points):
+    assert front(points).tolist() == front_by_brute_force(points)
+
+
+def test_the_hypervolume_of_three_measures_is_the_share_of_a_box_that_they_dominate():
+    rng = np.random.default_rng(4)
+    points = rng.random((30, 3)) * [0.9, 20.0, 50.0]
+    draws = rng.random((200_000, 3)) * [0.8, 20.0, 50.0] + [0.2, 0.0, 0.0]
+    is_dominated = np.zeros(len(draws), bool)
+    for point in points:
+        is_dominated |= (point[0] >= draws[:, 0]) & (point[1:] <= draws[:, 1:]).all(axis=1)
+    found = hypervolume(points, reference_accuracy=0.2, neurons=(20, 50))
+    assert found == pytest.approx(is_dominated.mean(), abs=0.004)
+    history = hypervolume_history(points, 0.2, (20, 50))
+    assert history[-1] == pytest.approx(found)
+    assert history[9] == pytest.approx(hypervolume(points[:10], 0.2, (20, 50)))
 
 
 def test_of_equal_points_the_first_stays():

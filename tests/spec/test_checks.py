@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hebbevo.nn.liveness import paths
+from hebbevo.objectives.goal import COUNTS
 from hebbevo.rules import CONNECTIONS
 from hebbevo.space.knobs import Knob
 from hebbevo.spec import read, spec_from_json
-from hebbevo.spec.schema import COUNTS
 from tests.spec.conftest import AXES, GOOD, MINIMAL, STRUCTURED, WHEN, complaint
 
 

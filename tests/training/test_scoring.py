@@ -1,11 +1,12 @@
 """The score of a trial, from the measurements of its replicates."""
 
+from dataclasses import replace
 from statistics import stdev
 
 import pytest
 
 from hebbevo.training import Measurement, score
-from hebbevo.training.trial_details import EarlyStop
+from hebbevo.training.trial_details import EarlyStop, TrialDetails
 
 A = Measurement((0.5, 0.75), (20, 12), (8, 4), inputs=9, seconds=1.5, neurons=30)
 B = Measurement((0.25, 0.8), (20, 9), (6, 3), inputs=10, seconds=2.0, neurons=30)
@@ -34,6 +35,20 @@ def test_a_score_is_the_mean_over_replicates_with_its_standard_deviation():
         "epochs": 2,
         "seconds": 4.0,
     }
+
+
+def test_further_counts_are_averaged_like_survivors():
+    counts = [(90, 60), (80, 45), (70, 30)]
+    measured = [
+        replace(each, further={"connections": own}) for each, own in zip((A, B, C), counts, strict=True)
+    ]
+    result = score(measured)
+    assert result.values == pytest.approx((0.8, 9.0, 45.0))
+    assert result.details.further_per_epoch == {"connections": [80.0, 45.0]}
+    assert result.details.further_sd == {"connections": 15.0}
+    assert [each["connections"] for each in result.details.replicates] == [60, 45, 30]
+    assert TrialDetails.from_json(result.details.to_json()) == result.details
+    assert score(measured[:1]).details.further_sd == {}
 
 
 def test_a_trial_is_stopped_with_its_replicates_and_has_no_values():

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from hebbevo.report.charts import BLUE, GREEN, GREY, ORANGE, SHADE, axis, log_range, styled
 from hebbevo.report.constraints import LABEL, outside, survivors_axis
-from hebbevo.report.formatting import BEFORE_END, count, hover, percent, score
+from hebbevo.report.formatting import BEFORE_END, count, hover, percent, score, title
 from hebbevo.report.networks import CONFIRMED, MEMBER, TRIAL, keys
-from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, rows, whole
+from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, outline, rows, whole
 from hebbevo.report.score_axis import score_axis
 from hebbevo.report.thinning import visible
 from hebbevo.study.confirmation import equal_size
-from hebbevo.study.scale import Scale
+from hebbevo.study.scale import Scale, scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import Study
 
@@ -48,7 +48,7 @@ def front_figure(study: Study) -> go.Figure:
     name = "front" if members is None else "front as found"
     traces = [
         _others(study, dominated(study), x, y),
-        _line(points, x, y, opacity),
+        _line(outline(points), x, y, opacity),
         _marks(study, points[~before_end], x, y, opacity, name=name),
         *(
             [_marks(study, points[before_end], x, y, opacity, name=BEFORE_END, symbol="diamond-open")]
@@ -209,13 +209,37 @@ def _marks(
         error_y=_ends(y.bars(accuracy, accuracy - sd, (accuracy + sd).clip(upper=1.0)), BLUE),
         mode="markers",
         name=name,
-        marker={"size": 9, "color": BLUE, "symbol": symbol},
+        marker={"size": 9, "symbol": symbol, **_colours(study, points, has_bar=symbol == "circle")},
         opacity=opacity,
         customdata=keys(points),
         hovertext=[hover(study, row) for row in rows(points)],
         hoverinfo="text",
         meta=MEMBER,
     )
+
+
+def _colours(study: Study, points: pd.DataFrame, *, has_bar: bool) -> dict[str, Any]:
+    """The colours of points on the front: with a third objective darker where there is less of it."""
+    further = study.goal.traded[2:]
+    if not further or points.empty:
+        return {"color": BLUE}
+    every = scale([*study.front()[further[0]], study.largest[1]])
+    places = every.place(points[further[0]])
+    bar: dict[str, Any] = {"title": {"text": title(further[0]), "side": "right"}, "thickness": 12}
+    shown, low, high = places, every.low, every.high
+    if every.log:
+        ticks = every.ticks()
+        shown, (low, high) = np.log(places), np.log([low, high]).tolist()
+        bar["tickvals"] = [math.log(place) for place, _ in ticks]
+        bar["ticktext"] = [text for _, text in ticks]
+    return {
+        "color": shown.tolist(),
+        "colorscale": "Viridis",
+        "cmin": low,
+        "cmax": high,
+        "line": {"width": 1, "color": BLUE},
+        **({"colorbar": bar} if has_bar else {}),
+    }
 
 
 def _shade(figure: go.Figure, study: Study, x: Scale, y: ScoreScale) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from hebbevo.report.charts import embedded
 from hebbevo.report.figures.front import dominated, front_figure
-from hebbevo.report.formatting import accuracy, count, gene_value, percent, survivors
+from hebbevo.report.formatting import accuracy, count, gene_value, measured, percent, survivors, title
 from hebbevo.report.networks import key
 from hebbevo.report.queries import complete_trials, genes, is_before_end, is_on_front, rows
 from hebbevo.report.section import Section
@@ -26,7 +26,15 @@ def front(study: Study) -> Section | None:
         "front",
         explanation=_explanation(study, complete_trials(study), points),
         chart=embedded(front_figure(study), "front"),
-        header=["network", "epoch", study.score, "survivors", f"of its {study.count}", *genes(study)],
+        header=[
+            "network",
+            "epoch",
+            study.score,
+            "survivors",
+            f"of its {study.count}",
+            *map(title, study.further),
+            *genes(study),
+        ],
         rows=[_row(study, row) for row in rows(points)],
         keys=[key(row) for row in rows(points)],
     )
@@ -39,8 +47,13 @@ def _row(study: Study, row: dict[str, Any]) -> list[str]:
         accuracy(study, row),
         survivors(row),
         percent(row["survivors"] / row["neurons"]),
+        *(measured(row, name) for name in study.further),
         *(gene_value(row[f"genome.{gene}"]) for gene in genes(study)),
     ]
+
+
+def _counts(study: Study) -> str:
+    return " and ".join([study.count, *map(title, study.goal.traded[2:])])
 
 
 def _explanation(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> str:
@@ -55,8 +68,13 @@ def _explanation(study: Study, trials: pd.DataFrame, points: pd.DataFrame) -> st
     kind = "network within them" if study.goal.constraints else "network"
     sentences.append(
         f"Each point of the front is a {kind} that no other one beats in {study.score} with as few "
-        f"{study.count}. Choose one, by a click or with Enter, for its genome."
+        f"{_counts(study)}. Choose one, by a click or with Enter, for its genome."
     )
+    if further := study.goal.traded[2:]:
+        sentences.append(
+            f"The darker a point, the fewer {title(further[0])} it has; the line is the front of "
+            f"{study.score} and {study.count} alone."
+        )
     if before_end := is_before_end(study, points).sum():
         which = (
             "One of them, the open diamond, is"

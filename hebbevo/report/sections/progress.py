@@ -18,8 +18,8 @@ def progress(study: Study) -> Section | None:
     points = points[points["feasible"] & points["works"]]
     if points.empty:
         return None
-    values = points[["accuracy", "survivors"]].to_numpy(dtype=float)
-    hypervolumes = hypervolume_history(values, study.chance, study.neurons)
+    values = points[[*study.goal.traded]].to_numpy(dtype=float)
+    hypervolumes = hypervolume_history(values, study.chance, study.largest)
     history = pd.Series(hypervolumes).groupby(points["trial"].to_numpy()).last()
     last = history.iloc[-1]
     return Section.of(

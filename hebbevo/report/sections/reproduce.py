@@ -54,7 +54,7 @@ def _without_defaults(value: Any) -> Any:
 
 def _tiles(study: Study) -> dict[str, str]:
     trials, front = study.trials(), study.front()
-    points = front[["accuracy", "survivors"]].to_numpy(dtype=float)
+    points = front[[*study.goal.traded]].to_numpy(dtype=float)
     copies, before_end = trials["copy_of"].notna().sum(), is_before_end(study, front).sum()
     failed, stopped, running = (
         (trials["state"] == state).sum() for state in ("failed", "stopped", "running")
@@ -68,7 +68,7 @@ def _tiles(study: Study) -> dict[str, str]:
         **({"begun, not finished": count(running)} if running else {}),
         "on the front": count(len(front)),
         **({"of them at an earlier epoch": count(before_end)} if before_end else {}),
-        "hypervolume, as found": f"{hypervolume(points, study.chance, study.neurons):.4f}",
+        "hypervolume, as found": f"{hypervolume(points, study.chance, study.largest):.4f}",
         f"{study.count} at first": f"{'up to ' if sizes_differ(study) else ''}{study.neurons}",
     }
 

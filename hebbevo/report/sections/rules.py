@@ -27,7 +27,7 @@ def rules(study: Study) -> Section | None:
 def _part(study: Study, trials: pd.DataFrame, gene: str) -> dict[str, Any]:
     working = trials[(trials["accuracy"] > study.chance) & ~trials["collapsed"]]
     by_rule = working.groupby(gene_value_of(working, gene), sort=False)
-    fronts = {str(rule): _front(own) for rule, own in by_rule}
+    fronts = {str(rule): _front(study, own) for rule, own in by_rule}
     holders = rules_on_front(study, gene)
     again = confirmed_rules(study, gene)
     confirmed = {each.rule: each for each in again.rules} if again else {}
@@ -62,5 +62,5 @@ def _hypervolume(rule: ConfirmedRule | None) -> str:
     return f"{rule.confirmed.value:.3f} ± {rule.confirmed.sd:.3f}" if rule else NONE
 
 
-def _front(trials: pd.DataFrame) -> pd.DataFrame:
-    return trials.iloc[front_rows(trials[["accuracy", "survivors"]].to_numpy(dtype=float))]
+def _front(study: Study, trials: pd.DataFrame) -> pd.DataFrame:
+    return trials.iloc[front_rows(trials[[*study.goal.traded]].to_numpy(dtype=float))]

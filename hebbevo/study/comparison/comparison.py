@@ -32,6 +32,7 @@ class Comparison:
         groups: the groups of studies, in the order given.
         chance: accuracy of a guess, from which all hypervolumes are measured.
         neurons: number of neurons, or connections, of the largest network of all studies, likewise.
+        largest: the same of each count that the fronts trade off.
         count: what survivors are, ``neurons`` or ``connections``.
         score: what people call the accuracy, as ``R2``.
         in_percent: whether it is shown in percent.
@@ -44,7 +45,8 @@ class Comparison:
         _require_different(studies)
         reference = common_reference(studies)
         self.chance: float = reference.chance
-        self.neurons: int = reference.neurons
+        self.neurons: int = reference.largest[0]
+        self.largest: tuple[int, ...] = reference.largest
         self.count: str = studies[0].count
         self.score: str = studies[0].score
         self.in_percent: bool = studies[0].in_percent
@@ -119,7 +121,8 @@ class Comparison:
         """Give a table with the corners of the attainment surfaces of every group.
 
         What the ``best`` surface shows is attained by at least one study, the ``median`` by at least half,
-        the ``worst`` by all. The columns are ``group``, ``surface``, ``survivors`` and ``accuracy``.
+        the ``worst`` by all. The columns are ``group``, ``surface``, ``survivors`` and ``accuracy``. Further
+        counts play no part.
         """
         rows = [
             (group.name, name, survivors, accuracy)
@@ -159,7 +162,8 @@ class Comparison:
                 "median": surface(fronts, median_level(len(fronts))),
                 "worst": surface(fronts, len(fronts)),
             }
-            for name, fronts in self._fronts.items()
+            for name, whole in self._fronts.items()
+            for fronts in [[front[:, :2] for front in whole]]
         }
 
     def _study_row(self, group: Group, study: Study) -> dict[str, Any]:
@@ -178,7 +182,7 @@ class Comparison:
         }
 
     def _hypervolume(self, front: Points) -> float:
-        return pareto.hypervolume(front, self.chance, self.neurons)
+        return pareto.hypervolume(front, self.chance, self.largest)
 
     def _values(self, group: Group, column: str) -> list[tuple[int, float]]:
         """Seed and value of each study of a group that has one."""
@@ -224,6 +228,11 @@ class Comparison:
         if len({study.neurons for study in studies}) > 1:
             remarks.append(
                 f"the largest networks differ in size; all are measured from {self.neurons} {self.count}"
+            )
+        if len(studies[0].goal.traded) > 2:
+            remarks.append(
+                f"hypervolumes are of {studies[0].goal.aim}; surfaces and their ranges are of "
+                f"{self.score} against {self.count} alone"
             )
         stale = [study for study in studies if study.confirmation and study.confirmation.is_stale]
         remarks += [f"{study.store}: has more trials than when it was confirmed" for study in stale]
@@ -313,7 +322,7 @@ def _require_different(studies: Sequence[Study]) -> None:
 
 
 def _front(study: Study) -> Points:
-    front: Points = study.front()[["accuracy", "survivors"]].to_numpy(float)
+    front: Points = study.front()[[*study.goal.traded]].to_numpy(float)
     return front
 
 
@@ -323,5 +332,5 @@ def _confirmed_front(study: Study) -> Points | None:
         return None
     members = study.confirmation.members()
     own = members[members["on_front"].astype(bool)]
-    front: Points = own[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
+    front: Points = own[[f"confirmed_{measure}" for measure in study.goal.traded]].to_numpy(float)
     return front

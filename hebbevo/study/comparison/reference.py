@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hebbevo.errors import StudyError
 from hebbevo.study.view import Study
@@ -15,11 +15,11 @@ class Reference:
 
     Attributes:
         chance: the largest chance accuracy of all studies.
-        neurons: number of neurons, or connections, of the largest network of all studies.
+        largest: for each count that the fronts trade off, the most that a network of all studies has.
     """
 
     chance: float
-    neurons: int
+    largest: tuple[int, ...]
 
 
 def common_reference(studies: Sequence[Study]) -> Reference:
@@ -41,7 +41,8 @@ def common_reference(studies: Sequence[Study]) -> Reference:
                 f"{study.store}: cannot be compared with {first.store}: {what}; "
                 "compare studies of the same data and objectives"
             )
-    return Reference(max(study.chance for study in studies), max(study.neurons for study in studies))
+    of_counts = zip(*(study.largest for study in studies), strict=True)
+    return Reference(max(study.chance for study in studies), tuple(map(max, of_counts)))
 
 
 def _measured_differently(one: Study, other: Study) -> Iterator[str]:
@@ -64,9 +65,10 @@ def _measured_differently(one: Study, other: Study) -> Iterator[str]:
         yield f"the score is {scores[1]}, not {scores[0]}"
     if one.count != other.count:
         yield f"survivors are {other.count}, not {one.count}"
-    if one.goal.aim != other.goal.aim:
+    first, second = (replace(study.goal, survivors="survivors") for study in (one, other))
+    if first.aim != second.aim:
         yield f"the objectives are {other.goal.aim}, not {one.goal.aim}"
-    if one.goal.limits != other.goal.limits:
+    if first.limits != second.limits:
         yield f"the constraints are {other.goal.limits or 'none'}, not {one.goal.limits or 'none'}"
     if not tasks[0].get("split"):
         yield from _split_differently(one, other)

@@ -23,14 +23,18 @@ SPEC, FACTS = "hebbevo:spec", "hebbevo:facts"
 
 def add_study(session: Session, name: str, spec: Spec, facts: StudyFacts) -> None:
     """Add a study as Optuna's public interface would, in the transaction of the session."""
-    metrics = json.dumps(["accuracy", "survivors"])
+    goal = spec.goal
+    metrics = json.dumps(goal.measures)
     settings = {SPEC: spec.to_json(), FACTS: facts.to_json()}
     attributes = settings | {checksums.KEY: settings_checksum(settings)}
     study = models.StudyModel(
         study_name=name,
         directions=[
-            models.StudyDirectionModel(objective=0, direction=StudyDirection.MAXIMIZE),
-            models.StudyDirectionModel(objective=1, direction=StudyDirection.MINIMIZE),
+            models.StudyDirectionModel(
+                objective=place,
+                direction=StudyDirection.MAXIMIZE if measure == "accuracy" else StudyDirection.MINIMIZE,
+            )
+            for place, measure in enumerate(goal.measures)
         ],
         system_attributes=[models.StudySystemAttributeModel(key="study:metric_names", value_json=metrics)],
         user_attributes=[
