@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hebbevo.cli.results import chance_line, empty_line, print_summary
+from hebbevo.cli.results import (
+    chance_line,
+    decoding_line,
+    empty_line,
+    print_summary,
+    random_scores,
+)
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
 from hebbevo.study.view import Study
@@ -51,3 +57,29 @@ def test_a_study_in_which_nothing_beats_chance_says_so_in_one_line(tmp_path, cap
     assert "health" not in out
     better = recorded(tmp_path / "t.db", [(0.1, 12.0), (0.2, 3.0)])
     assert chance_line(better) is empty_line(better) is None
+
+
+def test_what_layers_learned_is_never_shown_without_random_weights(tmp_path, capsys) -> None:
+    create(tmp_path / "s.db", SPEC, FACTS)
+    decoding = {"decoding_per_layer": [0.8, 0.9], "random_decoding_per_layer": [0.7, 0.85]}
+    with Ledger.open(tmp_path / "s.db") as ledger:
+        ledger.open_generation(0, 2, 0.0, [MIDDLE] * 2)
+        ledger.close_cohort([result(0, (0.9, 12.0), **decoding), result(1, (0.95, 18.0))])
+        study = Study(ledger)
+    assert study.decoding().to_dict("list") == {
+        "trial": [0, 0], "layer": [1, 2], "learned": [0.8, 0.9], "random": [0.7, 0.85]
+    }  # fmt: skip
+    assert random_scores(study) == {0: 0.85}
+    table, out, _ = summary(study, capsys)
+    assert [line.split()[:4] for line in table.splitlines()[:3]] == [
+        ["trial", "epoch", "accuracy", "random"], ["0", "20", "0.9000", "0.85"], ["1", "20", "0.9500", "-"]
+    ]  # fmt: skip
+    line = "a linear readout of each: 0.8000/0.9000; with random weights 0.7000/0.8500"
+    assert f"layers  trial 0, {line}\n" in out
+
+
+def test_a_study_of_other_rules_has_no_such_line(tmp_path, capsys) -> None:
+    study = recorded(tmp_path / "s.db", [(0.9, 12.0)])
+    table, out, _ = summary(study, capsys)
+    assert decoding_line(study) is None
+    assert "random" not in table and "layers  " not in out

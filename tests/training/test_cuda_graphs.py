@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from hebbevo.networks import FAMILIES, Architecture
+from hebbevo.networks import CONVOLUTIONAL, FAMILIES, Architecture
 from hebbevo.nn import plastic
 from hebbevo.rules import CONNECTIONS, UNITS
 from hebbevo.training import Rows, cuda_graphs
@@ -187,8 +187,8 @@ def of_every_family() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("family", "units", "connections"), of_every_family())
 def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, units, connections):
-    shape = (1, 8, 8) if family == "conv" else (FEATURES,)
-    channels = (5,) if family == "conv" else ()
+    shape = (1, 8, 8) if family in CONVOLUTIONAL else (FEATURES,)
+    channels = (5,) if family in CONVOLUTIONAL else ()
     network = Architecture(family, (13, 9), units, False, shape, CLASSES, channels, connections)
     brisk = {
         "warmup": 2,
@@ -213,7 +213,9 @@ def test_recorded_steps_of_every_family_and_rule_are_the_steps(request, family, 
     assert Graph.replays
     with without_recording():
         assert_identical(recorded.state, trained(make_double_cohort(the_recipe, genomes, rows), 4).state)
-    kept = (lambda each: each.state) if family == "conv" else (lambda each: living_states(each, genomes))
+    kept = (
+        (lambda each: each.state) if family in CONVOLUTIONAL else (lambda each: living_states(each, genomes))
+    )
     # rates are in single precision, and terms of a covariance cancel
     torch.testing.assert_close(kept(recorded), kept(stepped), rtol=1e-5, atol=3e-6)
 
