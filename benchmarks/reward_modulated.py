@@ -1,7 +1,7 @@
 """Reward-modulated learning on digits, beside backpropagation and a frozen random hidden layer.
 
-64-64-10 with a rectifier, Adam at 3e-3, minibatches of 64, 40 epochs, test accuracy after the last. The hidden
-layer learns by backpropagation, by reward, or not at all; the last layer by its gradient, or by reward too.
+64-64-10 with a rectifier, Adam at 3e-3, minibatches of 64, 40 epochs, test accuracy after the last. The
+hidden layer learns by backpropagation, by reward, or not at all; the last by its gradient, or by reward too.
 
     python benchmarks/reward_modulated.py [--seeds 5] [--epochs 40] [--csv reward_modulated.csv]
 
