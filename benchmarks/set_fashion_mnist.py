@@ -9,8 +9,8 @@ epsilon 13 (Erdos-Renyi) about 88,000 of them are in, 3 %. Three ways to have th
 
 All are trained by SGD with momentum 0.9 and weight decay 2e-4 at the learning rate of the tutorial, 0.05, in
 minibatches of 100. The tutorial trains for hundreds of epochs with dropout; this training is shortened to 10
-epochs without dropout. In the last 30 % of them no connection changes and the learning rate falls to zero. The
-score is test accuracy after the last epoch.
+epochs without dropout. In the last 30 % of them no connection changes, and the learning rate falls to zero.
+The score is test accuracy after the last epoch.
 
     HEBBEVO_DATA=FOLDER python benchmarks/set_fashion_mnist.py [--seeds 3] [--csv set_fashion_mnist.csv]
 
