@@ -107,6 +107,8 @@ class CreditRule(Rule):
         has_feedback: whether the layer has backward weights of its own, ``s.feedback``, of the shape of its
             weights. They are drawn once, in the size of the knob ``feedback_scale``.
         is_direct: whether a backward pass needs the error of the network's outputs.
+        hidden_only: whether hebbevo's own networks have the rule in hidden layers only, though it does not
+            update weights by itself.
         switches: names, each with the knobs that turn it on where any of them is not zero. A switch decides
             what is computed, so networks are stacked only with those whose switches are as theirs.
     """
@@ -116,6 +118,7 @@ class CreditRule(Rule):
     local: ClassVar[bool] = False
     has_feedback: ClassVar[bool] = False
     is_direct: ClassVar[bool] = False
+    hidden_only: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
