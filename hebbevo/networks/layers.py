@@ -59,7 +59,7 @@ class LayerFactory:
             rule_of_layer(self.settings, "connections", self.connections, with_knobs_of)
         ]
         # the output layer learns from the labels themselves, so a local update does not apply to it
-        if number <= self.hidden_layers or not credit.updates:
+        if number <= self.hidden_layers or not (credit.updates or credit.hidden_only):
             knobs = self._share(number, credit) | layer_settings(self.settings, credit.knobs, with_knobs_of)
             made = credited(credit.name, made, seed=seed, **knobs)
         knobs = layer_settings(self.settings, connections.knobs, with_knobs_of)

@@ -40,6 +40,7 @@ class RewardModulated(CreditRule):
         ),
     )  # fmt: skip
     is_direct = True
+    hidden_only = True  # a last layer that learns by reward ends far below one that learns from the labels
 
     def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
         """Equation 1."""

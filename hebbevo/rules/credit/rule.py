@@ -144,6 +144,8 @@ class CreditRule(Rule):
         has_feedback: whether the layer has backward weights of its own, ``s.feedback``, of the shape of its
             weights. They are drawn once, in the size of the knob ``feedback_scale``.
         is_direct: whether a backward pass needs the error of the network's outputs.
+        hidden_only: whether hebbevo's own networks have the rule in hidden layers only, though it does not
+            update weights by itself.
         switches: names, each with the knobs that turn it on where any of them is not zero. A switch decides
             what is computed, so networks are stacked only with those whose switches are as theirs.
     """
@@ -157,6 +159,7 @@ class CreditRule(Rule):
     at_start: ClassVar[frozenset[str]] = frozenset()
     has_feedback: ClassVar[bool] = False
     is_direct: ClassVar[bool] = False
+    hidden_only: ClassVar[bool] = False
     switches: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def start(self, k: Any, s: Any, layer: CreditLayer) -> Start:

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import attach, credited, stateless_random
+from hebbevo.networks import Architecture
+from hebbevo.nn import Credited, attach, credited, stateless_random
 from hebbevo.nn.layer_units import REWARD_STREAM
 
 NOISE, ROWS = 0.3, 16
@@ -105,3 +106,9 @@ def test_where_no_reward_can_be_known_it_is_refused(case):
     }[case]
     with pytest.raises(UsageError, match=message):
         (model[0] if case == "a part" else model)(x)
+
+
+def test_the_last_layer_of_a_family_learns_by_its_ordinary_gradient():
+    net = Architecture("mlp", (6,), "stamina", False, (5,), 3, credit="reward_modulated").build({}, 0)
+    assert isinstance(net.layers[0], Credited)
+    assert type(net.head) is nn.Linear
