@@ -22,7 +22,7 @@ class HypervolumeImprovement:
 
     >>> improvement = HypervolumeImprovement(np.array([[1.0, 2.0], [2.0, 1.0]]), reference=(4.0, 4.0))
     >>> improvement([np.array([0.0, 3.0]), np.array([1.0, 3.0])]).tolist()
-    [7.0, 0.0]
+    [4.0, 0.0]
 
     Args:
         losses: of the front, shape (n, losses), to be minimised; all better than the reference.
