@@ -130,7 +130,7 @@ def draw(members: pd.DataFrame, picture: Path) -> None:
         x, y, spread = own.confirmed_survivors, 100 * own.confirmed_accuracy, 100 * own.confirmed_sd
         panel.errorbar(x, y, spread, fmt="o", markersize=2.5, color=BLUE, elinewidth=0.8)
         panel.set_title(rule, fontsize=9)
-        panel.set(xscale="log", xlim=(30, 26_000), ylim=(50, 100))
+        panel.set(xscale="log", xlim=(30, 6_000), ylim=(50, 100))
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.3)
     for panel in panels.flat[len(rules) :]:
