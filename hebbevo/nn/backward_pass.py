@@ -220,9 +220,9 @@ class OutputError:
         if rewarded:
             outputs, eligibilities = zip(*rewarded, strict=True)
             number = len(outputs)
-            output = _ByReward.apply(output, number, *outputs, *eligibilities)  # type: ignore[no-untyped-call]
+            output = _by_reward(output, number, *outputs, *eligibilities)
         if not read:
-            return cast(Tensor, output)
+            return output
         with torch.no_grad():
             weights = [draw(size).to(x.dtype) for x, draw in read]
         return cast(Tensor, _ToInputs.apply(output, len(inputs), *inputs, *weights))  # type: ignore[no-untyped-call]
@@ -252,6 +252,14 @@ class _ToInputs(torch.autograd.Function):
             for weight, shape, needed in zip(weights, ctx.shapes, ctx.needs_input_grad[2:], strict=False)
         ]
         return gradient, None, *sent, *(None for _ in weights)
+
+
+def _by_reward(*arguments: Any) -> Tensor:
+    """Apply `_ByReward` outside of compiled code, in which PyTorch 2.13 gives it wrong gradients."""
+    apply: Callable[..., Tensor] = _ByReward.apply
+    if torch.compiler.is_compiling():
+        apply = torch.compiler.disable(apply)  # type: ignore[no-untyped-call]
+    return apply(*arguments)
 
 
 class _ByReward(torch.autograd.Function):

@@ -73,7 +73,8 @@ def score(measurements: Sequence[Measurement]) -> Score:
         random_decoding_per_layer=_means(each.random for each in decodings) or (),
         angles_per_epoch=[
             _means(layers) for layers in zip(*(each.angles for each in measurements), strict=True)
-        ],
+        ]
+        or (),
         further_per_epoch={name: _means(counts) for name, counts in further.items()},
         further_sd={name: stdev(counts) for name, counts in finals.items() if len(counts) > 1},
     )

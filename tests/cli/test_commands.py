@@ -101,7 +101,8 @@ def test_check_spaces_and_knobs_describe_space_files(run, space: Path) -> None:
     code, out, _ = run("spaces")
     assert code == 0
     of_connections = ["cosine", "hebb_mask", "magnitude", "rewiring", "rigl", "set"]
-    names = sorted([*of_connections, "score", "stamina", "topology", "units", "usage"])
+    of_credit = ["alignment", "hebbian_conv", "similarity_matching", "softhebb"]
+    names = sorted([*of_connections, *of_credit, "score", "stamina", "topology", "units", "usage"])
     assert [line.split()[0] for line in out.splitlines()] == names
     code, out, _ = run("knobs", "stamina")
     assert code == 0

@@ -77,7 +77,7 @@ class MadeUpRecord:
         return SimpleNamespace(
             name=self.name,
             goal=self.goal,
-            network=SimpleNamespace(count="neurons"),
+            count="neurons",
             space=space_of(self.genome),
             task=SimpleNamespace(epochs=EPOCHS, score_title="accuracy", in_percent=True),
             search=SimpleNamespace(trials=500),

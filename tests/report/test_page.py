@@ -67,7 +67,7 @@ def test_a_study_of_one_trial_lacks_the_sections_that_compare_trials(small):
     one = small.but(frame=small.record.frame[small.record.frame["state"] == "complete"].iloc[:1])
     absent = {make.__name__ for make in SECTIONS if make(one) is None}
     others = {"importance", "parallel", "slices", "rules"}
-    assert absent == {"health", "notes", "failures", "raster", *others}
+    assert absent == {"decoding", "health", "notes", "failures", "raster", *others}
 
 
 def test_texts_of_the_user_are_never_markup(small, tmp_path):

@@ -33,7 +33,7 @@ def test_members_and_dense_networks_are_drawn_on_the_same_rows(
     marks = drawn(study, axes, monkeypatch)
     members = study.front(confirmed=True)
     across = survivors_axis(study).place(members.confirmed_survivors)
-    own, dense = marks[f"trained again, on {rows} rows"], marks[f"dense, same widths, on {rows} rows"]
+    own, dense = marks[f"trained again, on {rows} rows"], marks[f"dense, the same widths, on {rows} rows"]
     assert own[:, 0].tolist() == dense[:, 0].tolist() == across.tolist()
     order = np.argsort(members[f"{score}_accuracy"])
     assert np.argsort(own[:, 1]).tolist() == order.tolist()

@@ -140,6 +140,7 @@ def test_a_family_is_trained_alike_alone_and_in_a_cohort(name, family, units, co
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, where it starts its compiler
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # likewise, where code is not compiled
 @pytest.mark.parametrize("build", [dense, convolutional])
 def test_a_compiled_net_is_trained_like_the_net_itself(name, build):
     torch._dynamo.reset()

@@ -204,6 +204,7 @@ KNOBS = {
     ("credit", "hebbian"): HEBBIAN,
     ("credit", "softhebb"): SOFTHEBB,
     ("credit", "hebbian_term"): HEBBIAN_TERM,
+    ("credit", "reward_modulated"): {"output_noise": (0.1, 1e-6, inf, True)},
     ("credit", "similarity_matching"): {
         "matching_rate": (0.05, 0.0, 1.0, True),
         "matching_decay": (0.0, 0.0, inf, False),

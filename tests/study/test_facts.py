@@ -43,6 +43,7 @@ PLAIN = {
     "repeatable": False,
     "short": True,
     "sampling": 2,
+    "further": {"connections": 300},
 }
 
 

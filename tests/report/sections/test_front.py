@@ -102,7 +102,7 @@ def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small, 
     np.testing.assert_allclose(again.y, axis.place(mean))
     np.testing.assert_allclose(low, axis.place(mean - sd), atol=1e-12)
     np.testing.assert_allclose(high, axis.place((mean + sd).clip(upper=1)), atol=1e-12)
-    controls = drawn[f"dense, same widths, {which} rows, mean ± sd"]
+    controls = drawn[f"dense, the same widths, {which} rows, mean ± sd"]
     np.testing.assert_allclose(controls.y, axis.place(members["control_accuracy"]))
     assert drawn["front as found"].opacity < 1
 

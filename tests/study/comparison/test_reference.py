@@ -58,7 +58,7 @@ def test_all_that_differs_is_named():
 
 def test_the_largest_network_of_all_is_the_reference():
     reference = common_reference([study(), study(neurons=256), study(neurons=64)])
-    assert (reference.chance, reference.neurons) == (0.1, 256)
+    assert (reference.chance, reference.largest) == (0.1, (256,))
 
 
 def test_where_groups_of_rows_stay_together_other_seeds_have_other_rows_and_another_chance():
