@@ -59,8 +59,8 @@ class FlowPenalty(Regularized):
 class FeatureFlow(nn.Module):
     """Modules in sequence, and in training mode a penalty on the path that features take through them.
 
-    The penalty is k1 sum |x_{l+1} - x_l| + k2 sum |x_{l+1} - 2 x_l + x_{l-1}|, where x_0 is the input and x_l
-    the output of module l. It is added to the task's loss in the backward pass. Terms whose features differ
+    The penalty is k1 sum abs(x[l+1] - x[l]) + k2 sum abs(x[l+1] - 2 x[l] + x[l-1]), where x[0] is the input
+    and x[l] the output of module l. It is added to the task's loss in the backward pass. Terms whose features differ
     in shape are left out. After feature flow regularisation (arXiv:2106.02914); the discretisation is our
     own. In evaluation mode nothing is added.
 

@@ -50,7 +50,7 @@ class SimilarityMatching(nn.Module):
         steps: () int64, minibatches learned so far.
         sites: their number.
         units: of a site.
-        residual: (), the largest |du/dt| / |u| of a row of the last minibatch in training mode.
+        residual: (), the largest norm(du/dt) / norm(u) of a row of the last minibatch in training mode.
         unconverged: (), the share of its rows whose residual was above ``tolerance``.
     """
 
@@ -146,7 +146,7 @@ class SimilarityMatching(nn.Module):
 
     @torch.no_grad()
     def residuals(self, x: Tensor) -> Tensor:
-        """How far each row is from its fixed point after all iterations, (rows,): |du/dt| / |u|.
+        """How far each row is from its fixed point after all iterations, (rows,): norm(du/dt) / norm(u).
 
         Args:
             x: a minibatch of inputs.
@@ -264,7 +264,7 @@ class SimilarityMatchingLinear(SimilarityMatching):
         gain: the factor of a potential before f; sensible .5 to 2.
         iterations: Euler steps to the fixed point.
         step: of Euler's method, at most; it is shorter where inhibition is strong.
-        tolerance: a row has converged where |du/dt| / |u| is not above this.
+        tolerance: a row has converged where norm(du/dt) / norm(u) is not above this.
 
     Raises:
         UsageError: a value outside its range.
@@ -507,7 +507,7 @@ class SimilarityMatchingNetwork(nn.Module):
 
     @torch.no_grad()
     def residuals(self, x: Tensor) -> Tensor:
-        """How far each row is from its fixed point, (layers, rows): |du/dt| / |u|.
+        """How far each row is from its fixed point, (layers, rows): norm(du/dt) / norm(u).
 
         Args:
             x: a minibatch of inputs of the first layer.
@@ -533,7 +533,7 @@ class _Circuit:
         # weights change before the backward pass, which needs those of now
         self._weights = [layer.weight.clone() if layer.training else layer.weight for layer in layers]
         self._inhibition = [layer.inhibition_weights() for layer in layers]
-        # |du/dt| grows with the largest eigenvalue of the inhibition, of which this is a bound
+        # norm(du/dt) grows with the largest eigenvalue of the inhibition, of which this is a bound
         self._steps = [
             torch.minimum(layer.step, 1 / (1 + weights.abs().sum(-1).amax((0, 1))))
             for layer, weights in zip(layers, self._inhibition, strict=True)
@@ -555,7 +555,7 @@ class _Circuit:
         return [layer.activation(layer.gain * u) for layer, u in zip(self.layers, potentials, strict=True)]
 
     def residuals(self, x: Tensor, potentials: Sequence[Tensor]) -> list[Tensor]:
-        """|du/dt| / |u| of each row, (rows,), by layer."""
+        """norm(du/dt) / norm(u) of each row, (rows,), by layer."""
         changes = self._changes(self._drive(0, x), potentials)
         return [
             du.square().sum((0, 2)).sqrt() / u.square().sum((0, 2)).sqrt().clamp(min=1e-12)
