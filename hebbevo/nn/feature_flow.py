@@ -60,9 +60,9 @@ class FeatureFlow(nn.Module):
     """Modules in sequence, and in training mode a penalty on the path that features take through them.
 
     The penalty is k1 sum abs(x[l+1] - x[l]) + k2 sum abs(x[l+1] - 2 x[l] + x[l-1]), where x[0] is the input
-    and x[l] the output of module l. It is added to the task's loss in the backward pass. Terms whose features differ
-    in shape are left out. After feature flow regularisation (arXiv:2106.02914); the discretisation is our
-    own. In evaluation mode nothing is added.
+    and x[l] the output of module l. It is added to the task's loss in the backward pass. Terms whose features
+    differ in shape are left out. After feature flow regularisation (arXiv:2106.02914); the discretisation is
+    our own. In evaluation mode nothing is added.
 
     Shapes: (rows, *features) to what the last module returns.
 
