@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -350,11 +351,12 @@ def test_no_other_module_imports_ray() -> None:
 
 
 @pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def two_workers() -> Iterator[None]:
     """Ray on this machine, without usage statistics and log files of Tune."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
     interrupt = signal.getsignal(signal.SIGINT)
-    with pytest.MonkeyPatch.context() as patch:
+    # pytest's own folders can be too deep: the path of a socket has at most 107 bytes
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="ray") as folder:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -364,7 +366,7 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
-            _temp_dir=str(tmp_path_factory.mktemp("ray")),
+            _temp_dir=folder,
         )
         yield
         ray.shutdown()
