@@ -70,13 +70,15 @@ class FeedbackConv2d(CreditedConv2d):  # type: ignore[misc, valid-type]
     Args:
         in_channels: channels of the inputs.
         out_channels: channels of the outputs.
-        kernel_size: of the kernels.
+        kernel_size: as of an ``nn.Conv2d``, like all arguments up to ``padding_mode``.
+        stride: see there.
+        padding: see there.
+        dilation: see there.
+        groups: see there.
         bias: whether it has a bias.
+        padding_mode: see there.
         rule: see `FeedbackLinear`.
         seed: see `FeedbackLinear`.
-        stride: of the kernels. padding: see ``nn.Conv2d``, also ``"same"``. dilation: of the kernels.
-        groups: of channels; see ``nn.Conv2d``.
-        padding_mode: see ``nn.Conv2d``.
         device: of the parameters.
         dtype: of the parameters.
         knobs: of the rule.
@@ -95,15 +97,15 @@ class FeedbackConv2d(CreditedConv2d):  # type: ignore[misc, valid-type]
         in_channels: int,
         out_channels: int,
         kernel_size: int | tuple[int, int],
-        bias: bool = True,
-        *,
-        rule: str | CreditRule = "feedback_alignment",
-        seed: int | None = None,
         stride: int | tuple[int, int] = 1,
         padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
+        bias: bool = True,
         padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
+        *,
+        rule: str | CreditRule = "feedback_alignment",
+        seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         **knobs: Value,
