@@ -23,17 +23,16 @@ import argparse
 import csv
 import platform
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
 from throughput import processor
+from units import problem
 
-from hebbevo.data import Split, load, split
+from hebbevo.data import Split
 from hebbevo.networks import Architecture
 from hebbevo.space.knobs import Value
 from hebbevo.training import Candidate, Recipe, train
@@ -44,20 +43,6 @@ HIDDEN = (1000, 1000, 1000)
 SETTLE = 0.3
 SET, STATIC, DENSE = ROWS = ("set", "static", "dense")
 COLUMNS = ("connections", "seed", "accuracy", "left", "seconds", "epochs")
-
-
-def problem() -> Split:
-    """Fashion-MNIST with all training rows, and the test rows in the place of validation rows."""
-    whole = split(load("fashion_mnist"), 0, BATCH, standardize=False)
-    x = np.concatenate([whole.x_train, whole.x_val])
-    mean, scale = x.mean(), x.std()
-    return replace(
-        whole,
-        x_train=(x - mean) / scale,
-        y_train=np.concatenate([whole.y_train, whole.y_val]),
-        x_val=(whole.x_test - mean) / scale,
-        y_val=whole.y_test,
-    )
 
 
 def connections_of(widths: tuple[int, ...]) -> int:
@@ -120,7 +105,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--csv", type=Path, default=Path("set_fashion_mnist.csv"))
     options = parser.parse_args()
-    data = problem()
+    data = problem(60_000, "fashion_mnist")
     done = pd.read_csv(options.csv) if options.csv.exists() else pd.DataFrame(columns=COLUMNS)
     for seed in range(options.seeds):
         for row in ROWS:

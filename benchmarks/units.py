@@ -77,9 +77,9 @@ def cohort(
     ]
 
 
-def problem(rows: int) -> Split:
-    """MNIST with so many training rows, and the test rows in the place of validation rows."""
-    whole = split(load("mnist"), 0, BATCH, standardize=False)
+def problem(rows: int, dataset: str = "mnist") -> Split:
+    """A data set with so many training rows, and the test rows in the place of validation rows."""
+    whole = split(load(dataset), 0, BATCH, standardize=False)
     x = np.concatenate([whole.x_train, whole.x_val])[:rows]
     mean, scale = x.mean(), x.std()
     return replace(

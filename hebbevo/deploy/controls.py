@@ -63,17 +63,23 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
         epochs: of the whole schedule.
     """
     assert isinstance(recipe.network, Architecture)
-    network = replace(
-        recipe.network,
+    kept = ("optimizer", "momentum")
+    settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
+    return replace(
+        recipe, network=_dense(recipe.network), settings=settings, seed=seed, epochs=epochs, further=()
+    )
+
+
+def _dense(network: Architecture) -> Architecture:
+    """The network without a plastic rule."""
+    return replace(
+        network,
         units="dense",
         connections="full",
         credit="backprop",
         readout=DEFAULT_READOUT,
         inputs=False,
     )
-    kept = ("optimizer", "momentum")
-    settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
-    return replace(recipe, network=network, settings=settings, seed=seed, epochs=epochs, further=())
 
 
 def padded(recipe: Recipe, widths: Sequence[Sequence[int]]) -> Recipe:
@@ -161,11 +167,7 @@ class DenseSize:
 
         channels = len(self._network.channels)
         shaped = replace(
-            self._network,
-            units="dense",
-            connections="full",
-            credit="backprop",
-            inputs=False,
+            _dense(self._network),
             channels=(1,) * channels,
             hidden=(1,) * (depth - channels),
         )
