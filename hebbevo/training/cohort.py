@@ -373,12 +373,15 @@ class CohortTraining:
         """
         for each in self.sub_cohorts:
             nets = _modules_of(each.nets)
-            learned = self._decoded(nets)
+            # a fitted head is the readout of the last layer
+            by_head = [self._history[-1].scores[each.rows.cpu()]] if self._fits_head else []
+            reads = self._reads[: len(self._reads) - len(by_head)]
+            learned = torch.stack(self._decoded(nets, reads) + by_head, 1)
             present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
             for name, drawn in self._drawn.items():
                 nets.tensors[name].copy_(drawn[each.rows])
             calibrate(nets, self._rows.x)
-            random = self._decoded(nets)
+            random = torch.stack(self._decoded(nets, self._reads), 1)
             for name, tensor in nets.tensors.items():
                 tensor.copy_(present[name])
             self._decoding |= {
@@ -387,13 +390,13 @@ class CohortTraining:
                 if all(map(math.isfinite, one + other))
             }
 
-    def _decoded(self, nets: ModuleStack) -> Tensor:
-        """The scores of a readout of each hidden layer on the validation rows, (k, layers)."""
+    def _decoded(self, nets: ModuleStack, reads: Sequence[Read]) -> list[Tensor]:
+        """The scores of a readout of each of these features on the validation rows, (k,) each."""
         rows, scores = self._labelled_rows(nets), []
-        for read in self._reads:
+        for read in reads:
             outputs = readout_outputs(nets, self._rows.x_val, read, *fitted_readouts(nets, rows, read))
             scores.append(self._scores_of(outputs, self._rows.y_val))
-        return torch.stack(scores, 1)
+        return scores
 
     def _labelled_rows(self, nets: NetStack) -> LabelledRows:
         """The training rows, for readouts of these nets."""

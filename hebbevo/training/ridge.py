@@ -81,25 +81,50 @@ def ridge(fitted: Moments, held_out: Moments) -> tuple[Tensor, Tensor]:
     (2.0, 1.0)
     """
     penalties = torch.tensor(PENALTIES, dtype=torch.float64, device=fitted.xx.device)
-    errors = torch.stack([_error(held_out, *_solved(fitted, penalty)) for penalty in penalties])
-    return _solved(fitted + held_out, penalties[errors.nan_to_num(torch.inf).argmin(0)])
+    standardized = _Standardized.of(fitted)
+    errors = torch.stack([_error(held_out, *standardized.solved(penalty)) for penalty in penalties])
+    del standardized  # as large as the moments, of which there are others below
+    return _Standardized.of(fitted + held_out).solved(penalties[errors.nan_to_num(torch.inf).argmin(0)])
 
 
-def _solved(moments: Moments, penalty: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and biases with this penalty, (...)."""
-    rows = moments.rows[..., None]
-    mean, target = moments.x / rows, moments.y / rows
-    covariance = moments.xx / rows[..., None] - mean[..., :, None] * mean[..., None, :]
-    variance = covariance.diagonal(dim1=-2, dim2=-1)
-    square = variance + mean.square()
-    is_constant = variance <= _CONSTANT * square
-    scale = torch.where(is_constant, 0, 1 / variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt())
-    correlation = covariance * scale[..., :, None] * scale[..., None, :]
-    cross = (moments.xy / rows[..., None] - mean[..., :, None] * target[..., None, :]) * scale[..., None]
-    shifted = correlation + torch.diag_embed(penalty[..., None].expand(mean.shape))
-    factor, _ = torch.linalg.cholesky_ex(shifted)
-    weight = (torch.cholesky_solve(cross, factor) * scale[..., None]).mT
-    return weight, target - (weight @ mean[..., None])[..., 0]
+@dataclass(frozen=True)
+class _Standardized:
+    """Moments of standardised features, for any number of penalties.
+
+    Attributes:
+        mean: of the features, (..., features).
+        target: mean of the targets, (..., outputs).
+        scale: 1 over the standard deviation of the features, (..., features); 0 for constants.
+        correlation: of the features, (..., features, features).
+        cross: covariance of standardised features and targets, (..., features, outputs).
+    """
+
+    mean: Tensor
+    target: Tensor
+    scale: Tensor
+    correlation: Tensor
+    cross: Tensor
+
+    @classmethod
+    def of(cls, moments: Moments) -> _Standardized:
+        rows = moments.rows[..., None]
+        mean, target = moments.x / rows, moments.y / rows
+        covariance = moments.xx / rows[..., None] - mean[..., :, None] * mean[..., None, :]
+        variance = covariance.diagonal(dim1=-2, dim2=-1)
+        square = variance + mean.square()
+        is_constant = variance <= _CONSTANT * square
+        scale = torch.where(is_constant, 0, 1 / variance.clamp(min=torch.finfo(variance.dtype).tiny).sqrt())
+        correlation = covariance * scale[..., :, None] * scale[..., None, :]
+        cross = (moments.xy / rows[..., None] - mean[..., :, None] * target[..., None, :]) * scale[..., None]
+        return cls(mean, target, scale, correlation, cross)
+
+    def solved(self, penalty: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights and biases with this penalty, (...)."""
+        shifted = self.correlation.clone()
+        shifted.diagonal(dim1=-2, dim2=-1).add_(penalty[..., None])
+        factor, _ = torch.linalg.cholesky_ex(shifted)
+        weight = (torch.cholesky_solve(self.cross, factor) * self.scale[..., None]).mT
+        return weight, self.target - (weight @ self.mean[..., None])[..., 0]
 
 
 def _error(moments: Moments, weight: Tensor, bias: Tensor) -> Tensor:
