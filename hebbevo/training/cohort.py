@@ -32,11 +32,10 @@ from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
 from hebbevo.training.readout import (
     LabelledRows,
-    Read,
+    LayerOutputs,
     calibrate,
     fitted_readouts,
     head_inputs,
-    layer_reads,
     learns_without_gradient,
     readout_outputs,
 )
@@ -158,9 +157,9 @@ class CohortTraining:
         self._trained_heads: dict[str, Tensor] = {}  # while fitted ones are in their place
         # an exam is of a confirmation, of trials for which this is measured
         decodes = layered is not None and learns_without_gradient(model) and not rows.exam
-        self._reads: list[Read] = [*layer_reads(layered)] if layered is not None and decodes else []
+        self._decoded_layers = len(layered.hidden_layers()) if layered is not None and decodes else 0
         weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-        kept = nets.tensors.items() if self._reads else ()
+        kept = nets.tensors.items() if self._decoded_layers else ()
         self._drawn = {name: each.clone() for name, each in kept if name in weights}
         self._decoding: dict[int, Decoding] = {}  # of the nets that were trained to their end
         self.losses = torch.zeros(total, nets.size, dtype=dtype, device=device)
@@ -237,7 +236,7 @@ class CohortTraining:
             ended = [row for row, last in enumerate(last_epochs) if last == epoch < self._recipe.epochs]
             if self._rows.exam and (ended or epoch == self._recipe.epochs):
                 self._examine()
-            if self._reads and (ended or epoch == self._recipe.epochs):
+            if self._decoded_layers and (ended or epoch == self._recipe.epochs):
                 self._decode()
             if ended:
                 self.stop(torch.tensor(ended, dtype=torch.int64, device=self._rows.x.device))
@@ -352,7 +351,7 @@ class CohortTraining:
                 if name not in self._trained_heads:
                     self._trained_heads[name] = head.new_zeros(self._size, *head.shape[1:])
                 self._trained_heads[name][each.rows] = head
-            found = fitted_readouts(_modules_of(each.nets), self._labelled_rows(each.nets), head_inputs)
+            [found] = fitted_readouts(_modules_of(each.nets), self._labelled_rows(each.nets), head_inputs)
             for head, fitted in zip(heads.values(), found, strict=True):
                 head.copy_(fitted)
 
@@ -375,13 +374,13 @@ class CohortTraining:
             nets = _modules_of(each.nets)
             # a fitted head is the readout of the last layer
             by_head = [self._history[-1].scores[each.rows.cpu()]] if self._fits_head else []
-            reads = self._reads[: len(self._reads) - len(by_head)]
-            learned = torch.stack(self._decoded(nets, reads) + by_head, 1)
+            read = LayerOutputs(self._decoded_layers - len(by_head))
+            learned = torch.stack(self._decoded(nets, read) + by_head, 1)
             present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
             for name, drawn in self._drawn.items():
                 nets.tensors[name].copy_(drawn[each.rows])
             calibrate(nets, self._rows.x)
-            random = torch.stack(self._decoded(nets, self._reads), 1)
+            random = torch.stack(self._decoded(nets, LayerOutputs(self._decoded_layers)), 1)
             for name, tensor in nets.tensors.items():
                 tensor.copy_(present[name])
             self._decoding |= {
@@ -390,13 +389,11 @@ class CohortTraining:
                 if all(map(math.isfinite, one + other))
             }
 
-    def _decoded(self, nets: ModuleStack, reads: Sequence[Read]) -> list[Tensor]:
-        """The scores of a readout of each of these features on the validation rows, (k,) each."""
-        rows, scores = self._labelled_rows(nets), []
-        for read in reads:
-            outputs = readout_outputs(nets, self._rows.x_val, read, *fitted_readouts(nets, rows, read))
-            scores.append(self._scores_of(outputs, self._rows.y_val))
-        return scores
+    def _decoded(self, nets: ModuleStack, read: LayerOutputs) -> list[Tensor]:
+        """The scores of a readout of each of these layers on the validation rows, (k,) each."""
+        readouts = fitted_readouts(nets, self._labelled_rows(nets), read)
+        found = readout_outputs(nets, self._rows.x_val, read, readouts)
+        return [self._scores_of(outputs, self._rows.y_val) for outputs in found]
 
     def _labelled_rows(self, nets: NetStack) -> LabelledRows:
         """The training rows, for readouts of these nets."""

@@ -6,9 +6,10 @@ They read features in evaluation mode. Every fifth training row is held out to c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import add
 from typing import cast
 
 import torch
@@ -31,8 +32,11 @@ _HELD_OUT = 5
 _MOST_BYTES = 2**30  # of the moments that are gathered at once
 _CALIBRATION_BATCHES, _CALIBRATION_ROWS = 50, 100  # their statistics are running means
 
-Read = Callable[[nn.Module, Tensor], Tensor]
-"""A function (network, rows) -> features of one network, (rows, features)."""
+Read = Callable[[nn.Module, Tensor], tuple[Tensor, ...]]
+"""A function (network, rows) -> features of one network for each readout, (rows, features)."""
+
+Readouts = list[tuple[Tensor, Tensor]]
+"""For each features that are read: weights, (size, outputs, features), and biases, (size, outputs)."""
 
 
 @dataclass(frozen=True)
@@ -65,74 +69,86 @@ class LabelledRows:
         return cls(x, F.one_hot(y, outputs), of_classes[y])
 
 
-def fitted_readouts(nets: ModuleStack, rows: LabelledRows, read: Read) -> tuple[Tensor, Tensor]:
-    """Fit a readout to the features of each net.
-
-    Returns:
-        Weights, (size, outputs, features), and biases, (size, outputs), in float64.
-    """
-    features = nets.call(read, rows.x[:2].clone()).shape[-1]
-    at_a_time = max(1, _MOST_BYTES // (16 * features**2))
+def fitted_readouts(nets: ModuleStack, rows: LabelledRows, read: Read) -> Readouts:
+    """Fit readouts to the features of each net, in float64."""
+    squares = sum(each.shape[-1] ** 2 for each in nets.call(read, rows.x[:2].clone()))
+    at_a_time = max(1, _MOST_BYTES // (16 * squares + 1))
     found = [
-        _fitted(nets, rows, read, slice(first, first + at_a_time)) for first in range(0, nets.size, at_a_time)
+        _fitted(nets.part(slice(first, first + at_a_time)), rows, read)
+        for first in range(0, nets.size, at_a_time)
     ]
-    weights, biases = zip(*found, strict=True)
-    return torch.cat(weights), torch.cat(biases)
+    by_features = (zip(*parts, strict=True) for parts in zip(*found, strict=True))
+    return [(torch.cat(weights), torch.cat(biases)) for weights, biases in by_features]
 
 
 @torch.no_grad()
-def _fitted(nets: ModuleStack, rows: LabelledRows, read: Read, own: slice) -> tuple[Tensor, Tensor]:
-    """Fit the readouts of some of the nets."""
-    sums: list[Moments | None] = [None, None]
+def _fitted(nets: ModuleStack, rows: LabelledRows, read: Read) -> Readouts:
+    """Fit the readouts of some nets, all at once."""
+    sums: list[list[Moments]] = []
     for first in range(0, len(rows.x), _ROWS_AT_A_TIME):
         chunk = slice(first, first + _ROWS_AT_A_TIME)
-        features = nets.call(read, rows.x[chunk].clone())[own]
-        held_out = torch.arange(first, first + features.shape[1], device=features.device) % _HELD_OUT == 1
-        for place, which in enumerate((~held_out, held_out)):
-            part = Moments.of(features[:, which], rows.targets[chunk][which], rows.weights[chunk][which])
-            before = sums[place]
-            sums[place] = part if before is None else before + part
-    fitted, chosen_on = (cast(Moments, each) for each in sums)
-    return ridge(fitted, chosen_on)
+        held_out = torch.arange(first, min(chunk.stop, len(rows.x)), device=rows.x.device) % _HELD_OUT == 1
+        parts = [
+            [
+                Moments.of(features[:, which], rows.targets[chunk][which], rows.weights[chunk][which])
+                for which in (~held_out, held_out)
+            ]
+            for features in nets.call(read, rows.x[chunk].clone())
+        ]
+        sums = [[*map(add, before, own)] for before, own in zip(sums, parts, strict=True)] if sums else parts
+    return [ridge(fitted, chosen_on) for fitted, chosen_on in sums]
 
 
 @torch.no_grad()
-def readout_outputs(nets: ModuleStack, x: Tensor, read: Read, weight: Tensor, bias: Tensor) -> Tensor:
-    """What readouts give for rows: (size, rows, outputs), float32."""
-    chunks = [nets.call(read, chunk.clone()).double() for chunk in torch.split(x, _ROWS_AT_A_TIME)]
-    return torch.cat([each @ weight.mT + bias[:, None] for each in chunks], 1).float()
+def readout_outputs(nets: ModuleStack, x: Tensor, read: Read, readouts: Readouts) -> list[Tensor]:
+    """What each readout gives for rows: (size, rows, outputs), float32."""
+    chunks = [
+        [
+            features.double() @ weight.mT + bias[:, None]
+            for features, (weight, bias) in zip(nets.call(read, chunk.clone()), readouts, strict=True)
+        ]
+        for chunk in torch.split(x, _ROWS_AT_A_TIME)
+    ]
+    return [torch.cat(outputs, 1).float() for outputs in zip(*chunks, strict=True)]
 
 
-def layer_reads(net: Layered) -> Iterator[Read]:
-    """What a readout of each hidden layer takes of a network."""
-    last = len(net.hidden_layers()) - 1
-    for layer in range(last + 1):
-        yield head_inputs if layer == last and net.has_fitted_head else _OutputsOf(layer)
+def head_inputs(net: nn.Module, x: Tensor) -> tuple[Tensor]:
+    """Read what the head of a network takes."""
+    return (cast(Layered, net).head_inputs(x),)
+
+
+@dataclass(frozen=True)
+class LayerOutputs:
+    """Reads the outputs of the first hidden layers. Maps are averaged over a few regions.
+
+    Those of the last layer stay as they are where a fitted head takes them.
+
+    Attributes:
+        layers: number of layers.
+    """
+
+    layers: int
+
+    def __call__(self, net: nn.Module, x: Tensor) -> tuple[Tensor, ...]:
+        """Give the features of each layer, (rows, features)."""
+        layered = cast(Layered, net)
+        fitted = len(layered.hidden_layers()) if layered.has_fitted_head else None
+        outputs = enumerate(islice(layered.hidden_outputs(x), self.layers), start=1)
+        return tuple(each.flatten(1) if layer == fitted else _averaged(each) for layer, each in outputs)
+
+
+def _averaged(outputs: Tensor) -> Tensor:
+    """Average maps over regions, so that there are at most `MOST_FEATURES`; (rows, features)."""
+    if outputs.dim() != 4:
+        return outputs.flatten(1)
+    regions = max(1, min(MOST_REGIONS, math.isqrt(MOST_FEATURES // outputs.shape[1])))
+    height, width = outputs.shape[2:]
+    return F.adaptive_avg_pool2d(outputs, (min(regions, height), min(regions, width))).flatten(1)
 
 
 def learns_without_gradient(net: nn.Module) -> bool:
     """Whether a credit rule changes the weights of a layer in place of the optimiser."""
     return any(isinstance(each, Credited) and each.credit.rule.updates for each in net.modules())
-
-
-def head_inputs(net: nn.Module, x: Tensor) -> Tensor:
-    """What the head of a network takes, (rows, features)."""
-    return cast(Layered, net).head_inputs(x)
-
-
-@dataclass(frozen=True)
-class _OutputsOf:
-    """Reads the outputs of a hidden layer: maps are averaged over a few regions."""
-
-    layer: int
-
-    def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
-        outputs = next(islice(cast(Layered, net).hidden_outputs(x), self.layer, None))
-        if outputs.dim() != 4:
-            return outputs.flatten(1)
-        regions = max(1, min(MOST_REGIONS, math.isqrt(MOST_FEATURES // outputs.shape[1])))
-        height, width = outputs.shape[2:]
-        return F.adaptive_avg_pool2d(outputs, (min(regions, height), min(regions, width))).flatten(1)
 
 
 def calibrate(nets: ModuleStack, x: Tensor) -> None:
@@ -149,7 +165,7 @@ def _normalise(net: nn.Module, x: Tensor) -> Tensor:
     for norm in norms:
         norm.train()
     try:
-        return head_inputs(net, x)
+        return cast(Layered, net).head_inputs(x)
     finally:
         for norm in norms:
             norm.eval()

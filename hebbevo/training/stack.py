@@ -133,6 +133,10 @@ class ModuleStack(NetStack):
             training: whether the net is in training mode.
         """
 
+    @abstractmethod
+    def part(self, rows: slice) -> ModuleStack:
+        """Some of the nets, to evaluate them: their tensors are views of those here."""
+
     @contextmanager
     def untouched(self) -> Iterator[None]:
         """Restore all attributes, and the buffers of a stack, afterwards: counting must not change a net."""
@@ -280,6 +284,15 @@ class VmapStack(ModuleStack):
         self._buffers |= {name: each.contiguous() for name, each in reassigned.items()}
         return result
 
+    def part(self, rows: slice) -> VmapStack:
+        """See `ModuleStack.part`."""
+        found = copy.copy(self)
+        found.trained, found._fixed, found._buffers = (
+            {name: tensor.detach()[rows] for name, tensor in named.items()}
+            for named in (self.trained, self._fixed, self._buffers)
+        )
+        return found
+
     @contextmanager
     def untouched(self) -> Iterator[None]:
         """See `ModuleStack.untouched`."""
@@ -350,6 +363,10 @@ class SingleNet(ModuleStack):
             self.module.train(training)
         own = tree_map_only(Tensor, lambda arg: arg[0], args) if stacked else args
         return tree_map_only(Tensor, lambda result: result[None], function(self.module, *own))
+
+    def part(self, rows: slice) -> SingleNet:
+        """See `ModuleStack.part`."""
+        return self
 
     def gradients(self, losses: Tensor) -> list[Tensor]:
         """See `ModuleStack.gradients`."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.networks import Architecture
 from hebbevo.training import Candidate, CohortTraining, Exam, Recipe, Rows, score, train
-from hebbevo.training.readout import MOST_FEATURES, layer_reads
+from hebbevo.training.readout import MOST_FEATURES, LayerOutputs
 from hebbevo.training.ridge import Moments, ridge
 from hebbevo.training.stack import SingleNet, VmapStack
 from hebbevo.training.trial_details import TrialDetails
@@ -144,10 +144,23 @@ def test_the_last_layer_under_a_fitted_head_is_decoded_by_this_head():
         assert each.decoding.learned[-1] == each.accuracy[-1]
 
 
+def test_the_only_layer_under_a_fitted_head_is_decoded_by_this_head():
+    [found] = train(one_layer(), [Candidate({})], image_problem(SHAPE), CPU)
+    assert found.decoding.learned == (found.accuracy[-1],)
+    assert len(found.decoding.random) == 1
+
+
+def one_layer():
+    network = Architecture(
+        "hebbian_conv", (), "dense", False, SHAPE, 4, (5,), credit="hebbian", readout="ridge"
+    )
+    return Recipe(network, {}, epochs=1, batch_size=16, seed=3)
+
+
 def test_large_layers_are_averaged_over_fewer_regions():
     network = Architecture("hebbian_conv", (), "dense", False, (1, 8, 8), 4, (300, 3000), credit="softhebb")
     net, x = network.build({}, 1).eval(), torch.randn(2, 1, 8, 8)
-    assert [read(net, x).shape[1] for read in layer_reads(net)] == [4 * 300, 3000]
+    assert [each.shape[1] for each in LayerOutputs(2)(net, x)] == [4 * 300, 3000]
     assert MOST_FEATURES < 9 * 300
 
 

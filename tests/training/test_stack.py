@@ -101,6 +101,17 @@ def test_rows_that_are_kept_go_on_in_the_order_given():
     assert all(value.is_leaf and value.requires_grad for value in stack.trained.values())
 
 
+def test_a_part_gives_what_its_own_nets_give():
+    nets, stack = stacked(4)
+    x = torch.randn(5, 4)
+    part = stack.part(slice(1, 3))
+    assert part.size == 2
+    torch.testing.assert_close(part.call(run, x), torch.stack([net.eval()(x) for net in nets[1:3]]))
+    assert stack.size == 4
+    alone = SingleNet(nets[0], CPU)
+    torch.testing.assert_close(alone.part(slice(0, 1)).call(run, x)[0], nets[0].eval()(x))
+
+
 class Shared(nn.Module):
     """A tied weight, a module with two names, a frozen layer and a buffer that is put anew."""
 
