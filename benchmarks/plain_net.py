@@ -95,15 +95,24 @@ class Stamina(nn.Module):
             optimizer.state[listener.weight][moment][:, born] = 0
 
 
+GENES = {
+    "unactivation_penalty": {"low": 1e-2, "high": 1e2, "log": True},
+    "penalty_form": {"choices": ["mean", "ratio", "zero_sum", "constant"]},
+    "hebbian_threshold": {"low": -1.0, "high": 1.0},
+    "regrowth_rate": {"low": 0.0, "high": 0.1},
+    "learning_rate": {"low": 3e-4, "high": 1e-2, "log": True},
+    "weight_decay": {"low": 1e-5, "high": 1.0, "log": True},
+}
+"""What every contestant searches, as a space file has it."""
+
+
 def suggest(trial):
     """Draw a config from an Optuna trial."""
     return {
-        "unactivation_penalty": trial.suggest_float("unactivation_penalty", 1e-2, 1e2, log=True),
-        "penalty_form": trial.suggest_categorical("penalty_form", ["mean", "ratio", "zero_sum", "constant"]),
-        "hebbian_threshold": trial.suggest_float("hebbian_threshold", -1, 1),
-        "regrowth_rate": trial.suggest_float("regrowth_rate", 0, 0.1),
-        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1.0, log=True),
+        name: trial.suggest_categorical(name, gene["choices"])
+        if "choices" in gene
+        else trial.suggest_float(name, **gene)
+        for name, gene in GENES.items()
     }
 
 

@@ -13,6 +13,8 @@ Contestants, all on the same job, split and seed (``--only`` takes letters or na
     e  The same as c with bfloat16 (only run if asked for).
     f  The plain loop at its best over dense nets without any rule (only run if asked for).
        It shows what the arithmetic alone costs one net at a time.
+    j  The same study in JAX (`jax_peer.py`): nets side by side, compiled, a process a core (needs the extra
+       "benchmarks"; only run if asked for).
 
 Every run is a fresh process, and a repeat is one run of each, in turn; repeat r has the seed r. Clocks
 start when the workers are ready: those of the plain loop wait for each other, Tune's have all reported a
@@ -220,13 +222,24 @@ def tune(job: Job, trials: int) -> tuple[float, list[Row]]:
     return tune_peer.run(job, trials, CORES)
 
 
+def jax(job: Job, trials: int) -> tuple[float, list[Row]]:
+    """JAX, a process a core."""
+    import jax_peer
+
+    return jax_peer.run(job, trials, CORES)
+
+
 def spec_of(job: Job) -> Spec:
-    """The space that hebbevo searches."""
+    """The space that hebbevo searches: the genes of the others."""
+    import plain_net
+
     from hebbevo.spec import override, read, spec_from_json
 
     plain = override(read("stamina"), seed=job.seed).to_json()
     plain["task"] |= {"dataset": job.dataset, "epochs": job.epochs, "batch_size": job.batch}
     plain["network"]["hidden"] = list(job.hidden)
+    plain["genome"] = plain_net.GENES
+    plain["network"]["settings"] = {"settle": plain_net.SETTLE}
     return spec_from_json(plain)
 
 
@@ -307,6 +320,7 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
     found["hebbevo"] = "c", ours
     found["hebbevo, halving"] = "d", partial(ours, halving=True)
     found["hebbevo, bfloat16"] = "e", partial(ours, precision="bfloat16")
+    found["JAX"] = "j", jax
     found["dense nets, no rule"] = "f", partial(plain_memory, processes=CORES, threads=1, dense=True)
     return found
 
