@@ -10,6 +10,7 @@ score is test accuracy after the last epoch, so nothing is chosen by it.
 - Rules that rewire have an event every 100 steps, at which 30 % of the connections change places.
 - Under `iterative_magnitude` five rounds prune each layer to the density that the others have there; the
   output layer has that of the last hidden layer. "lottery" sets weights back to those after the first epoch.
+- "cosine" is followed by the name of a published algorithm, or by what lets connections enter and leave.
 - `hebb_mask` has no density. It has a threshold for each column, and the table has what is left.
 - Connections left are counted on live paths.
 
@@ -40,7 +41,7 @@ from units import BATCH, HIDDEN, RECIPE, problem
 from hebbevo.data import Split
 from hebbevo.networks import Architecture
 from hebbevo.rules import CONNECTIONS
-from hebbevo.rules.connections.cosine import VARIANTS
+from hebbevo.rules.connections.cosine import AT_RANDOM, BY_COSINE, HIGHEST, PROBABLE, VARIANTS
 from hebbevo.rules.connections.density import DISTRIBUTIONS, GLOBAL_ERK, shares
 from hebbevo.space.knobs import Value
 from hebbevo.training import Candidate, Recipe, train
@@ -51,14 +52,22 @@ DENSITIES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 THRESHOLDS = dict(zip(DENSITIES, (-1.0, 0.28, 0.37, 0.43, 0.48, 0.52, 0.56), strict=True))
 ROUNDS = 5
 DENSE, LOTTERY = "dense", "lottery"
-OWN: dict[str, dict[str, Value]] = {  # what a row has beside the shared recipe; all else is as by default
-    f"cosine {name}": {**knobs}
-    for name, knobs in VARIANTS.items()
-    if name not in ("CTRE", "CTRE sequential")  # the first is CoDASET; the second starts like it
-} | {
-    f"coactivation {criterion}": {"criterion": criterion}
-    for criterion in ("coactivation", "both", "weighted_magnitude")
-}
+# what a row has beside the shared recipe; all else is as by default
+OWN: dict[str, dict[str, Value]] = (
+    {
+        f"cosine {name}": {**knobs}
+        for name, knobs in VARIANTS.items()
+        if name not in ("CTRE", "CTRE sequential")  # the first is CoDASET; the second starts like it
+    }
+    | {
+        f"cosine {growth}/{BY_COSINE}": {"grow_by": growth, "drop_by": BY_COSINE}
+        for growth in (AT_RANDOM, HIGHEST, PROBABLE)
+    }
+    | {
+        f"coactivation {criterion}": {"criterion": criterion}
+        for criterion in ("coactivation", "both", "weighted_magnitude")
+    }
+)
 PLAIN = [name for name in CONNECTIONS if name not in ("full", "cosine", "coactivation")]
 ROWS = [DENSE, *PLAIN, LOTTERY, *OWN]
 COLUMNS = ("connections", "density", "seed", "accuracy", "left", "seconds", "rows", "epochs")
@@ -159,14 +168,15 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
     figure, panel = pyplot.subplots(figsize=(8, 5.5), layout="constrained")
     for place, row in enumerate(order):
         is_control = row in (DENSE, "random", "static")
+        known = mean.loc[row].dropna().index  # a gap would break the line
         panel.errorbar(
-            left.loc[row, mean.columns] / ALL * 100,
-            100 - mean.loc[row],
-            sd.loc[row, mean.columns],
+            left.loc[row, known] / ALL * 100,
+            100 - mean.loc[row, known],
+            sd.loc[row, known],
             label=row,
             color=pyplot.colormaps["tab20"](place % 20),
             linestyle="--" if is_control else "-",
-            marker="o",
+            marker="os"[place // 20],  # there are twenty colours
             markersize=3,
             capsize=2,
             linewidth=1,

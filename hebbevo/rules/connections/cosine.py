@@ -8,7 +8,9 @@ Learning 111, arXiv:1903.07138 version 3 (CTRE). The similarity of an input a_i 
 over all rows since the last event, where a_j is the layer's output after a rectifier. At every event the
 share f_t of the connections leaves (`hebbevo.rules.connections.rewiring`):
 
-    by magnitude: those with the smallest |w_ij|;  by cosine: those with the smallest S_ij        (2)
+    magnitude:        those with the smallest |w_ij|
+    cosine:           those with the smallest S_ij
+    weighted_cosine:  those with the smallest |w_ij| S_ij                   (2)
 
 and as many enter, of all that have not stayed:
 
@@ -19,9 +21,18 @@ and as many enter, of all that have not stayed:
     simultaneous:        by (4); those that have just left are replaced by as many random ones
 
 `VARIANTS` has the published algorithms. Connections enter with weights drawn as at the start, as in CTRE.
-(5) is one sort: the highest u^(1 / S_ij), u uniform, are such draws (Efraimidis & Spirakis, 2006).
+(5) is one sort: the highest u^(1 / S_ij), u uniform, are such draws (Efraimidis & Spirakis, 2006). Version 1
+removes by |w| S (its authors' code, https://github.com/joostPieterse/CosineSET), where S alone is an option
+that its paper leaves out.
 
-Changes against the authors' code:
+Changes against the code of version 1:
+
+- a_j is rectified, where theirs is the output before the units;
+- the smallest |w| or |w| S of all leave, where theirs takes a share of each sign, as `set` does;
+- connections enter with fresh weights, where theirs are zero;
+- the output layer is rewired too, where theirs is dense.
+
+Changes against that of CTRE:
 
 - sums are streamed, so every minibatch counts as the network was at that step;
 - no event falls before there are sums (theirs has its first one after the first step);
@@ -45,7 +56,7 @@ from hebbevo.space.knobs import Knob
 if TYPE_CHECKING:
     from torch import Tensor
 
-BY_MAGNITUDE, BY_COSINE = DROPS = ("magnitude", "cosine")
+BY_MAGNITUDE, BY_COSINE, BY_WEIGHTED_COSINE = DROPS = ("magnitude", "cosine", "weighted_cosine")
 AT_RANDOM, HIGHEST, PROBABLE, SEQUENTIAL, SIMULTANEOUS = GROWTHS = (
     "random",
     "cosine",
@@ -57,9 +68,9 @@ VARIANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "CoDASET": {"grow_by": HIGHEST, "drop_by": BY_MAGNITUDE},
         "CoPASET": {"grow_by": PROBABLE, "drop_by": BY_MAGNITUDE},
-        "CoRSET": {"grow_by": AT_RANDOM, "drop_by": BY_COSINE},
-        "CoDACoRSET": {"grow_by": HIGHEST, "drop_by": BY_COSINE},
-        "CoPACoRSET": {"grow_by": PROBABLE, "drop_by": BY_COSINE},
+        "CoRSET": {"grow_by": AT_RANDOM, "drop_by": BY_WEIGHTED_COSINE},
+        "CoDACoRSET": {"grow_by": HIGHEST, "drop_by": BY_WEIGHTED_COSINE},
+        "CoPACoRSET": {"grow_by": PROBABLE, "drop_by": BY_WEIGHTED_COSINE},
         "CTRE": {"grow_by": HIGHEST, "drop_by": BY_MAGNITUDE},
         "CTRE sequential": {"grow_by": SEQUENTIAL, "drop_by": BY_MAGNITUDE},
         "CTRE simultaneous": {"grow_by": SIMULTANEOUS, "drop_by": BY_MAGNITUDE},
@@ -109,8 +120,10 @@ class Cosine(Rewiring):
         return similarity.masked_fill(s.inputs * s.outputs == 0, 0)
 
     def drop(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
-        """|w| or S (eq. 2)."""
-        return self.similarity(s).where(k.drop_by == DROPS.index(BY_COSINE), layer.weight.abs())
+        """|w|, S or |w| S (eq. 2)."""
+        magnitude, similarity = layer.weight.abs(), self.similarity(s)
+        weighted = (magnitude * similarity).where(k.drop_by == DROPS.index(BY_WEIGHTED_COSINE), magnitude)
+        return similarity.where(k.drop_by == DROPS.index(BY_COSINE), weighted)
 
     def grow(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """Random numbers, S, or keys of draws in proportion to S (eq. 3 to 5)."""

@@ -1,11 +1,13 @@
 """Cosine: connections between neurons that are active alike enter."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from hebbevo.nn import masked
-from hebbevo.rules.connections.cosine import GROWTHS, VARIANTS
+from hebbevo.rules.connections.cosine import DROPS, GROWTHS, VARIANTS
 from tests.rules.connections.conftest import (
     EightWeights,
     assert_entering_weights,
@@ -56,12 +58,21 @@ def test_unlike_ends_leave_by_cosine(monkeypatch):
     assert net.event(10, weights, draws=draws) == "1100 1010"
 
 
+def test_small_weights_between_unlike_ends_leave_by_weighted_cosine(monkeypatch):
+    net = net_of(monkeypatch, grow_by="random", drop_by="weighted_cosine")
+    see(net, [1.0, 3, 2, 0, 1, 0], [0.0, 0, 1, 1, 0, 1])
+    # |w| S of output 0: 1, 1, 8, 0, where the first two are neither the smallest |w| nor the lowest S
+    draws = [[0.0, 0.0, 0.1, 0.2], [0.9, 0.3, 0.8, 0.1]]
+    weights = [[-1.5, 1.0, 9.0, 9.0], [0.0, 0.0, 0.0, 0.0]]
+    assert net.event(10, weights, draws=draws) == "1010 1010"
+
+
 def similarity_of(event):
     x, y = event.inputs, np.maximum(event.outputs, 0)
     return abs(y.T @ x) / np.sqrt(np.outer((y**2).sum(0), (x**2).sum(0)))
 
 
-@pytest.mark.parametrize("drop", ["magnitude", "cosine"])
+@pytest.mark.parametrize("drop", DROPS)
 @pytest.mark.parametrize("growth", GROWTHS)
 def test_the_events_of_a_training_are_those_of_the_published_algorithms(monkeypatch, growth, drop):
     knobs = dict(density=0.5, drop_fraction=0.4, rewire_period=4, settle=0.1, plateau=2)
@@ -72,7 +83,9 @@ def test_the_events_of_a_training_are_those_of_the_published_algorithms(monkeypa
     for number, event in enumerate(events):
         similarity, drawn = similarity_of(event), event.drawn[1]
         leave = int(0.4 * 15)
-        stays = highest(similarity if drop == "cosine" else abs(event.weight), 15 - leave, event.before)
+        size = abs(event.weight)
+        kept_by = {"magnitude": size, "cosine": similarity, "weighted_cosine": size * similarity}[drop]
+        stays = highest(kept_by, 15 - leave, event.before)
         score = {"random": drawn, "cosine_probability": drawn ** (1 / similarity)}.get(growth, similarity)
         if growth == "sequential" and number >= 3:  # two events without a lower loss
             score = drawn
@@ -108,9 +121,11 @@ def test_growth_in_proportion_draws_each_connection_as_often_as_its_similarity_s
 def test_the_published_algorithms_are_values_of_two_knobs(name):
     knobs = masked("cosine", torch.nn.Linear(4, 2), seed=1, **VARIANTS[name])
     assert GROWTHS[int(knobs.grow_by)] == VARIANTS[name]["grow_by"]
+    assert DROPS[int(knobs.drop_by)] == VARIANTS[name]["drop_by"]
 
 
 def test_five_algorithms_of_the_first_version_are_all_pairs_but_set():
     five = {tuple(each.values()) for name, each in VARIANTS.items() if "CTRE" not in name}
     assert len(five) == 5
-    assert ("random", "magnitude") not in five
+    growths, drops = ("random", "cosine", "cosine_probability"), ("magnitude", "weighted_cosine")
+    assert five == set(itertools.product(growths, drops)) - {("random", "magnitude")}
