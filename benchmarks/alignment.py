@@ -52,6 +52,7 @@ ROWS: dict[str, tuple[str, dict[str, Value]]] = {
     "FA": ("feedback_alignment", {}),
     "KP": ("kolen_pollack", {**PER_STEP, "alignment_decay": SLOW_DECAY}),
     "WM": ("weight_mirror", {**PER_STEP, "alignment_decay": 0.05, "alignment_amp": 0.1}),
+    "WM, slower": ("weight_mirror", {**PER_STEP, "alignment_decay": 0.005, "alignment_amp": 0.01}),
     "SA": ("symmetric_alignment", {**PER_STEP, "alignment_decay": 0.05, "alignment_self": 0.1}),
     "WM as published": ("weight_mirror", {}),
     "SA as published": ("symmetric_alignment", {}),
