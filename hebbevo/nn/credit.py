@@ -332,14 +332,15 @@ class Credited(nn.Module):
             return credit.rule.backward_weight(credit.k, credit.s, self._layer())
 
     def angle(self) -> Tensor:
-        """The angle between the weights and those of the backward pass, (), in degrees; 90 if one is zero.
+        """The angle between the weights and those of the backward pass, (), in degrees.
+
+        It is 90 if one of them is zero or not finite, and has no direction.
 
         Raises:
             UsageError: the layer has no backward weights of its own.
         """
-        weight, backward = self._both_weights()
-        cosine = (weight * backward).sum() / (weight.norm() * backward.norm()).clamp(min=1e-30)
-        angle: Tensor = cosine.clamp(-1, 1).acos().rad2deg()
+        weight, backward = map(_direction, self._both_weights())
+        angle: Tensor = (weight * backward).sum().clamp(-1, 1).acos().rad2deg()
         return angle
 
     def norm_ratio(self) -> Tensor:
@@ -467,6 +468,17 @@ def connect_outputs(model: nn.Module) -> None:
     error = OutputError(model)
     for each in direct:
         each.output_error = error
+
+
+def _direction(values: Tensor) -> Tensor:
+    """Values over their norm; zero where they are all zero, or one is not finite.
+
+    >>> _direction(torch.tensor([3e300, -4e300], dtype=torch.float64)), _direction(torch.zeros(2))
+    (tensor([ 0.6000, -0.8000], dtype=torch.float64), tensor([0., 0.]))
+    """
+    scaled = values / values.abs().amax()  # the square of a large value would be infinite
+    direction: Tensor = (scaled / scaled.norm()).nan_to_num()
+    return direction
 
 
 def aligned_layers(model: nn.Module) -> list[Credited]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hebbevo.nn import FeedbackLinear
 from hebbevo.training import score
 from hebbevo.training.trial_details import TrialDetails
 from tests.rules.conftest import RuleTraining
@@ -50,3 +51,32 @@ def test_the_angles_of_a_trial_are_means_over_its_replicates_and_are_recorded(co
     other = replace(measured, angles=((10.0, 20.0, 30.0), (40.0, 50.0, 60.0)))
     details = TrialDetails.from_json(score([measured, other]).details.to_json())
     assert np.allclose(details.angles_per_epoch, np.add(measured.angles, other.angles) / 2)
+
+
+def layer(weight, backward):
+    """A linear layer with one output, in double precision, with these weights."""
+    found = FeedbackLinear(len(weight), 1, seed=1).double()
+    with torch.no_grad():
+        found.weight.copy_(torch.tensor([weight], dtype=torch.float64))
+        found.credit.feedback.copy_(torch.tensor([backward], dtype=torch.float64))
+    return found
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-30, 1.0, 1e200, 1e308])
+def test_an_angle_does_not_depend_on_the_size_of_weights(scale):
+    # the square of such a size is zero or infinite
+    for backward, expected in (([1.0, 0.0], 45.0), ([0.0, -1.0], 135.0), ([1.0, 1.0], 0.0)):
+        own = layer([scale, scale], backward)
+        assert float(own.angle()) == pytest.approx(expected, abs=1e-5)
+        own = layer([1.0, 1.0], [scale * each for each in backward])
+        assert float(own.angle()) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, float("inf"), float("nan")])
+def test_weights_without_a_direction_have_a_right_angle_that_can_be_recorded(value):
+    for own in (
+        layer([value, 0.0], [1.0, 2.0]),
+        layer([1.0, 2.0], [value, 0.0]),
+        layer([value] * 2, [0.0] * 2),
+    ):
+        assert float(own.angle()) == 90.0
