@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -92,32 +92,42 @@ def print_confirmation(study: Study, console: Console) -> None:
     found = require_confirmation(study)
     between = plus_minus(console)
     table = Table(box=None, pad_edge=False)
-    titles = ("trial", "epoch", "found", "confirmed", "survivors", "dense", "longer", "best of k", "test")
-    for title in (*titles, "verdict"):
+    members = found.members()
+    of_dense = [] if found.no_control else ["dense", "longer", "best of k"]
+    of_layers = ["readout", "random"] if members["random_accuracy"].notna().any() else []
+    titles = ("trial", "epoch", "found", "confirmed", "survivors", *of_dense, *of_layers, "test", "verdict")
+    for title in titles:
         table.add_column(printable(title), justify="right", no_wrap=True)
 
     def pair(mean: float, sd: float) -> str:
         return between.join(f"{each:.3f}" for each in (mean, sd) if not math.isnan(each)) or "-"
 
-    for row in found.members().to_dict("records"):
+    for row in members.to_dict("records"):
         survivors = (row["confirmed_survivors"], row["survivors_sd"])
         best = pair(row["best_of_accuracy"], row["best_of_sd"])
+        dense = [
+            pair(row["control_accuracy"], row["control_sd"]),
+            pair(row["longer_accuracy"], row["longer_sd"]),
+            best if best == "-" else f"{best} ({row['best_of']})",
+        ]
         table.add_row(
             str(row["trial"]),
             str(row["epoch"]),
             f"{row['found_accuracy']:.3f} / {count(row['found_survivors'])}",
             pair(row["confirmed_accuracy"], row["confirmed_sd"]),
             between.join(count(each) for each in survivors if not math.isnan(each)) or "-",
-            pair(row["control_accuracy"], row["control_sd"]),
-            pair(row["longer_accuracy"], row["longer_sd"]),
-            best if best == "-" else f"{best} ({row['best_of']})",
+            *(dense if of_dense else []),
+            *(pair(row[f"{name}_accuracy"], row[f"{name}_sd"]) for name in of_layers),
             pair(row["test_accuracy"], row["test_sd"]),
             row["verdict"] if row["on_front"] else f"{row['verdict']}, dominated",
         )
     console.print(table)
+    beside = ", ".join([*of_dense, *of_layers])
     lines = [
         f"found: {found.score} / {found.count} of the search; confirmed: on validation rows, by "
-        f"{found.replicates} trainings with fresh seeds; dense, longer, best of k: on {found.verdict_rows}",
+        f"{found.replicates} trainings with fresh seeds"
+        + (f"; {beside}: on {found.verdict_rows}" if beside else ""),
+        *_layer_lines(found),
         found.sentence,
         f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found",
     ]
@@ -132,6 +142,15 @@ def print_confirmation(study: Study, console: Console) -> None:
         lines.append(f"test rows were seen on {found.test_rows_seen}")
     for line in lines:
         console.print(printable(line), soft_wrap=True)
+
+
+def _layer_lines(found: Confirmation) -> Iterator[str]:
+    """What readouts of the layers of each member reach, beside random weights; nothing if not measured."""
+    table = found.decoding()
+    for (trial, epoch), own in table.groupby(["trial", "epoch"], sort=False):
+        learned, random = ("/".join(f"{value:.3f}" for value in own[name]) for name in ("learned", "random"))
+        which = f"layers of trial {trial}, epoch {epoch}"
+        yield f"{which}, a linear readout of each: {learned}; with random weights {random}"
 
 
 def print_confirmed_csv(study: Study, console: Console) -> None:

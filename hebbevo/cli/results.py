@@ -21,7 +21,7 @@ from hebbevo.report.queries import genes, rule_genes, rules_on_front
 from hebbevo.report.resolution import validation_rows
 from hebbevo.report.tables import csv
 from hebbevo.study.health import health
-from hebbevo.study.view import Study
+from hebbevo.study.view import RANDOM, Study
 
 
 def print_summary(study: Study, report: Path, console: Console) -> None:
@@ -104,6 +104,7 @@ def front_objects(study: Study) -> list[dict[str, object]]:
             "survivors_sd": row["survivors_sd"],
             **{name: row[name] for count in study.further for name in (count, f"{count}_sd")},
             "neurons": row["neurons"],
+            **{name: row[name] for name in front.columns if name == RANDOM},
             "genome": study.genome(row["trial"]),
         }
         for row in front.to_dict("records")
@@ -173,12 +174,6 @@ def rule_lines(study: Study) -> Iterator[str]:
             yield f"{gene:<7} {'; '.join(held)} {study.count}"
 
 
-def random_scores(study: Study) -> dict[int, float]:
-    """By trial, what a readout of the last layer reaches with random weights, where this was measured."""
-    table = study.decoding()
-    return dict(zip(table["trial"].tolist(), table["random"].tolist(), strict=True))  # the last layer counts
-
-
 def decoding_line(study: Study) -> str | None:
     """Say what readouts of the layers of the most accurate trial reach; ``None`` where none was measured."""
     table = study.decoding()
@@ -214,7 +209,9 @@ def _more_trials(study: Study) -> str:
 
 def _trial(study: Study, row: pd.Series[Any]) -> str:
     where = f"trial {int(row.trial)}, epoch {int(row.epoch)}"
-    return f"{where}, {study.score} {row.accuracy:.4f}, survivors {count(row.survivors)}" + "".join(
+    random = row.get(RANDOM)
+    beside = "" if pd.isna(random) else f" (random weights {random:.4f})"
+    return f"{where}, {study.score} {row.accuracy:.4f}{beside}, survivors {count(row.survivors)}" + "".join(
         f", {name} {count(row[name])}" for name in study.further
     )
 
@@ -223,16 +220,16 @@ def _front_table(study: Study, shown: list[str], console: Console) -> Table:
     """The front with a column for each of the genes that are ``shown``."""
     table = Table(box=None, pad_edge=False)
     between = plus_minus(console)
-    random = random_scores(study)
-    of_random = ["random"] if random else []
+    front = study.front().astype(object)  # a whole number stays one
+    of_random = ["random"] if RANDOM in front else []
     for title in ("trial", "epoch", study.score, *of_random, "survivors", "of all", *study.further, *shown):
         table.add_column(printable(title), justify="right", no_wrap=True)
-    for _, row in study.front().astype(object).iterrows():  # a whole number stays one
+    for _, row in front.iterrows():
         table.add_row(
             str(int(row.trial)),
             str(int(row.epoch)),
             between.join(f"{each:.4f}" for each in (row.accuracy, row.accuracy_sd) if pd.notna(each)),
-            *([_cell(random.get(int(row.trial), float("nan")))] if random else []),
+            *(["-" if pd.isna(row[RANDOM]) else f"{row[RANDOM]:.4f}"] if of_random else []),
             between.join(count(each) for each in (row.survivors, row.survivors_sd) if pd.notna(each)),
             f"{row.survivors / row.neurons:.1%}",
             *(

@@ -117,6 +117,7 @@ class ConfirmationPlan:
     def measured(self, training: Training, measurement: Measurement) -> Training:
         """A training with its results."""
         exam, of_member = measurement.exam, training.role is Role.MEMBER
+        decoding = measurement.decoding
         if measurement.failure is not None or exam is None:
             failure = measurement.failure or "it has no exam"
             return replace(training, seconds=measurement.seconds, failure=failure)
@@ -135,6 +136,8 @@ class ConfirmationPlan:
             seconds=measurement.seconds,
             further={name: counts[-1] for name, counts in measurement.further.items()},
             alive=AliveUnits.of(exam.units, exam.alive) if of_member and exam.alive else None,
+            decoding=decoding.learned if decoding else (),
+            random_decoding=decoding.random if decoding else (),
         )
 
     # --- the stages ---

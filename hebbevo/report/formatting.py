@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hebbevo.messages import printable
-from hebbevo.study.view import Study
+from hebbevo.study.view import RANDOM, Study
 
 NONE = "\N{EN DASH}"
 BEFORE_END = "front, at an earlier epoch"
@@ -42,6 +42,18 @@ def accuracy(study: Study, row: dict[str, Any]) -> str:
     """A trial's score, with its standard deviation over replicates if there is one."""
     sd, mean = row["accuracy_sd"], score(study, row["accuracy"])
     return mean if math.isnan(sd) else f"{mean.removesuffix(' %')} ± {score(study, sd)}"
+
+
+def random_accuracy(study: Study, row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """What a trial reaches with random weights where a local rule learns them; empty if not measured."""
+    value = row.get(RANDOM, math.nan)
+    return "" if pd.isna(value) else score(study, value)
+
+
+def beside_random(study: Study, row: dict[str, Any]) -> str:
+    """A trial's score, with what it reaches with random weights if that was measured."""
+    random = random_accuracy(study, row)
+    return accuracy(study, row) + (f" (random weights {random})" if random else "")
 
 
 def survivors(row: dict[str, Any]) -> str:
@@ -99,7 +111,7 @@ def hover(study: Study, row: dict[str, Any]) -> str:
         if column.startswith("genome.")
     ]
     lines = [
-        f"{study.score} {accuracy(study, row)}",
+        f"{study.score} {beside_random(study, row)}",
         f"survivors {survivors(row)} of {share_of(row)}",
         *(f"{title(name)} {measured(row, name)}" for name in study.further),
         "",

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from hebbevo.messages import printable
-from hebbevo.report.formatting import accuracy, gene_value, share_of, survivors, trial_name
+from hebbevo.report.formatting import beside_random, gene_value, share_of, survivors, trial_name
 from hebbevo.report.queries import genes, rows
 from hebbevo.study.storage import StudyDatabase
 from hebbevo.study.view import Study
@@ -51,7 +51,7 @@ def networks(study: Study, points: pd.DataFrame) -> dict[str, Any]:
         "networks": {
             key(row): [
                 trial_name(study, row),
-                accuracy(study, row),
+                beside_random(study, row),
                 f"{survivors(row)} of {share_of(row)}",
                 [printable(gene_value(row[f"genome.{name}"])) for name in names],
                 json.dumps(study.genome(row["trial"])),

@@ -150,6 +150,8 @@ class Confirmation:
         - ``longer_accuracy``, ``longer_sd``: likewise, with twice the epochs.
         - ``best_of``, ``best_of_accuracy``, ``best_of_sd``: likewise, the best of so many by validation.
         - ``test_accuracy``, ``test_sd``: on the test rows.
+        - ``readout_accuracy``, ``readout_sd``: of the last layer of `decoding`, what it has learned.
+        - ``random_accuracy``, ``random_sd``: likewise, with random weights.
         - ``difference``, ``_low``, ``_high``: the member less the dense control on the verdict rows, paired
           by replicate.
         - ``best_of_difference``, ``best_of_low``, ``best_of_high``: likewise, less the best of several.
@@ -159,6 +161,39 @@ class Confirmation:
           is at chance level.
         """
         return self._table.copy()
+
+    def decoding(self) -> pd.DataFrame:
+        """Give a table of what a linear readout of each hidden layer of the members reaches.
+
+        There are rows for members in which a credit rule changes weights in place of the optimiser; see
+        `Study.decoding`. The columns:
+
+        - ``trial``, ``epoch``: the member.
+        - ``layer``: number of the layer, 1 is the first.
+        - ``learned``, ``learned_sd``: score of its readout on the verdict rows, as a mean over replicates,
+          and standard deviation of a single network.
+        - ``random``, ``random_sd``: the same of the networks with the weights that they began with.
+        """
+        rows = [
+            (member.trial, member.epoch, layer, learned.value, learned.sd, random.value, random.sd)
+            for member in self._members
+            for layer, (learned, random) in enumerate(self._decoded(member), start=1)
+        ]
+        types: dict[str, type] = dict.fromkeys(("trial", "epoch", "layer"), int)
+        types |= dict.fromkeys(("learned", "learned_sd", "random", "random_sd"), float)
+        return pd.DataFrame(rows, columns=[*types]).astype(types)
+
+    def _decoded(self, member: Member) -> list[tuple[Mean, Mean]]:
+        """By layer, what readouts of a member reach with learned and random weights; none if one failed."""
+        own = self._of_member(member)
+        layers = min((len(each.decoding) for each in own), default=0)
+        return [
+            (
+                mean_of([each.decoding[layer] for each in own]),
+                mean_of([each.random_decoding[layer] for each in own]),
+            )
+            for layer in range(layers)
+        ]
 
     def lives(self, trial: int, epoch: int) -> AliveUnits | None:
         """Which neurons of a member were alive after each epoch, in its first replicate that has a record.
@@ -284,6 +319,7 @@ class Confirmation:
                 if each.failure is None and each.replicate in best
             ]
         )
+        readout, random = [(NO_MEAN, NO_MEAN), *self._decoded(member)][-1]
         counts: dict[str, float] = {}
         for name in self._scale.further:
             mean = mean_of([_number(each.further.get(name)) for each in own])
@@ -317,6 +353,10 @@ class Confirmation:
             "best_of_sd": best_sd,
             "test_accuracy": test.value,
             "test_sd": test.sd,
+            "readout_accuracy": readout.value,
+            "readout_sd": readout.sd,
+            "random_accuracy": random.value,
+            "random_sd": random.sd,
             "difference": difference.value,
             "difference_low": difference.low,
             "difference_high": difference.high,
@@ -392,6 +432,10 @@ _COLUMNS: dict[str, Any] = {
     "best_of_sd": float,
     "test_accuracy": float,
     "test_sd": float,
+    "readout_accuracy": float,
+    "readout_sd": float,
+    "random_accuracy": float,
+    "random_sd": float,
     "difference": float,
     "difference_low": float,
     "difference_high": float,

@@ -102,6 +102,10 @@ class Training:
         alive: which neurons of a member were alive after each epoch; ``None`` of controls, where survivors
             are connections, and in confirmations by an earlier hebbevo.
         further: by name, what is counted beside survivors of a member.
+        decoding: score on the verdict rows of a linear readout of each hidden layer of a member; empty where
+            no credit rule changes weights in place of the optimiser, and in confirmations by an earlier
+            hebbevo.
+        random_decoding: the same of the network with the weights that it began with.
     """
 
     role: Role
@@ -122,11 +126,13 @@ class Training:
     failure: str | None = None
     alive: AliveUnits | None = None
     further: Mapping[str, int] = field(default_factory=dict, hash=False)
+    decoding: tuple[float, ...] = ()
+    random_decoding: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
         plain = asdict(self)
-        for name in ("alive", "further"):
+        for name in ("alive", "further", "decoding", "random_decoding"):
             if not plain[name]:
                 del plain[name]
         return plain
@@ -140,7 +146,7 @@ class Training:
             **known
             | {
                 "role": Role(known["role"]),
-                "widths": tuple(known.get("widths", ())),
+                **{name: tuple(known.get(name, ())) for name in ("widths", "decoding", "random_decoding")},
                 "halves": None if halves is None else (halves[0], halves[1]),
                 "alive": None if alive is None else AliveUnits.from_json(alive),
             }

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from hebbevo.messages import first_line
 from hebbevo.objectives.goal import COUNTS
@@ -298,6 +299,8 @@ TRAINING: dict[str, tuple[Check, str]] = {
     "settle": _SHARE,
     "failure": (or_none(is_text), "a text or null"),
     "further": (partial(is_mapping, one=is_count), "whole numbers by name"),
+    "decoding": _SHARES,
+    "random_decoding": _SHARES,
     "alive": (or_none(_is_alive_units), "widths, a number of epochs and bits, or null"),
 }
 """Checks of one training of a confirmation."""
@@ -328,9 +331,8 @@ def check_details(number: int, plain: Mapping[str, object], further: Sequence[st
     epochs = [plain.get(f"{what}_per_epoch", []) for what in ("accuracy", "survivors")]
     if len(epochs[0]) != len(epochs[1]):  # type: ignore[arg-type]
         raise RecordError(f"trial {number}: accuracy and survivors have different numbers of epochs")
-    layers = [plain.get(f"{what}decoding_per_layer", []) for what in ("", "random_")]
-    if len(layers[0]) != len(layers[1]):  # type: ignore[arg-type]
-        raise RecordError(f"trial {number}: decoding and its random control have different numbers of layers")
+    layers: list[Any] = [plain.get(f"{kind}decoding_per_layer", []) for kind in ("", "random_")]
+    _check_decoding(f"trial {number}", *layers)
     counted = plain.get("further_per_epoch", {})
     assert isinstance(counted, Mapping)
     if epochs[0] and [*counted] != [*further]:
@@ -343,6 +345,26 @@ def check_details(number: int, plain: Mapping[str, object], further: Sequence[st
     copy_of = plain.get("copy_of")
     if isinstance(copy_of, int) and copy_of >= number:
         raise RecordError(f"trial {number}: is no copy of an earlier trial")
+
+
+def check_training(what: str, plain: object) -> None:
+    """Check one training of a confirmation.
+
+    Args:
+        what: it is, for messages.
+        plain: what is recorded.
+
+    Raises:
+        RecordError: it cannot be.
+    """
+    check(what, plain, TRAINING, ("role", "trial", "replicate", "epochs"))
+    assert isinstance(plain, Mapping)
+    _check_decoding(what, *(plain.get(name, []) for name in ("decoding", "random_decoding")))
+
+
+def _check_decoding(what: str, learned: Sequence[float], random: Sequence[float]) -> None:
+    if len(learned) != len(random):
+        raise RecordError(f"{what}: decoding and its random control have different numbers of layers")
 
 
 def check_values(number: int, values: object, measures: int = 2) -> None:

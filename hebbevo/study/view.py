@@ -117,7 +117,8 @@ class Study:
             for record in generation.records
         ]
         of_counts = {name: float for count in self.further for name in (count, f"{count}_sd")}
-        dtypes = _COLUMNS | of_counts | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
+        of_random = {RANDOM: float} if self._decoding else {}
+        dtypes = _COLUMNS | of_counts | of_random | {f"genome.{gene}": dtype for gene, dtype in genes.items()}
         self._trials = pd.DataFrame(
             {
                 name: pd.Series([row[place] for row in rows], dtype=dtype)
@@ -160,6 +161,8 @@ class Study:
           likewise as ``survivors``.
         - ``repeatable``: whether the same search finds it again. It need not if a lack of time or memory, or
           repeated crashes, changed its cohort or made it fail; nor need later trials be the same then.
+        - ``random_accuracy``: of the last layer of `decoding`, with random weights; NaN where it was not
+          measured. Without a trial for which it was, there is no such column.
         - ``genome.<gene>``: value of every gene; NaN, NA or ``None`` if it is inactive.
         """
         return self._trials.copy()
@@ -261,8 +264,9 @@ class Study:
         points, one after the last epoch goes before earlier epochs, then the first trial. One more validation
         row is better, not equal; whether that lasts, only another training says.
 
-        The columns are ``epoch`` and, of those of `trials`, the measures and the genome. Standard deviations
-        are recorded after the last epoch only, and otherwise NaN.
+        The columns are ``epoch`` and, of those of `trials`, the measures, ``random_accuracy`` and the genome.
+        Standard deviations are recorded after the last epoch only, and otherwise NaN. Random weights are
+        those after the last epoch, too.
 
         Args:
             confirmed: whether to give the members that were confirmed, with the columns of
@@ -466,6 +470,11 @@ class Study:
                 at_work = works(point, result.details, self.chance)
                 yield result.number, point.epoch, *point.values, feasible, point.epoch == epochs, at_work
 
+    def _random(self, trial: int) -> float | None:
+        """What a readout of the last layer reaches with random weights; ``None`` if it was not measured."""
+        _, random = self._decoding.get(trial, ((), ()))
+        return random[-1] if random else None
+
     def _row(self, record: Record, generation: int, genes: list[str]) -> list[Any]:
         result = record.result
         details = result.details if result else _NO_DETAILS
@@ -491,9 +500,13 @@ class Study:
             len(record.attempts) + _ended_by_a_training(record),
             original not in self._unrepeatable,
             *chain.from_iterable(zip(further, spreads, strict=True)),
+            *([self._random(record.number)] if self._decoding else []),
             *(record.genome.get(gene) for gene in genes),
         ]
 
+
+RANDOM = "random_accuracy"
+"""The column of what a readout of the last layer reaches with random weights."""
 
 _COLUMNS: dict[str, Any] = {
     "trial": int,

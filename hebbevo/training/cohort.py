@@ -70,6 +70,21 @@ class Rows:
     y_val: Tensor
     exam: tuple[tuple[Tensor, Tensor], ...] = ()
 
+    @property
+    def judged(self) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of the rows by which networks are compared with their controls.
+
+        With an exam these are its test rows or, without those, its first half of the validation rows.
+        """
+        if not self.exam:
+            return self.x_val, self.y_val
+        return self.exam[self.judged_place]
+
+    @property
+    def judged_place(self) -> int:
+        """The place of `judged` among the rows of the exam."""
+        return 2 if len(self.exam) > 2 else 0
+
     @classmethod
     def of(cls, split: Split, shape: tuple[int, ...], device: torch.device, exam: Exam | None = None) -> Rows:
         """Copy the training and validation rows of a split to a device, each row in ``shape``.
@@ -155,9 +170,8 @@ class CohortTraining:
         layered = model if isinstance(model, Layered) else None
         self._fits_head = layered is not None and layered.has_fitted_head
         self._trained_heads: dict[str, Tensor] = {}  # while fitted ones are in their place
-        # an exam is of a confirmation, of trials for which this is measured
-        decodes = layered is not None and learns_without_gradient(model) and not rows.exam
-        self._decoded_layers = len(layered.hidden_layers()) if layered is not None and decodes else 0
+        decoded = layered if layered is not None and learns_without_gradient(model) else None
+        self._decoded_layers = len(decoded.hidden_layers()) if decoded else 0
         weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         kept = nets.tensors.items() if self._decoded_layers else ()
         self._drawn = {name: each.clone() for name, each in kept if name in weights}
@@ -373,7 +387,7 @@ class CohortTraining:
         for each in self.sub_cohorts:
             nets = _modules_of(each.nets)
             # a fitted head is the readout of the last layer
-            by_head = [self._history[-1].scores[each.rows.cpu()]] if self._fits_head else []
+            by_head = [self._judged_scores(each)] if self._fits_head else []
             read = LayerOutputs(self._decoded_layers - len(by_head))
             learned = torch.stack(self._decoded(nets, read) + by_head, 1)
             present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
@@ -389,11 +403,19 @@ class CohortTraining:
                 if all(map(math.isfinite, one + other))
             }
 
+    def _judged_scores(self, sub_cohort: SubCohort) -> Tensor:
+        """The scores of nets on the rows by which they are compared, (k,), as they were measured."""
+        rows = sub_cohort.rows.cpu()
+        if not self._rows.exam:
+            return self._history[-1].scores[rows]
+        own = [self._exams[row][self._rows.judged_place] for row in rows.tolist()]
+        return torch.tensor(own, dtype=torch.float64)
+
     def _decoded(self, nets: ModuleStack, read: LayerOutputs) -> list[Tensor]:
-        """The scores of a readout of each of these layers on the validation rows, (k,) each."""
+        """The scores of a readout of each of these layers on the rows that judge, (k,) each."""
         readouts = fitted_readouts(nets, self._labelled_rows(nets), read)
-        found = readout_outputs(nets, self._rows.x_val, read, readouts)
-        return [self._scores_of(outputs, self._rows.y_val) for outputs in found]
+        x, y = self._rows.judged
+        return [self._scores_of(outputs, y) for outputs in readout_outputs(nets, x, read, readouts)]
 
     def _labelled_rows(self, nets: NetStack) -> LabelledRows:
         """The training rows, for readouts of these nets."""

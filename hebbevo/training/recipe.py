@@ -145,7 +145,9 @@ class ExamResult:
 
 @dataclass(frozen=True)
 class Decoding:
-    """What a linear readout of each hidden layer reaches on the validation rows.
+    """What a linear readout of each hidden layer reaches, on the validation rows or those of an exam.
+
+    Of an exam these are the test rows or, without them, every other validation row, from the first one.
 
     Attributes:
         learned: score of a readout of each hidden layer of the trained network.

@@ -175,3 +175,30 @@ def test_a_confirmation_of_a_study_with_user_code_asks_first(run, blobs) -> None
     assert code == 0
     assert "without a dense control: the network is your own" in err
     assert "there is no dense control: the network is your own" in out
+
+
+def test_a_confirmed_hebbian_network_is_shown_beside_random_weights(run, blobs) -> None:
+    Path("hebb.yaml").write_text(
+        f"version: 1\nname: hebb\ntask: {{dataset: {blobs}, epochs: 1, batch_size: 32}}\n"
+        "network: {family: mlp, hidden: [8, 6], units: dense, credit: hebbian, readout: ridge}\n"
+        "search: {sampler: random, population: 4, trials: 4, seed: 1}\n"
+        "genome: {hebbian_rate: {low: 1e-2, high: 1, log: true}}\n"
+    )
+    code, out, _ = run("search", "--space", "hebb.yaml", "--confirm")
+    assert code == 0
+    table, lines = out.splitlines()[:2], out.splitlines()[2:]
+    titles = "trial epoch found confirmed survivors dense longer best of k readout random test verdict"
+    assert " ".join(table[0].split()) == titles
+    found = hebbevo.open_study("studies/hebb.db").confirmation
+    members, layers = found.members().iloc[0], found.decoding()
+    for name in ("readout", "random", "test"):
+        assert f"{members[f'{name}_accuracy']:.3f} " in table[1]
+    # the head is a ridge regression, so it is the readout of the last layer
+    assert members.readout_accuracy == pytest.approx(members.test_accuracy)
+    assert members.random_accuracy == layers.random.iloc[-1]
+    assert lines[0].endswith(f"dense, longer, best of k, readout, random: on {found.verdict_rows}")
+    learned, random = ("/".join(f"{each:.3f}" for each in layers[name]) for name in ("learned", "random"))
+    assert f"a linear readout of each: {learned}; with random weights {random}" in lines[1]
+    assert found.runs().query("role != 'member'").decoding.map(len).eq(0).all()
+    plain = hebbevo.open_study("studies/hebb.db").front(confirmed=True)
+    pd.testing.assert_frame_equal(plain, found.members())

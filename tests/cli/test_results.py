@@ -10,8 +10,8 @@ from hebbevo.cli.results import (
     chance_line,
     decoding_line,
     empty_line,
+    front_objects,
     print_summary,
-    random_scores,
 )
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger
@@ -69,10 +69,11 @@ def test_what_layers_learned_is_never_shown_without_random_weights(tmp_path, cap
     assert study.decoding().to_dict("list") == {
         "trial": [0, 0], "layer": [1, 2], "learned": [0.8, 0.9], "random": [0.7, 0.85]
     }  # fmt: skip
-    assert random_scores(study) == {0: 0.85}
+    assert study.front().random_accuracy.fillna(-1).tolist() == [0.85, -1]
+    assert [each["random_accuracy"] for each in front_objects(study)] == [0.85, None]
     table, out, _ = summary(study, capsys)
     assert [line.split()[:4] for line in table.splitlines()[:3]] == [
-        ["trial", "epoch", "accuracy", "random"], ["0", "20", "0.9000", "0.85"], ["1", "20", "0.9500", "-"]
+        ["trial", "epoch", "accuracy", "random"], ["0", "20", "0.9000", "0.8500"], ["1", "20", "0.9500", "-"]
     ]  # fmt: skip
     line = "a linear readout of each: 0.8000/0.9000; with random weights 0.7000/0.8500"
     assert f"layers  trial 0, {line}\n" in out

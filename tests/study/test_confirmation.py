@@ -108,6 +108,26 @@ def test_members_with_the_same_widths_share_their_controls() -> None:
     assert found.on_front.tolist() == [True, False]
 
 
+def test_what_layers_learned_is_beside_random_weights_as_means_over_replicates() -> None:
+    learned, random = ((0.6, 0.9), (0.7, 0.8), (0.8, 0.7)), ((0.5, 0.6), (0.5, 0.5), (0.5, 0.4))
+    decoded = [
+        replace(each, decoding=learned[each.replicate], random_decoding=random[each.replicate])
+        for each in MEMBERS
+    ]
+    other = [replace(each, trial=7) for each in MEMBERS]
+    found = confirmation(request([member(0), member(7)]), [*decoded, *other, *DENSE])
+    table = found.decoding()
+    assert table[["trial", "layer"]].to_numpy().tolist() == [[0, 1], [0, 2]]
+    assert table.learned.tolist() == pytest.approx([0.7, 0.8])
+    assert table.random.tolist() == pytest.approx([0.5, 0.5])
+    assert table.learned_sd.tolist() == pytest.approx([0.1, 0.1])
+    first, second = found.members().to_dict("records")
+    assert [first["readout_accuracy"], first["random_accuracy"]] == pytest.approx([0.8, 0.5])
+    assert np.isnan([second["readout_accuracy"], second["random_accuracy"]]).all()
+    failed = replace(decoded[1], accuracy=None, failure="diverged", decoding=(), random_decoding=())
+    assert confirmation(request([member(0)]), [decoded[0], failed, decoded[2]]).decoding().empty
+
+
 def test_a_study_with_more_trials_makes_its_confirmation_stale() -> None:
     assert not confirmation(request([member(0)]), MEMBERS).is_stale
     assert confirmation(request([member(0)]), MEMBERS, trials=9).is_stale

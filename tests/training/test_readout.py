@@ -1,5 +1,7 @@
 """Readouts: the head that is fitted in closed form, and what each layer has learned beside random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -164,9 +166,22 @@ def test_large_layers_are_averaged_over_fewer_regions():
     assert MOST_FEATURES < 9 * 300
 
 
-def test_nothing_is_decoded_without_a_rule_that_changes_weights_or_in_a_confirmation():
+def test_nothing_is_decoded_without_a_rule_that_changes_weights():
     assert all(each.decoding is None for each in measured(recipe("mlp", "backprop"), ({},)))
-    assert all(each.decoding is None for each in measured(recipe(), exam=Exam(on_test_rows=False)))
+
+
+@pytest.mark.parametrize("readout", ["ridge", "trained"])
+@pytest.mark.parametrize("on_test_rows", [True, False])
+def test_layers_are_decoded_on_the_rows_that_an_exam_judges_by(on_test_rows, readout):
+    split = image_problem(SHAPE)
+    x, y = (split.x_test, split.y_test) if on_test_rows else (split.x_val[::2], split.y_val[::2])
+    judged = replace(split, x_val=x, y_val=y)  # a search whose validation rows are these
+    examined, plain = (
+        train(recipe(readout=readout), [Candidate(GENOMES[0])], rows, CPU, exam=exam)
+        for rows, exam in ((split, Exam(on_test_rows=on_test_rows)), (judged, None))
+    )
+    assert examined[0].decoding == plain[0].decoding
+    assert examined[0].decoding != measured(recipe(readout=readout))[0].decoding
 
 
 def test_a_trial_that_was_decoded_is_recorded_with_means_over_replicates():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,16 @@ from markupsafe import Markup
 from hebbevo.messages import printable
 from hebbevo.report.charts import embedded
 from hebbevo.report.figures.verdict import verdict_figure
-from hebbevo.report.formatting import NONE, accuracy, count, percent, score, survivors, trial_name
+from hebbevo.report.formatting import (
+    NONE,
+    accuracy,
+    count,
+    percent,
+    random_accuracy,
+    score,
+    survivors,
+    trial_name,
+)
 from hebbevo.report.networks import key
 from hebbevo.report.queries import rows
 from hebbevo.report.resolution import validation_rows
@@ -116,7 +126,7 @@ def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
         **_card(study, title, why, row, row["survivors"]),
         "score": accuracy(study, row),
         "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}",
-        "facts": {},
+        "facts": {"with random weights": random} if (random := random_accuracy(study, row)) else {},
     }
 
 
@@ -153,17 +163,20 @@ def _confirmed(study: Study) -> dict[str, Any]:
     choices = confirmed_choices(study, front)
     roles = _roles(study, choices, front["confirmed_survivors"])
     judged = members["difference"].notna().any()
+    columns = _columns(study, members)
     return {
         "answer": _take(study, front.iloc[choices.small]),
         "sentence": _capital(confirmation.sentence),
         "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
-        "header": _header(study),
-        "rows": [_confirmed_row(study, row) for row in rows(members)],
+        "header": [*columns],
+        "rows": [[column(row).replace(" %", "") for column in columns.values()] for row in rows(members)],
         "keys": [key(row) for row in rows(members)],
         "chart": embedded(verdict_figure(study), "verdict") if judged else Markup(),
         "replicates": confirmation.replicates,
         "score": study.score,
         "verdict_rows": confirmation.verdict_rows,
+        "has_control": not confirmation.no_control,
+        "of_layers": bool(members["random_accuracy"].notna().any()),
         "has_test": confirmation.has_test,
         "date": confirmation.date,
         "is_stale": confirmation.is_stale,
@@ -218,6 +231,8 @@ def _facts(study: Study, row: Any) -> dict[str, str]:
         f"dense, {rows}": _with_sd(study, row, "control"),
         "less dense": _difference(study, row, "difference", "difference_low", "difference_high"),
         f"best of {int(row['best_of'])} dense": _with_sd(study, row, "best_of"),
+        f"readout, {rows}": _with_sd(study, row, "readout"),
+        f"random weights, {rows}": _with_sd(study, row, "random"),
         "verdict": _verdict(row["verdict"]),
         "found": f"{score(study, row['found_accuracy'])} with {count(row['found_survivors'])}",
     }
@@ -256,37 +271,42 @@ def _difference(study: Study, row: Any, middle: str, low: str, high: str) -> str
     return f"{value} ({ends[0]} to {ends[1]})"
 
 
-def _header(study: Study) -> list[str]:
+def _columns(study: Study, members: pd.DataFrame) -> dict[str, Callable[[dict[str, Any]], str]]:
+    """The columns of the table of confirmed networks, by title, without those that were not measured."""
     unit = ", %" if study.in_percent else ""
-    return [
-        "network",
-        f"found {study.score}{unit}",
-        f"confirmed{unit} (95 %)",
-        f"{study.count}, found",
-        f"{study.count}, confirmed",
-        f"test{unit}",
-        f"dense{unit}",
-        f"dense, longer{unit}",
-        f"dense, best of k{unit}",
-        "k",
-        "less dense (95 %)",
-        "verdict",
-    ]
+
+    def with_sd(title: str, kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
+        return {f"{title}{unit}": lambda row: _with_sd(study, row, kind) or NONE}
+
+    dense = {
+        **with_sd("dense", "control"),
+        **with_sd("dense, longer", "longer"),
+        **with_sd("dense, best of k", "best_of"),
+        "k": lambda row: str(int(row["best_of"])) if row["best_of"] else NONE,
+        "less dense (95 %)": lambda row: (
+            _difference(study, row, "difference", "difference_low", "difference_high") or NONE
+        ),
+    }
+    layers = with_sd("readout", "readout") | with_sd("random weights", "random")
+    return {
+        "network": lambda row: trial_name(study, row),
+        f"found {study.score}{unit}": lambda row: score(study, row["found_accuracy"]),
+        f"confirmed{unit} (95 %)": lambda row: _confirmed_score(study, row),
+        f"{study.count}, found": lambda row: count(row["found_survivors"]),
+        f"{study.count}, confirmed": _confirmed_survivors,
+        **with_sd("test", "test"),
+        **({} if members["control_accuracy"].isna().all() else dense),
+        **({} if members["random_accuracy"].isna().all() else layers),
+        "verdict": lambda row: f"{row['verdict']}{'' if row['on_front'] else ' *'}",
+    }
 
 
-def _confirmed_row(study: Study, row: dict[str, Any]) -> list[str]:
+def _confirmed_score(study: Study, row: dict[str, Any]) -> str:
     interval = _interval(study, row, "confirmed_low", "confirmed_high")
-    confirmed = score(study, row["confirmed_accuracy"])
+    mean = score(study, row["confirmed_accuracy"])
+    return f"{mean} ({interval})" if interval else mean
+
+
+def _confirmed_survivors(row: dict[str, Any]) -> str:
     sd = row["survivors_sd"]
-    cells = [
-        trial_name(study, row),
-        score(study, row["found_accuracy"]),
-        f"{confirmed} ({interval})" if interval else confirmed,
-        count(row["found_survivors"]),
-        count(row["confirmed_survivors"]) + ("" if math.isnan(sd) else f" ± {count(sd)}"),
-        *(_with_sd(study, row, kind) or NONE for kind in ("test", "control", "longer", "best_of")),
-        str(int(row["best_of"])) if row["best_of"] else NONE,
-        _difference(study, row, "difference", "difference_low", "difference_high") or NONE,
-        f"{row['verdict']}{'' if row['on_front'] else ' *'}",
-    ]
-    return [cell.replace(" %", "") for cell in cells]
+    return count(row["confirmed_survivors"]) + ("" if math.isnan(sd) else f" ± {count(sd)}")

@@ -8,12 +8,22 @@ import pandas as pd
 
 from hebbevo.report.charts import embedded
 from hebbevo.report.figures.front import dominated, front_figure
-from hebbevo.report.formatting import accuracy, count, gene_value, measured, percent, survivors, title
+from hebbevo.report.formatting import (
+    NONE,
+    accuracy,
+    count,
+    gene_value,
+    measured,
+    percent,
+    random_accuracy,
+    survivors,
+    title,
+)
 from hebbevo.report.networks import key
 from hebbevo.report.queries import complete_trials, genes, is_before_end, is_on_front, rows
 from hebbevo.report.section import Section
 from hebbevo.study.score_scale import score_scale
-from hebbevo.study.view import Study
+from hebbevo.study.view import RANDOM, Study
 
 
 def front(study: Study) -> Section | None:
@@ -30,6 +40,7 @@ def front(study: Study) -> Section | None:
             "network",
             "epoch",
             study.score,
+            *(["random weights"] if RANDOM in points else []),
             "survivors",
             f"of its {study.count}",
             *map(title, study.further),
@@ -45,6 +56,7 @@ def _row(study: Study, row: dict[str, Any]) -> list[str]:
         f"trial {row['trial']}",
         count(row["epoch"]),
         accuracy(study, row),
+        *([random_accuracy(study, row) or NONE] if RANDOM in row else []),
         survivors(row),
         percent(row["survivors"] / row["neurons"]),
         *(measured(row, name) for name in study.further),

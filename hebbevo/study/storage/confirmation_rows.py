@@ -107,7 +107,7 @@ def _record(number: int, parts: Mapping[str, Any]) -> ConfirmationRecord:
             raise RecordError(f"{where}: {part} is no list of trainings")
         for training, plain in enumerate(content["trainings"], start=int(part)):
             what = f"{where}: training {training}"
-            check(what, plain, validation.TRAINING, ("role", "trial", "replicate", "epochs"))
+            validation.check_training(what, plain)
             if training in trainings:
                 raise RecordError(f"{what} is there twice")
             trainings[training] = Training.from_json(plain)
