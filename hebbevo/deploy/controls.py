@@ -39,7 +39,8 @@ def why_none(spec: Spec) -> str:
     if network.module:
         return "the network is your own, whose widths hebbevo cannot choose"
     if network.family == "hebbian_conv":
-        return "channels of hebbian_conv compete, which a dense network does not have; its control is random"
+        what = "channels of hebbian_conv compete, which a dense network does not have"
+        return f"{what}; its control is the same network with random weights"
     return "inputs are pruned, and a dense network has them all" if network.inputs else ""
 
 

@@ -17,9 +17,10 @@ BLUE = "#2f7fd1"
 ORANGE = "#c96a10"
 GREEN = "#12886a"
 RED = "#d4473f"
+PURPLE = "#8466cf"
 GREY = "rgba(116, 121, 130, 0.5)"
 SHADE = "rgba(128, 132, 140, 0.16)"
-PALETTE = (BLUE, ORANGE, GREEN, "#c04fa8", RED, "#8466cf", "#8c7608", "#1a89a8")
+PALETTE = (BLUE, ORANGE, GREEN, "#c04fa8", RED, PURPLE, "#8c7608", "#1a89a8")
 """Colours with a contrast of 3 and more to the card of the page, both the light and the dark one."""
 
 

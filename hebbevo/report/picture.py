@@ -19,16 +19,17 @@ from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, 
 from hebbevo.study.confirmation import Confirmation, equal_size
 from hebbevo.study.scale import Scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
-from hebbevo.study.view import Study
+from hebbevo.study.view import RANDOM, Study
 
 MAX_NAME_LENGTH = 30
-BLUE, ORANGE, GREEN, GREY, INK = "#1f6fc4", "#c96a10", "#12886a", "#8a919c", "#2a3038"
+BLUE, ORANGE, GREEN, PURPLE, GREY, INK = "#1f6fc4", "#c96a10", "#12886a", "#8466cf", "#8a919c", "#2a3038"
 
 
 def picture(study: Study) -> bytes:
     """Draw the score against surviving neurons: all trials, and the front on top.
 
     Of a confirmed study the members trained again stand in front, beside dense networks of their widths.
+    Where a local rule learns, random weights are drawn beside both.
 
     Returns:
         A PNG file of 1600 x 1000 pixels.
@@ -40,7 +41,9 @@ def picture(study: Study) -> bytes:
 def _draw(axes: Axes, study: Study) -> None:
     trials, front = complete_trials(study), study.front()
     again = None if study.confirmation is None else _trained_again(study.confirmation)
-    x, y = survivors_axis(study), score_scale(study, [] if again is None else again.scores())
+    random = front.get(RANDOM, pd.Series(dtype=float))
+    x = survivors_axis(study)
+    y = score_scale(study, random.tolist() if again is None else again.scores())
     before_end = is_before_end(study, front)
     others = trials[~is_on_front(trials, front)]
     strength, found = (1.0, "front") if again is None else (0.35, "front as found, on validation rows")
@@ -58,6 +61,12 @@ def _draw(axes: Axes, study: Study) -> None:
         if not again.dense.empty:
             label = f"dense, {equal_size(study.count)}, on {again.on_rows}"
             _draw_marks(axes, again.dense, x, y, color=GREEN, zorder=5, fmt="^", label=label)
+        if not again.random.empty:
+            label = f"random weights, on {again.on_rows}"
+            _draw_marks(axes, again.random, x, y, color=PURPLE, zorder=5, fmt="x", label=label)
+    elif random.notna().any():
+        places = x.place(front["survivors"]), y.place(random)
+        axes.scatter(*places, color=PURPLE, marker="x", s=25, zorder=3, label="random weights")
     axes.scatter(
         x.place(others["survivors"]),
         y.place(others["accuracy"]),
@@ -98,16 +107,20 @@ class _TrainedAgain:
     Attributes:
         members: a row for each, with the columns of `Study.front`.
         dense: likewise, at the survivors of its member.
+        random: likewise, of readouts with random weights; empty where they were not measured.
         on_rows: on which rows the scores are measured.
     """
 
     members: pd.DataFrame
     dense: pd.DataFrame
+    random: pd.DataFrame
     on_rows: str
 
     def scores(self) -> list[float]:
         """All means that are drawn; a long bar may end with the axis."""
-        return [float(each) for table in (self.members, self.dense) for each in table["accuracy"]]
+        return [
+            float(each) for table in (self.members, self.dense, self.random) for each in table["accuracy"]
+        ]
 
 
 def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
@@ -121,7 +134,8 @@ def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
         found = table[[*names]].rename(columns=names)
         return found[found["accuracy"].notna()]
 
-    return _TrainedAgain(of(kind), of("control").assign(survivors_sd=math.nan), on_rows)
+    dense, random = (of(name).assign(survivors_sd=math.nan) for name in ("control", "random"))
+    return _TrainedAgain(of(kind), dense, random, on_rows)
 
 
 def _draw_line(axes: Axes, front: pd.DataFrame, x: Scale, y: ScoreScale, alpha: float) -> None:

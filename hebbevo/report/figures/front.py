@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from hebbevo.report.charts import BLUE, GREEN, GREY, ORANGE, SHADE, axis, log_range, styled
+from hebbevo.report.charts import BLUE, GREEN, GREY, ORANGE, PURPLE, SHADE, axis, log_range, styled
 from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END, count, hover, percent, score, title
 from hebbevo.report.networks import CONFIRMED, MEMBER, TRIAL, keys
@@ -20,7 +20,7 @@ from hebbevo.report.thinning import visible
 from hebbevo.study.confirmation import equal_size
 from hebbevo.study.scale import Scale, scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
-from hebbevo.study.view import Study
+from hebbevo.study.view import RANDOM, Study
 
 HEIGHT = 560
 
@@ -58,6 +58,9 @@ def front_figure(study: Study) -> go.Figure:
     ]
     if members is not None:
         traces += _confirmed(study, members, x, y)
+    elif RANDOM in points:
+        found = points.assign(random_sd=math.nan)
+        traces.append(_random(study, found, "survivors", x, y, "random weights"))
     figure = go.Figure([*traces, _upper_axis_holder()])
     _shade(figure, study, x, y)
     figure.update_layout(
@@ -85,8 +88,8 @@ def dominated(study: Study) -> pd.DataFrame:
 
 def _score_scale(study: Study, members: pd.DataFrame | None) -> ScoreScale:
     if members is None:
-        return score_scale(study)
-    shown = ["confirmed_accuracy", "test_accuracy", "control_accuracy", "best_of_accuracy"]
+        return score_scale(study, study.front().get(RANDOM, ()))
+    shown = ["confirmed_accuracy", "test_accuracy", "control_accuracy", "best_of_accuracy", RANDOM]
     return score_scale(study, members[shown].to_numpy(float).ravel())
 
 
@@ -100,6 +103,7 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
     kind, which = ("test", "test") if confirmation.has_test else ("confirmed", "validation")
     own = members[members[f"{kind}_accuracy"].notna()]
     controls = own[own["control_accuracy"].notna()]
+    decoded = own[own[RANDOM].notna()]
     again, dense = own[f"{kind}_accuracy"], controls["control_accuracy"]
     on_rows = f"measured on {confirmation.verdict_rows}"
     return [
@@ -130,7 +134,36 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
             ],
             hoverinfo="text",
         ),
+        *(
+            []
+            if decoded.empty
+            else [
+                _random(
+                    study, decoded, "confirmed_survivors", x, y, f"random weights, {which} rows, mean ± sd"
+                )
+            ]
+        ),
     ]
+
+
+def _random(
+    study: Study, table: pd.DataFrame, survivors: str, x: Scale, y: ScoreScale, name: str
+) -> go.Scatter:
+    """What readouts of the last layer reach with random weights, at the survivors of each network."""
+    means = table[RANDOM]
+    return go.Scatter(
+        x=x.place(table[survivors]).tolist(),
+        y=y.place(means).tolist(),
+        error_y=_ends(_bars(means, table["random_sd"], y), PURPLE),
+        mode="markers",
+        name=name,
+        marker={"size": 9, "color": PURPLE, "symbol": "x-thin-open", "line": {"width": 2}},
+        hovertext=[
+            f"<b>random weights in trial {trial}</b><br>{study.score} {score(study, value)}, a linear readout"
+            for trial, value in zip(table["trial"], means, strict=True)
+        ],
+        hoverinfo="text",
+    )
 
 
 def _bars(means: pd.Series[float], sd: pd.Series[float], y: ScoreScale) -> NDArray[np.float64]:
