@@ -27,6 +27,7 @@ from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.credit import Credited
 from hebbevo.nn.forward_pass.example_inputs import run_on_example
 from hebbevo.nn.layer_context import Columns
+from hebbevo.nn.similarity_matching import SimilarityMatching
 from hebbevo.nn.unit_labels.labelled_network import labelled_network
 from hebbevo.nn.unit_labels.labels import Read, Source, SourceKind
 from hebbevo.nn.units import PlasticUnits
@@ -123,11 +124,11 @@ class LayerGraph:
             NotFollowed: its path depends on values, or part of it cannot be looked into.
         """
         modules = dict(model.named_modules())
-        # a layer with a credit rule of its own may be trained without gradients
+        # a layer with a learning rule of its own may be trained without gradients
         frozen = {
             name
             for name, module in modules.items()
-            if not isinstance(module, Credited)
+            if not isinstance(module, Credited | SimilarityMatching)
             and not all(each.requires_grad for each in module.parameters())
         }
         run, used = labelled_network(model, inputs)
@@ -162,7 +163,7 @@ class LayerGraph:
                 consumer = NamedConsumer(read.layer, _by_group(read, own.size), foldable)
                 consumers.setdefault(read.layer, consumer)
         return LayerNames(
-            tuple(source.name for source in before if source.kind is SourceKind.LAYER),
+            tuple(source.name for source in before if source.kind is not SourceKind.NORM),
             tuple(source.name for source in before if source.kind is SourceKind.NORM),
             tuple(consumers.values()),
             exclusive and bool(consumers),

@@ -50,10 +50,15 @@ class SimilarityMatching(nn.Module):
         steps: () int64, minibatches learned so far.
         sites: their number.
         units: of a site.
+        input_shape: of one row of its inputs.
+        unit_axis: the axis of the outputs along which these lie, counted from the last.
         residual: (), the largest norm(du/dt) / norm(u) of a row of the last minibatch in training mode.
         unconverged: (), the share of its rows whose residual was above ``tolerance``.
     """
 
+    unit_axis = -1
+
+    input_shape: tuple[int, ...]
     weight: nn.Parameter
     lateral: nn.Parameter
     connected: Tensor
@@ -167,6 +172,23 @@ class SimilarityMatching(nn.Module):
             deviation[..., None] * of_neighbours[:, None].clamp(min=1e-6)
         )
 
+    def by_unit(self, values: Tensor) -> Tensor:
+        """Values of the shape of ``weight`` with leading axes, as a view: (..., units, sites, *rest)."""
+        lead = values.dim() - self.weight.dim()
+        split: Tensor = values.unflatten(lead, (self.sites, self.units))  # type: ignore[no-untyped-call]
+        return split.movedim(lead + 1, lead)
+
+    def lateral_covariance(self, lateral: Tensor) -> Tensor:
+        """The running second moment of pairs of units of one site, as a mean over sites, (..., units, units).
+
+        Args:
+            lateral: L with leading axes.
+        """
+        neighbours = cast(Tensor, self.neighbours)
+        own = neighbours == torch.arange(self.sites, device=neighbours.device)[:, None]
+        blocks: Tensor = lateral.unflatten(-1, (-1, self.units))  # type: ignore[no-untyped-call]
+        return torch.einsum("...sjmi,sm->...ji", blocks, own.to(lateral)) / self.sites
+
     # the circuit: states are (sites, rows, units)
 
     def drive(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -198,10 +220,17 @@ class SimilarityMatching(nn.Module):
 
         Such a unit is silent: it has been pruned, or reads only the border of the images.
         """
-        present = (self.weight.detach() != 0).flatten(1).any(1).reshape(self.sites, 1, self.units)
-        present = present.to(self.lateral.dtype)
-        both = present.movedim(1, 2) * self.gathered(present)
-        return (self.lateral.detach() - self.identity_of_units()) * both
+        return (self.lateral.detach() - self.identity_of_units()) * self._both_present()
+
+    def _present(self) -> Tensor:
+        """Which units have an input, (sites, 1, units), as numbers."""
+        present = (self.weight.detach() != 0).flatten(1).any(1)
+        return present.reshape(self.sites, 1, self.units).to(self.lateral.dtype)
+
+    def _both_present(self) -> Tensor:
+        """Which pairs of units both have an input, of the shape of ``lateral``, as numbers."""
+        present = self._present()
+        return present.movedim(1, 2) * self.gathered(present)
 
     def gathered(self, state: Tensor) -> Tensor:
         """The states of the neighbours of each site side by side, (sites, rows, neighbours * units)."""
@@ -216,6 +245,9 @@ class SimilarityMatching(nn.Module):
     def learn(self, x: Tensor, state: Tensor, factor: Tensor | float, share: Tensor | float) -> None:
         """Move both running means towards this minibatch, in place (equation 2).
 
+        A unit without an input does not learn, and its row and column of L are those of the identity, with
+        which it begins anew should it have an input again.
+
         Args:
             x: inputs, without a graph.
             state: r at the fixed point.
@@ -223,9 +255,12 @@ class SimilarityMatching(nn.Module):
             share: of itself by which L decays, 1 / (1 + gamma) where a layer follows.
         """
         rate = (factor * self.rate / (1 + self.rate_decay * self.steps)).clamp(max=1)
+        state = state * self._present()
         change = self.coactivation(state, x) - self.weight
         pairs = state.mT @ self.gathered(state) / state.shape[1]
-        lateral = rate / 2 * torch.where(self.linked, pairs - share * self.lateral, 0)
+        anew = self.identity_of_units() - self.lateral
+        lateral = torch.where(self._both_present() > 0, rate / 2 * (pairs - share * self.lateral), anew)
+        lateral = torch.where(self.linked, lateral, 0)
         updates = (self.weight, rate * torch.where(self.connected, change, 0)), (self.lateral, lateral)
         surgery.add_updates(updates)
         self.steps.add_(1)
@@ -306,6 +341,7 @@ class SimilarityMatchingLinear(SimilarityMatching):
             tolerance=tolerance,
         )
         self.in_features, self.out_features = in_features, out_features
+        self.input_shape = (in_features,)
 
     def drive(self, x: Tensor, weight: Tensor) -> Tensor:
         """See the base."""
@@ -362,6 +398,8 @@ class SimilarityMatching2d(SimilarityMatching):
     >>> layer(torch.rand(16, 1, 8, 8)).shape
     torch.Size([16, 4, 4, 4])
     """
+
+    unit_axis = -3
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from hebbevo.nn.layer_context import (
 from hebbevo.nn.layer_graph import LayerNames, find_layer_names
 from hebbevo.nn.layer_units import LayerUnits
 from hebbevo.nn.plastic import TensorNamespace, plastic_modules
+from hebbevo.nn.similarity_matching import SimilarityMatching
 from hebbevo.nn.statistics import observe_gates
 from hebbevo.nn.surgery import Moments
 from hebbevo.nn.units import PlasticUnits, plastic_units
@@ -53,6 +54,9 @@ class Wiring:
     def __init__(self, model: nn.Module, example: Example | None = None) -> None:
         self._units = plastic_units(model)
         self._connections = plastic_connections(model)
+        self._circuits = {
+            name: module for name, module in model.named_modules() if isinstance(module, SimilarityMatching)
+        }
         self._credit_states = {
             name: [f"{name}.credit.{buffer}".removeprefix(".") for buffer in module.credit.rule.unit_buffers]
             for name, module in model.named_modules()
@@ -261,7 +265,9 @@ class Wiring:
             return tuple(moment for kind in kinds for moment in moments.get(f"{name}.{kind}", ()))
 
         producers = tuple(
-            Producer(
+            self._circuit(name, tensors)
+            if name in self._circuits
+            else Producer(
                 tensors[f"{name}.weight"],
                 tensors.get(f"{name}.bias"),
                 moments_of(name, "weight", "bias", FEEDBACK),
@@ -305,6 +311,19 @@ class Wiring:
         own_steps = Need.OWN_STEPS in self._units[units].rule.all_needs()
         counts = tuple(step_counts[name] for name in counted if own_steps and name in step_counts)
         return LayerContext(producers, norms, consumers, names.exclusive, loss, counts)
+
+    def _circuit(self, name: str, tensors: Tensors) -> Producer:
+        """A layer of similarity matching that feeds units; at a site each has weights of its own."""
+        module = self._circuits[name]
+        weight, connected, lateral = (
+            tensors[f"{name}.{each}".removeprefix(".")] for each in ("weight", "connected", "lateral")
+        )
+        return Producer(
+            module.by_unit(weight),
+            None,
+            mask=module.by_unit(connected),
+            lateral=module.lateral_covariance(lateral),
+        )
 
     def _feedback(self, layer: str, tensors: Tensors) -> Feedback | None:
         """The backward weights of a layer, if it has some."""

@@ -11,7 +11,14 @@ from torch import nn
 
 import hebbevo
 from hebbevo.errors import UsageError
-from hebbevo.nn import SimilarityMatching2d, SimilarityMatchingLinear, SimilarityMatchingNetwork
+from hebbevo.nn import (
+    PlasticUnits,
+    SimilarityMatching2d,
+    SimilarityMatchingLinear,
+    SimilarityMatchingNetwork,
+    attach,
+)
+from hebbevo.rules import UNITS
 from hebbevo.training.stack import SingleNet, VmapStack
 
 CPU = torch.device("cpu")
@@ -252,6 +259,89 @@ def test_lateral_correlations_are_those_of_the_running_covariance():
         layer.lateral.copy_(layer.lateral_correlation())
     np.testing.assert_allclose(dense(layer, (2, 6, 8))[1], expected, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(np.diag(expected), 1)
+
+
+# units that are pruned
+
+
+def pruned_nets(units=5):
+    """A dense and a local layer of so many units, each before units that are pruned, and rows for it."""
+    torch.manual_seed(0)
+    knobs = {"activation": RECTIFIER, "tolerance": 1, "rate": 1e-9, "iterations": 10}
+    rule = {"seed": 1, "target": units - 1, "events": 1, "warmup": 2}
+    linear = SimilarityMatchingLinear(7, units, **knobs)
+    local = SimilarityMatching2d(2, (6, 8), units, radius=2.3, stride=2, lateral_radius=2.0, **knobs)
+    dense_units, maps = (PlasticUnits(UNITS["decorrelation"], units, dim=dim, **rule) for dim in (-1, 1))
+    generator = torch.Generator().manual_seed(3)
+    return (
+        (nn.Sequential(linear, dense_units, nn.Linear(units, 3)), torch.rand(50, 7, generator=generator)),
+        (
+            nn.Sequential(local, maps, nn.Flatten(), nn.Linear(12 * units, 3)),
+            torch.rand(50, 2, 6, 8, generator=generator),
+        ),
+    )
+
+
+def trained(net, x, steps=4):
+    optimizer = torch.optim.SGD([each for each in net.parameters() if each.requires_grad], lr=0.0)
+    attach(net, optimizer, total_steps=steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize(("strong", "weak"), [(0, 3), (4, 1)])
+def test_decorrelation_prunes_the_weaker_unit_of_a_pair_that_inhibits_one_another(local, strong, weak):
+    net, x = pruned_nets()[local]
+    layer = net[0]
+    with torch.no_grad():
+        # one unit as the others, so that the readers alone decide which is strong
+        layer.by_unit(layer.weight).copy_(layer.by_unit(layer.weight)[:1].clone())
+        blocks = layer.lateral.unflatten(-1, (-1, 5))  # (sites, units, neighbours, units)
+        pair = 0.9 * layer.identity_of_units().reshape(blocks.shape)
+        blocks[:, strong, :, weak] += pair[:, weak, :, weak]
+        blocks[:, weak, :, strong] += pair[:, strong, :, strong]
+        reader = net[-1].weight.reshape(3, 5, -1)
+        reader.fill_(1.0)
+        reader[:, weak] = 0.9
+    trained(net, x)
+    assert (~net[1].alive).nonzero().flatten().tolist() == [weak]
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_a_pruned_unit_is_silent_in_its_layer_and_begins_anew(local):
+    net, x = pruned_nets()[local]
+    layer = net[0]
+    layer.rate.fill_(0.2)
+    trained(net, x, steps=6)
+    net(x)  # units are pruned after the last step
+    alive, by_unit = net[1].alive, layer.by_unit(layer.weight.detach())
+    assert alive.sum() == 4
+    assert not by_unit[~alive].any()
+    assert by_unit[alive].flatten(1).any(1).all()
+    # where connections never are, there are still none
+    assert not layer.weight[~layer.connected].any()
+    covariance = layer.lateral_covariance(layer.lateral.detach())
+    assert covariance[~alive][:, ~alive].item() == 1
+    assert not covariance[~alive][:, alive].any()
+    table = hebbevo.count(net.eval(), x[:1])
+    assert table.loc["0", "neurons_alive"] == (4 * 12 if local else 4)
+
+
+def test_the_covariance_of_units_is_that_of_one_site_on_average_with_leading_axes_too():
+    layer = image_layer(tolerance=1, lateral_radius=2.0)
+    for x in minibatches(3, 5, 2, 6, 8):
+        layer(x)
+    lateral = dense(layer, (2, 6, 8))[1].reshape(3, 12, 3, 12)
+    expected = np.einsum("isjs->ij", lateral) / 12
+    own = layer.lateral.detach()
+    np.testing.assert_allclose(layer.lateral_covariance(own), expected)
+    stacked = layer.lateral_covariance(torch.stack([own, 2 * own]))
+    np.testing.assert_allclose(stacked, [expected, 2 * expected])
+    weights = torch.stack([layer.weight.detach(), -layer.weight.detach()])
+    torch.testing.assert_close(layer.by_unit(weights)[1], -layer.by_unit(layer.weight.detach()))
 
 
 # under the engine

@@ -123,7 +123,9 @@ class _Finder:
             for arrival, covered in calls:
                 self._enter(arrival, covered)
         for source in run.sources:
-            if source.kind is not SourceKind.UNITS and (source.name in used or not source.own_weights):
+            if source.kind is SourceKind.CIRCUIT:
+                self._fix(self._units[source.name], _WEIGHTS)
+            elif source.kind is not SourceKind.UNITS and (source.name in used or not source.own_weights):
                 self._fix([*self._units[source.name], *self._columns.get(source.name, ())], _WEIGHTS)
 
     def bundles(self) -> Bundles:

@@ -19,6 +19,7 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import describe
 from hebbevo.nn.forward_pass.following import LAYERS, NotFollowed
 from hebbevo.nn.forward_pass.side_effects import full_precision
+from hebbevo.nn.similarity_matching import SimilarityMatching
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.user_modules import is_of_the_user
 
@@ -96,7 +97,9 @@ def suggested_inputs(model: nn.Module, rows: int) -> Iterator[tuple[Tensor, bool
         yield like.new_ones(rows, *shape), False
         return
     units = [module for module in model.modules() if isinstance(module, PlasticUnits)]
-    if isinstance(first, nn.Linear):
+    if isinstance(first, SimilarityMatching):
+        yield like.new_ones(rows, *first.input_shape), False
+    elif isinstance(first, nn.Linear):
         yield like.new_ones(rows, first.in_features), False
         # units along another axis than the last number the places of a sequence
         places = [module.num_neurons for module in units if module.dim != -1]
@@ -144,4 +147,4 @@ def _inputs_to_try(
 
 
 def _first_layer(model: nn.Module) -> Any:
-    return next((module for module in model.modules() if isinstance(module, LAYERS)), None)
+    return next((each for each in model.modules() if isinstance(each, (*LAYERS, SimilarityMatching))), None)

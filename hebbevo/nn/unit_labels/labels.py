@@ -12,9 +12,13 @@ from hebbevo.nn.unit_labels.codes import MIXED, filled
 
 
 class SourceKind(Enum):
-    """What a source is a call of."""
+    """What a source is a call of.
+
+    A circuit is a layer whose units settle together, so that its weights are of no use without the others.
+    """
 
     LAYER = auto()
+    CIRCUIT = auto()
     NORM = auto()
     UNITS = auto()
 

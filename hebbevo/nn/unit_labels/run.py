@@ -25,6 +25,7 @@ from hebbevo.nn.forward_pass.following import (
 )
 from hebbevo.nn.forward_pass.side_effects import tensors_held_by
 from hebbevo.nn.liveness import patterns
+from hebbevo.nn.similarity_matching import SimilarityMatching
 from hebbevo.nn.unit_labels.codes import MIXED, ZERO, numbered, unit_of_column
 from hebbevo.nn.unit_labels.labels import (
     Arrival,
@@ -74,7 +75,7 @@ class LabelledRun(Follower):
             for name, module in self._modules.items()
         }
         self._running = [""]  # names of the modules that are running, outermost first
-        self._plastic_units_running = 0
+        self._closed_running = 0  # modules that are running and label their own output
         self._input_of_units: Tensor | None = None
         self._labels: dict[int, dict[Source, Label]] = {}
         # constants, and tensors that the network holds: any other with a gradient function came unseen
@@ -140,8 +141,8 @@ class LabelledRun(Follower):
         in_place: bool,
     ) -> Any:
         """Run a function, and label its results."""
-        if self._plastic_units_running:
-            return self.run_constant(func, args, kwargs, name)  # they label their output by themselves
+        if self._closed_running:
+            return self.run_constant(func, args, kwargs, name)
         call = FunctionCall(self, func, args, kwargs)
         rule = patterns.RULES.get(func) or patterns.RULES.get(name, patterns.unknown)
         if rule is patterns.control_flow or (rule is patterns.where and len(call.values) == 1):
@@ -182,22 +183,26 @@ class LabelledRun(Follower):
         return labels
 
     def _note_use(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        if isinstance(self._modules[self._running[-1]], PlasticConnections):
-            return  # a mask uses the weights of its own layers
+        if isinstance(self._modules[self._running[-1]], PlasticConnections | SimilarityMatching):
+            return  # a mask uses the weights of its own layers, a circuit its own
         self.used.update(map(id, tensors_in(args)), map(id, tensors_in(kwargs)))
 
     # modules
 
     def _enter(self, name: str, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self._running.append(name)
-        if not isinstance(module, PlasticUnits):
+        if not isinstance(module, PlasticUnits | SimilarityMatching):
             return
-        self._plastic_units_running += 1
-        if self._plastic_units_running > 1:
+        self._closed_running += 1
+        if self._closed_running > 1:
             return
         with torch._C.DisableTorchFunction():  # what is done here is no part of the forward pass
             given = [*tensors_in(args), *tensors_in(kwargs)]
             self.check(given)
+            if isinstance(module, SimilarityMatching):
+                for tensor in given:
+                    self._record_read_by_circuit(name, module, tensor)
+                return
             self._input_of_units = given[0] if given else None
             # units work on their first argument; others are read in an unknown way
             for tensor in given[:1]:
@@ -209,12 +214,16 @@ class LabelledRun(Follower):
         self._running.pop()
         if isinstance(module, Competition) and isinstance(output, Tensor):
             self._label_competition(output, [*tensors_in(args), *tensors_in(kwargs)])
-        if not isinstance(module, PlasticUnits):
+        if not isinstance(module, PlasticUnits | SimilarityMatching):
             return
-        self._plastic_units_running -= 1
-        if self._plastic_units_running or not isinstance(output, Tensor):
+        self._closed_running -= 1
+        if self._closed_running or not isinstance(output, Tensor):
             return
         with torch._C.DisableTorchFunction():
+            if isinstance(module, SimilarityMatching):
+                source = Source(SourceKind.CIRCUIT, name, module.units)
+                self._begin_source(output, source, module.unit_axis, {})
+                return
             before = {} if self._input_of_units is None else self.labels_of(self._input_of_units)
             # labels of layers and norms end here; those of other units go on, through these units
             earlier_units = {
@@ -335,6 +344,17 @@ class LabelledRun(Follower):
         for source, label in self.labels_of(tensor).items():
             if bool(((label.codes > ZERO) | (label.codes == MIXED)).any()):
                 source.reads.append(Read(replace(label.path)))
+                self.arrivals.append(Arrival("", {source: None}))
+
+    def _record_read_by_circuit(self, name: str, module: SimilarityMatching, tensor: Tensor) -> None:
+        """Units end in a circuit, whose connections from each are its own where it reads plain rows."""
+        for source, label in self.labels_of(tensor).items():
+            columns, unshared = (
+                _units_along(label, -1) if tensor.dim() == module.weight.dim() else (None, False)
+            )
+            if columns is None or any(unit >= 0 for unit in columns):
+                path = replace(label.path)
+                source.reads.append(Read(path, name, columns, unshared=unshared, own_weights=True))
                 self.arrivals.append(Arrival("", {source: None}))
 
     def _record_read_by_units(self, name: str, units: PlasticUnits, tensor: Tensor) -> None:
