@@ -29,7 +29,7 @@ from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.knobs import rising_factor
 from hebbevo.training.losses import CrossEntropy, SquaredError
-from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS
+from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS, StackedOptimizer
 from hebbevo.training.readout import (
     LabelledRows,
     LayerOutputs,
@@ -201,27 +201,26 @@ class CohortTraining:
         if self._wiring.perturbs:
             self._last_event = total  # which units are perturbed may depend on statistics at every step
         nets.matmul_dtype = getattr(torch, recipe.precision)
-        row = rows.x[:1].clone()
-        # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
-        as_it_is = (recipe.has_user_code and nets.size == 1) or self._fits_head
-        compact = None if as_it_is else CompactStack.of(nets, model, row)
-        if compact is None:
-            nets.prepare_survivors(model, row)
-        own_steps = any(module.reason_for(Need.OWN_STEPS) for module in plastic_modules(model).values())
-        optimizers = OWN_STEPS if own_steps else OPTIMIZERS
-        optimizer = optimizers[str(values[0]["optimizer"])]((compact or nets).trained, values)
-        optimizer.undecayed = frozenset(
-            f"{name}.{key}".removeprefix(".")
-            for name, module in plastic_units(model).items()
-            for key in module.rule.parameters
-        )
-        all_rows = torch.arange(nets.size, device=device)
-        self.sub_cohorts: Sequence[SubCohort] = [SubCohort(all_rows, compact or nets, optimizer)]
+        self.sub_cohorts: Sequence[SubCohort] = self._grouped(nets, model, values)
         # code of the user may read values on the host, which a CUDA graph cannot record
         recorded = plastic.runs_ahead(rows.x) and not recipe.has_user_code
         self._graphs: CudaGraphs[list[tuple[NetStack, list[Tensor]]]] | None = (
             CudaGraphs() if recorded else None
         )
+
+    def _grouped(
+        self, nets: ModuleStack, model: nn.Module, values: Sequence[Mapping[str, Value]]
+    ) -> Sequence[SubCohort]:
+        """Put the nets into the groups that are computed together at first."""
+        row = self._rows.x[:1].clone()
+        # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
+        as_it_is = (self._recipe.has_user_code and nets.size == 1) or self._fits_head
+        compact = None if as_it_is else CompactStack.of(nets, model, row)
+        if compact is None:
+            nets.prepare_survivors(model, row)
+        optimizer = optimizer_of(model, (compact or nets).trained, values)
+        all_rows = torch.arange(nets.size, device=row.device)
+        return [SubCohort(all_rows, compact or nets, optimizer)]
 
     def train(
         self,
@@ -261,12 +260,16 @@ class CohortTraining:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         self._return_trained_heads()
-        for rows in self.minibatches(epoch=len(self._history)):
-            self.train_step(rows)
+        self._train_minibatches(self.minibatches(epoch=len(self._history)))
         self.measure()
         if plastic.runs_ahead(self._running_loss):
             # between epochs the host may wait for the device
             self._replace_sub_cohorts(regrouped(self.sub_cohorts))
+
+    def _train_minibatches(self, minibatches: Iterator[Tensor]) -> None:
+        """Take a step on each of these minibatches."""
+        for rows in minibatches:
+            self.train_step(rows)
 
     def minibatches(self, epoch: int) -> Iterator[Tensor]:
         """The row numbers of each minibatch of an epoch, 0 is the first; the same for all nets of a study."""
@@ -622,6 +625,27 @@ class _EpochResults:
     layers: Tensor
     inputs: Tensor
     further: Mapping[str, Tensor]
+
+
+def optimizer_of(
+    model: nn.Module, trained: Mapping[str, Tensor], values: Sequence[Mapping[str, Value]]
+) -> StackedOptimizer:
+    """Make the optimiser of nets of the structure of ``model``.
+
+    Args:
+        model: a net of their structure.
+        trained: what it changes, see `NetStack`.
+        values: values of the training's knobs, a mapping for each net.
+    """
+    own_steps = any(module.reason_for(Need.OWN_STEPS) for module in plastic_modules(model).values())
+    optimizers = OWN_STEPS if own_steps else OPTIMIZERS
+    optimizer = optimizers[str(values[0]["optimizer"])](trained, values)
+    optimizer.undecayed = frozenset(
+        f"{name}.{key}".removeprefix(".")
+        for name, module in plastic_units(model).items()
+        for key in module.rule.parameters
+    )
+    return optimizer
 
 
 def total_steps(recipe: Recipe, rows: int) -> int:

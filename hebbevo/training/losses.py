@@ -20,11 +20,11 @@ class CrossEntropy:
     """
 
     def __init__(self, weights: Tensor | None = None) -> None:
-        self._weights = weights
+        self.weights = weights
 
     def __call__(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """The loss of one net, from outputs (rows, classes) and labels (rows,)."""
-        return F.cross_entropy(outputs, labels, self._weights)
+        return F.cross_entropy(outputs, labels, self.weights)
 
     def with_gradient(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of each net, (size,), and its gradient, from logits (size, classes, rows).
@@ -36,10 +36,10 @@ class CrossEntropy:
         classes = torch.arange(logits.shape[1], device=labels.device)
         # `torch.nn.functional.one_hot` would read values on the host
         one_hot = (classes[:, None] == labels).to(logs.dtype)
-        if self._weights is None:
+        if self.weights is None:
             losses = (logs * one_hot).sum((1, 2)).div_(-len(labels))
             return losses, logs.exp_().sub_(one_hot).div_(len(labels))
-        of_rows = self._weights.index_select(0, labels)
+        of_rows = self.weights.index_select(0, labels)
         shares = of_rows / of_rows.sum()
         losses = (logs * one_hot * shares).sum((1, 2)).neg_()
         return losses, logs.exp_().sub_(one_hot).mul_(shares)

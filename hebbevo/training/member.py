@@ -19,8 +19,9 @@ from hebbevo.nn.wiring import Wiring, needs_layers
 from hebbevo.space import canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
+from hebbevo.training.native_training import NativeTraining
 from hebbevo.training.out_of_memory import raise_unless_failure
-from hebbevo.training.recipe import Candidate, Measurement, Recipe
+from hebbevo.training.recipe import NATIVE, Candidate, Measurement, Recipe
 from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
 from hebbevo.training.structure import structure
 from hebbevo.training.whitening import fit_whitening
@@ -112,7 +113,8 @@ def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTr
     """Make the training of these members, as a stack if there are several."""
     nets, device = [each.net for each in members], rows.x.device
     stack: ModuleStack = VmapStack(nets, device) if len(nets) > 1 else SingleNet(nets[0], device)
-    return CohortTraining(recipe, stack, [each.knobs for each in members], members[0].build(), rows)
+    training = NativeTraining if recipe.engine == NATIVE else CohortTraining
+    return training(recipe, stack, [each.knobs for each in members], members[0].build(), rows)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ FIRST_CHECK = 1
 STACK_CHECK = 2
 """The check of stacks that a new study has: nets of the user are compared by what has an effect."""
 
+PYTORCH, NATIVE = ENGINES = ("pytorch", "native")
+"""What may compute trainings: stacks of PyTorch, or the compiled engine, one net at a time."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,6 +46,7 @@ class Recipe:
             `STACK_CHECK`.
         kind: what is predicted, ``classification`` or ``regression``.
         class_weights: a weight in the cross entropy for each class; none: 1 for each.
+        engine: what computes trainings, a name in `ENGINES`.
     """
 
     network: Blueprint
@@ -59,6 +63,7 @@ class Recipe:
     stack_check: int = STACK_CHECK
     kind: Kind = "classification"
     class_weights: tuple[float, ...] = ()
+    engine: str = PYTORCH
 
     @property
     def score_name(self) -> str:

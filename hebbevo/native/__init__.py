@@ -1,0 +1,8 @@
+"""The native engine: trains fully connected networks one at a time, in compiled code for CPUs.
+
+`hebbevo.training.native_net` gives it networks.
+"""
+
+from hebbevo.native.loading import COMMAND, VERSION, Library, is_built, library, usable_widths, why_missing
+
+__all__ = ["COMMAND", "VERSION", "Library", "is_built", "library", "usable_widths", "why_missing"]

@@ -1,0 +1,258 @@
+/* The native engine: one fully connected network at a time, whole in the cache, of living neurons only.
+
+   The functions without `static` are what hebbevo/native/loading.py calls. Nothing here allocates memory, and
+   nothing is kept between calls but what is in a Network. */
+#include "events.h"
+#include "loss.h"
+#include "network.h"
+#include "optimizer.h"
+#include "products.h"
+#include "random.h"
+#include "statistics.h"
+#include "survivors.h"
+
+#define EXPORTED __attribute__((visibility("default")))
+
+/* Activations that decay towards zero would end as denormal numbers, which are slow. */
+#if defined(__x86_64__)
+typedef unsigned FloatMode;
+enum { FLUSH_TO_ZERO = 1 << 15, DENORMALS_ARE_ZERO = 1 << 6 };
+static FloatMode flush_denormals(void) {
+  FloatMode before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | FLUSH_TO_ZERO | DENORMALS_ARE_ZERO);
+  return before;
+}
+static void restore(FloatMode mode) { __builtin_ia32_ldmxcsr(mode); }
+#else
+typedef int FloatMode;
+static FloatMode flush_denormals(void) { return 0; }
+static void restore(FloatMode mode) { (void)mode; }
+#endif
+
+/* The version, and the bytes of each structure, so that a caller with others is found out. */
+EXPORTED void hebbevo_layout(int64_t *layout) {
+  layout[0] = VERSION;
+  layout[1] = sizeof(Units);
+  layout[2] = sizeof(Layer);
+  layout[3] = sizeof(Network);
+  layout[4] = sizeof(Data);
+}
+
+/* The widest vectors that this processor has, in floats. */
+EXPORTED int hebbevo_widest(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    return 16;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 8;
+#endif
+  return 4;
+}
+
+/* Lay the living features of some rows out as rows of units; `rows` NULL: the first ones of the data. */
+static void gather(const Network *net, const Data *data, const int64_t *rows, int count, long columns) {
+  const Units *inputs = &net->place[0];
+  float *to = net->activation[0];
+  int all = inputs->living == inputs->size && !inputs->prunes;
+  if (count < columns)
+    for (int k = 0; k < inputs->living; k++) memset(to + k * columns + count, 0, sizeof(float) * (columns - count));
+  for (int b = 0; b < count; b++) {
+    const float *x = data->x + (rows ? rows[b] : b) * (int64_t)data->features;
+    if (all)
+      for (int k = 0; k < inputs->living; k++) to[k * columns + b] = x[k];
+    else
+      for (int k = 0; k < inputs->living; k++) to[k * columns + b] = x[inputs->numbers[k]];
+  }
+}
+
+/* max(z, 0), and zero behind `count` columns. */
+static void rectify(float *z, int units, long columns, int count) {
+  for (int j = 0; j < units; j++) {
+    float *row = z + j * columns;
+    for (long c = 0; c < columns; c += V) {
+      vf own = load(row + c);
+      store(row + c, where(~(own <= (vf){0}), own)); /* NaN stays, so that divergence is seen */
+    }
+    for (long c = count; c < columns; c++) row[c] = 0;
+  }
+}
+
+/* Zero the gradient where a rectifier's output is. */
+static void rectify_gradient(float *gradient, const float *h, int units, long columns) {
+  for (long i = 0; i < units * columns; i += V) store(gradient + i, where(~(load(h + i) <= (vf){0}), load(gradient + i)));
+}
+
+static void forward_layer(Network *net, int l, long columns, int count) {
+  int inputs = net->place[l].living, outputs = net->place[l + 1].living;
+  const Layer *layer = &net->layer[l];
+  float *z = net->activation[l + 1];
+  forward(inputs, outputs, layer->weight, layer->stride, net->activation[l], columns, layer->bias, z);
+  if (l < net->layers - 1) rectify(z, outputs, columns, count);
+}
+
+/* The gradient of a layer's weights, tile by tile, each followed by the optimiser's step. */
+static void step_weights(Network *net, int l, long columns, int count, const Step *step, int gathers) {
+  Layer *layer = &net->layer[l];
+  Units *units = &net->place[l];
+  int inputs = units->living, outputs = net->place[l + 1].living;
+  int n = (outputs + V - 1) / V * V;
+  int sees_gates = gathers && units->buffers[SUM_GATE_GRADIENT];
+  for (int k = 0; k < inputs; k += TILE) {
+    int rows = inputs - k < TILE ? inputs - k : TILE;
+    long stride = layer->stride;
+    float *found = layer->weight_gradient ? layer->weight_gradient + k * stride : net->tile;
+    gradient(rows, outputs, count, net->activation[l] + k * columns, columns, net->transposed, stride, found, stride);
+    for (int i = 0; i < rows; i++) {
+      long at = (k + i) * stride;
+      if (sees_gates) add_gate_gradient(units, k + i, outputs, layer->weight + at, found + i * stride);
+      update(n, layer->weight, layer->weight_state, at, found + i * stride, step);
+    }
+  }
+}
+
+static void step_bias(Network *net, int l, int count, const Step *step) {
+  Layer *layer = &net->layer[l];
+  int n = (net->place[l + 1].living + V - 1) / V * V;
+  float *sums = layer->bias_gradient ? layer->bias_gradient : net->tile;
+  for (int j = 0; j < n; j += V) {
+    vf sum = splat(0);
+    for (int b = 0; b < count; b++) sum += load(net->transposed + b * (long)layer->stride + j);
+    store(sums + j, sum);
+  }
+  update(n, layer->bias, layer->bias_state, 0, sums, step);
+}
+
+/* One step on a minibatch; gives its loss. */
+static float train_step(Network *net, const Data *data, const int64_t *rows, int count, float factor, int gathers) {
+  long columns = padded(count);
+  int last = net->layers;
+  net->step++;
+  gather(net, data, rows, count, columns);
+  if (gathers && net->place[0].prunes) observe(net, 0, columns, count);
+  for (int l = 0; l < last; l++) {
+    forward_layer(net, l, columns, count);
+    if (gathers && l < last - 1 && net->place[l + 1].prunes) observe(net, l + 1, columns, count);
+  }
+  float *z = net->activation[last];
+  int outputs = net->place[last].living;
+  float loss = data->labels ? cross_entropy(data, rows, count, outputs, columns, z, net->transposed)
+                            : squared_error(data, rows, count, columns, z);
+  /* a running mean that starts at the first loss */
+  net->running_loss += (loss - net->running_loss) * (net->step == 1 ? 1 : 0.1f);
+  Step step = next_step(net, factor);
+  float *error = z;
+  for (int l = last - 1; l >= 0; l--) {
+    const Layer *layer = &net->layer[l];
+    int below = net->place[l].living, above = net->place[l + 1].living;
+    transpose(above, error, columns, net->transposed, layer->stride);
+    if (l) {
+      backward(below, above, layer->weight, layer->stride, error, columns, net->error[l]);
+      rectify_gradient(net->error[l], net->activation[l], below, columns);
+    }
+    step_weights(net, l, columns, count, &step, gathers);
+    step_bias(net, l, count, &step);
+    error = net->error[l];
+  }
+  return loss;
+}
+
+/* Train on `count` rows, minibatches of `batch` each, the last of which may be smaller.
+
+   `factors` and `losses` have an entry for each step. Gives the number of steps taken; it is negative where
+   the loss of the last one is not finite, at which it stops. */
+EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *rows, int64_t count, int64_t batch,
+                               const float *factors, float *losses, int gathers) {
+  FloatMode before = flush_denormals();
+  int64_t steps = 0;
+  for (int64_t start = 0; start < count; start += batch) {
+    int own = (int)(count - start < batch ? count - start : batch);
+    losses[steps] = train_step(net, data, rows + start, own, factors[steps], gathers);
+    if (!isfinite(losses[steps++])) {
+      steps = -steps;
+      break;
+    }
+  }
+  restore(before);
+  return steps;
+}
+
+/* The outputs of the first `count` rows of the data, (count, outputs). */
+EXPORTED void hebbevo_outputs(Network *net, const Data *data, int64_t count, float *outputs) {
+  FloatMode before = flush_denormals();
+  int classes = net->place[net->layers].living;
+  for (int64_t start = 0; start < count; start += net->columns) {
+    int own = (int)(count - start < net->columns ? count - start : net->columns);
+    long columns = padded(own);
+    Data part = *data;
+    part.x += start * data->features;
+    gather(net, &part, NULL, own, columns);
+    for (int l = 0; l < net->layers; l++) forward_layer(net, l, columns, own);
+    for (int b = 0; b < own; b++)
+      for (int k = 0; k < classes; k++) outputs[(start + b) * classes + k] = net->activation[net->layers][k * columns + b];
+  }
+  restore(before);
+}
+
+/* Begin an event of a place: find what is regrown, and how many units may be pruned, which it gives.
+
+   `left` is how many units are left after it and `is_last` whether it is the last, both down to a target. */
+EXPORTED int64_t hebbevo_begin_event(Network *net, int place, int64_t left, int is_last) {
+  Units *units = &net->place[place];
+  find_regrown(net, units, left, is_last);
+  units->allowed = find_allowed(units, left);
+  return units->allowed;
+}
+
+/* Prune the units of a place by their scores, of which there is one for each living unit.
+
+   They keep their places, with weights of zero, until hebbevo_drop_dead: scores of other places see the last
+   gradients of their weights. */
+EXPORTED void hebbevo_prune(Network *net, int place, const double *scores) {
+  Units *units = &net->place[place];
+  uint8_t *dies = (uint8_t *)net->tile;
+  find_pruned(units, scores, dies, (Ranked *)net->transposed);
+  if (units->handover) fold_into_biases(net, place, dies);
+  for (int j = 0; j < units->living; j++) {
+    if (!dies[j]) continue;
+    int id = units->numbers[j];
+    units->alive[id] = 0;
+    if (units->recycles && !units->uses_target) units->regrown[id] = 1;
+    clear_unit(net, place, j);
+  }
+  if (units->measures_outgoing) measure_outgoing(net, place);
+}
+
+/* Drop all units that are not alive: those that are out from the start, or that an event has pruned. */
+EXPORTED void hebbevo_drop_dead(Network *net) {
+  for (int place = 0; place < net->layers; place++) {
+    Units *units = &net->place[place];
+    int count = 0;
+    for (int j = 0; j < units->living; j++)
+      if (units->alive[units->numbers[j]]) net->order[count++] = j;
+    keep_units(net, place, net->order, count);
+  }
+}
+
+/* Regrow the units of a place that the event has chosen. */
+EXPORTED void hebbevo_regrow(Network *net, int place) {
+  Units *units = &net->place[place];
+  for (int id = 0; id < units->size; id++)
+    if (units->regrown[id]) regrow_unit(net, place, id);
+}
+
+/* Count the units of each place, and the weights of each layer, that lie on a path from an input to an output.
+
+   `on_path` is set by the numbers of the units of each place. */
+EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *units, int64_t *connections) {
+  uint8_t *reached[MOST_LAYERS + 1], *leading[MOST_LAYERS + 1];
+  for (int place = 0; place <= net->layers; place++) { /* activations are free between steps */
+    reached[place] = (uint8_t *)net->activation[place];
+    leading[place] = (uint8_t *)net->error[place];
+  }
+  mark_reached(net, reached);
+  mark_leading(net, leading);
+  for (int place = 0; place <= net->layers; place++)
+    units[place] = living_units(&net->place[place], reached[place], leading[place], on_path[place]);
+  for (int l = 0; l < net->layers; l++) connections[l] = living_connections(net, l, reached[l], leading[l + 1]);
+}

@@ -1,0 +1,210 @@
+/* Events: which units are pruned and regrown, as hebbevo/nn/surgery.py has it, and exact compaction.
+
+   A rule's scores come from the caller, since they may be anything. */
+#ifndef HEBBEVO_EVENTS_H
+#define HEBBEVO_EVENTS_H
+
+#include <float.h>
+
+#include "network.h"
+#include "random.h"
+
+static const float FOLDING_LEFT = 0.9f; /* 1 - FOLDING_RATE */
+
+/* Move one number of each of the units that are kept, in their order, to the front. */
+#define MOVE(values) \
+  do { \
+    if (values) \
+      for (int to = 0; to < count; to++) (values)[to] = (values)[kept[to]]; \
+  } while (0)
+
+/* Keep some columns of a matrix; what is behind them is set to zero. */
+static void keep_columns(float *matrix, int rows, long stride, const int64_t *kept, int count, int before) {
+  for (int k = 0; matrix && k < rows; k++) {
+    float *row = matrix + k * stride;
+    MOVE(row);
+    for (int i = count; i < before; i++) row[i] = 0;
+  }
+}
+
+static void keep_rows(float *matrix, long stride, const int64_t *kept, int count) {
+  for (int i = 0; matrix && i < count; i++)
+    if (kept[i] != i) memcpy(matrix + i * stride, matrix + kept[i] * stride, sizeof(float) * stride);
+}
+
+/* Drop all units of a place but those that are kept, with all that leads to and from them. */
+static void keep_units(Network *net, int place, const int64_t *kept, int count) {
+  Units *units = &net->place[place];
+  int before = units->living;
+  if (count == before) return;
+  MOVE(units->numbers);
+  MOVE(units->age);
+  for (int i = 0; i < BUFFERS; i++) MOVE(units->buffers[i]);
+  keep_rows(units->covariance, units->stride, kept, count);
+  keep_columns(units->covariance, count, units->stride, kept, count, before);
+  Layer *reading = &net->layer[place];
+  keep_rows(reading->weight, reading->stride, kept, count);
+  keep_rows(reading->weight_gradient, reading->stride, kept, count);
+  for (int s = 0; s < net->states; s++) keep_rows(reading->weight_state[s], reading->stride, kept, count);
+  if (place) {
+    Layer *feeding = &net->layer[place - 1];
+    int inputs = net->place[place - 1].living;
+    keep_columns(feeding->weight, inputs, feeding->stride, kept, count, before);
+    keep_columns(feeding->weight_gradient, inputs, feeding->stride, kept, count, before);
+    keep_columns(feeding->bias, 1, feeding->stride, kept, count, before);
+    for (int s = 0; s < net->states; s++) {
+      keep_columns(feeding->weight_state[s], inputs, feeding->stride, kept, count, before);
+      keep_columns(feeding->bias_state[s], 1, feeding->stride, kept, count, before);
+    }
+  }
+  units->living = count;
+}
+
+/* Note whether the loss has stalled, and draw which pruned units return: `regrown`, by number. */
+static void find_regrown(Network *net, Units *units, int64_t left, int is_last) {
+  float loss = net->running_loss;
+  int lower = loss < units->best_loss;
+  if (lower) units->best_loss = loss;
+  units->stalled = lower ? 0 : units->stalled + 1;
+  int has_stalled = units->stalled >= units->patience;
+  float chance = units->regrowth_rate + units->growth_rate * has_stalled;
+  uint64_t key = key_of(units->seed, net->step, REGROWTH_STREAM);
+  int64_t joining = has_stalled ? units->grow : 0; /* the first ones of those that are not drawn */
+  /* a unit that is regrown at the last event would never be pruned again, so none is */
+  int64_t most = !units->uses_target ? units->size : is_last ? 0 : left / 2;
+  for (int id = 0; id < units->size; id++) {
+    units->regrown[id] = 0;
+    if (units->alive[id]) continue;
+    int returns = uniform(key, (uint32_t)id) < chance;
+    if (!returns && joining > 0) {
+      returns = 1;
+      joining--;
+    }
+    if (returns && most > 0) {
+      units->regrown[id] = 1;
+      most--;
+    }
+  }
+  if (has_stalled && units->grow > 0) units->stalled = 0;
+}
+
+/* How many units may be pruned at most. */
+static int64_t find_allowed(const Units *units, int64_t left) {
+  int64_t living = units->living;
+  if (units->uses_target) {
+    int64_t regrown = 0;
+    for (int id = 0; id < units->size; id++) regrown += units->regrown[id];
+    int64_t surplus = living + regrown - left;
+    return surplus > 0 ? surplus : 0;
+  }
+  float cap = floorf(units->max_deaths * (float)living);
+  int64_t most = units->max_deaths > 0 ? (cap < 1 ? 1 : (int64_t)cap) : 0;
+  int64_t above = living > units->min_neurons ? living - units->min_neurons : 0;
+  return most < above ? most : above;
+}
+
+typedef struct {
+  double score;
+  int32_t number, unit;
+} Ranked;
+
+static int by_score(const void *a, const void *b) {
+  const Ranked *one = a, *other = b;
+  if (one->score != other->score) return one->score < other->score ? -1 : 1;
+  return one->number < other->number ? -1 : 1;
+}
+
+/* Which units are pruned, by their place in order of `dies`: the lowest scores, of equal ones the first numbers. */
+static void find_pruned(const Units *units, const double *scores, uint8_t *dies, Ranked *ranked) {
+  int count = 0;
+  for (int j = 0; j < units->living; j++) {
+    int past_grace = units->age[j] >= units->grace;
+    double score = scores[j];
+    dies[j] = 0;
+    if (units->uses_target) { /* units past their grace go before others, and scores before NaN */
+      if (!past_grace || !(score < DBL_MAX)) score = DBL_MAX;
+    } else if (!past_grace || !(score <= units->threshold)) {
+      continue;
+    }
+    ranked[count++] = (Ranked){score, units->numbers[j], j};
+  }
+  if (count > units->allowed) qsort(ranked, count, sizeof(Ranked), by_score);
+  for (int i = 0; i < count && i < units->allowed; i++) dies[ranked[i].unit] = 1;
+}
+
+/* Fold the mean outputs of units that die into the biases of the layer that reads them. */
+static void fold_into_biases(Network *net, int place, const uint8_t *dies) {
+  Units *units = &net->place[place];
+  Layer *reading = &net->layer[place];
+  for (int j = 0; j < units->living; j++) {
+    if (!dies[j]) continue;
+    /* the running mean began at zero, so it has this share of the true one */
+    int64_t steps = units->age[j] < net->step ? units->age[j] : net->step;
+    float output = units->buffers[MEAN_OUTPUT][j] / (1 - powf(FOLDING_LEFT, (float)steps));
+    for (int i = 0; i < net->place[place + 1].living; i++)
+      reading->bias[i] += reading->weight[j * (long)reading->stride + i] * output;
+  }
+}
+
+/* The norms of the weights that read each unit. */
+static void measure_outgoing(Network *net, int place) {
+  Units *units = &net->place[place];
+  Layer *reading = &net->layer[place];
+  for (int j = 0; j < units->living; j++) {
+    Sum squares = {0};
+    const float *row = reading->weight + j * (long)reading->stride;
+    for (int i = 0; i < net->place[place + 1].living; i += V)
+      squares.part[i / V % (LANES / V)] += load(row + i) * load(row + i);
+    units->buffers[OUTGOING][j] = sqrtf(total(squares));
+  }
+}
+
+/* Set the weights to and from a unit, and their state in the optimiser, to zero. */
+static void clear_unit(Network *net, int place, int j) {
+  Layer *reading = &net->layer[place];
+  long row = j * (long)reading->stride;
+  size_t bytes = sizeof(float) * reading->stride;
+  memset(reading->weight + row, 0, bytes);
+  for (int s = 0; s < net->states; s++) memset(reading->weight_state[s] + row, 0, bytes);
+  if (!place) return;
+  Layer *feeding = &net->layer[place - 1];
+  for (int k = 0; k < net->place[place - 1].living; k++) {
+    long at = k * (long)feeding->stride + j;
+    feeding->weight[at] = 0;
+    for (int s = 0; s < net->states; s++) feeding->weight_state[s][at] = 0;
+  }
+  feeding->bias[j] = 0;
+  for (int s = 0; s < net->states; s++) feeding->bias_state[s][j] = 0;
+}
+
+/* A regrown unit: fresh weights to it (He et al., 2015, eq. 10), none from it, and nothing gathered. */
+static void regrow_unit(Network *net, int place, int id) {
+  Units *units = &net->place[place];
+  Layer *reading = &net->layer[place];
+  int j = units->living++;
+  units->numbers[j] = id;
+  units->age[j] = 0;
+  units->alive[id] = 1;
+  for (int i = 0; i < BUFFERS; i++)
+    if (units->buffers[i]) units->buffers[i][j] = 0;
+  if (units->covariance) {
+    memset(units->covariance + j * (long)units->stride, 0, sizeof(float) * units->stride);
+    for (int i = 0; i < j; i++) units->covariance[i * (long)units->stride + j] = 0;
+  }
+  clear_unit(net, place, j);
+  if (reading->weight_gradient)
+    memset(reading->weight_gradient + j * (long)reading->stride, 0, sizeof(float) * reading->stride);
+  if (!place) return;
+  Layer *feeding = &net->layer[place - 1];
+  const Units *inputs = &net->place[place - 1];
+  float range = (float)sqrt(6.0 / inputs->size);
+  uint64_t key = key_of(units->seed, net->step, WEIGHT_STREAM);
+  for (int k = 0; k < inputs->living; k++) {
+    long at = k * (long)feeding->stride + j;
+    uint32_t index = (uint32_t)id * (uint32_t)inputs->size + (uint32_t)inputs->numbers[k];
+    feeding->weight[at] = (2 * uniform(key, index) - 1) * range;
+    if (feeding->weight_gradient) feeding->weight_gradient[at] = 0;
+  }
+}
+
+#endif

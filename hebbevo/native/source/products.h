@@ -1,0 +1,175 @@
+/* Products of matrices, in tiles that stay in registers.
+
+   Weights are rows of inputs, `stride` floats each; activations and their gradients are rows of units, one
+   column for each row of the minibatch. Every entry is summed in one order, whatever the tiles are. */
+#ifndef HEBBEVO_PRODUCTS_H
+#define HEBBEVO_PRODUCTS_H
+
+#include "vectors.h"
+
+#define TILE 6                   /* rows of a tile */
+#define WIDE (V == 16 ? 4 : 2)   /* vectors of a tile: with 32 registers, or with 16 */
+
+/* Make `name`_tile for J rows and C vectors, and a table of it by J - 1 and the logarithm of C. */
+#define BY_COLUMNS(make, J) make(J, 1) make(J, 2) make(J, 4)
+#define BY_TILE(make) \
+  BY_COLUMNS(make, 1) BY_COLUMNS(make, 2) BY_COLUMNS(make, 3) BY_COLUMNS(make, 4) BY_COLUMNS(make, 5) \
+  BY_COLUMNS(make, 6)
+#define TABLE_ROW(name, J) {name##_##J##_1, name##_##J##_2, name##_##J##_4}
+#define TABLE(name) \
+  { TABLE_ROW(name, 1), TABLE_ROW(name, 2), TABLE_ROW(name, 3), TABLE_ROW(name, 4), TABLE_ROW(name, 5), \
+    TABLE_ROW(name, 6) }
+
+/* The vectors of the next tile where so many are left, and the logarithm of their number. */
+static inline int next_width(int vectors, int *logarithm) {
+  int width = vectors >= WIDE ? WIDE : vectors >= 2 ? 2 : 1;
+  *logarithm = width / 2;
+  return width;
+}
+
+/* z[j][:] = bias[j] + sum_k weight[k][j] h[k][:] */
+TEMPLATE void forward_tile(const int J, const int C, int inputs, const float *restrict weight, long stride,
+                           const float *restrict h, long columns, const float *restrict bias,
+                           float *restrict z) {
+  vf sums[TILE][4];
+  UNROLL for (int j = 0; j < J; j++) UNROLL for (int c = 0; c < C; c++) sums[j][c] = splat(bias[j]);
+  for (int k = 0; k < inputs; k++) {
+    const float *row = h + k * columns, *w = weight + k * stride;
+    vf x[4];
+    UNROLL for (int c = 0; c < C; c++) x[c] = load(row + c * V);
+    UNROLL for (int j = 0; j < J; j++) {
+      vf own = splat(w[j]);
+      UNROLL for (int c = 0; c < C; c++) sums[j][c] += own * x[c];
+    }
+  }
+  UNROLL for (int j = 0; j < J; j++) UNROLL for (int c = 0; c < C; c++) store(z + j * columns + c * V, sums[j][c]);
+}
+
+typedef void ForwardTile(int, const float *, long, const float *, long, const float *, float *);
+#define FORWARD(J, C) \
+  static void forward_##J##_##C(int inputs, const float *weight, long stride, const float *h, long columns, \
+                                const float *bias, float *z) { \
+    forward_tile(J, C, inputs, weight, stride, h, columns, bias, z); \
+  }
+BY_TILE(FORWARD)
+static ForwardTile *const forward_tiles[TILE][3] = TABLE(forward);
+
+static void forward(int inputs, int outputs, const float *weight, long stride, const float *h, long columns,
+                    const float *bias, float *z) {
+  for (int c = 0, logarithm, left = columns / V; left; ) {
+    int width = next_width(left, &logarithm);
+    for (int j = 0; j < outputs; j += TILE) {
+      int rows = outputs - j < TILE ? outputs - j : TILE;
+      forward_tiles[rows - 1][logarithm](inputs, weight + j, stride, h + c, columns, bias + j,
+                                         z + j * columns + c);
+    }
+    c += width * V;
+    left -= width;
+  }
+}
+
+/* d[k][:] = sum_j weight[k][j] g[j][:] */
+TEMPLATE void backward_tile(const int J, const int C, int outputs, const float *restrict weight, long stride,
+                            const float *restrict g, long columns, float *restrict d) {
+  vf sums[TILE][4];
+  UNROLL for (int k = 0; k < J; k++) UNROLL for (int c = 0; c < C; c++) sums[k][c] = splat(0);
+  for (int j = 0; j < outputs; j++) {
+    const float *row = g + j * columns;
+    vf x[4];
+    UNROLL for (int c = 0; c < C; c++) x[c] = load(row + c * V);
+    UNROLL for (int k = 0; k < J; k++) {
+      vf own = splat(weight[k * stride + j]);
+      UNROLL for (int c = 0; c < C; c++) sums[k][c] += own * x[c];
+    }
+  }
+  UNROLL for (int k = 0; k < J; k++) UNROLL for (int c = 0; c < C; c++) store(d + k * columns + c * V, sums[k][c]);
+}
+
+typedef void BackwardTile(int, const float *, long, const float *, long, float *);
+#define BACKWARD(J, C) \
+  static void backward_##J##_##C(int outputs, const float *weight, long stride, const float *g, long columns, \
+                                 float *d) { \
+    backward_tile(J, C, outputs, weight, stride, g, columns, d); \
+  }
+BY_TILE(BACKWARD)
+static BackwardTile *const backward_tiles[TILE][3] = TABLE(backward);
+
+static void backward(int inputs, int outputs, const float *weight, long stride, const float *g, long columns,
+                     float *d) {
+  for (int c = 0, logarithm, left = columns / V; left; ) {
+    int width = next_width(left, &logarithm);
+    for (int k = 0; k < inputs; k += TILE) {
+      int rows = inputs - k < TILE ? inputs - k : TILE;
+      backward_tiles[rows - 1][logarithm](outputs, weight + k * stride, stride, g + c, columns,
+                                          d + k * columns + c);
+    }
+    c += width * V;
+    left -= width;
+  }
+}
+
+/* out[k][:] = sum_b h[k][b] gt[b][:], over the rows b of a minibatch */
+TEMPLATE void gradient_tile(const int J, const int C, int rows, const float *restrict h, long columns,
+                            const float *restrict gt, long width, float *restrict out, long stride) {
+  vf sums[TILE][4];
+  UNROLL for (int k = 0; k < J; k++) UNROLL for (int c = 0; c < C; c++) sums[k][c] = splat(0);
+  for (int b = 0; b < rows; b++) {
+    const float *row = gt + b * width;
+    vf x[4];
+    UNROLL for (int c = 0; c < C; c++) x[c] = load(row + c * V);
+    UNROLL for (int k = 0; k < J; k++) {
+      vf own = splat(h[k * columns + b]);
+      UNROLL for (int c = 0; c < C; c++) sums[k][c] += own * x[c];
+    }
+  }
+  UNROLL for (int k = 0; k < J; k++) UNROLL for (int c = 0; c < C; c++) store(out + k * stride + c * V, sums[k][c]);
+}
+
+typedef void GradientTile(int, const float *, long, const float *, long, float *, long);
+#define GRADIENT(J, C) \
+  static void gradient_##J##_##C(int rows, const float *h, long columns, const float *gt, long width, \
+                                 float *out, long stride) { \
+    gradient_tile(J, C, rows, h, columns, gt, width, out, stride); \
+  }
+BY_TILE(GRADIENT)
+static GradientTile *const gradient_tiles[TILE][3] = TABLE(gradient);
+
+/* The gradients of at most TILE rows of weights, with `outputs` columns and zeros behind them. */
+static void gradient(int units, int outputs, int rows, const float *h, long columns, const float *gt,
+                     long width, float *out, long stride) {
+  for (int c = 0, logarithm, left = (outputs + V - 1) / V; left; ) {
+    int wide = next_width(left, &logarithm);
+    gradient_tiles[units - 1][logarithm](rows, h, columns, gt + c, width, out + c, stride);
+    c += wide * V;
+    left -= wide;
+  }
+}
+
+/* Turn V rows of V numbers into columns: at each stage, neighbours at distance `s` exchange halves. */
+TEMPLATE void transpose_block(const float *restrict from, long stride, float *restrict to, long width) {
+  vf a[V], t[V];
+  UNROLL for (int i = 0; i < V; i++) a[i] = load(from + i * stride);
+  UNROLL for (int s = 1; s < V; s *= 2) {
+    vi low, high;
+    UNROLL for (int i = 0; i < V; i++) {
+      low[i] = i & s ? V + (i ^ s) : i;
+      high[i] = i & s ? V + i : i | s;
+    }
+    UNROLL for (int i = 0; i < V; i++) if (!(i & s)) {
+      t[i] = __builtin_shuffle(a[i], a[i | s], low);
+      t[i | s] = __builtin_shuffle(a[i], a[i | s], high);
+    }
+    UNROLL for (int i = 0; i < V; i++) a[i] = t[i];
+  }
+  UNROLL for (int i = 0; i < V; i++) store(to + i * width, a[i]);
+}
+
+/* gt[b][j] = g[j][b]; what is behind the units is set to zero. */
+static void transpose(int units, float *g, long columns, float *gt, long width) {
+  int rows = (units + V - 1) / V * V;
+  memset(g + units * columns, 0, sizeof(float) * (rows - units) * columns);
+  for (int j = 0; j < rows; j += V)
+    for (int b = 0; b < columns; b += V) transpose_block(g + j * columns + b, columns, gt + b * width + j, width);
+}
+
+#endif

@@ -1,0 +1,522 @@
+"""A fully connected network that the native engine trains: whole in the cache, of living neurons only.
+
+The memory of the network consists of tensors, to which the engine has pointers. Statistics, the choice of
+what is pruned and regrown, and compaction are compiled; the score of a rule is its own, of tensors, at every
+event. Weights and arrays of units have a row or an entry for each living unit, in any order.
+
+Places are numbered from the inputs, 0, to the outputs. Layer i leads from place i to place i + 1.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hebbevo.native.loading import TILE, Library
+from hebbevo.native.structures import BUFFERS, Data, Layer, Network, Units
+from hebbevo.nn.layer_context import Consumer, LayerContext, Producer
+from hebbevo.nn.layer_units import LayerUnits
+from hebbevo.nn.plastic import TensorNamespace, encoded
+from hebbevo.nn.statistics import statistics_for
+from hebbevo.rules.rule import Need
+from hebbevo.rules.units import schedule
+from hebbevo.rules.units.rule import UnitRule
+from hebbevo.training.losses import CrossEntropy, SquaredError
+from hebbevo.training.optimizers import SGD, AdamW, OwnStepsAdamW, StackedOptimizer
+from hebbevo.training.stack import Loss
+
+LANES = 16
+"""Rows of numbers are padded to a multiple of so many."""
+
+COVARIANCE = "sum_covariance"
+SERVED_BUFFERS = frozenset({*BUFFERS, COVARIANCE})
+"""The state of unit rules that the engine gathers, by the names of buffers."""
+
+EVALUATED_ROWS = 64
+"""Rows for which outputs are computed at once, unless minibatches have more."""
+
+_ALIASED = 256  # rows a multiple of so many floats apart would share few places of a cache
+_OPTIMIZERS: dict[type[StackedOptimizer], int] = {AdamW: 1, OwnStepsAdamW: 2, SGD: 3}
+_NO_STEP = 0
+_KNOBS = (  # knobs and numbers by their names in both; a rule may lack some
+    "memory",
+    "stamina_decay",
+    "unactivation_penalty",
+    "activity",
+    "penalty_form",
+    "max_deaths",
+    "regrowth_rate",
+    "growth_rate",
+    "handover",
+    "min_neurons",
+    "grace",
+    "grow",
+    "patience",
+    "seed",
+    "best_loss",
+    "stalled",
+)
+_DUE = torch.ones((), dtype=torch.bool)
+_AROUND = (Need.OUTGOING, Need.INCOMING, Need.INCOMING_GRADIENT)
+
+
+def padded(number: int) -> int:
+    """The length of a row of so many numbers."""
+    length = max(LANES, -(-number // LANES) * LANES)
+    return length if length % _ALIASED else length + LANES
+
+
+class NativeRows:
+    """Inputs with labels or targets, as the engine reads them.
+
+    Args:
+        x: inputs, (rows, *shape) float32.
+        y: labels, (rows,) int64, or targets, (rows, 1) float32.
+        loss: the loss of one net.
+
+    Raises:
+        ValueError: the engine does not have this loss.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor | None = None, loss: Loss | None = None) -> None:
+        if loss is not None and not isinstance(loss, CrossEntropy | SquaredError):
+            raise ValueError("the native engine has cross entropy and squared error only")
+        x, y = x.flatten(1).contiguous(), None if y is None else y.contiguous()
+        weights = loss.weights if isinstance(loss, CrossEntropy) else None
+        self._kept = x, y, weights  # the engine has pointers to their memory
+        self.structure = Data(
+            x=x.data_ptr(),
+            features=x.shape[1],
+            labels=y.data_ptr() if y is not None and isinstance(loss, CrossEntropy) else None,
+            targets=y.data_ptr() if y is not None and isinstance(loss, SquaredError) else None,
+            class_weights=None if weights is None else weights.data_ptr(),
+        )
+
+
+@dataclass(frozen=True)
+class PlacePlan:
+    """What is known of the units of a place before the first step.
+
+    Attributes:
+        size: units, dead ones included.
+        rule: the rule that prunes them, or ``None``.
+        buffers: knobs and buffers of their module by name, (...) each.
+        events: whether units may be pruned or regrown after each step, from step 0, (steps + 1,).
+        left: how many units are left after each step down to a target, likewise.
+        is_last: whether all events down to a target are over after each step, likewise.
+    """
+
+    size: int
+    rule: UnitRule | None = None
+    buffers: Mapping[str, Tensor] | None = None
+    events: Sequence[bool] = ()
+    left: Sequence[int] = ()
+    is_last: Sequence[bool] = ()
+
+
+class NativeNet:
+    """One fully connected network in training.
+
+    Attributes:
+        places: the units of each place.
+
+    Args:
+        plans: of each place.
+        most_rows: most rows of a minibatch.
+        library: the build of the engine.
+    """
+
+    def __init__(self, plans: Sequence[PlacePlan], most_rows: int, library: Library) -> None:
+        self._library = library
+        self._network = Network(layers=len(plans) - 1, columns=max(most_rows, EVALUATED_ROWS))
+        self._pointer = ctypes.byref(self._network)
+        self.places = [Place(self._network.place[place], plan) for place, plan in enumerate(plans)]
+        self._last_event = max(own.last_event for own in self.places)
+        self._weights: list[Tensor] = []
+        self._gradients: dict[int, tuple[Tensor, Tensor]] = {}  # of layers whose last ones are kept
+        self._allocate([plan.size for plan in plans], padded(self._network.columns))
+
+    def _allocate(self, sizes: Sequence[int], columns: int) -> None:
+        """Give the engine room to compute in."""
+        network, widest = self._network, max(map(padded, sizes))
+        rooms = [padded(size) * columns for size in sizes]
+        others = columns * widest, TILE * widest, 2 * widest
+        self._room = torch.zeros(2 * sum(rooms) + sum(others))
+        parts = iter(torch.split(self._room, [*rooms, *rooms, *others]))
+        for target in (network.activation, network.error):
+            for place in range(len(sizes)):
+                target[place] = next(parts).data_ptr()
+        network.transposed, network.tile, network.order = (each.data_ptr() for each in parts)
+
+    def hold(self, parameters: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Hold weights and biases in this memory: (inputs, stride) and (stride,) of each layer."""
+        self._weights = [weight for weight, _ in parameters]
+        for layer, (weight, bias) in zip(self._layers(), parameters, strict=True):
+            layer.stride, layer.weight, layer.bias = weight.stride(0), weight.data_ptr(), bias.data_ptr()
+        for place, own in enumerate(self.places):
+            if own.needs(Need.INCOMING_GRADIENT) and place - 1 not in self._gradients:
+                self._keep_gradients(place - 1, *parameters[place - 1])
+
+    def begin(self) -> None:
+        """Drop the units that are out from the start."""
+        self._library.drop_dead(self._pointer)
+
+    def use(self, optimizer: StackedOptimizer, row: int, names: Sequence[str]) -> None:
+        """Train by the optimiser of a stack, whose state of the net at ``row`` the engine changes.
+
+        Args:
+            optimizer: of the stack.
+            row: of this net.
+            names: of the weights and biases, in the order of the layers.
+        """
+        network = self._network
+        network.optimizer = _OPTIMIZERS[type(optimizer)]
+        network.learning_rate = float(optimizer.learning_rate[row])
+        network.weight_decay = float(optimizer.weight_decay[row])
+        network.momentum = float(optimizer.momentum[row]) if isinstance(optimizer, SGD) else 0.0
+        for layer, weight, bias in zip(self._layers(), names[::2], names[1::2], strict=True):
+            for target, name in ((layer.weight_state, weight), (layer.bias_state, bias)):
+                moments = optimizer.moments[name]
+                network.states = len(moments)
+                for number, moment in enumerate(moments):
+                    target[number] = moment.data_ptr() + row * moment.stride(0) * moment.itemsize
+
+    def _layers(self) -> Iterator[Layer]:
+        return (self._network.layer[index] for index in range(self._network.layers))
+
+    def _keep_gradients(self, index: int, weight: Tensor, bias: Tensor) -> None:
+        layer, own = self._network.layer[index], (torch.zeros_like(weight), torch.zeros_like(bias))
+        layer.weight_gradient, layer.bias_gradient = (each.data_ptr() for each in own)
+        self._gradients[index] = own
+
+    # --- training ---
+
+    def train(self, rows: NativeRows, order: Tensor, batch_size: int, factors: Tensor) -> Tensor:
+        """Train on minibatches, with the events that fall on them.
+
+        Args:
+            rows: the training rows.
+            order: the rows of the minibatches, one after the other, int64.
+            batch_size: rows of a minibatch; the last one may have fewer.
+            factors: of the learning rate at each step, float32.
+
+        Returns:
+            The loss of each step; a training ends with the first that is not finite.
+        """
+        losses = torch.zeros(-(-len(order) // batch_size))
+        done = 0
+        while done < len(losses):
+            until = min(own.next_event(self.step) for own in self.places)
+            steps = min(len(losses) - done, until - self.step)
+            start = done * batch_size
+            taken = self._library.train(
+                self._pointer,
+                ctypes.byref(rows.structure),
+                order.data_ptr() + start * order.itemsize,
+                min(steps * batch_size, len(order) - start),
+                batch_size,
+                factors.data_ptr() + done * factors.itemsize,
+                losses.data_ptr() + done * losses.itemsize,
+                self.step < self._last_event,
+            )
+            done += abs(taken)
+            if taken < 0:
+                return losses[:done]
+            if self.step == until:
+                self._hold_events()
+        return losses
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self._network.step)
+
+    def hold_events(self, step: int, loss: float) -> None:
+        """Prune and regrow as after this step, with this running mean of the loss."""
+        self._network.step, self._network.running_loss = step, loss
+        self._hold_events()
+
+    def gradients(self, rows: NativeRows, number: int) -> tuple[Tensor, list[Tensor]]:
+        """The loss of the first rows and its gradients by weights and biases, as they are in memory.
+
+        Statistics are gathered, and the step is counted.
+        """
+        for index, weight in enumerate(self._weights):
+            if index not in self._gradients:
+                self._keep_gradients(index, weight, weight[0])
+        optimizer, self._network.optimizer = self._network.optimizer, _NO_STEP
+        loss = self.train(rows, torch.arange(number), number, torch.ones(1))
+        self._network.optimizer = optimizer
+        return loss[0], [each for index in sorted(self._gradients) for each in self._gradients[index]]
+
+    def _hold_events(self) -> None:
+        """Prune and regrow the units of the places that have an event at this step."""
+        due = [place for place, own in enumerate(self.places) if own.has_event(self.step)]
+        for place in due:
+            own = self.places[place]
+            left, is_last = own.path(self.step)
+            allowed = self._library.begin_event(self._pointer, place, left, is_last)
+            scores = torch.zeros(max(1, own.living), dtype=torch.float64)
+            if allowed and own.living:
+                units = self._layer_units(place, allowed)
+                scores = units.rule.score(units.k, units.s, units).double().contiguous()
+            self._library.prune(self._pointer, place, scores.data_ptr())
+        self._library.drop_dead(self._pointer)
+        for place in due:
+            self._library.regrow(self._pointer, place)
+
+    def _layer_units(self, place: int, most: int) -> LayerUnits:
+        """The living units of a place with the layers around them, as rules see them."""
+        own = self.places[place]
+        consumers = (
+            [Consumer(self._living_part(self._weights[place], place).mT, None)] if own.sees_layers else []
+        )
+        producers = [self._producer(place)] if own.sees_layers and place else []
+        loss = torch.tensor(self._network.running_loss)
+        context = LayerContext(tuple(producers), (), tuple(consumers), True, loss)
+        return LayerUnits(
+            own.rule,
+            own.tensors(self.step),
+            context,
+            own.size,
+            own.numbers,
+            place == 0,
+            True,
+            due=_DUE,
+            most=most,
+        )
+
+    def _consumer(self, place: int) -> Consumer:
+        """The layer that reads a place."""
+        return Consumer(self._living_part(self._weights[place], place).mT, None)
+
+    def _producer(self, place: int) -> Producer:
+        """The layer that leads to a place."""
+        index, before = place - 1, self.places[place - 1]
+        gradient = self._gradients.get(index)
+        return Producer(
+            self._living_part(self._weights[index], index).mT,
+            None,
+            fan_in=before.size,
+            inputs=before.numbers,
+            gradient=None if gradient is None else self._living_part(gradient[0], index).mT,
+        )
+
+    def _living_part(self, values: Tensor, index: int) -> Tensor:
+        """What belongs to the weights between living units of a layer, (inputs, outputs)."""
+        return values[: self.places[index].living, : self.places[index + 1].living]
+
+    # --- results ---
+
+    def outputs(self, rows: NativeRows, outputs: Tensor) -> None:
+        """Compute the outputs of the first rows into a tensor, (rows, outputs)."""
+        self._library.outputs(self._pointer, ctypes.byref(rows.structure), len(outputs), outputs.data_ptr())
+
+    def survivors(self) -> tuple[list[Tensor], list[int], list[int]]:
+        """What lies on a path of weights that are not zero from an input to an output.
+
+        Returns:
+            Which units of each place do, (size,) bool; how many; and how many weights of each layer do.
+        """
+        layers = self._network.layers
+        units = [torch.empty(own.size, dtype=torch.bool) for own in self.places]
+        pointers = (ctypes.c_void_p * (layers + 1))(*(each.data_ptr() for each in units))
+        of_units, of_layers = (ctypes.c_int64 * (layers + 1))(), (ctypes.c_int64 * layers)()
+        self._library.survivors(self._pointer, pointers, of_units, of_layers)
+        return units, [*of_units], [*of_layers]
+
+    def dense(self, index: int, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """What belongs to all weights, (outputs, inputs), and biases of a layer; zero for units that are out.
+
+        Args:
+            index: of the layer.
+            weight: as the weights are in memory, (inputs, stride).
+            bias: likewise, (stride,).
+        """
+        inputs, outputs = self.places[index], self.places[index + 1]
+        found = torch.zeros(outputs.size, inputs.size)
+        found[outputs.numbers.unsqueeze(-1), inputs.numbers] = self._living_part(weight, index).mT
+        return found, outputs.of_all(bias[: outputs.living])
+
+
+class Place:
+    """The units of a place, living ones in the order of the engine.
+
+    Attributes:
+        size: units, dead ones included.
+        last_event: the last step with an event; 0: there is none.
+        sees_layers: whether the rule's score may depend on the weights around the units.
+
+    Args:
+        units: their structure.
+        plan: what is known of them.
+    """
+
+    def __init__(self, units: Units, plan: PlacePlan) -> None:
+        self.size, self._units, self._plan = plan.size, units, plan
+        self._numbers = torch.arange(plan.size, dtype=torch.int32)
+        self._age = torch.zeros(plan.size, dtype=torch.int64)
+        self._alive = torch.ones(plan.size, dtype=torch.bool)
+        self._regrown = torch.zeros(plan.size, dtype=torch.bool)
+        self._gathered: dict[str, Tensor] = {}
+        self._events = [step for step, due in enumerate(plan.events) if due and step]
+        self.last_event = self._events[-1] if self._events else 0
+        self.sees_layers = any(map(self.needs, _AROUND))
+        units.size = units.living = plan.size
+        units.stride = padded(plan.size)
+        units.numbers, units.age = self._numbers.data_ptr(), self._age.data_ptr()
+        units.alive, units.regrown = self._alive.data_ptr(), self._regrown.data_ptr()
+        if plan.rule:
+            self._alive.copy_(self._buffers["alive"])
+            self._age.copy_(self._buffers["age"])
+            self._give_knobs(plan.rule)
+            self._give_buffers(plan.rule)
+
+    @property
+    def _buffers(self) -> Mapping[str, Tensor]:
+        return self._plan.buffers or {}
+
+    @property
+    def rule(self) -> UnitRule:
+        """The rule that prunes them."""
+        assert self._plan.rule is not None
+        return self._plan.rule
+
+    @property
+    def living(self) -> int:
+        """How many live."""
+        return int(self._units.living)
+
+    @property
+    def numbers(self) -> Tensor:
+        """The numbers of the living units, int64."""
+        return self._numbers[: self.living].long()
+
+    def needs(self, need: Need) -> bool:
+        """Whether the rule, with its knobs as they are, has a need."""
+        if self._plan.rule is None or need not in (asked := self.rule.all_needs()):
+            return False
+        return not asked[need] or any(self._has(each.knob, each.value) for each in asked[need])
+
+    def _has(self, knob: str, value: object) -> bool:
+        """Whether a knob has a value, or for ``None`` any but zero."""
+        own = self._buffers[knob]
+        return bool((own != 0 if value is None else own == encoded(self.rule.knobs[knob], value)).any())
+
+    def _give_knobs(self, rule: UnitRule) -> None:
+        """Give the engine the knobs of a rule, as far as it reads them."""
+        units = self._units
+        knobs = {name: each.item() for name, each in self._buffers.items() if not each.dim()}
+        for name in ("memory", "stamina_decay", "unactivation_penalty", "activity", "penalty_form"):
+            setattr(units, name, knobs.get(name, 0))
+        for name in (
+            "max_deaths",
+            "regrowth_rate",
+            "growth_rate",
+            "handover",
+            "min_neurons",
+            "grace",
+            "grow",
+        ):
+            setattr(units, name, knobs[name])
+        units.prunes = True
+        units.threshold, units.patience, units.seed = knobs[rule.threshold], knobs["patience"], knobs["seed"]
+        units.best_loss, units.stalled = knobs["best_loss"], knobs["stalled"]
+        units.recycles = rule.recycles
+        units.uses_target = bool(schedule.uses_target(TensorNamespace(self._buffers)))
+        units.measures_outgoing = self.needs(Need.OUTGOING)
+        if "firing_prior" in self._buffers:
+            units.firing_prior = self._buffers["firing_prior"].data_ptr()
+
+    def _give_buffers(self, rule: UnitRule) -> None:
+        """Give the engine room for what it gathers."""
+        wanted = {name for each in statistics_for(rule, self._has) for name in each.buffers}
+        for name in sorted(wanted | ({"outgoing"} if self._units.measures_outgoing else set())):
+            pairs = name == COVARIANCE
+            own = torch.zeros((self.size, self._units.stride) if pairs else padded(self.size))
+            own[..., : self.size] = self._buffers[name]
+            if pairs:
+                self._units.covariance = own.data_ptr()
+            else:
+                self._units.buffers[BUFFERS.index(name)] = own.data_ptr()
+            self._gathered[name] = own
+
+    def has_event(self, step: int) -> bool:
+        """Whether units may be pruned or regrown after a step."""
+        return step <= self.last_event and bool(self._plan.events[step])
+
+    def next_event(self, step: int) -> float:
+        """The first step after ``step`` with an event; infinity: there is none."""
+        return next((each for each in self._events if each > step), float("inf"))
+
+    def path(self, step: int) -> tuple[int, bool]:
+        """How many units are left after a step down to a target, and whether its event is the last."""
+        return self._plan.left[step], self._plan.is_last[step]
+
+    def tensors(self, step: int) -> Mapping[str, Tensor]:
+        """Knobs, and the statistics of living units, as rules see them at an event."""
+        return _LivingTensors(self._buffers, self._gathered, self._age, self.numbers, step)
+
+    def state(self, step: int) -> dict[str, Tensor]:
+        """The buffers of their module as they are now; of units that are out, zero."""
+        found = dict(self._buffers)
+        if "steps" in found:
+            found["steps"] = torch.tensor(step)
+        if self._plan.rule is None:
+            return found
+        n = self.living
+        found["best_loss"] = torch.tensor(self._units.best_loss)
+        found["stalled"] = torch.tensor(self._units.stalled)
+        found["alive"], found["age"] = self._alive.clone(), self.of_all(self._age[:n])
+        for name, own in self._gathered.items():
+            found[name] = self.of_all(own[:n] if own.dim() == 1 else own[:n, :n])
+        return found
+
+    def of_all(self, values: Tensor) -> Tensor:
+        """Values of all units by number, from those of living units, (living,) or (living, living)."""
+        numbers, found = self.numbers, values.new_zeros((self.size,) * values.dim())
+        found[(numbers,) if values.dim() == 1 else (numbers.unsqueeze(-1), numbers)] = values
+        return found
+
+
+class _LivingTensors(Mapping[str, Tensor]):
+    """Tensors of living units by name, each made when a rule asks for it."""
+
+    def __init__(
+        self,
+        buffers: Mapping[str, Tensor],
+        gathered: Mapping[str, Tensor],
+        age: Tensor,
+        numbers: Tensor,
+        step: int,
+    ) -> None:
+        self._buffers, self._gathered, self._age = buffers, gathered, age
+        self._numbers, self._step = numbers, step
+
+    def __getitem__(self, name: str) -> Tensor:
+        n = len(self._numbers)
+        if name in self._gathered:
+            own = self._gathered[name]
+            return own[:n] if own.dim() == 1 else own[:n, :n]
+        if name == "alive":
+            return self._numbers.new_ones(n, dtype=torch.bool)
+        if name == "age":
+            return self._age[:n]
+        if name == "steps":
+            return torch.tensor(self._step)
+        # what is not gathered is as it was at the start
+        own = self._buffers[name]
+        return own[self._numbers] if own.dim() == 1 else own
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._buffers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._buffers)
+
+    def __len__(self) -> int:
+        return len(self._buffers)
