@@ -18,6 +18,7 @@ from hebbevo.errors import SearchInterrupted, StudyError, StudyLost, UsageError
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.messages import listed
 from hebbevo.outer.interruption import Interruption, on_interrupt
+from hebbevo.outer.native_studies import check_native
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.spec import duration
@@ -131,6 +132,7 @@ def confirm(
         if ledger.facts.engine != ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can train its networks again"
             raise StudyError(f"{store}: {what}; write another study")
+        check_native(ledger)
         if not user_code.is_allowed(code := ledger.spec.code, allow_code):
             what = f"runs your own code ({', '.join(code)})"
             advice = "if you trust the study, add --allow-code, or in Python allow_code=True"

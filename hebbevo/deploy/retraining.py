@@ -12,6 +12,7 @@ from hebbevo.deploy.network_figures import NetworkFigures, Origin
 from hebbevo.deploy.provenance import provenance_of
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.exclusive import PROCESS
+from hebbevo.outer.native_studies import check_native
 from hebbevo.outer.packing import pack
 from hebbevo.outer.training_inputs import recipe_of, split_of
 from hebbevo.space import canonical
@@ -223,6 +224,7 @@ def _train(
 
     from hebbevo.training import networks_of
 
+    check_native(ledger)
     recipe = recipe_of(ledger)
     with PROCESS:
         threads = torch.get_num_threads()

@@ -66,7 +66,7 @@ def is_built() -> bool:
 
 
 def usable_widths() -> list[int]:
-    """The widths of vectors, in floats, that this installation and this processor have; none: not compiled."""
+    """The widths of vectors, in floats, that installation and processor have; none: it is not compiled."""
     if not is_built():
         return []
     widest = Library(WIDTHS[0]).widest()

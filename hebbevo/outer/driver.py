@@ -17,6 +17,7 @@ from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
 from hebbevo.outer.interruption import Interruption, on_interrupt
 from hebbevo.outer.keeping import kept_networks
+from hebbevo.outer.native_studies import check_native
 from hebbevo.outer.notices import notices
 from hebbevo.outer.packing import cohorts_per_generation, pack
 from hebbevo.outer.progress import Progress, Tally, Watcher
@@ -81,6 +82,7 @@ def continue_study(
         if ledger.facts.engine != ENGINE:
             what = "was begun by an earlier hebbevo, and only that one can continue it"
             raise StudyError(f"{store}: {what}; write another --study")
+        check_native(ledger)
         recorded, confirmations = ledger.generations(), ledger.confirmations()
         recorded_total = recorded[-1].total if recorded else ledger.spec.search.trials
         total = recorded_total if trials is None else trials

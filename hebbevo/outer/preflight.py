@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hebbevo import data, user_code
+from hebbevo import data, native, user_code
 from hebbevo.data import Label, Split
 from hebbevo.errors import UsageError, UserCodeError
 from hebbevo.execution.config import available_cores
 from hebbevo.messages import describe, listed, unknown
 from hebbevo.networks import seeded
 from hebbevo.outer import sizes
-from hebbevo.outer.packing import default_width
+from hebbevo.outer.packing import NARROWEST, default_width
 from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.rules.rule import Need
 from hebbevo.samplers import VERSION
@@ -25,6 +25,7 @@ from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
 from hebbevo.study.facts import ENGINE, StudyFacts, library_versions
+from hebbevo.training.recipe import NATIVE
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
     """
     task = spec.task
+    uses_native = spec.search.engine == NATIVE
+    if uses_native and not native.is_built():
+        raise UsageError(f"search.engine: {native.why_missing()}")
     sizes.check_search(spec, available_cores())
     sizes.check_data(task.dataset)
     dataset = load(task)
@@ -88,6 +92,8 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
     _refuse_single_rows(spec, sampled)
+    if uses_native:
+        _refuse_unserved(plan, nets, device)
     neurons = max(_neurons(net, shape, plan.count) for net in counted)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
@@ -96,6 +102,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     further = {name: max(_neurons(net, shape, name) for net in nets) for name in plan.further}
     alone = _why_alone(nets, shape, device)
     search, widest = spec.search, 1 if alone else _widest(nets, device)
+    narrowest = 1 if uses_native else NARROWEST
     return (
         split,
         StudyFacts(
@@ -124,13 +131,14 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             chance=_chance(plan, split),
             alone=alone,
             cohort_width=search.cohort_width
-            or default_width(search.population, search.replicates, widest, workers),
+            or default_width(search.population, search.replicates, widest, workers, narrowest),
             stack_check=plan.stack_check,
             invalid=invalid,
             repeatable=is_repeatable,
             sampling=VERSION,
             short=_too_short(plan, genomes, sampled, len(split.y_train)),
             further=further,
+            native=native.VERSION if uses_native else 0,
         ),
     )
 
@@ -393,6 +401,21 @@ def _refuse_unmet(
                 if chosen == having and sum(chosen) > 1:  # of one genome it could be chance
                     what = f"{listed([choice])} is never possible: {problem}"
                     raise UsageError(f"genome.{gene.name}: {what}; or leave this choice out")
+
+
+def _refuse_unserved(plan: Recipe, nets: Sequence[nn.Module], device: str) -> None:
+    """Check that the native engine has all that the networks need.
+
+    Raises:
+        UsageError: it has not; the line names what is missing.
+    """
+    import torch
+
+    from hebbevo.training.native_service import why_not_served
+
+    for net in nets:
+        if reason := why_not_served(plan, net, torch.device(device)):
+            raise UsageError(f"search.engine: {reason}")
 
 
 def _refuse_single_rows(spec: Spec, nets: Sequence[nn.Module]) -> None:

@@ -47,6 +47,7 @@ def recipe(
         precision=spec.task.precision,
         kind=spec.task.kind,
         class_weights=tuple(class_weights),
+        engine=spec.search.engine,
     )
 
 

@@ -72,6 +72,10 @@ class Overrides(TypedDict, total=False):
         Option("search", "Study whose front a new study begins with; in Python also genomes.", "STUDY"),
     ]
     precision: Annotated[str | None, Option("task", "Precision of matrix products.", "float32|bfloat16")]
+    engine: Annotated[
+        str | None,
+        Option("search", "What computes trainings: PyTorch, or compiled code.", "pytorch|native"),
+    ]
 
 
 def _options() -> dict[str, Option]:

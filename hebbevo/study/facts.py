@@ -56,6 +56,8 @@ class StudyFacts:
         repeatable: whether a training of the user's network came out the same twice.
         short: whether trainings end before anything can be pruned.
         sampling: version of the samplers (`hebbevo.samplers.VERSION`).
+        native: version of the native engine (`hebbevo.native.VERSION`) that computes all trainings; 0: they
+            are PyTorch's.
     """
 
     versions: Mapping[str, str]
@@ -86,6 +88,7 @@ class StudyFacts:
     short: bool = False
     sampling: int = 1
     further: Mapping[str, int] = field(default_factory=dict)
+    native: int = 0
 
     @property
     def outputs(self) -> int:

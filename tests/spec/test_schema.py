@@ -124,6 +124,7 @@ def test_absent_keys_have_their_defaults(written):
             "replicates": 1,
             "cohort_width": None,
             "threads": 1,
+            "engine": "pytorch",
             "halving": False,
             "keep": "none",
             "seed": 0,
