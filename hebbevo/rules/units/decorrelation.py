@@ -14,7 +14,7 @@ weights to the other, which the engine does not.
 
 Where the layer that feeds the units learns by similarity matching, rho is that of its lateral inhibition, so
 that of the units' inputs about zero: under `hebbevo.rules.credit.similarity_matching`, and behind the layers
-`SimilarityMatchingLinear` and `SimilarityMatching2d`. Everywhere else it is that of outputs within minibatches.
+`SimilarityMatchingLinear` and `SimilarityMatching2d`. Elsewhere it is that of outputs within minibatches.
 """
 
 from __future__ import annotations
