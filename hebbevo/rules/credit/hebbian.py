@@ -28,7 +28,7 @@ norm 1. Which connections are in is drawn once, each with the probability ``conn
 Thresholds are ``threshold_form``: none 0, fixed ``threshold_level``; or they move, at ``threshold_rate`` mu,
 
     homeostatic      theta_j <- theta_j + mu (<y_j> - K / n)    (8)
-    bcm              theta_j <- theta_j + mu (<u_j^2> - theta_j)    (9)
+    bcm              theta_j <- theta_j + min(mu, 1) (<u_j^2> - theta_j)    (9)
 
 with n the number of living units. A unit is living while one of its weights is not zero; others neither
 learn nor compete. Updates are computed from the weights and thresholds before them.
@@ -98,7 +98,7 @@ ACTIVITY_KNOBS = (
         sensible=(0.0, 3.0),
     ),
     Knob(
-        "threshold_rate", float, 1.0, "how far a step moves a homeostatic or bcm threshold",
+        "threshold_rate", float, 1.0, "how far a step moves a homeostatic threshold, or, up to 1, a bcm one",
         low=0.0, sensible=(1e-3, 30.0), log=True,
     ),
     Knob(
@@ -274,7 +274,7 @@ class Activity:
             goal = k.winners / self.living.sum().clamp(min=1)
             return theta + k.threshold_rate * (layer.mean(self._y) - goal)
         if k.threshold_form == BCM:
-            return theta + k.threshold_rate * (layer.mean(self._u.square()) - theta)
+            return theta + k.threshold_rate.clamp(max=1.0) * (layer.mean(self._u.square()) - theta)
         return theta * 0 + Hebbian.fixed_threshold(k)
 
     def _outputs(self) -> Tensor:

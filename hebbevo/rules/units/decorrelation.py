@@ -13,8 +13,8 @@ c_j a unit that hardly ever fires would be kept, since it is like no other. Baba
 weights to the other, which the engine does not.
 
 Where the layer that feeds the units learns by similarity matching, rho is that of its lateral inhibition, so
-that of the units' inputs about zero: under `hebbevo.rules.credit.similarity_matching`, and behind the layers
-`SimilarityMatchingLinear` and `SimilarityMatching2d`. Elsewhere it is that of outputs within minibatches.
+that of the units' inputs about zero. That is so under `hebbevo.rules.credit.similarity_matching`, and behind
+`SimilarityMatchingLinear` and `SimilarityMatching2d`. Everywhere else rho is that of outputs in minibatches.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hebbevo.errors import UsageError
-from hebbevo.nn import credited
+from hebbevo.nn import HebbianLinear, credited
 from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.rules.credit.hebbian import COMPETITIONS, DECAYS, NONLINEARITIES, THRESHOLDS
 from tests.rules.credit.conftest import inputs_of, layer_of, matrix, patches, train
@@ -120,22 +120,38 @@ def test_norms_under_softhebb_go_to_one():
     assert layer.weight.detach().norm(dim=1).tolist() == pytest.approx([1] * 5, abs=0.1)
 
 
+BCM = {
+    "competition": "none", "nonlinearity": "bcm", "threshold_form": "bcm", "decay_form": "none",
+    "normalize": False,
+}  # fmt: skip
+
+
 @BOTH
-def test_bcm(kind):
-    knobs = {"competition": "none", "nonlinearity": "bcm", "threshold_form": "bcm", "decay_form": "none"}
-    layer = layer_of(
-        "hebbian", kind, **knobs, threshold_rate=0.25, normalize=False, hebbian_rate=RATE, initial_norm=0.5
-    )
+@pytest.mark.parametrize(("given", "rate"), [(0.125, 0.125), (1.0, 1.0), (30.0, 1.0)])
+def test_bcm(kind, given, rate):
+    layer = layer_of("hebbian", kind, **BCM, threshold_rate=given, hebbian_rate=RATE, initial_norm=0.5)
     theta = torch.zeros(5, dtype=torch.float64)
 
     def bcm(x, w):
         u = x @ w.T
         change = (u * (u - theta)).T @ x / len(x)
-        theta.add_(0.25 * (u.square().mean(0) - theta))
+        theta.add_(rate * (u.square().mean(0) - theta))
         return w + RATE * change
 
     train(layer, bcm)
     torch.testing.assert_close(layer.credit.theta, theta)
+
+
+def test_a_bcm_unit_becomes_selective_for_one_of_several_inputs():
+    """Of n independent inputs that are equally frequent, a unit gives n to one and 0 to the others."""
+    inputs = torch.eye(4) + torch.tensor(
+        [[0.0, 0.2, 0.1, 0.0], [0.1, 0.0, 0.3, 0.1], [0.0, 0.2, 0.0, 0.2], [0.3, 0.0, 0.1, 0.0]]
+    )
+    layer = HebbianLinear(4, 6, seed=1, **BCM, threshold_rate=0.1, hebbian_rate=0.05, initial_norm=2.0)
+    for _ in range(400):
+        layer(inputs)
+    outputs = layer.eval()(inputs).T.sort(1).values
+    torch.testing.assert_close(outputs, torch.tensor([[0.0, 0, 0, 4]]).expand(6, 4), atol=0.1, rtol=0)
 
 
 @BOTH
