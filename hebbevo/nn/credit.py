@@ -33,9 +33,9 @@ class Credit(Plastic):
     """The knobs and buffers of a credit rule for one layer.
 
     Attributes:
-        switched: the switches of the rule that its knobs turn on.
-        feedback: backward weights of the shape of the layer's, where the rule has some. The switch ``tie``
-            makes them a parameter, which the optimiser trains.
+        structural: what decides what the rule computes, as plain values by name.
+        feedback: backward weights of the shape of the layer's, where the rule has some. Where the structure
+            ``is_tied`` they are a parameter, which the optimiser trains.
 
     Args:
         rule: a credit rule.
@@ -52,7 +52,6 @@ class Credit(Plastic):
 
     def __init__(self, rule: CreditRule, weight: Tensor, *, seed: int | None = None, **knobs: Value) -> None:
         super().__init__(rule, seed)
-        self.switched: tuple[str, ...] = ()
         self._has_started = False
         self.configure(**knobs)
         of_outputs = weight.detach().new_empty(len(weight))
@@ -76,7 +75,7 @@ class Credit(Plastic):
     @property
     def k(self) -> TensorNamespace:
         """Knobs as a rule sees them."""
-        return TensorNamespace({**self.rule.constants, **self._buffers, **self.structural})
+        return TensorNamespace({**self._buffers, **self.structural})
 
     @property
     def s(self) -> TensorNamespace:
@@ -111,11 +110,8 @@ class Credit(Plastic):
     def _follow_knobs(self) -> None:
         super()._follow_knobs()
         # plain values of the module are part of its structure, by which networks are stacked
-        self.structural = {name: self._value(name) for name in sorted(self.rule.structural)}
-        self.switched = tuple(
-            switch for switch, names in self.rule.switches.items() if any(map(self._value, names))
-        )
-        tied, feedback = "tie" in self.switched, self.tensors.get("feedback")
+        self.structural = dict(self.rule.structure(self._value))
+        tied, feedback = bool(self.structural.get("is_tied")), self.tensors.get("feedback")
         if feedback is not None and tied is not isinstance(feedback, nn.Parameter):
             del self.feedback
             if tied:
@@ -184,10 +180,6 @@ class _CreditLayer:
     def fan(self) -> tuple[int, int]:
         """Connections that lead to an output, and those that lead from an input."""
         return fan(self.weight)
-
-    def is_on(self, switch: str) -> bool:
-        """Whether a knob of this switch is not zero."""
-        return switch in self.module.credit.switched
 
     def connected(self, values: Tensor) -> Tensor:
         """Values of the shape of the weights, zero where a connection is out."""

@@ -37,12 +37,12 @@ with lambda the largest eigenvalue.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hebbevo.rules.credit.rule import CreditLayer, CreditRule, Updates
 from hebbevo.rules.rule import Asked, Need, Needs
-from hebbevo.space.knobs import Knob, Scalar, table
+from hebbevo.space.knobs import Knob, Scalar, Value, table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,15 +105,16 @@ class Alignment(CreditRule):
 
     needs: ClassVar[Needs] = {Need.LENGTH: (Asked("alignment_steps"),)}
     has_feedback = True
-    switches: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "activity": ("alignment_amp", "alignment_null", "alignment_sparse"),
-        "noise": ("alignment_noise",),
-        "tie": ("tie",),
-    }
+
+    def structure(self, value: Callable[[str], Any]) -> Mapping[str, Value]:
+        """What no knob asks for is not computed."""
+        by_activity = any(map(value, ("alignment_amp", "alignment_null", "alignment_sparse")))
+        has_noise = value("alignment_noise") > 0
+        return {"by_activity": by_activity, "has_noise": has_noise, "is_tied": bool(value("tie"))}
 
     def forward(self, k: Any, s: Any, layer: CreditLayer, x: Tensor) -> Tensor:
         """The plain outputs; the backward pass is that of equation (1)."""
-        tied = layer.connected(s.feedback) if layer.is_on("tie") else None
+        tied = layer.connected(s.feedback) if k.is_tied else None
         return layer.through(x, self.backward_weight(k, s, layer), tied)
 
     def backward_weight(self, k: Any, s: Any, layer: CreditLayer) -> Tensor:
@@ -130,16 +131,16 @@ class Alignment(CreditRule):
         length = k.alignment_steps / layer.total.clamp(min=1)
         rate = k.alignment_rate * length.where(k.alignment_steps > 0, length * 0 + 1)
         move = k.alignment_self * weight - 2 * k.alignment_decay * feedback
-        if layer.is_on("activity"):
+        if k.by_activity:
             move = move + self._by_activity(k, layer, x, weight, feedback)
         drawn = feedback != 0  # entries of pruned units are 0, and stay so until they are drawn anew
         move = move.where(drawn | ~drawn.any(), move * 0)
-        shrunk = -2 * rate * k.alignment_decay * weight if layer.is_on("tie") else None
+        shrunk = -2 * rate * k.alignment_decay * weight if k.is_tied else None
         return Updates(shrunk, feedback=rate * move)
 
     def _by_activity(self, k: Any, layer: CreditLayer, x: Tensor, weight: Tensor, feedback: Tensor) -> Tensor:
         """The moves of equations 4 to 6."""
-        if layer.is_on("noise"):
+        if k.has_noise:
             noise = (2 * layer.draw(tuple(x.shape), _NOISE_STREAM).to(x.dtype) - 1).erfinv() * 2**0.5
             x = (k.alignment_noise * noise).where(k.alignment_noise > 0, x)
         x = (x - x.mean(0, keepdim=True)).where(k.alignment_center, x)

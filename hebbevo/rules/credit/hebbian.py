@@ -48,12 +48,13 @@ holds for every size of minibatch and image.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hebbevo.rules.credit.rule import CreditLayer, CreditRule, Start, Updates
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
 from hebbevo.rules.settling import NEEDS, SETTLE, is_settling
-from hebbevo.space.knobs import Knob, table
+from hebbevo.space.knobs import Knob, Value, table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,10 +156,10 @@ LEARNING_KNOBS = (
 )  # fmt: skip
 """How weights follow what is learnt, and when."""
 
-ACTIVITY_STRUCTURE = frozenset(
-    {"competition", "winners", "nonlinearity", "threshold_form", "decay_form", "centre", "k1", "k2"}
-)
-"""Knobs that decide what is computed, so networks that differ in one cannot be stacked together."""
+ACTIVITY_STRUCTURE = (
+    "competition", "winners", "nonlinearity", "threshold_form", "decay_form", "centre", "k1", "k2",
+)  # fmt: skip
+"""Knobs that decide what is computed."""
 
 
 class Hebbian(CreditRule):
@@ -172,8 +173,13 @@ class Hebbian(CreditRule):
     }
     buffers: ClassVar = {"wired": Buffer(True)}
     unit_buffers: ClassVar = {"theta": Buffer()}
-    structural = ACTIVITY_STRUCTURE | {"normalize", "weight_bound", "update_scale"}
     at_start = frozenset({"connectivity", "initial_norm"})
+
+    def structure(self, value: Callable[[str], Any]) -> Mapping[str, Value]:
+        """Knobs that decide what is computed."""
+        return {
+            name: value(name) for name in (*ACTIVITY_STRUCTURE, "normalize", "weight_bound", "update_scale")
+        }
 
     def start(self, k: Any, s: Any, layer: CreditLayer) -> Start:
         """Draw which connections are there, and weights; the bias is minus the threshold."""

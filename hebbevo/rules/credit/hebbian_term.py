@@ -11,13 +11,14 @@ norm here: a ``decay_form`` keeps them small, or the optimiser's weight decay.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hebbevo.rules.credit.hebbian import ACTIVITY_KNOBS, ACTIVITY_STRUCTURE, Activity, Hebbian
 from hebbevo.rules.credit.rule import CreditLayer, CreditRule, Start
 from hebbevo.rules.rule import Buffer, Needs
 from hebbevo.rules.settling import NEEDS, SETTLE, is_settling
-from hebbevo.space.knobs import Knob, table
+from hebbevo.space.knobs import Knob, Value, table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,10 @@ class HebbianTerm(CreditRule):
     )  # fmt: skip
     needs: ClassVar[Needs] = NEEDS
     unit_buffers: ClassVar = {"theta": Buffer()}
-    structural = ACTIVITY_STRUCTURE
+
+    def structure(self, value: Callable[[str], Any]) -> Mapping[str, Value]:
+        """Knobs that decide what is computed."""
+        return {name: value(name) for name in ACTIVITY_STRUCTURE}
 
     def start(self, k: Any, s: Any, layer: CreditLayer) -> Start:
         """Weights stay as they are; thresholds begin at a fixed level, or at 0."""

@@ -7,7 +7,7 @@ layer is the plain one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from hebbevo.rules.rule import Buffer, Need, Rule
@@ -69,9 +69,6 @@ class CreditLayer(Protocol):
     @property
     def dim(self) -> int:
         """The axis of the outputs in what the layer gives, counted from the last."""
-
-    def is_on(self, switch: str) -> bool:
-        """Whether a knob of this switch is not zero; see `CreditRule.switches`."""
 
     def connected(self, values: Tensor) -> Tensor:
         """Values of the shape of the weights, zero where a connection mask has taken a connection out."""
@@ -138,29 +135,33 @@ class CreditRule(Rule):
             In hebbevo's own networks only hidden layers have this kind of rule: the last one learns the task.
         local: whether there is a `local_loss`.
         unit_buffers: further state by name, one number for each output.
-        structural: knobs that ``k`` has as plain values; networks that differ in one are stacked apart.
-        constants: values that ``k`` has beside those of the knobs, by name.
         at_start: knobs that act when the layer is made, and can be set only there.
         has_feedback: whether the layer has backward weights of its own, ``s.feedback``, of the shape of its
             weights. They are drawn once, in the size of the knob ``feedback_scale``.
         is_direct: whether a backward pass needs the error of the network's outputs.
         hidden_only: whether hebbevo's own networks have the rule in hidden layers only, though it does not
             update weights by itself.
-        switches: names, each with the knobs that turn it on where any of them is not zero. A switch decides
-            what is computed, so networks are stacked only with those whose switches are as theirs.
     """
 
     can_need = frozenset({Need.LENGTH})
     updates: ClassVar[bool] = False
     local: ClassVar[bool] = False
     unit_buffers: ClassVar[Mapping[str, Buffer]] = {}
-    structural: ClassVar[frozenset[str]] = frozenset()
-    constants: ClassVar[Mapping[str, Value]] = {}
     at_start: ClassVar[frozenset[str]] = frozenset()
     has_feedback: ClassVar[bool] = False
     is_direct: ClassVar[bool] = False
     hidden_only: ClassVar[bool] = False
-    switches: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def structure(self, value: Callable[[str], Any]) -> Mapping[str, Value]:
+        """Plain values by which methods may decide what they compute; ``k`` has them by these names.
+
+        Networks that differ in one are stacked apart. Where ``is_tied`` is true, ``s.feedback`` is a
+        parameter, which the optimiser trains.
+
+        Args:
+            value: gives the plain value of a knob.
+        """
+        return {}
 
     def start(self, k: Any, s: Any, layer: CreditLayer) -> Start:
         """The weights with which the layer begins; may set buffers in place. Called once, before step 1."""

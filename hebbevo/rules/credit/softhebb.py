@@ -17,8 +17,9 @@ Published for the three convolutions of CIFAR-10: ``hebbian_rate`` 0.08, 0.005, 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any
 
 from hebbevo.rules.credit import hebbian
 from hebbevo.rules.credit.hebbian import Hebbian
@@ -42,12 +43,15 @@ class SoftHebb(Hebbian):
 
     name = "softhebb"
     knobs = table(*(replace(Hebbian.knobs[name], default=default) for name, default in _OWN.items()))
-    constants: ClassVar[dict[str, Value]] = {
-        **{name: knob.default for name, knob in Hebbian.knobs.items() if name not in _OWN},
-        "competition": hebbian.SOFTMAX_SIGNED,
-        "threshold_form": hebbian.NONE,
-        "decay_form": hebbian.SOFT,
-        "update_scale": hebbian.LARGEST,
-        "normalize": False,
-    }
-    structural = frozenset()
+
+    def structure(self, value: Callable[[str], Any]) -> Mapping[str, Value]:
+        """The corner of the family: values of the knobs that this rule does not have."""
+        others = {name: knob.default for name, knob in Hebbian.knobs.items() if name not in _OWN}
+        return {
+            **others,
+            "competition": hebbian.SOFTMAX_SIGNED,
+            "threshold_form": hebbian.NONE,
+            "decay_form": hebbian.SOFT,
+            "update_scale": hebbian.LARGEST,
+            "normalize": False,
+        }
