@@ -3,7 +3,7 @@
 784-300-100-10, batch 64, one thread, random data; eight networks in a stack. Every rule takes turns with the
 dense stack, and the last column is the median of the quotients of neighbouring turns.
 
-    python benchmarks/masked_stacks.py [--repeats 5] [--steps 20]
+    python benchmarks/masked_stacks.py [--repeats 5] [--steps 100]
 
 To compare two versions of the package, run the script in each of them in turn.
 """
@@ -21,29 +21,40 @@ from throughput import machine, markdown
 
 from hebbevo.data import Split
 from hebbevo.networks import Architecture
+from hebbevo.rules.connections.cosine import HIGHEST, PROBABLE
+from hebbevo.space.knobs import Value
 from hebbevo.training import Candidate, CohortTraining, Recipe, Rows
 from hebbevo.training.stack import VmapStack
 
 INPUTS, HIDDEN, CLASSES, BATCH, NETS = 784, (300, 100), 10, 64, 8
 CPU = torch.device("cpu")
+EVENT = 100  # steps between events, if nothing else is said; a turn of as many steps has one
 # rule, its knobs, and what is shown of it
-RULES = [
+RULES: list[tuple[str, dict[str, Value], str]] = [
     ("full", {}, "dense"),
-    ("magnitude", {"density": 0.1, "warmup": 0, "prune_period": 10}, "magnitude, an event every 10 steps"),
-    ("magnitude", {"density": 0.1, "warmup": 0, "prune_period": 100}, "magnitude, every 100 steps"),
+    *((rule, {"rewire_period": EVENT}, rule) for rule in ("set", "rigl", "constant_fan_in", "coactivation")),
+    *(
+        ("cosine", {"rewire_period": EVENT, "grow_by": growth}, f"cosine, grow_by: {growth}")
+        for growth in (HIGHEST, PROBABLE)
+    ),
+    ("static", {}, "static"),
+    ("random", {"warmup": 0, "prune_period": EVENT}, "random"),
+    ("magnitude", {"warmup": 0, "prune_period": EVENT}, "magnitude"),
+    ("magnitude", {"warmup": 0, "prune_period": 10}, "magnitude, every 10 steps"),
+    ("iterative_magnitude", {"rounds": 9}, "iterative_magnitude"),  # 10 parts of 100 steps
     *(
         ("hebb_mask", {"update_interval": each, "permanence_rate": 1e-3, "permanence_decay": 1e-3}, shown)
         for each, shown in (
-            (1, "hebb_mask, an update every step"),
+            (EVENT, "hebb_mask"),
             (10, "hebb_mask, every 10 steps"),
-            (100, "hebb_mask, every 100 steps"),
+            (1, "hebb_mask, every step"),
         )
     ),
 ]
 DENSITIES = (0.2, 0.05, 0.02, 0.01)
 
 
-def training(rule: str, knobs: dict[str, float]) -> CohortTraining:
+def training(rule: str, knobs: dict[str, Value]) -> CohortTraining:
     """The training of a stack of networks under a rule, long enough for all repeats."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(BATCH * 200, INPUTS)).astype(np.float32)
@@ -128,7 +139,7 @@ def main() -> None:
     """Measure, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=EVENT)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     print(machine(), end="\n\n")

@@ -60,13 +60,11 @@ def chosen(bits: Tensor, values: Tensor, others: Tensor) -> Tensor:
     return (second ^ ((first ^ second) & bits)).view(values.dtype)
 
 
-def set_joined_(values: Tensor, one: Tensor, other: Tensor) -> None:
-    """Set values in place to those of two tensors, of which one is zero (and not -0.0) at every entry.
+def joined(one: Tensor, other: Tensor) -> Tensor:
+    """The values of two tensors, of which one is zero (and not -0.0) at every entry.
 
-    >>> values = torch.zeros(2)
-    >>> set_joined_(values, torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]))
-    >>> values.tolist()
+    >>> joined(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0])).tolist()
     [3.0, 4.0]
     """
-    integers = _INTEGERS[values.element_size()]
-    torch.bitwise_or(one.view(integers), other.view(integers), out=values.view(integers))
+    integers = _INTEGERS[one.element_size()]
+    return (one.view(integers) | other.view(integers)).view(one.dtype)

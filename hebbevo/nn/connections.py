@@ -13,6 +13,7 @@ from torch.func import functional_call
 from hebbevo.errors import UsageError
 from hebbevo.messages import unknown
 from hebbevo.nn import surgery
+from hebbevo.nn.connection_sums import add_means
 from hebbevo.nn.credit import Credited, WeightLayer, coactivation_sum
 from hebbevo.nn.layer_connections import EXPLORATION, PER_PARAMETER, LayerConnections, of_parameter
 from hebbevo.nn.layer_context import Tensors
@@ -218,8 +219,9 @@ class PlasticConnections(Plastic):
                 continue  # the layer was not called
             connections = self._layer_connections(place, _means(own))
             if self._observes_step:
+                add_means(connections)
                 self.rule.observe(connections.k, connections.s, connections)
-            if not self.attached:
+            if not self.attached and (not known_on_host(event) or event):
                 surgery.rewire(connections, event)
         for _, _, layer in self._masked_layers():
             if isinstance(layer, Credited):

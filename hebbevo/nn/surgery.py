@@ -464,10 +464,9 @@ def restore(connections: LayerConnections) -> None:
     connected = connections.tensors["connected"]
     if connections.rule.keeps_weights:
         held, frozen = connections.tensors["held"], connections.tensors["frozen"]
-        restored = chosen(bits_of(frozen, held), held, connections.weight)
-        connections.weight.copy_(restored)
-        held.copy_(kept(restored, bits_of(~connected, held)))
+        connections.weight.copy_(_undisturbed(connections))
         frozen.copy_(connected.logical_not())
+        held.copy_(kept(connections.weight, bits_of(frozen, held)))
     else:
         keep_(connections.weight, bits_of(connected, connections.weight))
 
@@ -487,7 +486,7 @@ def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tenso
     k, s = connections.k, connections.s
     _count_stalled(connections, event)
     is_event = event.reshape(*event.shape, *(1,) * connections.axes)
-    after = rule.wanted(k, s, connections)
+    after = rule.wanted(k, s, replace(connections, weight=_undisturbed(connections)))
     if not (known_on_host(event) and event.all()):
         after = torch.where(is_event, after, before)
     if not rule.keeps_weights:
@@ -502,7 +501,17 @@ def rewire(connections: LayerConnections, event: Tensor, moments: Sequence[Tenso
     if rule.grows:
         connections.tensors["explored"].logical_or_(before).logical_or_(after)
         connections.tensors["grown"].logical_or_(after & ~before)
+    for name in rule.sums:
+        connections.tensors[name].masked_fill_(is_event, 0)
     before.copy_(after)
+
+
+def _undisturbed(connections: LayerConnections) -> Tensor:
+    """`LayerConnections.undisturbed` without a graph, which is faster."""
+    if not connections.rule.keeps_weights:
+        return connections.weight
+    held = connections.tensors["held"]
+    return chosen(bits_of(connections.tensors["frozen"], held), held, connections.weight)
 
 
 def _says(rule: ConnectionRule, method: str) -> bool:

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from hebbevo.nn import plastic, surgery
-from hebbevo.nn.bit_masks import bits_of, keep_, kept, set_joined_
+from hebbevo.nn.bit_masks import bits_of, joined, keep_, kept
+from hebbevo.nn.connection_sums import OF_INPUTS, OF_OUTPUTS, add_means_of_rows
 from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.layer_connections import LayerConnections, of_parameter
 from hebbevo.nn.layer_context import Consumer, LayerContext, Producer, between_living
@@ -70,12 +71,26 @@ class _ConnectionState:
     Attributes:
         rule: the rule that masks them.
         knobs: knobs by name, (size,).
-        tensors: buffers by name, (size, inputs, outputs).
+        tensors: buffers by name, (size, inputs, outputs), or broadcast to it.
     """
 
     rule: ConnectionRule
     knobs: dict[str, Tensor]
     tensors: dict[str, Tensor]
+
+    def lay_out_sums(self) -> None:
+        """Keep sums in the form that is fastest to add to.
+
+        One of products is (size, outputs, inputs) in memory. One that all outputs or all inputs share has the
+        size 1 along that axis.
+        """
+        for name, need in self.rule.sums.items():
+            total = self.tensors[name].mT
+            if need in OF_INPUTS:
+                total = total[:, :1]
+            elif need in OF_OUTPUTS:
+                total = total[:, :, :1]
+            self.tensors[name] = total.contiguous().mT
 
 
 class CompactStack(NetStack):
@@ -159,13 +174,9 @@ class CompactStack(NetStack):
         self._windows = {index: self._statistics_window(index) for index in self._prunable}
         self._alive = {index: self._alive_mask(index) for index in self._prunable}
         self._parameters = self._by_layer(weights)
+        for each in self._connections.values():
+            each.lay_out_sums()
         self._bits = {index: self._connected_bits(index) for index in self._connections}
-        # the masked weights of the present step, where they are not the weights themselves
-        self._masked = {
-            index: torch.empty_like(self._bits[index], dtype=weights.dtype)
-            for index, each in self._connections.items()
-            if each.rule.keeps_weights
-        }
         # layers whose masks may have changed since the last step
         self._rewired = {*self._connections}
         # written in place at every step: a CUDA graph and the optimiser see the same memory
@@ -386,24 +397,24 @@ class CompactStack(NetStack):
             for nets in self._few_nets(index, weight.new_ones(self.size, dtype=torch.bool)):
                 surgery.restore(connections.of(nets))
             self._rewired.discard(index)
-            return kept(weight, self._bits[index], self._masked[index])
-        masked = kept(weight, self._bits[index], self._masked[index])
-        # what the optimiser did to the others is undone: they are zero in `masked`, and all others in `held`
-        set_joined_(weight, masked, self._connections[index].tensors["held"])
-        return masked
+        # what the optimiser did to those that are out is undone; their weights are in `held`
+        keep_(weight, self._bits[index])
+        return weight
 
     def _observe_connections(self, index: int, y: Tensor) -> None:
         """Show a connection rule the inputs and outputs of its layer, ``y`` (size, rows, units)."""
         connections = self._connections[index]
-        connections.knobs["steps"].add_(1)
-        if not self._gathers_statistics:
+        rule, knobs = connections.rule, connections.knobs
+        knobs["steps"].add_(1)
+        if not self._gathers_statistics or not rule.gathers:
             return
-        rule = connections.rule
-        observes = rule.observes(
-            TensorNamespace(connections.knobs), connections.knobs["steps"], connections.knobs["total_steps"]
-        )
-        for nets in self._few_nets(index, observes):
-            self._observe(nets, index, self._layer_inputs[index].to(y.dtype)[nets], y[nets])
+        observes = rule.observes(TensorNamespace(knobs), knobs["steps"], knobs["total_steps"])
+        x = self._layer_inputs[index].to(y.dtype)
+        if rule.sums and (plastic.runs_ahead(observes) or observes.any()):
+            sums = {name: connections.tensors[name].mT for name in rule.sums}
+            add_means_of_rows(rule, TensorNamespace(knobs, 2), observes, sums, x, y)
+        for nets in self._few_nets(index, observes) if rule.has_observe else ():
+            self._observe(nets, index, x[nets], y[nets])
 
     def _few_nets(self, index: int, wanted: Tensor) -> Iterator[slice]:
         """All ``wanted`` nets, (size,) bool, and others beside them, a few at a time.
@@ -433,6 +444,8 @@ class CompactStack(NetStack):
         needs = rule.all_needs()
         means = {need.name.lower(): total() / y.shape[-2] for need, total in sums.items() if need in needs}
         layer = replace(layer, sums=means)
+        if rule.keeps_weights:  # those that are out are zero, and all others are zero in `held`
+            layer = replace(layer, weight=joined(layer.weight, layer.tensors["held"]))
         rule.observe(layer.k, layer.s, layer)
 
     def _apply_units(self, index: int, h: Tensor, training: bool) -> Tensor:
@@ -655,7 +668,11 @@ class CompactStack(NetStack):
             if index != INPUTS
         }
         for index, each in other._connections.items():
-            moved = {name: _rearranged(tensor, index, old_slots) for name, tensor in each.tensors.items()}
+            shape = self._parameters[index][0].shape[1:]
+            moved = {
+                name: _rearranged(tensor.expand(-1, *shape), index, old_slots)
+                for name, tensor in each.tensors.items()
+            }
             each.tensors.update(moved)
         weights, *moments = (
             self._rearranged_rows(tensor, rows, old_slots) for tensor in (self.trained["weights"], *moments)
@@ -789,6 +806,9 @@ class CompactStack(NetStack):
                 f"{name}.connections.0.{key}": self._of_all_connections(index, tensor).mT
                 for key, tensor in connections.tensors.items()
             }
+            if connections.rule.keeps_weights:
+                weight = self._layer_connections(index).undisturbed().mT
+                found[f"{self._layout.layers[index]}.weight"] = self._of_all_connections(index, weight).mT
         return found
 
     def by_parameter(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -805,6 +825,7 @@ class CompactStack(NetStack):
 
     def _of_all_connections(self, index: int, values: Tensor) -> Tensor:
         """Values of every connection of a layer, (size, inputs, outputs), from those between slots."""
+        values = values.expand(-1, *self._parameters[index][0].shape[1:])
         return self._of_all_units(index, self._of_all_units(index - 1, values, 1), 2)
 
     def _of_all_units(self, index: int, values: Tensor, axis: int) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hebbevo.nn.bit_masks import bits_of, chosen, keep_, kept, set_joined_
+from hebbevo.nn.bit_masks import bits_of, chosen, joined, keep_, kept
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 
@@ -42,9 +42,7 @@ def test_bits_choose_as_where_does(dtype, laid):
 def test_two_halves_are_joined_bit_by_bit():
     values, others, mask = example(torch.float32)
     bits = bits_of(mask, values)
-    joined = torch.empty_like(values)
-    set_joined_(joined, kept(values, bits), kept(others, ~bits))
-    assert same(joined, torch.where(mask, values, others))
+    assert same(joined(kept(values, bits), kept(others, ~bits)), torch.where(mask, values, others))
 
 
 def test_bits_work_in_a_stack():

@@ -499,17 +499,17 @@ def test_a_stack_of_masks_is_rewired_as_the_masks_one_by_one(rule, lead):
     moving = [*CONNECTIONS[rule].buffers, *({"gradient"} & together.tensors.keys())]
     for step in range(1, 13):
         events = []
+        for name in moving:
+            for connections in alone:
+                connections.tensors[name].copy_(torch.randn(4, 6, generator=generator))
+            together.tensors[name].copy_(stack(each.tensors[name] for each in alone))
         for module, connections, moment in zip(modules, alone, moments, strict=True):
             module.steps.fill_(step)
-            for name in moving:
-                connections.tensors[name].copy_(torch.randn(4, 6, generator=generator))
             events.append(module.is_event(module.steps))
             before = connections.mask.clone()
             rewire(connections, events[-1], [moment])
             changes += int((before != connections.mask).sum())
         together.knobs["steps"].fill_(step)
-        for name in moving:
-            together.tensors[name].copy_(stack(each.tensors[name] for each in alone))
         rewire(together, stack(events), [both])
         assert torch.equal(together.mask, stack(each.mask for each in alone))
         assert torch.equal(together.weight, stack(each.weight for each in alone))

@@ -168,9 +168,14 @@ def assert_close(ours, theirs):
 def living_only(state):
     """The part of a net's state that decides what it does from now on; all else is zero.
 
-    That is weights between living units, and the statistics of these units as long as there are events.
+    That is weights between living units, and the statistics of these units as long as there are events. What
+    an optimiser does to a connection that is out and keeps its weight is undone before the next step.
     """
     kept = {name: value.clone() for name, value in state.items()}
+    for name in [name for name in kept if name.endswith(".connections.0.frozen")]:
+        layer = name.removesuffix(".connections.0.frozen")
+        frozen, held = kept[name], kept[f"{layer}.connections.0.held"]
+        kept[f"{layer}.module.weight"] = torch.where(frozen, held, kept[f"{layer}.module.weight"])
 
     def tensors_of(layer):
         """The tensors of a layer, (outputs, inputs) or (outputs,)."""

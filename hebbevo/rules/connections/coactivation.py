@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.rules.connections import since_event
 from hebbevo.rules.connections.rewiring import GROWTH_STREAM, NEEDS, Rewiring, he_uniform, rewiring_knobs
 from hebbevo.rules.connections.rule import ConnectionLayer
 from hebbevo.rules.rule import Buffer, Need, Needs
@@ -40,6 +39,7 @@ class Coactivation(Rewiring):
     name = "coactivation"
     needs: ClassVar[Needs] = {Need.COACTIVATION: (), **NEEDS}
     buffers: ClassVar = {"together": Buffer()}
+    sums: ClassVar = {"together": Need.COACTIVATION}  # eq. 1
     knobs = rewiring_knobs(
         Knob(
             "criterion", str, BOTH,
@@ -51,10 +51,6 @@ class Coactivation(Rewiring):
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """1 where an end is active, else 0."""
         return (x > 0).to(x.dtype), (y > 0).to(y.dtype)
-
-    def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
-        """Sum up equation 1."""
-        since_event.add(self, k, layer, [(s.together, layer.coactivation)])
 
     def stays(self, k: Any, s: Any, layer: ConnectionLayer) -> Tensor:
         """Which connections stay (eq. 2 to 4)."""

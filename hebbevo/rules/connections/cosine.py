@@ -47,7 +47,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hebbevo.rules.connections import since_event
 from hebbevo.rules.connections.rewiring import GROWTH_STREAM, NEEDS, Rewiring, he_uniform, rewiring_knobs
 from hebbevo.rules.connections.rule import ConnectionLayer
 from hebbevo.rules.rule import Asked, Buffer, Need, Needs
@@ -90,7 +89,12 @@ class Cosine(Rewiring):
         Need.LOSS: (Asked("grow_by", SEQUENTIAL),),
         **NEEDS,
     }
-    buffers: ClassVar = {"together": Buffer(), "inputs": Buffer(), "outputs": Buffer()}
+    sums: ClassVar = {
+        "together": Need.COACTIVATION,
+        "inputs": Need.INPUT_SQUARE,
+        "outputs": Need.OUTPUT_SQUARE,
+    }
+    buffers: ClassVar = dict.fromkeys(sums, Buffer())
     knobs = rewiring_knobs(
         Knob("grow_by", str, HIGHEST, "what lets connections enter", choices=GROWTHS),
         Knob("drop_by", str, BY_MAGNITUDE, "what is smallest in connections that leave", choices=DROPS),
@@ -104,15 +108,6 @@ class Cosine(Rewiring):
     def signals(self, k: Any, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Activities of both ends."""
         return x, y.clamp(min=0)
-
-    def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
-        """Sum up products and squares."""
-        sums = (
-            (s.together, layer.coactivation),
-            (s.inputs, layer.input_square),
-            (s.outputs, layer.output_square),
-        )
-        since_event.add(self, k, layer, sums)
 
     def similarity(self, s: Any) -> Tensor:
         """Equation 1, 0 where an end was silent."""

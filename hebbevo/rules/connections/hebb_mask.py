@@ -89,10 +89,11 @@ class HebbMask(ByThreshold):
     def observe(self, k: Any, s: Any, layer: ConnectionLayer) -> None:
         """Move the permanences where this is a step of an update."""
         updates = self._updates(k, layer.step, layer.total)
-        H = layer.coactivation * layer.weight.new_ones(()).where(self._by_sign(k), layer.weight)  # eq. 2
+        by_sign = self._by_sign(k).to(layer.weight.dtype)
+        H = layer.coactivation * layer.weight.lerp(layer.weight.new_ones(()), by_sign)  # eq. 2
         # NaN moves nothing: a network that has diverged would look sound with nothing but its biases left
-        moves = (k.permanence_rate * updates * H).nan_to_num(0, 0, 0)
-        P = s.permanence * (1 - k.permanence_decay * updates) + moves  # eq. 1
+        moves = H.mul_(k.permanence_rate * updates).nan_to_num_(0, 0, 0)
+        P = s.permanence.mul_(1 - k.permanence_decay * updates).add_(moves)  # eq. 1
         s.permanence.copy_(P.clamp(-k.permanence_bound, k.permanence_bound))
 
     def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:

@@ -65,6 +65,11 @@ class IterativeMagnitude(ByCount):
         """Keep the weights of the step to which they may be set back."""
         s.early.copy_(layer.weight.where(layer.step == k.rewind_step, s.early))
 
+    def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """At that step."""
+        observed: Tensor = step == k.rewind_step
+        return observed
+
     def is_event(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
         """After each of the equal parts but the last."""
         part = last_event_step(k, total).clamp(min=1)

@@ -82,6 +82,13 @@ class Rewiring(ByCount):
         """Once a period after the warm-up, until the settling phase."""
         return (step > k.warmup) & (step % k.rewire_period == 0) & ~is_settling(k, step, total)
 
+    def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
+        """As long as an event follows."""
+        if not self.gathers:
+            return super().observes(k, step, total)
+        next_event = -(-step.maximum(k.warmup + 1) // k.rewire_period) * k.rewire_period
+        return super().observes(k, step, total) & ~is_settling(k, next_event, total)
+
     def left(self, k: Any, layer: ConnectionLayer) -> Tensor:
         """As many as the density of the layer says, at least one, int64."""
         return (layer.density * layer.connections).round().clamp(min=1).long()

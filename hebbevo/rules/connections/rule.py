@@ -8,6 +8,7 @@ the highest *grow* scores enter. `hebbevo.nn.surgery` alone changes masks, weigh
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hebbevo.rules.rule import Need, Rule
@@ -119,6 +120,8 @@ class ConnectionRule(Rule):
         prunes: whether connections are ever pruned.
         keeps_weights: whether a connection that is out keeps its weight, with which it enters again;
             otherwise its weight is zero.
+        sums: what some of the rule's buffers are: the sum of this `Need` over the minibatches since the last
+            event that the rule observes. A sum is of the shape of the weights, or broadcast to it.
     """
 
     can_need = frozenset(
@@ -129,6 +132,7 @@ class ConnectionRule(Rule):
     )  # fmt: skip
     prunes: ClassVar[bool] = True
     keeps_weights: ClassVar[bool] = False
+    sums: ClassVar[Mapping[str, Need]] = {}
 
     @property
     def grows(self) -> bool:
@@ -138,6 +142,16 @@ class ConnectionRule(Rule):
         ranking.
         """
         return False
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the rule has `observe` or `sums`."""
+        return bool(self.sums) or self.has_observe
+
+    @property
+    def has_observe(self) -> bool:
+        """Whether the rule has an `observe` of its own."""
+        return type(self).observe is not ConnectionRule.observe
 
     def at_first(self, k: Any, layer: ConnectionLayer) -> Tensor:
         """Which connections are in before the first step, bool: all, unless a rule says otherwise."""
@@ -157,12 +171,12 @@ class ConnectionRule(Rule):
         """Update the rule's state after a forward step, in place."""
 
     def observes(self, k: Any, step: Tensor, total: Tensor) -> Tensor:
-        """Whether `observe` may change anything after forward step ``step`` of ``total``, bool.
+        """Whether anything is gathered after forward step ``step`` of ``total``, bool.
 
-        Where it may not, the sums of `Need` are not computed. A rule that has `observe` observes every step,
-        unless it says otherwise here.
+        Where nothing is, `observe` may change nothing, and no `Need` is computed. A rule that has `observe`
+        or `sums` observes every step, unless it says otherwise here.
         """
-        observed: Tensor = step > (0 if type(self).observe is not ConnectionRule.observe else step)
+        observed: Tensor = step > (0 if self.gathers else step)
         return observed
 
     @abstractmethod

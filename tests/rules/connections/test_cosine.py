@@ -104,12 +104,12 @@ def test_the_events_of_a_training_are_those_of_the_published_algorithms(monkeypa
 def test_growth_in_proportion_draws_each_connection_as_often_as_its_similarity_says(monkeypatch):
     net = net_of(monkeypatch, grow_by="cosine_probability", drop_by="magnitude")
     net.layer.drop_fraction.fill_(0.25)  # one connection
-    see(net, [1.0, 0, 0, 0, 3, 3], [0.0, 1, 1, 1, 1, 1])
     weights = [[0.0, 2.0, 3.0, 4.0], [0.0, 0.0, 0.0, 0.0]]
     first = net.connections.mask.clone()
     generator, counts = torch.Generator().manual_seed(0), torch.zeros(2, 4)
     for _ in range(2000):
         net.connections.mask.copy_(first)
+        see(net, [1.0, 0, 0, 0, 3, 3], [0.0, 1, 1, 1, 1, 1])
         before = torch.tensor([[True, False, False, False], [True] * 4])
         net.event(10, weights, draws=torch.rand(2, 4, generator=generator).tolist())
         counts += net.connections.mask & before
