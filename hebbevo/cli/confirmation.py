@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -95,15 +95,19 @@ def print_confirmation(study: Study, console: Console) -> None:
     members = found.members()
     of_dense = [] if found.no_control else ["dense", "longer", "best of k"]
     of_layers = ["readout", "random"] if members["random_accuracy"].notna().any() else []
-    titles = ("trial", "epoch", "found", "confirmed", "survivors", *of_dense, *of_layers, "test", "verdict")
+    sizes = ("survivors", *study.further)
+    titles = ("trial", "epoch", "found", "confirmed", *sizes, *of_dense, *of_layers, "test", "verdict")
     for title in titles:
         table.add_column(printable(title), justify="right", no_wrap=True)
 
     def pair(mean: float, sd: float) -> str:
         return between.join(f"{each:.3f}" for each in (mean, sd) if not math.isnan(each)) or "-"
 
+    def size(row: dict[Hashable, Any], name: str) -> str:
+        mean_and_sd = (row[f"confirmed_{name}"], row[f"{name}_sd"])
+        return between.join(count(each) for each in mean_and_sd if not math.isnan(each)) or "-"
+
     for row in members.to_dict("records"):
-        survivors = (row["confirmed_survivors"], row["survivors_sd"])
         best = pair(row["best_of_accuracy"], row["best_of_sd"])
         dense = [
             pair(row["control_accuracy"], row["control_sd"]),
@@ -113,9 +117,9 @@ def print_confirmation(study: Study, console: Console) -> None:
         table.add_row(
             str(row["trial"]),
             str(row["epoch"]),
-            f"{row['found_accuracy']:.3f} / {count(row['found_survivors'])}",
+            " / ".join([f"{row['found_accuracy']:.3f}", *(count(row[f"found_{name}"]) for name in sizes)]),
             pair(row["confirmed_accuracy"], row["confirmed_sd"]),
-            between.join(count(each) for each in survivors if not math.isnan(each)) or "-",
+            *(size(row, name) for name in sizes),
             *(dense if of_dense else []),
             *(pair(row[f"{name}_accuracy"], row[f"{name}_sd"]) for name in of_layers),
             pair(row["test_accuracy"], row["test_sd"]),
@@ -123,8 +127,9 @@ def print_confirmation(study: Study, console: Console) -> None:
         )
     console.print(table)
     beside = ", ".join([*of_dense, *of_layers])
+    measures = " / ".join((found.score, found.count, *study.further))
     lines = [
-        f"found: {found.score} / {found.count} of the search; confirmed: on validation rows, by "
+        f"found: {measures} of the search; confirmed: on validation rows, by "
         f"{found.replicates} trainings with fresh seeds"
         + (f"; {beside}: on {found.verdict_rows}" if beside else ""),
         *_layer_lines(found),

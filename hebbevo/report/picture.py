@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from hebbevo.messages import printable
 from hebbevo.report.constraints import LABEL, outside, survivors_axis
-from hebbevo.report.formatting import BEFORE_END
+from hebbevo.report.formatting import BEFORE_END, title
 from hebbevo.report.png import png
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, outline, whole
 from hebbevo.study.confirmation import Confirmation, equal_size
@@ -40,7 +41,7 @@ def picture(study: Study) -> bytes:
 
 def _draw(axes: Axes, study: Study) -> None:
     trials, front = complete_trials(study), study.front()
-    again = None if study.confirmation is None else _trained_again(study.confirmation)
+    again = None if study.confirmation is None else _trained_again(study, study.confirmation)
     random = front.get(RANDOM, pd.Series(dtype=float))
     x = survivors_axis(study)
     y = score_scale(study, random.tolist() if again is None else again.scores())
@@ -67,6 +68,7 @@ def _draw(axes: Axes, study: Study) -> None:
     elif random.notna().any():
         places = x.place(front["survivors"]), y.place(random)
         axes.scatter(*places, color=PURPLE, marker="x", s=25, zorder=3, label="random weights")
+    _colour(axes, study, front if again is None else again.members, x, y)
     axes.scatter(
         x.place(others["survivors"]),
         y.place(others["accuracy"]),
@@ -123,11 +125,12 @@ class _TrainedAgain:
         ]
 
 
-def _trained_again(confirmation: Confirmation) -> _TrainedAgain:
+def _trained_again(study: Study, confirmation: Confirmation) -> _TrainedAgain:
     """What was confirmed, on test rows if there are any: those on which controls are compared."""
     table = confirmation.members()
     kind, on_rows = ("test", "test rows") if confirmation.has_test else ("confirmed", "validation rows")
     columns = {"confirmed_survivors": "survivors", "survivors_sd": "survivors_sd"}
+    columns |= {f"confirmed_{name}": name for name in study.further}
 
     def of(kind: str) -> pd.DataFrame:
         names = columns | {f"{kind}_accuracy": "accuracy", f"{kind}_sd": "accuracy_sd"}
@@ -155,6 +158,19 @@ def _draw_marks(axes: Axes, points: pd.DataFrame, x: Scale, y: ScoreScale, **loo
         elinewidth=1,
         **look,
     )
+
+
+def _colour(axes: Axes, study: Study, points: pd.DataFrame, x: Scale, y: ScoreScale) -> None:
+    """Colour points by what the front trades off beside survivors, if anything, with a scale of its own."""
+    further = study.goal.traded[2:]
+    if not further or points.empty:
+        return
+    size = points[further[0]].clip(lower=1)  # none left is drawn as one: the scale is logarithmic
+    places = x.place(points["survivors"]), y.place(points["accuracy"])
+    dots = axes.scatter(*places, s=20, c=size, norm=LogNorm(), cmap="viridis", zorder=7, linewidths=0)
+    bar = axes.get_figure(root=True).colorbar(dots, ax=axes, pad=0.02)  # type: ignore[union-attr]
+    bar.set_label(title(further[0]), color=INK)
+    bar.outline.set_visible(False)
 
 
 def _label(axes: Axes, study: Study, x: Scale, y: ScoreScale) -> None:

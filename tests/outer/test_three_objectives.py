@@ -4,6 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import optuna
 import pandas as pd
 import pytest
@@ -12,6 +13,8 @@ import torch
 import hebbevo
 from hebbevo.errors import StudyError
 from hebbevo.report import figures
+from hebbevo.report.picture import picture
+from hebbevo.report.sections.decision import decision
 from hebbevo.study.summary import summary_of
 from tests.outer.conftest import assert_same_study
 
@@ -94,13 +97,32 @@ def test_every_output_names_the_further_counts(study: hebbevo.Study, run) -> Non
     assert "connections" in marks.hovertext[0]
 
 
-def test_a_confirmation_measures_the_further_counts(study: hebbevo.Study) -> None:
+def test_a_confirmation_measures_and_shows_the_further_counts(study: hebbevo.Study, run) -> None:
     trial = int(study.front().trial.iloc[-1])
     confirmed = hebbevo.confirm(study, replicates=2, trials=[trial], workers=1).confirmation
     members, runs = confirmed.members(), confirmed.runs()
     own = runs[runs.role == "member"].groupby("epochs").connections.mean()
     assert members.confirmed_connections.to_list() == [own[epoch] for epoch in members.epoch]
     assert members.found_connections.notna().all()
+    table = run("front", study.path, "--confirmed")[1].splitlines()
+    titles, cells = table[0].split(), table[1].split()
+    assert titles[4:7] == ["survivors", "connections", "multiply_adds"]
+    assert f"{members.confirmed_connections[0]:.1f}".removesuffix(".0") in cells
+    assert "found: accuracy / neurons / connections / multiply_adds of the search" in " ".join(table)
+    body = decision(hebbevo.open_study(study.path)).body
+    assert f"{members.confirmed_connections[0]:.1f}".removesuffix(".0") + " connections, " in body
+    assert "multiply-adds, confirmed" in body
+
+
+def test_the_picture_has_a_scale_of_the_third_objective(study: hebbevo.Study, monkeypatch) -> None:
+    figure, axes = plt.subplots()
+    monkeypatch.setattr("hebbevo.report.picture.png", lambda draw, **legend: draw(axes))
+    picture(study)
+    [scale] = [each for each in figure.axes if each is not axes]
+    [dots] = [each for each in axes.collections if each.get_array() is not None]
+    plt.close(figure)
+    assert scale.get_ylabel() == "connections"
+    assert len(dots.get_array()) >= 1
 
 
 def test_a_study_without_its_counts_is_refused_in_one_line(study: hebbevo.Study, tmp_path: Path) -> None:

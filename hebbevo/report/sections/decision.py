@@ -22,6 +22,7 @@ from hebbevo.report.formatting import (
     survivors,
     trial_name,
 )
+from hebbevo.report.formatting import title as plain
 from hebbevo.report.networks import key
 from hebbevo.report.queries import rows
 from hebbevo.report.resolution import validation_rows
@@ -83,7 +84,7 @@ def _sentence(study: Study, row: Any) -> str:
     share = percent(row["survivors"] / row["neurons"])
     return (
         f"{name}{score(study, row['accuracy'])} with {count(row['survivors'])} of {count(row['neurons'])} "
-        f"{study.count} ({share}, {trial_name(study, row)})"
+        f"{study.count}{_further(study, row)} ({share}, {trial_name(study, row)})"
     )
 
 
@@ -125,7 +126,7 @@ def _found_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
     return {
         **_card(study, title, why, row, row["survivors"]),
         "score": accuracy(study, row),
-        "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}",
+        "size": f"{survivors(row)} of {count(row['neurons'])} {study.count}{_further(study, row)}",
         "facts": {"with random weights": random} if (random := random_accuracy(study, row)) else {},
     }
 
@@ -140,6 +141,11 @@ def _card(study: Study, title: str, why: str, row: Any, left: float) -> dict[str
         "name": trial_name(study, row),
         "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
     }
+
+
+def _further(study: Study, row: Any, kind: str = "") -> str:
+    """What is counted beside survivors, behind them: ", 741 connections"."""
+    return "".join(f", {count(row[f'{kind}{name}'])} {plain(name)}" for name in study.further)
 
 
 def _warning(study: Study, front: pd.DataFrame) -> str:
@@ -194,6 +200,7 @@ def _take(study: Study, row: Any) -> str:
     text = (
         f"Take {trial_name(study, row)}: {_with_sd(study, row, value)} on {rows} rows, with "
         f"{count(row['confirmed_survivors'])} of {count(row['neurons'])} {study.count}"
+        f"{_further(study, row, 'confirmed_')}"
     )
     if math.isnan(row["control_accuracy"]):
         return f"{text}."
@@ -214,7 +221,7 @@ def _confirmed_card(study: Study, title: str, why: str, row: Any) -> dict[str, A
     return {
         **_card(study, title, why, row, left),
         "score": score(study, row["confirmed_accuracy"]),
-        "size": f"{count(left)} of {count(row['neurons'])} {study.count}",
+        "size": f"{count(left)} of {count(row['neurons'])} {study.count}{_further(study, row, 'confirmed_')}",
         "facts": _facts(study, row),
     }
 
@@ -278,6 +285,12 @@ def _columns(study: Study, members: pd.DataFrame) -> dict[str, Callable[[dict[st
     def with_sd(title: str, kind: str) -> dict[str, Callable[[dict[str, Any]], str]]:
         return {f"{title}{unit}": lambda row: _with_sd(study, row, kind) or NONE}
 
+    def of_count(name: str) -> dict[str, Callable[[dict[str, Any]], str]]:
+        return {
+            f"{plain(name)}, found": lambda row: count(row[f"found_{name}"]),
+            f"{plain(name)}, confirmed": lambda row: _count_with_sd(row, name),
+        }
+
     dense = {
         **with_sd("dense", "control"),
         **with_sd("dense, longer", "longer"),
@@ -293,7 +306,8 @@ def _columns(study: Study, members: pd.DataFrame) -> dict[str, Callable[[dict[st
         f"found {study.score}{unit}": lambda row: score(study, row["found_accuracy"]),
         f"confirmed{unit} (95 %)": lambda row: _confirmed_score(study, row),
         f"{study.count}, found": lambda row: count(row["found_survivors"]),
-        f"{study.count}, confirmed": _confirmed_survivors,
+        f"{study.count}, confirmed": lambda row: _count_with_sd(row, "survivors"),
+        **{title: cell for name in study.further for title, cell in of_count(name).items()},
         **with_sd("test", "test"),
         **({} if members["control_accuracy"].isna().all() else dense),
         **({} if members["random_accuracy"].isna().all() else layers),
@@ -307,6 +321,6 @@ def _confirmed_score(study: Study, row: dict[str, Any]) -> str:
     return f"{mean} ({interval})" if interval else mean
 
 
-def _confirmed_survivors(row: dict[str, Any]) -> str:
-    sd = row["survivors_sd"]
-    return count(row["confirmed_survivors"]) + ("" if math.isnan(sd) else f" ± {count(sd)}")
+def _count_with_sd(row: dict[str, Any], name: str) -> str:
+    sd = row[f"{name}_sd"]
+    return count(row[f"confirmed_{name}"]) + ("" if math.isnan(sd) else f" ± {count(sd)}")
