@@ -217,8 +217,8 @@ class Study:
         """Give a table of what a linear readout of each hidden layer reaches, by trial and layer.
 
         There are rows for trials in which a credit rule changes weights in place of the optimiser, such as
-        ``hebbian``, and which were trained to their end. The readout is a ridge regression on the training
-        rows, in closed form. The columns:
+        ``hebbian``, from the end of their training or where it was stopped early. The readout is a ridge
+        regression on the training rows, in closed form. The columns:
 
         - ``trial``: number of the trial.
         - ``layer``: number of the layer, 1 is the first.

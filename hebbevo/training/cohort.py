@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -175,7 +175,7 @@ class CohortTraining:
         weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
         kept = nets.tensors.items() if self._decoded_layers else ()
         self._drawn = {name: each.clone() for name, each in kept if name in weights}
-        self._decoding: dict[int, Decoding] = {}  # of the nets that were trained to their end
+        self._decoding: dict[int, Decoding] = {}  # of the nets that have ended
         self.losses = torch.zeros(total, nets.size, dtype=dtype, device=device)
         self._running_loss_rates = torch.full((total,), _RUNNING_LOSS_RATE, dtype=dtype, device=device)
         self._running_loss_rates[:1] = 1  # the running mean starts at the first loss
@@ -250,7 +250,7 @@ class CohortTraining:
             if self._rows.exam and (ended or epoch == self._recipe.epochs):
                 self._examine()
             if self._decoded_layers and (ended or epoch == self._recipe.epochs):
-                self._decode()
+                self._decode({row for each in self.sub_cohorts for row in each.rows.tolist()})
             if ended:
                 self.stop(torch.tensor(ended, dtype=torch.int64, device=self._rows.x.device))
             if not self.sub_cohorts:
@@ -382,35 +382,44 @@ class CohortTraining:
         self._trained_heads = {}
 
     @torch.no_grad()
-    def _decode(self) -> None:
-        """Measure what a readout of each hidden layer reaches, for every net that is still training.
+    def _decode(self, wanted: Collection[int]) -> None:
+        """Measure what a readout of each hidden layer reaches, for these nets, which are still training.
 
         And the same with the weights that the net began with, under the masks and dead units that it has now.
         """
         for each in self.sub_cohorts:
+            places = [place for place, row in enumerate(each.rows.tolist()) if row in wanted]
             nets = _modules_of(each.nets)
-            # a fitted head is the readout of the last layer
-            by_head = [self._judged_scores(each)] if self._fits_head else []
-            read = LayerOutputs(self._decoded_layers - len(by_head))
-            learned = torch.stack(self._decoded(nets, read) + by_head, 1)
-            present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
-            for name, drawn in self._drawn.items():
-                nets.tensors[name].copy_(drawn[each.rows])
-            calibrate(nets, self._rows.x)
-            random = torch.stack(self._decoded(nets, LayerOutputs(self._decoded_layers)), 1)
-            for name, tensor in nets.tensors.items():
-                tensor.copy_(present[name])
-            self._decoding |= {
-                row: Decoding(tuple(one), tuple(other))
-                for row, one, other in zip(each.rows.tolist(), learned.tolist(), random.tolist(), strict=True)
-                if all(map(math.isfinite, one + other))
-            }
+            if len(places) == len(each.rows):
+                self._decode_nets(nets, each.rows)
+            else:
+                for place in places:
+                    own = slice(place, place + 1)
+                    self._decode_nets(nets.part(own), each.rows[own])
 
-    def _judged_scores(self, sub_cohort: SubCohort) -> Tensor:
+    def _decode_nets(self, nets: ModuleStack, rows: Tensor) -> None:
+        """Do so for nets at these rows of the cohort."""
+        # a fitted head is the readout of the last layer
+        by_head = [self._judged_scores(rows)] if self._fits_head else []
+        read = LayerOutputs(self._decoded_layers - len(by_head))
+        learned = torch.stack(self._decoded(nets, read) + by_head, 1)
+        present = {name: tensor.clone() for name, tensor in nets.tensors.items()}
+        for name, drawn in self._drawn.items():
+            nets.tensors[name].copy_(drawn[rows])
+        calibrate(nets, self._rows.x)
+        random = torch.stack(self._decoded(nets, LayerOutputs(self._decoded_layers)), 1)
+        for name, tensor in nets.tensors.items():
+            tensor.copy_(present[name])
+        self._decoding |= {
+            row: Decoding(tuple(one), tuple(other))
+            for row, one, other in zip(rows.tolist(), learned.tolist(), random.tolist(), strict=True)
+            if all(map(math.isfinite, one + other))
+        }
+
+    def _judged_scores(self, rows: Tensor) -> Tensor:
         """The scores of nets on the rows by which they are compared, (k,), as they were measured."""
-        rows = sub_cohort.rows.cpu()
         if not self._rows.exam:
-            return self._history[-1].scores[rows]
+            return self._history[-1].scores[rows.cpu()]
         own = [self._exams[row][self._rows.judged_place] for row in rows.tolist()]
         return torch.tensor(own, dtype=torch.float64)
 
@@ -478,6 +487,8 @@ class CohortTraining:
             for row in own
         }
         self._predicted_finals |= stopped
+        if self._decoded_layers:
+            self._decode(stopped)
         self.stop(torch.tensor(list(stopped), dtype=torch.int64, device=self._rows.x.device))
 
     def stop(self, rows: Tensor) -> None:

@@ -66,7 +66,7 @@ class TrialDetails:
             in, likewise.
         decoding_per_layer: score on the validation rows of a linear readout of each hidden layer after the
             last epoch, as means over replicates; none where no credit rule changes weights in place of the
-            optimiser, or where it was stopped early.
+            optimiser.
         random_decoding_per_layer: the same of the networks with the weights that they began with.
         angles_per_epoch: the angle between weights and backward weights of each layer that has some, in
             degrees, after each epoch, likewise.

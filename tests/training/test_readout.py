@@ -1,6 +1,7 @@
 """Readouts: the head that is fitted in closed form, and what each layer has learned beside random weights."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -182,6 +183,28 @@ def test_layers_are_decoded_on_the_rows_that_an_exam_judges_by(on_test_rows, rea
     )
     assert examined[0].decoding == plain[0].decoding
     assert examined[0].decoding != measured(recipe(readout=readout))[0].decoding
+
+
+class StopsFirst:
+    """Stops the first trial after the first epoch."""
+
+    rungs, explained = (1,), {1: 0.0}
+
+    def decide(self, scores, *counts):
+        return [SimpleNamespace(stopped=row == 0, predicted_final=None) for row in range(len(scores))]
+
+
+def test_a_net_that_is_stopped_early_is_decoded_when_it_stops():
+    def decodings(stopper=None, last_epochs=()):
+        found = cohort_of(recipe(normalization="batch")).train(stopper, range(len(GENOMES)), last_epochs)
+        return [each.decoding for each in found], found
+
+    (first, second), measurements = decodings(StopsFirst())
+    assert measurements[0].stopped and len(measurements[0].accuracy) == 1
+    (ended, _), _ = decodings(last_epochs=(1, None))
+    np.testing.assert_allclose(first.learned, ended.learned, atol=0.03)
+    np.testing.assert_allclose(first.random, ended.random, atol=0.03)
+    assert second == decodings(last_epochs=(1, None))[0][1]
 
 
 def test_a_trial_that_was_decoded_is_recorded_with_means_over_replicates():
