@@ -25,6 +25,7 @@ from typing import Any
 import matplotlib
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from throughput import processor
 
 import hebbevo
@@ -109,13 +110,26 @@ def table(members: pd.DataFrame) -> str:
     )
 
 
+def draw_front(panel: Axes, members: pd.DataFrame, rule: str) -> None:
+    """Draw the front of a rule, the best of all rules in grey behind."""
+    points = members[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
+    joint, own = members.iloc[[*pareto.front(points)]], confirmed_front(members[members.rule == rule])
+    for front, colour, width in ((joint, GREY, 3.0), (own, BLUE, 1.2)):
+        x, y = front.confirmed_survivors, 100 * front.confirmed_accuracy
+        panel.plot(x, y, drawstyle="steps-post", color=colour, linewidth=width)
+    x, y, spread = own.confirmed_survivors, 100 * own.confirmed_accuracy, 100 * own.confirmed_sd
+    panel.errorbar(x, y, spread, fmt="o", markersize=2.5, color=BLUE, elinewidth=0.8)
+    panel.set_title(rule, fontsize=9)
+    panel.set(xscale="log", xlim=(30, 6_000), ylim=(50, 100))
+    panel.tick_params(labelsize=7)
+    panel.grid(alpha=0.3)
+
+
 def draw(members: pd.DataFrame, picture: Path) -> None:
-    """Draw a panel for each rule, the best of all rules in grey behind."""
+    """Draw a panel for each rule, and each panel again as a picture of its own in a folder beside."""
     from matplotlib import pyplot
 
     matplotlib.use("Agg")
-    points = members[["confirmed_accuracy", "confirmed_survivors"]].to_numpy(float)
-    joint = members.iloc[[*pareto.front(points)]]
     rules = [rule for rule in (*CONNECTIONS, DENSE) if rule in set(members.rule)]
     columns = 4
     rows = math.ceil(len(rules) / columns)
@@ -123,21 +137,21 @@ def draw(members: pd.DataFrame, picture: Path) -> None:
         rows, columns, figsize=(2.7 * columns, 2.1 * rows), sharex=True, sharey=True, layout="constrained"
     )
     for panel, rule in zip(panels.flat, rules, strict=False):
-        own = confirmed_front(members[members.rule == rule])
-        for front, colour, width in ((joint, GREY, 3.0), (own, BLUE, 1.2)):
-            x, y = front.confirmed_survivors, 100 * front.confirmed_accuracy
-            panel.plot(x, y, drawstyle="steps-post", color=colour, linewidth=width)
-        x, y, spread = own.confirmed_survivors, 100 * own.confirmed_accuracy, 100 * own.confirmed_sd
-        panel.errorbar(x, y, spread, fmt="o", markersize=2.5, color=BLUE, elinewidth=0.8)
-        panel.set_title(rule, fontsize=9)
-        panel.set(xscale="log", xlim=(30, 6_000), ylim=(50, 100))
-        panel.tick_params(labelsize=7)
-        panel.grid(alpha=0.3)
+        draw_front(panel, members, rule)
     for panel in panels.flat[len(rules) :]:
         panel.set_visible(False)
     figure.supxlabel("connections left, mean of five trainings", fontsize=9)
     figure.supylabel("validation accuracy, %, mean and standard deviation", fontsize=9)
     figure.savefig(picture, dpi=150)
+    folder = picture.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    for rule in rules[:-1] if rules[-1] == DENSE else rules:
+        figure, panel = pyplot.subplots(figsize=(4, 2.5), layout="constrained")
+        draw_front(panel, members, rule)
+        panel.set_xlabel("connections left", fontsize=8)
+        panel.set_ylabel("validation accuracy, %", fontsize=8)
+        figure.savefig(folder / f"{rule}.png", dpi=110)
+        pyplot.close(figure)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Tables of knobs for the reference pages, made from the registries of the package so that they stay true.
 
-A page has a mark such as ``<!-- knobs: units -->``, which is replaced when the page is built.
+A page has a mark such as ``<!-- knobs: units -->``, or ``<!-- knobs: connections.set -->`` for the table
+of one rule, which is replaced when the page is built.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hebbevo.samplers import SAMPLERS
 from hebbevo.space.knobs import Knob, listed
 from hebbevo.training import KNOBS
 
-MARK = re.compile(r"<!-- knobs: (\w+) -->")
+MARK = re.compile(r"<!-- knobs: (\w+)(?:\.(\w+))? -->")
 
 
 def filled(page: str) -> str:
@@ -29,7 +30,11 @@ def filled(page: str) -> str:
         "families": {name: family.knobs for name, family in FAMILIES.items()},
         "training": {"Training": KNOBS},
     }
-    return MARK.sub(lambda mark: sections(groups[mark[1]]), page)
+
+    def tables(mark: re.Match[str]) -> str:
+        return table(groups[mark[1]][mark[2]]) if mark[2] else sections(groups[mark[1]])
+
+    return MARK.sub(tables, page)
 
 
 def sections(group: Mapping[str, Mapping[str, Knob]]) -> str:
