@@ -22,8 +22,8 @@ and as many enter, of all that have not stayed:
 
 `VARIANTS` has the published algorithms. Connections enter with weights drawn as at the start, as in CTRE.
 (5) is one sort: the highest u^(1 / S_ij), u uniform, are such draws (Efraimidis & Spirakis, 2006). Version 1
-removes by |w| S (its authors' code, https://github.com/joostPieterse/CosineSET), where S alone is an option
-that its paper leaves out.
+removes by |w| S (a copy of its authors' code, https://github.com/harel-coffee/CosineSET-auto), where S alone
+is an option that its paper leaves out.
 
 Changes against the code of version 1:
 
