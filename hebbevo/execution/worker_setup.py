@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hebbevo import user_code, user_modules
+from hebbevo import native, user_code, user_modules
 from hebbevo.data import Split
 from hebbevo.errors import UsageError, WorkerError
 from hebbevo.execution.executor import Cohort, LostCohort
 from hebbevo.messages import describe
 from hebbevo.study.attempts import FailureKind
 from hebbevo.training import Measurement, Recipe, ran_out_of_memory, train
+from hebbevo.training.recipe import NATIVE
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class WorkerSetup:
         """Prepare this process: priority, threads, limits, and PyTorch's first operations, which are slow.
 
         Raises:
-            WorkerError: this machine has no such device, the process already exceeds its memory limit, or the
-                user's code cannot be imported or has changed since the search loaded it.
+            WorkerError: this machine has no such device or no native engine, the process already exceeds its
+                memory limit, or the user's code cannot be imported or has changed since the search loaded it.
         """
         with suppress(ValueError):  # outside the main thread, where Python delivers no signals
             signal.signal(signal.SIGINT, _ignore)  # Ctrl-C is for the search
@@ -67,6 +68,8 @@ class WorkerSetup:
         np.random.default_rng(0)
         if self.memory_bytes is not None:
             _limit_memory(self.memory_bytes)
+        if self.recipe.engine == NATIVE and not native.is_built():
+            raise WorkerError(f"a worker cannot train: {native.why_missing()}")
         missing: list[UsageError] = []
         for reference in self.recipe.code:
             try:

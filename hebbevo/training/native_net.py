@@ -10,6 +10,7 @@ Places are numbered from the inputs, 0, to the outputs. Layer i leads from place
 from __future__ import annotations
 
 import ctypes
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,6 +137,7 @@ class NativeNet:
         self._pointer = ctypes.byref(self._network)
         self.places = [Place(self._network.place[place], plan) for place, plan in enumerate(plans)]
         self._last_event = max(own.last_event for own in self.places)
+        self._loss = torch.zeros(())
         self._weights: list[Tensor] = []
         self._gradients: dict[int, tuple[Tensor, Tensor]] = {}  # of layers whose last ones are kept
         self._allocate([plan.size for plan in plans], padded(self._network.columns))
@@ -260,14 +262,19 @@ class NativeNet:
             own = self.places[place]
             left, is_last = own.path(self.step)
             allowed = self._library.begin_event(self._pointer, place, left, is_last)
-            scores = torch.zeros(max(1, own.living), dtype=torch.float64)
-            if allowed and own.living:
-                units = self._layer_units(place, allowed)
-                scores = units.rule.score(units.k, units.s, units).double().contiguous()
+            scores = self._scores(place, allowed)
             self._library.prune(self._pointer, place, scores.data_ptr())
         self._library.drop_dead(self._pointer)
         for place in due:
             self._library.regrow(self._pointer, place)
+
+    def _scores(self, place: int, allowed: int) -> Tensor:
+        """The score of each living unit, float64; any number where none may be pruned."""
+        own = self.places[place]
+        if not (allowed and own.living):
+            return torch.zeros(max(1, own.living), dtype=torch.float64)
+        units = self._layer_units(place, allowed)
+        return own.rule.score(units.k, units.s, units).double().contiguous()
 
     def _layer_units(self, place: int, most: int) -> LayerUnits:
         """The living units of a place with the layers around them, as rules see them."""
@@ -276,8 +283,8 @@ class NativeNet:
             [Consumer(self._living_part(self._weights[place], place).mT, None)] if own.sees_layers else []
         )
         producers = [self._producer(place)] if own.sees_layers and place else []
-        loss = torch.tensor(self._network.running_loss)
-        context = LayerContext(tuple(producers), (), tuple(consumers), True, loss)
+        self._loss.fill_(self._network.running_loss)
+        context = LayerContext(tuple(producers), (), tuple(consumers), True, self._loss)
         return LayerUnits(
             own.rule,
             own.tensors(self.step),
@@ -358,7 +365,7 @@ class Place:
 
     def __init__(self, units: Units, plan: PlacePlan) -> None:
         self.size, self._units, self._plan = plan.size, units, plan
-        self._numbers = torch.arange(plan.size, dtype=torch.int32)
+        self._numbers = torch.arange(plan.size)
         self._age = torch.zeros(plan.size, dtype=torch.int64)
         self._alive = torch.ones(plan.size, dtype=torch.bool)
         self._regrown = torch.zeros(plan.size, dtype=torch.bool)
@@ -394,7 +401,7 @@ class Place:
     @property
     def numbers(self) -> Tensor:
         """The numbers of the living units, int64."""
-        return self._numbers[: self.living].long()
+        return self._numbers[: self.living]
 
     def needs(self, need: Need) -> bool:
         """Whether the rule, with its knobs as they are, has a need."""
@@ -451,7 +458,8 @@ class Place:
 
     def next_event(self, step: int) -> float:
         """The first step after ``step`` with an event; infinity: there is none."""
-        return next((each for each in self._events if each > step), float("inf"))
+        place = bisect_right(self._events, step)
+        return self._events[place] if place < len(self._events) else float("inf")
 
     def path(self, step: int) -> tuple[int, bool]:
         """How many units are left after a step down to a target, and whether its event is the last."""

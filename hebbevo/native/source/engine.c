@@ -215,7 +215,7 @@ EXPORTED void hebbevo_prune(Network *net, int place, const double *scores) {
   if (units->handover) fold_into_biases(net, place, dies);
   for (int j = 0; j < units->living; j++) {
     if (!dies[j]) continue;
-    int id = units->numbers[j];
+    int64_t id = units->numbers[j];
     units->alive[id] = 0;
     if (units->recycles && !units->uses_target) units->regrown[id] = 1;
     clear_unit(net, place, j);

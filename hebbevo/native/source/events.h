@@ -105,7 +105,8 @@ static int64_t find_allowed(const Units *units, int64_t left) {
 
 typedef struct {
   double score;
-  int32_t number, unit;
+  int64_t number;
+  int32_t unit;
 } Ranked;
 
 static int by_score(const void *a, const void *b) {

@@ -23,7 +23,7 @@ typedef struct {
   int32_t living;
   int32_t stride;    /* floats from one unit's row of covariances to the next */
   int32_t prunes;    /* whether a rule prunes them */
-  int32_t *numbers;  /* of the living units */
+  int64_t *numbers;  /* of the living units */
   int64_t *age;      /* of the living units, in forward steps */
   uint8_t *alive;    /* by number */
   uint8_t *regrown;  /* by number: is regrown at this event */
