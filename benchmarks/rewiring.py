@@ -165,7 +165,7 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panel = pyplot.subplots(figsize=(8, 5.5), layout="constrained")
+    figure, panel = pyplot.subplots(figsize=(10, 5.5), layout="constrained")
     for place, row in enumerate(order):
         is_control = row in (DENSE, "random", "static")
         known = mean.loc[row].dropna().index  # a gap would break the line
@@ -187,7 +187,7 @@ def report(lines: pd.DataFrame, picture: Path | None) -> None:
     panel.set_yticks([1.5, 2, 3, 5, 10, 20, 50], ["1.5", "2", "3", "5", "10", "20", "50"])
     panel.set_yticks([], minor=True)
     panel.grid(alpha=0.3)
-    panel.legend(ncols=2, fontsize="small")
+    figure.legend(loc="outside right center", fontsize="small")
     figure.savefig(picture, dpi=150)
 
 
