@@ -43,12 +43,7 @@ EVALUATED_ROWS = 64
 _ALIASED = 256  # rows a multiple of so many floats apart would share few places of a cache
 _OPTIMIZERS: dict[type[StackedOptimizer], int] = {AdamW: 1, OwnStepsAdamW: 2, SGD: 3}
 _NO_STEP = 0
-_KNOBS = (  # knobs and numbers by their names in both; a rule may lack some
-    "memory",
-    "stamina_decay",
-    "unactivation_penalty",
-    "activity",
-    "penalty_form",
+_SERVED_KNOBS = (
     "max_deaths",
     "regrowth_rate",
     "growth_rate",
@@ -57,10 +52,10 @@ _KNOBS = (  # knobs and numbers by their names in both; a rule may lack some
     "grace",
     "grow",
     "patience",
-    "seed",
-    "best_loss",
-    "stalled",
 )
+"""Knobs of every rule that prunes, by their names in both."""
+_OWN_KNOBS = ("memory", "stamina_decay", "unactivation_penalty", "activity", "penalty_form")
+"""Likewise, of some rules only."""
 _DUE = torch.ones((), dtype=torch.bool)
 _AROUND = (Need.OUTGOING, Need.INCOMING, Need.INCOMING_GRADIENT)
 
@@ -279,9 +274,7 @@ class NativeNet:
     def _layer_units(self, place: int, most: int) -> LayerUnits:
         """The living units of a place with the layers around them, as rules see them."""
         own = self.places[place]
-        consumers = (
-            [Consumer(self._living_part(self._weights[place], place).mT, None)] if own.sees_layers else []
-        )
+        consumers = [self._consumer(place)] if own.sees_layers else []
         producers = [self._producer(place)] if own.sees_layers and place else []
         self._loss.fill_(self._network.running_loss)
         context = LayerContext(tuple(producers), (), tuple(consumers), True, self._loss)
@@ -418,21 +411,12 @@ class Place:
         """Give the engine the knobs of a rule, as far as it reads them."""
         units = self._units
         knobs = {name: each.item() for name, each in self._buffers.items() if not each.dim()}
-        for name in ("memory", "stamina_decay", "unactivation_penalty", "activity", "penalty_form"):
-            setattr(units, name, knobs.get(name, 0))
-        for name in (
-            "max_deaths",
-            "regrowth_rate",
-            "growth_rate",
-            "handover",
-            "min_neurons",
-            "grace",
-            "grow",
-        ):
+        for name in (*_SERVED_KNOBS, "seed", "best_loss", "stalled"):
             setattr(units, name, knobs[name])
+        for name in _OWN_KNOBS:
+            setattr(units, name, knobs.get(name, 0))
         units.prunes = True
-        units.threshold, units.patience, units.seed = knobs[rule.threshold], knobs["patience"], knobs["seed"]
-        units.best_loss, units.stalled = knobs["best_loss"], knobs["stalled"]
+        units.threshold = knobs[rule.threshold]
         units.recycles = rule.recycles
         units.uses_target = bool(schedule.uses_target(TensorNamespace(self._buffers)))
         units.measures_outgoing = self.needs(Need.OUTGOING)
