@@ -59,6 +59,8 @@ FIRST_SEED, TUNING_SEEDS, ONE_ORDER = 1000, (0, 1, 2), 5
 GRID = tuple((rate, decay) for rate in (2e-3, 5e-3, 1e-2) for decay in (0.0, 0.03, 0.1, 0.3))
 EPOCHS = 20
 DENSE, LONGER, AT_ONCE = "dense", "dense, twice as long", "magnitude at once"
+RULE_OF = {LONGER: "dense", AT_ONCE: "magnitude"}
+"""The rule for units of a row that is not named like it."""
 RULES = ("usage", "contribution", "stamina")
 ROWS = (DENSE, LONGER, AT_ONCE, "magnitude", "random", *RULES)
 CONTROLS = (LONGER, AT_ONCE, "magnitude", "random")
@@ -103,9 +105,8 @@ def recipe_of(
 ) -> Recipe:
     """The recipe of a row, with minibatches in the order of a seed."""
     is_dense = row in (DENSE, LONGER)
-    rule = "dense" if is_dense else "magnitude" if row == AT_ONCE else row
     own = {name: value for name, value in settings.items() if name != "units"}
-    rule = str(settings.get("units", rule if rule in UNITS else "usage"))
+    rule = str(settings.get("units", RULE_OF.get(row, row)))
     length = epochs * (2 if row == LONGER else 1)
     steps = length * -(-len(data.x_train) // BATCH)
     schedule: dict[str, Value] = {}
@@ -279,6 +280,8 @@ def main() -> None:
         tune(options.tuning, data, options.epochs)
         return
     searched = json.loads(options.genome.read_text()) if options.genome else {}
+    if options.genome and searched.get("units") not in UNITS:
+        parser.error(f"{options.genome}: units has to name the rule; write one of {', '.join(UNITS)}")
     rows = [options.genome.stem] if options.genome else options.rows
     for widths in (each for each in WIDTHS if sum(each) in options.neurons):
         seeds = range(FIRST_SEED, FIRST_SEED + SEEDS[sum(widths)])
