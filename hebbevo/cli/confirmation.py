@@ -135,6 +135,7 @@ def print_confirmation(study: Study, console: Console) -> None:
         *_layer_lines(found),
         found.sentence,
         f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found",
+        *([found.hypervolume_sentence] if found.hypervolume_sentence else []),
     ]
     compared = (confirmed_rules(study, gene) for gene in rule_genes(study))
     lines += [each.sentence for each in compared if each is not None]

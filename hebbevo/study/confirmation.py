@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,20 @@ class Scale:
     def difference_text(self, value: float) -> str:
         """A difference of scores with its sign, in points where scores are in percent."""
         return f"{100 * value:+.1f}" if self.in_percent else f"{value:+.3f}"
+
+
+class FrontComparison(NamedTuple):
+    """The hypervolume of two fronts, 0 to 1, with intervals over replicates.
+
+    Attributes:
+        members: of the members of a front, each trained once.
+        dense: of dense networks in their places.
+        difference: members less dense networks, paired by replicate.
+    """
+
+    members: Mean
+    dense: Mean
+    difference: Mean
 
 
 class Confirmation:
@@ -233,6 +247,34 @@ class Confirmation:
                 means.append(fmean(found))
         return mean_of(means)
 
+    @cached_property
+    def against_dense(self) -> FrontComparison:
+        """The front of the members beside the front of the dense networks in their places, by hypervolume.
+
+        Members and controls of one replicate make a pair of fronts on the verdict rows. Dense networks make
+        as many fronts as there are for each member, and the mean over them counts, so that both sides have
+        the noise of single trainings. Members without a control are on neither side. Nothing is compared
+        where the front trades off more than one count, which dense networks do not have.
+        """
+        pairs: dict[int, list[tuple[Training, list[Training]]]] = {}
+        if self._scale.traded == MEASURES:
+            for member in self._members:
+                for own in self._of_member(member):
+                    if own.failure is None and (pool := self._pool(member, own, Role.DENSE)):
+                        pairs.setdefault(own.replicate, []).append((own, pool))
+        members, dense = [], []
+        for _, found in sorted(pairs.items()):
+            members.append(self._hypervolume_of([own for own, _ in found]))
+            fronts = zip(*(pool for _, pool in found), strict=False)
+            dense.append(fmean(map(self._hypervolume_of, fronts)))
+        differences = [own - other for own, other in zip(members, dense, strict=True)]
+        return FrontComparison(mean_of(members), mean_of(dense), mean_of(differences))
+
+    def _hypervolume_of(self, networks: Sequence[Training]) -> float:
+        """The hypervolume of single networks on the verdict rows."""
+        points = np.array([(self._verdict_score(each), _number(each.survivors)) for each in networks])
+        return pareto.hypervolume(points, self._scale.chance, self._scale.neurons)
+
     @property
     def sentence(self) -> str:
         """The verdict in words: above, level with or below the control, where, and by how much."""
@@ -259,6 +301,18 @@ class Confirmation:
                     f"{text(largest.difference_high)})"
                 )
         return "; ".join(parts)
+
+    @property
+    def hypervolume_sentence(self) -> str:
+        """The hypervolumes of the front and of dense networks in words; empty where they are not compared."""
+        members, dense, difference = self.against_dense
+        if math.isnan(difference.low):
+            return ""
+        return (
+            f"on {self.verdict_rows} single trainings of the front have the hypervolume {members.value:.4f}, "
+            f"and dense networks with {equal_size(self.count)} {dense.value:.4f}: {difference.value:+.4f} "
+            f"(95 % interval {difference.low:+.4f} to {difference.high:+.4f})"
+        )
 
     @cached_property
     def _table(self) -> pd.DataFrame:

@@ -63,6 +63,34 @@ def test_a_member_is_compared_with_the_mean_of_its_pools_paired_by_replicate() -
     assert row.best_of_accuracy == pytest.approx(np.mean([0.9, 0.95, 0.92]))
 
 
+def test_hypervolumes_of_single_trainings_are_compared_by_replicate_with_all_dense_fronts() -> None:
+    small = [training(Role.MEMBER, r, 0.5 + r / 10, trial=1, widths=(2, 2), survivors=4) for r in range(3)]
+    dense = [training(Role.DENSE, r, 0.4, trial=1, widths=(2, 2), survivors=4) for r in range(3)]
+    dense += [replace(each, number=1, test=0.6) for each in dense]
+    found = confirmation(request([member(0), member(1, 4)]), [*MEMBERS, *small, *DENSE, *dense])
+
+    def area(large: float, small: float) -> float:
+        """The part of accuracy above chance times neurons below 40 that points with 8 and 4 neurons cover."""
+        gain = max(large - small, 0.0)
+        return ((small - 0.1) * 36 + gain * 32) / (0.9 * 40)
+
+    own = [area(large, 0.5 + r / 10) for r, large in enumerate((0.9, 0.92, 0.97))]
+    others = [np.mean([area(pool[0], 0.4), area(pool[1], 0.6)]) for pool in POOLS.values()]
+    interval = stats.ttest_rel(own, others).confidence_interval(0.95)
+    members, dense_front, difference = found.against_dense
+    assert (members.value, dense_front.value) == pytest.approx((np.mean(own), np.mean(others)))
+    assert (difference.low, difference.high) == pytest.approx((interval.low, interval.high))
+    assert f"dense networks with the same widths {np.mean(others):.4f}" in found.hypervolume_sentence
+
+
+def test_without_a_control_or_with_two_counts_no_hypervolumes_are_compared() -> None:
+    asked = request([member(0)])
+    traded = ("accuracy", "survivors", "connections")
+    record = ConfirmationRecord(0, asked, dict(enumerate([*MEMBERS, *DENSE])), True)
+    of_two = Confirmation(record, replace(SCALE, traded=traded, further=("connections",)), trials=8)
+    assert confirmation(asked, MEMBERS).hypervolume_sentence == of_two.hypervolume_sentence == ""
+
+
 def test_the_verdict_is_that_of_the_interval_and_the_sentence_says_where() -> None:
     dense = [replace(each, test=each.test - 0.3 + 0.01 * each.replicate) for each in DENSE]
     flat = [replace(each, test=0.6) for each in dense]

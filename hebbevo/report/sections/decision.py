@@ -173,6 +173,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
     return {
         "answer": _take(study, front.iloc[choices.small]),
         "sentence": _capital(confirmation.sentence),
+        "hypervolumes": _capital(confirmation.hypervolume_sentence),
         "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
         "header": [*columns],
         "rows": [[column(row).replace(" %", "") for column in columns.values()] for row in rows(members)],
@@ -213,7 +214,7 @@ def _take(study: Study, row: Any) -> str:
 def _capital(sentence: str) -> str:
     text = sentence.strip()
     text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else f"{text}."
+    return text if not text or text.endswith(".") else f"{text}."
 
 
 def _confirmed_card(study: Study, title: str, why: str, row: Any) -> dict[str, Any]:
