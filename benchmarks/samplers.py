@@ -1,13 +1,13 @@
 """Which sampler finds most on known fronts and on the real job, and what each sampler costs.
 
     python benchmarks/samplers.py known --out known.jsonl [--seeds 10]
-    python benchmarks/samplers.py real --out real.jsonl [--seeds 10]
+    python benchmarks/samplers.py real --out real.jsonl [--seeds 10] [--engine native] [--trials 300]
     python benchmarks/samplers.py time
     python benchmarks/samplers.py table known.jsonl real.jsonl
 
 Every cell is a line of the output file. Cells that are already there are skipped, so that a stopped run can
 be continued. hebbevo's samplers and Optuna's own have the same driver, the same trainings and the same
-seeds.
+seeds. Settings may follow a sampler's name: ``--samplers "surrogate,surrogate model_generations=60"``.
 
 Hypervolumes of known fronts are parts of the true front's; the reference point is the 95 % quantile of
 20,000 random points. Hypervolumes of the real job are those of `hebbevo.objectives.pareto.hypervolume`,
@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,7 @@ from hebbevo.spec import override, read
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
 from hebbevo.training import Candidate, train
+from hebbevo.training.recipe import ENGINES
 from hebbevo.training.trial_details import TrialDetails
 
 TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 10
@@ -102,21 +103,23 @@ def _suggest(trial: optuna.Trial, gene: FloatGene | IntGene | ChoiceGene) -> flo
 
 
 def run(
-    name: str, space: Space, objectives: int, seed: int, losses: Losses
+    name: str, space: Space, objectives: int, seed: int, losses: Losses, trials: int
 ) -> tuple[list[Genome], list[tuple[float, ...] | None], float]:
-    """Search to `TRIALS` trials; return all genomes, their losses and the sampler's CPU seconds."""
+    """Search to this number of trials; return all genomes, their losses and the sampler's CPU seconds."""
     if name in STOCK:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         make, size = STOCK[name]
         sampler = Stock(make(seed), space, objectives)
     else:
-        sampler, size = SAMPLERS[name](space, seed, {}, objectives), GENERATION
+        kind, *given = name.split()
+        settings = {key: json.loads(value) for key, _, value in (each.partition("=") for each in given)}
+        sampler, size = SAMPLERS[kind](space, seed, settings, objectives), GENERATION
     genomes: list[Genome] = []
     found: list[tuple[float, ...] | None] = []
     seconds = 0.0
-    while len(found) < TRIALS:
+    while len(found) < trials:
         started = time.process_time()
-        asked = sampler.ask(size, len(found) / TRIALS)
+        asked = sampler.ask(size, len(found) / trials)
         seconds += time.process_time() - started
         scored = losses(asked)
         started = time.process_time()
@@ -127,10 +130,15 @@ def run(
     return genomes, found, seconds
 
 
+def marks(trials: int) -> list[int]:
+    """The numbers of trials after which hypervolumes are taken."""
+    return [*(mark for mark in MARKS if mark < trials), trials]
+
+
 # --- known fronts ---
 
 
-def known(problem_name: str, name: str, seed: int) -> dict[str, float]:
+def known(problem_name: str, name: str, seed: int, trials: int, _: str) -> dict[str, float]:
     problem = get_problem(problem_name)
     names = [f"x{axis:02d}" for axis in range(problem.n_var)]
     bounds = zip(names, problem.xl, problem.xu, strict=True)
@@ -140,13 +148,15 @@ def known(problem_name: str, name: str, seed: int) -> dict[str, float]:
         points = np.array([[genome[axis] for axis in names] for genome in genomes])
         return [tuple(map(float, row)) for row in problem.evaluate(points)]
 
-    _, found, seconds = run(name, space, problem.n_obj, seed, losses)
+    _, found, seconds = run(name, space, problem.n_obj, seed, losses, trials)
     points = np.array(found)
     reference, front, volume = _truth(problem_name)
     return {
         "igd+": float(moocore.igd_plus(points, front)),
         "seconds": seconds,
-        **{f"hv {mark}": moocore.hypervolume(points[:mark], ref=reference) / volume for mark in MARKS},
+        **{
+            f"hv {mark}": moocore.hypervolume(points[:mark], ref=reference) / volume for mark in marks(trials)
+        },
     }
 
 
@@ -165,9 +175,9 @@ def _truth(problem_name: str) -> tuple[np.ndarray, np.ndarray, float]:
 # --- the real job ---
 
 
-def real(space_name: str, name: str, seed: int) -> dict[str, float]:
+def real(space_name: str, name: str, seed: int, trials: int, engine: str) -> dict[str, float]:
     torch.set_num_threads(1)
-    spec = override(read(space_name), seed=seed)
+    spec = override(read(space_name), seed=seed, engine=engine)
     with tempfile.TemporaryDirectory() as folder:
         split, facts = prepare(spec, "cpu", workers=2)
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
@@ -193,7 +203,7 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
     def volume(points: np.ndarray) -> float:
         return pareto.hypervolume(points, facts.chance, facts.neurons)
 
-    genomes, found, seconds = run(name, spec.space, 2, seed, losses)
+    genomes, found, seconds = run(name, spec.space, 2, seed, losses, trials)
     points = np.array([(np.nan, np.nan) if row is None else (-row[0], row[1]) for row in found])
     front = [row for row in pareto.front(points) if points[row][0] > facts.chance]
     again = np.array(
@@ -207,8 +217,8 @@ def real(space_name: str, name: str, seed: int) -> dict[str, float]:
         "failed": sum(row is None for row in found),
         "hv again": volume(np.nanmean(again, axis=0)),
         "seconds": seconds,
-        **{f"hv {mark}": volume(points[:mark]) for mark in MARKS},
-        "history": [volume(points[:mark]) for mark in range(GENERATION, TRIALS + 1, GENERATION)],
+        **{f"hv {mark}": volume(points[:mark]) for mark in marks(trials)},
+        "history": [volume(points[:mark]) for mark in range(GENERATION, trials + 1, GENERATION)],
     }
 
 
@@ -286,17 +296,28 @@ def _made_up(genome: Genome) -> tuple[float, float]:
 # --- running and printing ---
 
 
-def _cell(job: tuple[str, str, str, int]) -> dict[str, object]:
-    part, task, name, seed = job
-    figures = {"known": known, "real": real}[part](task, name, seed)
-    return {"part": part, "task": task, "sampler": name, "seed": seed, **figures}
+@dataclass(frozen=True)
+class Job:
+    """A cell: a sampler's search of one task from one seed."""
+
+    part: str
+    task: str
+    sampler: str
+    seed: int
+    trials: int = TRIALS
+    engine: str = "pytorch"
 
 
-def fill(part: str, tasks: Sequence[str], names: Sequence[str], seeds: int, workers: int, out: Path) -> None:
+def _cell(job: Job) -> dict[str, object]:
+    figures = {"known": known, "real": real}[job.part]
+    return {**asdict(job), **figures(job.task, job.sampler, job.seed, job.trials, job.engine)}
+
+
+def fill(jobs: Sequence[Job], workers: int, out: Path) -> None:
     """Run every cell that is not in the file yet."""
-    lines = out.read_text().splitlines() if out.exists() else []
-    there = {tuple(json.loads(line)[key] for key in ("part", "task", "sampler", "seed")) for line in lines}
-    jobs = [(part, task, name, seed) for seed in range(seeds) for task in tasks for name in names]
+    keys = [each.name for each in fields(Job)]
+    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    there = {Job(**{key: line[key] for key in keys if key in line}) for line in lines}
     with ProcessPoolExecutor(workers) as pool, out.open("a") as file:
         waiting = [pool.submit(_cell, job) for job in jobs if job not in there]
         for done in as_completed(waiting):
@@ -305,29 +326,34 @@ def fill(part: str, tasks: Sequence[str], names: Sequence[str], seeds: int, work
 
 
 def table(cells: pd.DataFrame) -> str:
-    """Means and standard deviations over seeds, and the lead of the default sampler, with 95 % intervals."""
-    return "\n\n".join(_task_table(task, rows) for task, rows in cells.groupby("task", sort=False))
+    """Means and standard deviations over seeds, and the lead of the first sampler, with 95 % intervals."""
+    cells = cells.fillna({"trials": TRIALS, "engine": Job.engine})
+    return "\n\n".join(
+        _task_table(f"{task}, {trials:.0f} trials, {engine}", rows, int(trials))
+        for (task, trials, engine), rows in cells.groupby(["task", "trials", "engine"], sort=False)
+    )
 
 
-def _task_table(task: str, rows: pd.DataFrame) -> str:
-    signs = {"hv 500": 1, "hv again": 1} if rows.part.iloc[0] == "real" else {"hv 500": 1, "igd+": -1}
-    figures = list(dict.fromkeys([*(f"hv {mark}" for mark in MARKS), *signs]))
-    default = rows[rows.sampler == OURS[0]].set_index("seed")
-    words = [f"{OURS[0]}: {'more' if sign > 0 else 'less'} {figure}" for figure, sign in signs.items()]
+def _task_table(title: str, rows: pd.DataFrame, trials: int) -> str:
+    last = f"hv {trials}"
+    signs = {last: 1, "hv again": 1} if rows.part.iloc[0] == "real" else {last: 1, "igd+": -1}
+    figures = list(dict.fromkeys([*(f"hv {mark}" for mark in marks(trials)), *signs, "seconds"]))
+    known_order = {name: place for place, name in enumerate((*OURS, *STOCK))}
+    names = sorted(rows.sampler.unique(), key=lambda name: (known_order.get(name, len(known_order)), name))
+    first = rows[rows.sampler == names[0]].set_index("seed")
+    words = [f"{names[0]}: {'more' if sign > 0 else 'less'} {figure}" for figure, sign in signs.items()]
     header = ["sampler", "seeds", *figures, *words]
-    lines = [f"**{task}**", "", _row(header), _row(["---"] * len(header))]
-    for name in (*OURS, *STOCK):
+    lines = [f"**{title}**", "", _row(header), _row(["---"] * len(header))]
+    for name in names:
         mine = rows[rows.sampler == name].set_index("seed")
-        if not mine.empty:
-            cells = [f"{mine[figure].mean():.4f} ± {mine[figure].std():.4f}" for figure in figures]
-            leads = [_lead(sign * (default[figure] - mine[figure])) for figure, sign in signs.items()]
-            lines.append(_row([name, str(len(mine)), *cells, *(leads if name != OURS[0] else ["", ""])]))
+        shown = [f"{mine[figure].mean():.4f} ± {mine[figure].std():.4f}" for figure in figures]
+        leads = [_lead(sign * (first[figure] - mine[figure])) for figure, sign in signs.items()]
+        lines.append(_row([name, str(len(mine)), *shown, *(leads if name != names[0] else ["", ""])]))
     stock = rows[rows.sampler == "Optuna NSGA-II"].set_index("seed")
-    early = (default[f"hv {MARKS[1]}"] - stock[f"hv {MARKS[2]}"]).dropna()
-    if len(early):
+    if trials == TRIALS and len(early := (first[f"hv {MARKS[1]}"] - stock.get(last, np.nan)).dropna()):
         lines += [
             "",
-            f"{OURS[0]} after {MARKS[1]} trials less Optuna NSGA-II after {MARKS[2]}: {_lead(early)}; "
+            f"{names[0]} after {MARKS[1]} trials less Optuna NSGA-II after {TRIALS}: {_lead(early)}; "
             f"more in {(early >= 0).sum()} of {len(early)} seeds.",
         ]
     return "\n".join(lines)
@@ -355,6 +381,8 @@ def main() -> None:
         command.add_argument("--samplers", default=",".join((*OURS, *STOCK)))
         command.add_argument("--workers", type=int, default=2)
         command.add_argument("--tasks", default=",".join(PROBLEMS) if part == "known" else "stamina")
+        command.add_argument("--trials", type=int, default=TRIALS)
+        command.add_argument("--engine", choices=ENGINES, default=Job.engine)
     commands.add_parser("time")
     commands.add_parser("table").add_argument("files", type=Path, nargs="+")
     options = parser.parse_args()
@@ -365,7 +393,13 @@ def main() -> None:
         print(table(pd.DataFrame(lines)))
     else:
         names, tasks = options.samplers.split(","), options.tasks.split(",")
-        fill(options.command, tasks, names, options.seeds, options.workers, options.out)
+        jobs = [
+            Job(options.command, task, name, seed, options.trials, options.engine)
+            for seed in range(options.seeds)
+            for task in tasks
+            for name in names
+        ]
+        fill(jobs, options.workers, options.out)
 
 
 if __name__ == "__main__":
