@@ -77,10 +77,11 @@ def test_a_network_is_the_one_of_the_record_and_runs_in_pytorch(study: Path):
 
 @needs_native
 def test_another_version_of_the_engine_computes_no_study_of_this_one(study: Path, monkeypatch):
-    monkeypatch.setattr(native, "VERSION", native.VERSION + 1)
+    ours, other = native.VERSION, native.VERSION + 1
+    monkeypatch.setattr(native, "VERSION", other)
     for act in (lambda: hebbevo.resume(study, trials=9), lambda: hebbevo.confirm(hebbevo.open_study(study))):
         with pytest.raises(
-            StudyError, match=r"begun by version 1 of the native engine, and here is version 2"
+            StudyError, match=f"begun by version {ours} of the native engine, and here is version {other}"
         ):
             act()
 

@@ -54,41 +54,33 @@ EXPORTED int hebbevo_widest(void) {
 static void gather(const Network *net, const Data *data, const int64_t *rows, int count, long columns) {
   const Units *inputs = &net->place[0];
   float *to = net->activation[0];
-  int all = inputs->living == inputs->size && !inputs->prunes;
-  if (count < columns)
-    for (int k = 0; k < inputs->living; k++) memset(to + k * columns + count, 0, sizeof(float) * (columns - count));
-  for (int b = 0; b < count; b++) {
-    const float *x = data->x + (rows ? rows[b] : b) * (int64_t)data->features;
-    if (all)
-      for (int k = 0; k < inputs->living; k++) to[k * columns + b] = x[k];
-    else
-      for (int k = 0; k < inputs->living; k++) to[k * columns + b] = x[inputs->numbers[k]];
-  }
-}
-
-/* max(z, 0), and zero behind `count` columns. */
-static void rectify(float *z, int units, long columns, int count) {
-  for (int j = 0; j < units; j++) {
-    float *row = z + j * columns;
-    for (long c = 0; c < columns; c += V) {
-      vf own = load(row + c);
-      store(row + c, where(~(own <= (vf){0}), own)); /* NaN stays, so that divergence is seen */
+  int n = inputs->living, whole = n == inputs->size && !inputs->prunes ? n / V * V : 0, b = 0;
+#define ROW(b) (data->x + (rows ? rows[b] : (b)) * (int64_t)data->features)
+  for (; b + V <= count; b += V) {
+    for (int k = 0; k < whole; k += V) {
+      vf a[V];
+      UNROLL for (int i = 0; i < V; i++) a[i] = load_unaligned(ROW(b + i) + k);
+      transpose_block(a);
+      UNROLL for (int i = 0; i < V; i++) store(to + (k + i) * columns + b, a[i]);
     }
-    for (long c = count; c < columns; c++) row[c] = 0;
   }
-}
-
-/* Zero the gradient where a rectifier's output is. */
-static void rectify_gradient(float *gradient, const float *h, int units, long columns) {
-  for (long i = 0; i < units * columns; i += V) store(gradient + i, where(~(load(h + i) <= (vf){0}), load(gradient + i)));
+  for (int c = 0; c < count; c++) { /* what does not fill a block */
+    const float *x = ROW(c);
+    for (int k = c < b ? whole : 0; k < n; k++) to[k * columns + c] = x[inputs->numbers[k]];
+  }
+  if (count < columns)
+    for (int k = 0; k < n; k++) memset(to + k * columns + count, 0, sizeof(float) * (columns - count));
+#undef ROW
 }
 
 static void forward_layer(Network *net, int l, long columns, int count) {
   int inputs = net->place[l].living, outputs = net->place[l + 1].living;
   const Layer *layer = &net->layer[l];
   float *z = net->activation[l + 1];
-  forward(inputs, outputs, layer->weight, layer->stride, net->activation[l], columns, layer->bias, z);
-  if (l < net->layers - 1) rectify(z, outputs, columns, count);
+  int hidden = l < net->layers - 1;
+  forward(inputs, outputs, layer->weight, layer->stride, net->activation[l], columns, layer->bias, hidden, z);
+  if (hidden && count < columns)
+    for (int j = 0; j < outputs; j++) memset(z + j * columns + count, 0, sizeof(float) * (columns - count));
 }
 
 /* The gradient of a layer's weights, tile by tile, each followed by the optimiser's step. */
@@ -113,14 +105,10 @@ static void step_weights(Network *net, int l, long columns, int count, const Ste
 
 static void step_bias(Network *net, int l, int count, const Step *step) {
   Layer *layer = &net->layer[l];
-  int n = (net->place[l + 1].living + V - 1) / V * V;
+  int outputs = net->place[l + 1].living;
   float *sums = layer->bias_gradient ? layer->bias_gradient : net->tile;
-  for (int j = 0; j < n; j += V) {
-    vf sum = splat(0);
-    for (int b = 0; b < count; b++) sum += load(net->transposed + b * (long)layer->stride + j);
-    store(sums + j, sum);
-  }
-  update(n, layer->bias, layer->bias_state, 0, sums, step);
+  sum_rows(outputs, count, net->transposed, layer->stride, sums);
+  update((outputs + V - 1) / V * V, layer->bias, layer->bias_state, 0, sums, step);
 }
 
 /* One step on a minibatch; gives its loss. */
@@ -146,10 +134,7 @@ static float train_step(Network *net, const Data *data, const int64_t *rows, int
     const Layer *layer = &net->layer[l];
     int below = net->place[l].living, above = net->place[l + 1].living;
     transpose(above, error, columns, net->transposed, layer->stride);
-    if (l) {
-      backward(below, above, layer->weight, layer->stride, error, columns, net->error[l]);
-      rectify_gradient(net->error[l], net->activation[l], below, columns);
-    }
+    if (l) backward(below, above, layer->weight, layer->stride, error, columns, net->activation[l], net->error[l]);
     step_weights(net, l, columns, count, &step, gathers);
     step_bias(net, l, count, &step);
     error = net->error[l];

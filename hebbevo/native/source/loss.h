@@ -23,8 +23,9 @@ static void exponentials(int classes, long columns, float *z, float *largest, fl
     store(largest + c, most);
     for (int k = 0; k < classes; k++) {
       float *own = z + k * columns + c;
-      for (int i = 0; i < V; i++) own[i] = expf(own[i] - most[i]);
-      sum += load(own);
+      vf power = exponential(load(own) - most);
+      store(own, power);
+      sum += power;
     }
     store(sums + c, sum);
   }

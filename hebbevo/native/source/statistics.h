@@ -12,22 +12,20 @@ enum { OF_MEAN, RATIO, ZERO_SUM, CONSTANT };    /* and of penalty_form */
 
 static const float FOLDING_RATE = 0.1f;
 
-/* What one unit did in a minibatch. */
+/* What one unit did in a minibatch; what nothing asks for is 0. */
 typedef struct {
   float mean, size, square, firing;
 } Activity;
 
-static Activity activity_of(const float *h, long columns, int count) {
-  Sum outputs = {0}, sizes = {0}, squares = {0}, firing = {0};
+TEMPLATE vf itself(vf a) { return a; }
+TEMPLATE vf square_of(vf a) { return a * a; }
+
+/* The mean over the rows of a function of a unit's outputs. */
+TEMPLATE float mean_of(vf (*function)(vf), const float *h, long columns, int count) {
+  Sum sum = {0};
   for (long c = 0; c < columns; c += LANES)
-    for (int i = 0; i < LANES / V; i++) {
-      vf own = load(h + c + i * V);
-      outputs.part[i] += own;
-      sizes.part[i] += size_of(own);
-      squares.part[i] += own * own;
-      firing.part[i] += fires(own);
-    }
-  return (Activity){total(outputs) / count, total(sizes) / count, total(squares) / count, total(firing) / count};
+    UNROLL for (int i = 0; i < LANES / V; i++) sum.part[i] += function(load(h + c + i * V));
+  return total(sum) / count;
 }
 
 /* The mean squared deviation from the unit's mean. */
@@ -54,7 +52,7 @@ static void add_covariances(Network *net, int place, long columns, int count) {
   float *deviations = net->error[place]; /* the backward pass has not begun yet */
   for (int j = 0; j < units->living; j++) {
     const float *h = net->activation[place] + j * columns;
-    float *d = deviations + j * columns, mean = activity_of(h, columns, count).mean;
+    float *d = deviations + j * columns, mean = mean_of(itself, h, columns, count);
     for (long b = 0; b < columns; b++) d[b] = b < count ? h[b] - mean : 0;
   }
   transpose(units->living, deviations, columns, net->transposed, stride);
@@ -136,9 +134,18 @@ static void observe(Network *net, int place, long columns, int count) {
   Units *units = &net->place[place];
   float *const *buffers = units->buffers, *folded = buffers[MEAN_OUTPUT];
   Activity *activities = (Activity *)net->error[place]; /* the backward pass has not begun yet */
+  int balances = buffers[GAIN] != NULL, of_spread = balances && units->activity == CONTRIBUTION;
+  int sees_mean = buffers[SUM_OUTPUT] || buffers[SUM_VARIANCE] || folded || of_spread;
+  int sees_size = buffers[SUM_SIZE] || (balances && units->activity == ACTIVATION);
+  int sees_firing = buffers[SUM_FIRING] || (balances && units->activity == FREQUENCY);
   for (int j = 0; j < units->living; j++) {
     const float *h = net->activation[place] + j * columns;
-    Activity own = activities[j] = activity_of(h, columns, count);
+    Activity own = {0};
+    if (sees_mean) own.mean = mean_of(itself, h, columns, count);
+    if (sees_size) own.size = mean_of(size_of, h, columns, count);
+    if (of_spread) own.square = mean_of(square_of, h, columns, count);
+    if (sees_firing) own.firing = mean_of(fires, h, columns, count);
+    activities[j] = own;
     add_decayed(buffers[SEEN], j, units->memory, 1);
     add_decayed(buffers[SUM_OUTPUT], j, units->memory, own.mean);
     add_decayed(buffers[SUM_SIZE], j, units->memory, own.size);
@@ -148,7 +155,7 @@ static void observe(Network *net, int place, long columns, int count) {
     if (folded) folded[j] += (own.mean - folded[j]) * FOLDING_RATE;
     units->age[j]++;
   }
-  if (buffers[GAIN]) add_balance(net, place, activities, columns, count);
+  if (balances) add_balance(net, place, activities, columns, count);
   if (units->covariance) add_covariances(net, place, columns, count);
 }
 

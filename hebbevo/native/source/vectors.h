@@ -13,10 +13,13 @@
 
 #if defined(__AVX512F__)
 #define V 16
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 #elif defined(__AVX2__)
 #define V 8
+#define EACH_LANE {0, 1, 2, 3, 4, 5, 6, 7}
 #else
 #define V 4
+#define EACH_LANE {0, 1, 2, 3}
 #endif
 
 #define LANES 16
@@ -25,10 +28,12 @@
 #define UNROLL _Pragma("GCC unroll 32")
 
 typedef float vf __attribute__((vector_size(4 * V), may_alias));
+typedef float unaligned_vf __attribute__((vector_size(4 * V), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * V), may_alias));
 
 TEMPLATE vf splat(float a) { return a - (vf){0}; }
 TEMPLATE vf load(const float *from) { return *(const vf *)from; }
+TEMPLATE vf load_unaligned(const float *from) { return *(const unaligned_vf *)from; }
 TEMPLATE void store(float *to, vf a) { *(vf *)to = a; }
 TEMPLATE vf where(vi mask, vf a) { return (vf)((vi)a & mask); } /* 0 elsewhere */
 TEMPLATE vf larger(vf a, vf b) {
@@ -36,11 +41,30 @@ TEMPLATE vf larger(vf a, vf b) {
   return (vf)(((vi)a & mask) | ((vi)b & ~mask));
 }
 TEMPLATE vf root(vf a) {
-  for (int i = 0; i < V; i++) a[i] = sqrtf(a[i]);
+  UNROLL for (int i = 0; i < V; i++) a[i] = sqrtf(a[i]);
   return a;
 }
+/* a where h is above zero, else 0; NaN stays, so that divergence is seen */
+TEMPLATE vf rectified(vf a, vf h) { return where(~(h <= (vf){0}), a); }
 TEMPLATE vf size_of(vf a) { return (vf)((vi)a & 0x7FFFFFFF); }
 TEMPLATE vf fires(vf a) { return where(a != (vf){0}, splat(1)); } /* 1 where a unit fires */
+
+/* e^a for a up to 88, within 2 units in the last place, and 0 below -87: a = n ln 2 + r, and e^r by its series
+   with coefficients of Cephes' expf. */
+TEMPLATE vf exponential(vf a) {
+  vf n = a * splat(1.44269504f) + splat(12582912.0f); /* 1.5 x 2^23, so that n is a whole number in its last bits */
+  vf power = (vf)(((vi)n << 23) + (127 << 23)); /* 2^n */
+  n -= splat(12582912.0f);
+  vf r = a - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+  vf series = splat(1.9875691500e-4f);
+  series = series * r + splat(1.3981999507e-3f);
+  series = series * r + splat(8.3334519073e-3f);
+  series = series * r + splat(4.1665795894e-2f);
+  series = series * r + splat(1.6666665459e-1f);
+  series = series * r + splat(5.0000001201e-1f);
+  series = series * (r * r) + r + splat(1);
+  return where(~(a < splat(-87)), series * power);
+}
 
 static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
 
@@ -50,11 +74,11 @@ typedef struct {
 } Sum;
 
 TEMPLATE float total(Sum sum) {
-  float lanes[LANES] __attribute__((aligned(64)));
-  for (int i = 0; i < LANES / V; i++) store(lanes + i * V, sum.part[i]);
-  for (int half = LANES / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
+  UNROLL for (int parts = LANES / V / 2; parts; parts /= 2)
+    UNROLL for (int i = 0; i < parts; i++) sum.part[i] += sum.part[i + parts];
+  vf all = sum.part[0];
+  UNROLL for (int half = V / 2; half; half /= 2) all += __builtin_shuffle(all, ((vi)EACH_LANE + half) % V);
+  return all[0];
 }
 
 #endif
