@@ -50,12 +50,12 @@ class Library:
 
         self.drop_dead = function("drop_dead", None, _POINTER)
         self.train = function(
-            "train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _INT
+            "train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER
         )
         self.outputs = function("outputs", None, _POINTER, _POINTER, _LONG, _POINTER)
-        self.begin_event = function("begin_event", _LONG, _POINTER, _INT, _LONG, _INT)
+        self.begin_event = function("begin_event", _LONG, _POINTER, _INT)
         self.prune = function("prune", None, _POINTER, _INT, _POINTER)
-        self.regrow = function("regrow", None, _POINTER, _INT)
+        self.end_events = function("end_events", None, _POINTER)
         self.survivors = function("survivors", None, _POINTER, _POINTER, _POINTER, _POINTER)
         self.widest = function("widest", _INT)
 

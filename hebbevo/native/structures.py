@@ -46,6 +46,11 @@ class Units(c.Structure):
         ("unactivation_penalty", c.c_float),
         ("activity", c.c_int32),
         ("penalty_form", c.c_int32),
+        ("last_event", c.c_int64),
+        ("events", c.c_void_p),
+        ("left", c.c_void_p),
+        ("is_last", c.c_void_p),
+        ("score", c.c_int32),
         ("threshold", c.c_float),
         ("max_deaths", c.c_float),
         ("regrowth_rate", c.c_float),
@@ -99,6 +104,7 @@ class Network(c.Structure):
         ("momentum", c.c_float),
         ("step", c.c_int64),
         ("running_loss", c.c_float),
+        ("awaits_event", c.c_int32),
     )
 
 

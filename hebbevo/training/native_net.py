@@ -1,8 +1,9 @@
 """A fully connected network that the native engine trains: whole in the cache, of living neurons only.
 
 The memory of the network consists of tensors, to which the engine has pointers. Statistics, the choice of
-what is pruned and regrown, and compaction are compiled; the score of a rule is its own, of tensors, at every
-event. Weights and arrays of units have a row or an entry for each living unit, in any order.
+what is pruned and regrown, and compaction are compiled, and so are the scores of some rules; the score of any
+other is its own, of tensors, at every event. Weights and arrays of units have a row or an entry for each
+living unit, in any order.
 
 Places are numbered from the inputs, 0, to the outputs. Layer i leads from place i to place i + 1.
 """
@@ -10,9 +11,9 @@ Places are numbered from the inputs, 0, to the outputs. Layer i leads from place
 from __future__ import annotations
 
 import ctypes
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -21,11 +22,16 @@ from hebbevo.native.loading import TILE, Library
 from hebbevo.native.structures import BUFFERS, Data, Layer, Network, Units
 from hebbevo.nn.layer_context import Consumer, LayerContext, Producer
 from hebbevo.nn.layer_units import LayerUnits
-from hebbevo.nn.plastic import TensorNamespace, encoded
+from hebbevo.nn.plastic import encoded
 from hebbevo.nn.statistics import statistics_for
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
+from hebbevo.rules.units.contribution import Contribution
+from hebbevo.rules.units.random import Random
+from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
+from hebbevo.rules.units.stamina import Stamina
+from hebbevo.rules.units.taylor import Taylor
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import SGD, AdamW, OwnStepsAdamW, StackedOptimizer
 from hebbevo.training.stack import Loss
@@ -43,6 +49,9 @@ EVALUATED_ROWS = 64
 _ALIASED = 256  # rows a multiple of so many floats apart would share few places of a cache
 _OPTIMIZERS: dict[type[StackedOptimizer], int] = {AdamW: 1, OwnStepsAdamW: 2, SGD: 3}
 _NO_STEP = 0
+_SCORES: dict[type[UnitRule], int] = {Random: 1, Stamina: 2, ReDo: 3, Taylor: 4, Contribution: 5}
+"""Rules whose scores are compiled, by their numbers in ``scores.h``."""
+_BY_CALLER = 0
 _SERVED_KNOBS = (
     "max_deaths",
     "regrowth_rate",
@@ -57,6 +66,7 @@ _SERVED_KNOBS = (
 _OWN_KNOBS = ("memory", "stamina_decay", "unactivation_penalty", "activity", "penalty_form")
 """Likewise, of some rules only."""
 _DUE = torch.ones((), dtype=torch.bool)
+_NONE = torch.zeros(0)
 _AROUND = (Need.OUTGOING, Need.INCOMING, Need.INCOMING_GRADIENT)
 
 
@@ -101,17 +111,21 @@ class PlacePlan:
         size: units, dead ones included.
         rule: the rule that prunes them, or ``None``.
         buffers: knobs and buffers of their module by name, (...) each.
-        events: whether units may be pruned or regrown after each step, from step 0, (steps + 1,).
-        left: how many units are left after each step down to a target, likewise.
-        is_last: whether all events down to a target are over after each step, likewise.
+        numbers: those that are numbers.
+        events: whether units may be pruned or regrown after each step, from step 0, (steps + 1,) bool.
+        last_event: the last step with an event; 0: there is none.
+        left: how many units are left after each step down to a target, (steps + 1,) int64.
+        is_last: whether all events down to a target are over after each step, (steps + 1,) bool.
     """
 
     size: int
     rule: UnitRule | None = None
-    buffers: Mapping[str, Tensor] | None = None
-    events: Sequence[bool] = ()
-    left: Sequence[int] = ()
-    is_last: Sequence[bool] = ()
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    events: Tensor = _NONE
+    last_event: int = 0
+    left: Tensor = _NONE
+    is_last: Tensor = _NONE
 
 
 class NativeNet:
@@ -131,7 +145,6 @@ class NativeNet:
         self._network = Network(layers=len(plans) - 1, columns=max(most_rows, EVALUATED_ROWS))
         self._pointer = ctypes.byref(self._network)
         self.places = [Place(self._network.place[place], plan) for place, plan in enumerate(plans)]
-        self._last_event = max(own.last_event for own in self.places)
         self._loss = torch.zeros(())
         self._weights: list[Tensor] = []
         self._gradients: dict[int, tuple[Tensor, Tensor]] = {}  # of layers whose last ones are kept
@@ -192,7 +205,9 @@ class NativeNet:
 
     # --- training ---
 
-    def train(self, rows: NativeRows, order: Tensor, batch_size: int, factors: Tensor) -> Tensor:
+    def train(
+        self, rows: NativeRows, order: Tensor, batch_size: int, factors: Tensor, losses: Tensor
+    ) -> None:
         """Train on minibatches, with the events that fall on them.
 
         Args:
@@ -200,42 +215,30 @@ class NativeNet:
             order: the rows of the minibatches, one after the other, int64.
             batch_size: rows of a minibatch; the last one may have fewer.
             factors: of the learning rate at each step, float32.
-
-        Returns:
-            The loss of each step; a training ends with the first that is not finite.
+            losses: gets the loss of each step, float32; a training ends with the first that is not finite.
         """
-        losses = torch.zeros(-(-len(order) // batch_size))
         done = 0
         while done < len(losses):
-            until = min(own.next_event(self.step) for own in self.places)
-            steps = min(len(losses) - done, until - self.step)
             start = done * batch_size
             taken = self._library.train(
                 self._pointer,
                 ctypes.byref(rows.structure),
                 order.data_ptr() + start * order.itemsize,
-                min(steps * batch_size, len(order) - start),
+                len(order) - start,
                 batch_size,
                 factors.data_ptr() + done * factors.itemsize,
                 losses.data_ptr() + done * losses.itemsize,
-                self.step < self._last_event,
             )
             done += abs(taken)
             if taken < 0:
-                return losses[:done]
-            if self.step == until:
+                return
+            if self._network.awaits_event:
                 self._hold_events()
-        return losses
 
     @property
     def step(self) -> int:
         """Steps taken."""
         return int(self._network.step)
-
-    def hold_events(self, step: int, loss: float) -> None:
-        """Prune and regrow as after this step, with this running mean of the loss."""
-        self._network.step, self._network.running_loss = step, loss
-        self._hold_events()
 
     def gradients(self, rows: NativeRows, number: int) -> tuple[Tensor, list[Tensor]]:
         """The loss of the first rows and its gradients by weights and biases, as they are in memory.
@@ -246,30 +249,22 @@ class NativeNet:
             if index not in self._gradients:
                 self._keep_gradients(index, weight, weight[0])
         optimizer, self._network.optimizer = self._network.optimizer, _NO_STEP
-        loss = self.train(rows, torch.arange(number), number, torch.ones(1))
+        loss = torch.zeros(1)
+        self.train(rows, torch.arange(number), number, torch.ones(1), loss)
         self._network.optimizer = optimizer
         return loss[0], [each for index in sorted(self._gradients) for each in self._gradients[index]]
 
     def _hold_events(self) -> None:
-        """Prune and regrow the units of the places that have an event at this step."""
-        due = [place for place, own in enumerate(self.places) if own.has_event(self.step)]
-        for place in due:
-            own = self.places[place]
-            left, is_last = own.path(self.step)
-            allowed = self._library.begin_event(self._pointer, place, left, is_last)
-            scores = self._scores(place, allowed)
-            self._library.prune(self._pointer, place, scores.data_ptr())
-        self._library.drop_dead(self._pointer)
-        for place in due:
-            self._library.regrow(self._pointer, place)
-
-    def _scores(self, place: int, allowed: int) -> Tensor:
-        """The score of each living unit, float64; any number where none may be pruned."""
-        own = self.places[place]
-        if not (allowed and own.living):
-            return torch.zeros(max(1, own.living), dtype=torch.float64)
-        units = self._layer_units(place, allowed)
-        return own.rule.score(units.k, units.s, units).double().contiguous()
+        """Prune and regrow units, by scores of their rules' own, of the places with an event at this step."""
+        for place, own in enumerate(self.places):
+            if not own.has_event(self.step):
+                continue
+            scores = None
+            if allowed := self._library.begin_event(self._pointer, place):
+                units = self._layer_units(place, allowed)
+                scores = own.rule.score(units.k, units.s, units).double().contiguous()
+            self._library.prune(self._pointer, place, None if scores is None else scores.data_ptr())
+        self._library.end_events(self._pointer)
 
     def _layer_units(self, place: int, most: int) -> LayerUnits:
         """The living units of a place with the layers around them, as rules see them."""
@@ -316,18 +311,17 @@ class NativeNet:
         """Compute the outputs of the first rows into a tensor, (rows, outputs)."""
         self._library.outputs(self._pointer, ctypes.byref(rows.structure), len(outputs), outputs.data_ptr())
 
-    def survivors(self) -> tuple[list[Tensor], list[int], list[int]]:
-        """What lies on a path of weights that are not zero from an input to an output.
+    def survivors(self, on_path: Sequence[Tensor], units: Tensor, connections: Tensor | None) -> None:
+        """Find what lies on a path of weights that are not zero from an input to an output.
 
-        Returns:
-            Which units of each place do, (size,) bool; how many; and how many weights of each layer do.
+        Args:
+            on_path: gets which units of each place do, (size,) bool each.
+            units: gets how many units of each place do, int64.
+            connections: gets how many weights of each layer do, int64; ``None``: they are not counted.
         """
-        layers = self._network.layers
-        units = [torch.empty(own.size, dtype=torch.bool) for own in self.places]
-        pointers = (ctypes.c_void_p * (layers + 1))(*(each.data_ptr() for each in units))
-        of_units, of_layers = (ctypes.c_int64 * (layers + 1))(), (ctypes.c_int64 * layers)()
-        self._library.survivors(self._pointer, pointers, of_units, of_layers)
-        return units, [*of_units], [*of_layers]
+        pointers = (ctypes.c_void_p * len(on_path))(*(each.data_ptr() for each in on_path))
+        counted = None if connections is None else connections.data_ptr()
+        self._library.survivors(self._pointer, pointers, units.data_ptr(), counted)
 
     def dense(self, index: int, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """What belongs to all weights, (outputs, inputs), and biases of a layer; zero for units that are out.
@@ -348,7 +342,6 @@ class Place:
 
     Attributes:
         size: units, dead ones included.
-        last_event: the last step with an event; 0: there is none.
         sees_layers: whether the rule's score may depend on the weights around the units.
 
     Args:
@@ -363,22 +356,16 @@ class Place:
         self._alive = torch.ones(plan.size, dtype=torch.bool)
         self._regrown = torch.zeros(plan.size, dtype=torch.bool)
         self._gathered: dict[str, Tensor] = {}
-        self._events = [step for step, due in enumerate(plan.events) if due and step]
-        self.last_event = self._events[-1] if self._events else 0
         self.sees_layers = any(map(self.needs, _AROUND))
         units.size = units.living = plan.size
         units.stride = padded(plan.size)
         units.numbers, units.age = self._numbers.data_ptr(), self._age.data_ptr()
         units.alive, units.regrown = self._alive.data_ptr(), self._regrown.data_ptr()
         if plan.rule:
-            self._alive.copy_(self._buffers["alive"])
-            self._age.copy_(self._buffers["age"])
+            self._alive.copy_(plan.buffers["alive"])
+            self._age.copy_(plan.buffers["age"])
             self._give_knobs(plan.rule)
             self._give_buffers(plan.rule)
-
-    @property
-    def _buffers(self) -> Mapping[str, Tensor]:
-        return self._plan.buffers or {}
 
     @property
     def rule(self) -> UnitRule:
@@ -404,24 +391,27 @@ class Place:
 
     def _has(self, knob: str, value: object) -> bool:
         """Whether a knob has a value, or for ``None`` any but zero."""
-        own = self._buffers[knob]
+        own = self._plan.buffers[knob]
         return bool((own != 0 if value is None else own == encoded(self.rule.knobs[knob], value)).any())
 
     def _give_knobs(self, rule: UnitRule) -> None:
         """Give the engine the knobs of a rule, as far as it reads them."""
-        units = self._units
-        knobs = {name: each.item() for name, each in self._buffers.items() if not each.dim()}
+        units, plan = self._units, self._plan
         for name in (*_SERVED_KNOBS, "seed", "best_loss", "stalled"):
-            setattr(units, name, knobs[name])
+            setattr(units, name, plan.numbers[name])
         for name in _OWN_KNOBS:
-            setattr(units, name, knobs.get(name, 0))
+            setattr(units, name, plan.numbers.get(name, 0))
         units.prunes = True
-        units.threshold = knobs[rule.threshold]
+        units.threshold = plan.numbers[rule.threshold]
         units.recycles = rule.recycles
-        units.uses_target = bool(schedule.uses_target(TensorNamespace(self._buffers)))
+        units.uses_target = bool(schedule.uses_target(SimpleNamespace(**plan.numbers)))
         units.measures_outgoing = self.needs(Need.OUTGOING)
-        if "firing_prior" in self._buffers:
-            units.firing_prior = self._buffers["firing_prior"].data_ptr()
+        units.score = _SCORES.get(type(rule), _BY_CALLER)
+        units.last_event = plan.last_event
+        for name in ("events", "left", "is_last"):
+            setattr(units, name, getattr(plan, name).data_ptr())
+        if "firing_prior" in plan.buffers:
+            units.firing_prior = plan.buffers["firing_prior"].data_ptr()
 
     def _give_buffers(self, rule: UnitRule) -> None:
         """Give the engine room for what it gathers."""
@@ -429,7 +419,7 @@ class Place:
         for name in sorted(wanted | ({"outgoing"} if self._units.measures_outgoing else set())):
             pairs = name == COVARIANCE
             own = torch.zeros((self.size, self._units.stride) if pairs else padded(self.size))
-            own[..., : self.size] = self._buffers[name]
+            own[..., : self.size] = self._plan.buffers[name]
             if pairs:
                 self._units.covariance = own.data_ptr()
             else:
@@ -438,24 +428,15 @@ class Place:
 
     def has_event(self, step: int) -> bool:
         """Whether units may be pruned or regrown after a step."""
-        return step <= self.last_event and bool(self._plan.events[step])
-
-    def next_event(self, step: int) -> float:
-        """The first step after ``step`` with an event; infinity: there is none."""
-        place = bisect_right(self._events, step)
-        return self._events[place] if place < len(self._events) else float("inf")
-
-    def path(self, step: int) -> tuple[int, bool]:
-        """How many units are left after a step down to a target, and whether its event is the last."""
-        return self._plan.left[step], self._plan.is_last[step]
+        return step <= self._plan.last_event and bool(self._plan.events[step])
 
     def tensors(self, step: int) -> Mapping[str, Tensor]:
         """Knobs, and the statistics of living units, as rules see them at an event."""
-        return _LivingTensors(self._buffers, self._gathered, self._age, self.numbers, step)
+        return _LivingTensors(self._plan.buffers, self._gathered, self._age, self.numbers, step)
 
     def state(self, step: int) -> dict[str, Tensor]:
         """The buffers of their module as they are now; of units that are out, zero."""
-        found = dict(self._buffers)
+        found = dict(self._plan.buffers)
         if "steps" in found:
             found["steps"] = torch.tensor(step)
         if self._plan.rule is None:

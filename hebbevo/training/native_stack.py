@@ -43,6 +43,7 @@ class NativeStack(NetStack):
         self._state = {name: tensor.detach().clone() for name, tensor in nets.state.items()}
         plans = _place_plans(layout, model, self._state, nets.size)
         self._nets = [NativeNet(own, most_rows, library) for own in plans]
+        self._optimizer: StackedOptimizer | None = None  # of whose state the nets know where it is
         self.trained = {}
         for name, inputs, outputs in zip(layout.layers, layout.widths, layout.widths[1:], strict=False):
             weight = torch.zeros(nets.size, inputs, padded(outputs))
@@ -86,22 +87,16 @@ class NativeStack(NetStack):
                 finite takes no further step.
             chosen: numbers of the nets.
         """
-        by_net = factors.mT.contiguous()
+        if self._optimizer is not optimizer:
+            for number, net in enumerate(self._nets):
+                net.use(optimizer, number, [*self.trained])
+            self._optimizer = optimizer
+        by_net, found = factors.mT.contiguous(), torch.zeros(self.size, len(losses))
+        of_nets = [*zip(self._nets, by_net.unbind(), found.unbind(), strict=True)]
         for number in chosen:
-            net = self._nets[number]
-            net.use(optimizer, number, [*self.trained])
-            own = net.train(rows, order, batch_size, by_net[number])
-            losses[: len(own), number] = own
-
-    def hold_events(self, step: int, loss: Tensor) -> None:
-        """Prune and regrow as after this step.
-
-        Args:
-            step: number of the step; the nets count on from it.
-            loss: running mean of each net's loss, (size,).
-        """
-        for net, own in zip(self._nets, loss.tolist(), strict=True):
-            net.hold_events(step, own)
+            net, own_factors, own_losses = of_nets[number]
+            net.train(rows, order, batch_size, own_factors, own_losses)
+        losses[:, chosen] = found[chosen].mT
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""
@@ -131,16 +126,22 @@ class NativeStack(NetStack):
 
         A unit survives if it lies on a path of weights that are not zero from an input to an output.
         """
-        units, of_units, of_layers = zip(*(net.survivors() for net in self._nets), strict=True)
-        by_layer = torch.tensor(of_layers)
-        by_unit = torch.tensor(of_units)
-        if count == "neurons":
-            alive = by_unit[:, 1:-1]
+        on_path = [torch.empty(self.size, width, dtype=torch.bool) for width in self._layout.widths]
+        units = torch.empty(self.size, len(on_path), dtype=torch.int64)
+        connections = None if count == "neurons" else torch.empty(self.size, len(on_path) - 1).long()
+        for number, net in enumerate(self._nets):
+            net.survivors(
+                [each[number] for each in on_path],
+                units[number],
+                None if connections is None else connections[number],
+            )
+        if connections is None:
+            alive = units[:, 1:-1]
         else:
-            alive = by_layer + by_unit[:, 1:] if count == "parameters" else by_layer  # with biases
+            alive = connections + units[:, 1:] if count == "parameters" else connections  # with biases
         layers, neurons = self._plan.totals(count)
-        patterns = [torch.stack(own) for own in zip(*units, strict=True)][1:-1] if count == "neurons" else []
-        return Survivors(layers, neurons, alive, by_unit[:, 0], self._plan.notes, tuple(patterns))
+        patterns = tuple(on_path[1:-1]) if connections is None else ()
+        return Survivors(layers, neurons, alive, units[:, 0], self._plan.notes, patterns)
 
     @property
     def state(self) -> dict[str, Tensor]:
@@ -160,6 +161,7 @@ class NativeStack(NetStack):
         self._nets = [self._nets[row] for row in rows.tolist()]
         self._state = {name: tensor[rows] for name, tensor in self._state.items()}
         self.trained = {name: tensor[rows] for name, tensor in self.trained.items()}
+        self._optimizer = None  # its state of these nets is elsewhere too
         self._hold()
 
 
@@ -180,12 +182,21 @@ def _place_plans(
             by_place.append([PlacePlan(width, None, own) for own in of_nets])
             continue
         rule, k = module.rule, TensorNamespace(buffers, 1)
+        scalars = {key: each.tolist() for key, each in buffers.items() if each.dim() == 1}
+        numbers = [dict(zip(scalars, own, strict=True)) for own in zip(*scalars.values(), strict=True)]
         total = buffers["total_steps"].unsqueeze(-1)
         steps = torch.arange(int(total.max()) + 1)
-        events = rule.is_event(k, steps, total).tolist()
-        left = schedule.units_left(k, steps, total, buffers["goal"].unsqueeze(-1), width).tolist()
-        is_last = (schedule.events_passed(k, steps, total) >= k.events).tolist()
+        events = rule.is_event(k, steps, total).expand(size, -1) & (steps > 0)
+        left = schedule.units_left(k, steps, total, buffers["goal"].unsqueeze(-1), width)
+        is_last = schedule.events_passed(k, steps, total) >= k.events
+        of_steps = [each.expand(size, -1).contiguous() for each in (events, left.long(), is_last)]
+        last = (events * steps).amax(-1).tolist()
         by_place.append(
-            [PlacePlan(width, rule, *own) for own in zip(of_nets, events, left, is_last, strict=True)]
+            [
+                PlacePlan(width, rule, own, knobs, is_event, last_event, *others)
+                for own, knobs, is_event, last_event, *others in zip(
+                    of_nets, numbers, of_steps[0], last, *of_steps[1:], strict=True
+                )
+            ]
         )
     return [*map(list, zip(*by_place, strict=True))]

@@ -8,6 +8,7 @@
 #include "optimizer.h"
 #include "products.h"
 #include "random.h"
+#include "scores.h"
 #include "statistics.h"
 #include "survivors.h"
 
@@ -142,21 +143,24 @@ static float train_step(Network *net, const Data *data, const int64_t *rows, int
   return loss;
 }
 
-/* Train on `count` rows, minibatches of `batch` each, the last of which may be smaller.
+/* Train on `count` rows, minibatches of `batch` each, the last of which may be smaller, with the events between.
 
-   `factors` and `losses` have an entry for each step. Gives the number of steps taken; it is negative where
-   the loss of the last one is not finite, at which it stops. */
+   `factors` and `losses` have an entry for each step. Gives the number of steps taken: fewer where an event
+   awaits scores of the caller. It is negative where the loss of the last step is not finite, at which it stops. */
 EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *rows, int64_t count, int64_t batch,
-                               const float *factors, float *losses, int gathers) {
+                               const float *factors, float *losses) {
   FloatMode before = flush_denormals();
-  int64_t steps = 0;
-  for (int64_t start = 0; start < count; start += batch) {
+  int64_t last_event = 0, steps = 0;
+  for (int place = 0; place < net->layers; place++)
+    if (net->place[place].last_event > last_event) last_event = net->place[place].last_event;
+  for (int64_t start = 0; start < count && !net->awaits_event; start += batch) {
     int own = (int)(count - start < batch ? count - start : batch);
-    losses[steps] = train_step(net, data, rows + start, own, factors[steps], gathers);
+    losses[steps] = train_step(net, data, rows + start, own, factors[steps], net->step < last_event);
     if (!isfinite(losses[steps++])) {
       steps = -steps;
       break;
     }
+    hold_events(net);
   }
   restore(before);
   return steps;
@@ -179,56 +183,20 @@ EXPORTED void hebbevo_outputs(Network *net, const Data *data, int64_t count, flo
   restore(before);
 }
 
-/* Begin an event of a place: find what is regrown, and how many units may be pruned, which it gives.
-
-   `left` is how many units are left after it and `is_last` whether it is the last, both down to a target. */
-EXPORTED int64_t hebbevo_begin_event(Network *net, int place, int64_t left, int is_last) {
-  Units *units = &net->place[place];
-  find_regrown(net, units, left, is_last);
-  units->allowed = find_allowed(units, left);
-  return units->allowed;
+/* Events whose scores come from the caller: each place that has one is begun and pruned, then all are ended. */
+EXPORTED int64_t hebbevo_begin_event(Network *net, int place) { return begin_event(net, place); }
+EXPORTED void hebbevo_prune(Network *net, int place, const double *scores) { prune(net, place, scores); }
+EXPORTED void hebbevo_end_events(Network *net) {
+  end_events(net);
+  net->awaits_event = 0;
 }
 
-/* Prune the units of a place by their scores, of which there is one for each living unit.
-
-   They keep their places, with weights of zero, until hebbevo_drop_dead: scores of other places see the last
-   gradients of their weights. */
-EXPORTED void hebbevo_prune(Network *net, int place, const double *scores) {
-  Units *units = &net->place[place];
-  uint8_t *dies = (uint8_t *)net->tile;
-  find_pruned(units, scores, dies, (Ranked *)net->transposed);
-  if (units->handover) fold_into_biases(net, place, dies);
-  for (int j = 0; j < units->living; j++) {
-    if (!dies[j]) continue;
-    int64_t id = units->numbers[j];
-    units->alive[id] = 0;
-    if (units->recycles && !units->uses_target) units->regrown[id] = 1;
-    clear_unit(net, place, j);
-  }
-  if (units->measures_outgoing) measure_outgoing(net, place);
-}
-
-/* Drop all units that are not alive: those that are out from the start, or that an event has pruned. */
-EXPORTED void hebbevo_drop_dead(Network *net) {
-  for (int place = 0; place < net->layers; place++) {
-    Units *units = &net->place[place];
-    int count = 0;
-    for (int j = 0; j < units->living; j++)
-      if (units->alive[units->numbers[j]]) net->order[count++] = j;
-    keep_units(net, place, net->order, count);
-  }
-}
-
-/* Regrow the units of a place that the event has chosen. */
-EXPORTED void hebbevo_regrow(Network *net, int place) {
-  Units *units = &net->place[place];
-  for (int id = 0; id < units->size; id++)
-    if (units->regrown[id]) regrow_unit(net, place, id);
-}
+/* Drop the units that are out from the start. */
+EXPORTED void hebbevo_drop_dead(Network *net) { drop_dead(net); }
 
 /* Count the units of each place, and the weights of each layer, that lie on a path from an input to an output.
 
-   `on_path` is set by the numbers of the units of each place. */
+   `on_path` is set by the numbers of the units of each place; `connections` may be NULL. */
 EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *units, int64_t *connections) {
   uint8_t *reached[MOST_LAYERS + 1], *leading[MOST_LAYERS + 1];
   for (int place = 0; place <= net->layers; place++) { /* activations are free between steps */
@@ -239,5 +207,5 @@ EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *
   mark_leading(net, leading);
   for (int place = 0; place <= net->layers; place++)
     units[place] = living_units(&net->place[place], reached[place], leading[place], on_path[place]);
-  for (int l = 0; l < net->layers; l++) connections[l] = living_connections(net, l, reached[l], leading[l + 1]);
+  for (int l = 0; connections && l < net->layers; l++) connections[l] = living_connections(net, l, reached[l], leading[l + 1]);
 }

@@ -1,6 +1,6 @@
 /* Events: which units are pruned and regrown, as hebbevo/nn/surgery.py has it, and exact compaction.
 
-   A rule's scores come from the caller, since they may be anything. */
+   Scores of some rules are computed here. Those of others come from the caller, since they may be anything. */
 #ifndef HEBBEVO_EVENTS_H
 #define HEBBEVO_EVENTS_H
 
@@ -8,6 +8,7 @@
 
 #include "network.h"
 #include "random.h"
+#include "scores.h"
 
 static const float FOLDING_LEFT = 0.9f; /* 1 - FOLDING_RATE */
 
@@ -60,8 +61,14 @@ static void keep_units(Network *net, int place, const int64_t *kept, int count) 
   units->living = count;
 }
 
+static int has_event(const Network *net, int place) {
+  const Units *units = &net->place[place];
+  return units->prunes && net->step <= units->last_event && units->events[net->step];
+}
+
 /* Note whether the loss has stalled, and draw which pruned units return: `regrown`, by number. */
-static void find_regrown(Network *net, Units *units, int64_t left, int is_last) {
+static void find_regrown(const Network *net, Units *units) {
+  int64_t left = units->left[net->step];
   float loss = net->running_loss;
   int lower = loss < units->best_loss;
   if (lower) units->best_loss = loss;
@@ -71,7 +78,7 @@ static void find_regrown(Network *net, Units *units, int64_t left, int is_last) 
   uint64_t key = key_of(units->seed, net->step, REGROWTH_STREAM);
   int64_t joining = has_stalled ? units->grow : 0; /* the first ones of those that are not drawn */
   /* a unit that is regrown at the last event would never be pruned again, so none is */
-  int64_t most = !units->uses_target ? units->size : is_last ? 0 : left / 2;
+  int64_t most = !units->uses_target ? units->size : units->is_last[net->step] ? 0 : left / 2;
   for (int id = 0; id < units->size; id++) {
     units->regrown[id] = 0;
     if (units->alive[id]) continue;
@@ -89,12 +96,12 @@ static void find_regrown(Network *net, Units *units, int64_t left, int is_last) 
 }
 
 /* How many units may be pruned at most. */
-static int64_t find_allowed(const Units *units, int64_t left) {
+static int64_t find_allowed(const Network *net, const Units *units) {
   int64_t living = units->living;
   if (units->uses_target) {
     int64_t regrown = 0;
     for (int id = 0; id < units->size; id++) regrown += units->regrown[id];
-    int64_t surplus = living + regrown - left;
+    int64_t surplus = living + regrown - units->left[net->step];
     return surplus > 0 ? surplus : 0;
   }
   float cap = floorf(units->max_deaths * (float)living);
@@ -115,13 +122,13 @@ static int by_score(const void *a, const void *b) {
   return one->number < other->number ? -1 : 1;
 }
 
-/* Which units are pruned, by their place in order of `dies`: the lowest scores, of equal ones the first numbers. */
+/* Which units are pruned, `dies`: the lowest scores, of equal ones the first numbers; if none may be, none. */
 static void find_pruned(const Units *units, const double *scores, uint8_t *dies, Ranked *ranked) {
   int count = 0;
-  for (int j = 0; j < units->living; j++) {
+  memset(dies, 0, units->living);
+  for (int j = 0; units->allowed && j < units->living; j++) {
     int past_grace = units->age[j] >= units->grace;
     double score = scores[j];
-    dies[j] = 0;
     if (units->uses_target) { /* units past their grace go before others, and scores before NaN */
       if (!past_grace || !(score < DBL_MAX)) score = DBL_MAX;
     } else if (!past_grace || !(score <= units->threshold)) {
@@ -150,14 +157,7 @@ static void fold_into_biases(Network *net, int place, const uint8_t *dies) {
 /* The norms of the weights that read each unit. */
 static void measure_outgoing(Network *net, int place) {
   Units *units = &net->place[place];
-  Layer *reading = &net->layer[place];
-  for (int j = 0; j < units->living; j++) {
-    Sum squares = {0};
-    const float *row = reading->weight + j * (long)reading->stride;
-    for (int i = 0; i < net->place[place + 1].living; i += V)
-      squares.part[i / V % (LANES / V)] += load(row + i) * load(row + i);
-    units->buffers[OUTGOING][j] = sqrtf(total(squares));
-  }
+  for (int j = 0; j < units->living; j++) units->buffers[OUTGOING][j] = outgoing_norm(net, place, j);
 }
 
 /* Set the weights to and from a unit, and their state in the optimiser, to zero. */
@@ -206,6 +206,71 @@ static void regrow_unit(Network *net, int place, int id) {
     feeding->weight[at] = (2 * uniform(key, index) - 1) * range;
     if (feeding->weight_gradient) feeding->weight_gradient[at] = 0;
   }
+}
+
+/* Begin the event of a place: find what is regrown, and how many units may be pruned, which it gives. */
+static int64_t begin_event(Network *net, int place) {
+  Units *units = &net->place[place];
+  find_regrown(net, units);
+  units->allowed = find_allowed(net, units);
+  return units->allowed;
+}
+
+/* Prune the units of a place by their scores, of which there is one for each living unit.
+
+   They keep their places, with weights of zero, until drop_dead: scores of other places see the last gradients
+   of their weights. */
+static void prune(Network *net, int place, const double *scores) {
+  Units *units = &net->place[place];
+  uint8_t *dies = (uint8_t *)net->tile;
+  find_pruned(units, scores, dies, (Ranked *)net->transposed);
+  if (units->handover) fold_into_biases(net, place, dies);
+  for (int j = 0; j < units->living; j++) {
+    if (!dies[j]) continue;
+    int64_t id = units->numbers[j];
+    units->alive[id] = 0;
+    if (units->recycles && !units->uses_target) units->regrown[id] = 1;
+    clear_unit(net, place, j);
+  }
+  if (units->measures_outgoing) measure_outgoing(net, place);
+}
+
+/* Drop all units that are not alive: those that are out from the start, or that an event has pruned. */
+static void drop_dead(Network *net) {
+  for (int place = 0; place < net->layers; place++) {
+    Units *units = &net->place[place];
+    int count = 0;
+    for (int j = 0; j < units->living; j++)
+      if (units->alive[units->numbers[j]]) net->order[count++] = j;
+    keep_units(net, place, net->order, count);
+  }
+}
+
+/* End the events of this step: drop what they have pruned, and regrow what they have chosen. */
+static void end_events(Network *net) {
+  drop_dead(net);
+  for (int place = 0; place < net->layers; place++)
+    if (has_event(net, place))
+      for (int id = 0; id < net->place[place].size; id++)
+        if (net->place[place].regrown[id]) regrow_unit(net, place, id);
+}
+
+/* Hold the events of this step, or note that their scores must come from the caller. */
+static void hold_events(Network *net) {
+  int due = 0;
+  for (int place = 0; place < net->layers; place++) {
+    if (!has_event(net, place)) continue;
+    due = 1;
+    net->awaits_event |= net->place[place].score == BY_CALLER;
+  }
+  if (!due || net->awaits_event) return;
+  for (int place = 0; place < net->layers; place++) {
+    if (!has_event(net, place)) continue;
+    double *scores = (double *)net->error[place]; /* errors are free between steps */
+    if (begin_event(net, place)) find_scores(net, place, scores);
+    prune(net, place, scores);
+  }
+  end_events(net);
 }
 
 #endif

@@ -33,7 +33,12 @@ typedef struct {
   float memory;
   float stamina_decay, unactivation_penalty;
   int32_t activity, penalty_form;
-  /* knobs of events, see hebbevo/rules/units/rule.py and schedule.py */
+  /* events, see hebbevo/rules/units/rule.py and schedule.py */
+  int64_t last_event;        /* the last step with one; 0: there is none */
+  const uint8_t *events;     /* whether there is one after each step, from step 0 */
+  const int64_t *left;       /* how many units are left after each step, down to a target */
+  const uint8_t *is_last;    /* whether the event is the last one, down to a target */
+  int32_t score;             /* see scores.h */
   float threshold, max_deaths, regrowth_rate, growth_rate;
   int32_t uses_target, handover, recycles, measures_outgoing;
   int64_t min_neurons, grace, grow, patience, seed;
@@ -64,6 +69,7 @@ typedef struct {
   float learning_rate, weight_decay, momentum;
   int64_t step;
   float running_loss;
+  int32_t awaits_event;               /* whether scores of the event after this step must come from the caller */
 } Network;
 
 typedef struct {

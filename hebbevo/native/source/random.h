@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { REGROWTH_STREAM = 1, WEIGHT_STREAM = 2 };
+enum { SCORE_STREAM = 0, REGROWTH_STREAM = 1, WEIGHT_STREAM = 2 };
 
 /* The finaliser of SplitMix64. */
 static uint64_t mixed(uint64_t x) {

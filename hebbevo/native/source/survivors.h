@@ -10,7 +10,7 @@ static void mark_reached(const Network *net, uint8_t *const *reached) {
   for (int l = 0; l < net->layers; l++) {
     int outputs = net->place[l + 1].living;
     memset(reached[l + 1], 0, outputs);
-    for (int k = 0; k < net->place[l].living; k++) {
+    for (int k = 0; k < net->place[l].living && memchr(reached[l + 1], 0, outputs); k++) {
       const float *row = net->layer[l].weight + k * (long)net->layer[l].stride;
       if (reached[l][k])
         for (int j = 0; j < outputs; j++) reached[l + 1][j] |= row[j] != 0;
@@ -25,7 +25,7 @@ static void mark_leading(const Network *net, uint8_t *const *leading) {
     for (int k = 0; k < net->place[l].living; k++) {
       const float *row = net->layer[l].weight + k * (long)net->layer[l].stride;
       int leads = 0;
-      for (int j = 0; j < net->place[l + 1].living; j++) leads |= (row[j] != 0) & leading[l + 1][j];
+      for (int j = 0; !leads && j < net->place[l + 1].living; j++) leads = (row[j] != 0) & leading[l + 1][j];
       leading[l][k] = leads;
     }
 }
