@@ -30,6 +30,7 @@ from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.knobs import rising_factor
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS, StackedOptimizer
+from hebbevo.training.per_structure import wiring_of
 from hebbevo.training.readout import (
     LabelledRows,
     LayerOutputs,
@@ -143,7 +144,8 @@ class CohortTraining:
         self._loss_of = _loss(recipe, rows.x.device, _loss_dtype(nets))
         self._built_in_score = SCORES.get(recipe.score_name)
         self._score_of = None if self._built_in_score else user_code.called(recipe.score_name)
-        self._wiring = Wiring(model, rows.x[:2].clone())
+        find = Wiring if recipe.has_user_code else wiring_of
+        self._wiring = find(model, rows.x[:2].clone())
         self._notes: list[str] = [self._wiring.note] if self._wiring.note else []
         device, dtype = rows.x.device, _loss_dtype(nets)
         self._step = self._checked = 0  # steps taken, and steps whose losses were checked

@@ -11,11 +11,11 @@ from hebbevo.native.structures import MOST_LAYERS
 from hebbevo.nn.connections import plastic_connections
 from hebbevo.nn.credit import Credit
 from hebbevo.nn.layer_context import LayerContext
-from hebbevo.nn.mlp_layout import mlp_layout
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.units.rule import OLD
 from hebbevo.training.native_net import SERVED_BUFFERS
+from hebbevo.training.per_structure import layout_of
 from hebbevo.training.recipe import Recipe
 
 SERVED_FAMILY = "mlp"
@@ -55,7 +55,7 @@ def _unserved(recipe: Recipe, model: nn.Module, device: torch.device) -> Iterato
         yield f"connections: {connections.rule.name}"
     for units in plastic_units(model).values():
         yield from _unserved_units(units)
-    layout = mlp_layout(model)
+    layout = layout_of(model)
     if layout is None:
         yield "network with noise or penalties, or with other layers than linear ones and units between them"
     elif len(layout.layers) > MOST_LAYERS:

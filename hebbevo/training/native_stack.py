@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from hebbevo.native.loading import Library
 from hebbevo.nn.layer_connections import LayerConnections
-from hebbevo.nn.liveness.paths import LivenessPlan, Survivors
-from hebbevo.nn.mlp_layout import MlpLayout, mlp_layout
+from hebbevo.nn.liveness.paths import Survivors
+from hebbevo.nn.mlp_layout import MlpLayout
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.units import schedule
 from hebbevo.training.native_net import NativeNet, NativeRows, PlacePlan, padded
 from hebbevo.training.optimizers import StackedOptimizer
+from hebbevo.training.per_structure import layout_of, plan_of
 from hebbevo.training.stack import Loss, ModuleStack, NetStack
 
 
@@ -37,9 +38,9 @@ class NativeStack(NetStack):
     def __init__(
         self, nets: ModuleStack, model: nn.Module, row: Tensor, most_rows: int, library: Library
     ) -> None:
-        layout = mlp_layout(model)
+        layout = layout_of(model)
         assert layout is not None, "nets that the engine does not serve are refused before"
-        self._layout, self._plan = layout, LivenessPlan.of(model, row)
+        self._layout, self._plan = layout, plan_of(model, row)
         self._state = {name: tensor.detach().clone() for name, tensor in nets.state.items()}
         plans = _place_plans(layout, model, self._state, nets.size)
         self._nets = [NativeNet(own, most_rows, library) for own in plans]

@@ -41,6 +41,7 @@ class Snapshot:
 
 _CONTAINERS = (dict, list, set, deque, bytearray)
 _WITH_A_STATE = (random.Random, np.random.RandomState, np.random.Generator, torch.Generator)
+_LEAVES = (Tensor, np.ndarray, bytearray, *_WITH_A_STATE)
 
 
 def _restorer(value: Any) -> Callable[[], object] | None:
@@ -56,7 +57,7 @@ def _restorer(value: Any) -> Callable[[], object] | None:
     if isinstance(value, np.random.Generator):
         generator = value.bit_generator
         return partial(setattr, generator, "state", generator.state)
-    if isinstance(value, torch.Generator):
+    if issubclass(type(value), torch.Generator):  # `isinstance` runs Python code of its own
         return partial(value.set_state, value.get_state())
     if isinstance(value, dict):
         return partial(_restore_dict, value, dict(value))
@@ -227,7 +228,8 @@ def reachable(net: nn.Module, without: tuple[type, ...] = ()) -> list[Any]:
 
 def _inside(value: Any) -> Iterable[Any] | None:
     """What a value holds; ``None`` where it is not looked into and cannot change."""
-    if isinstance(value, (Tensor, np.ndarray, bytearray, *_WITH_A_STATE)):
+    # not `isinstance`, which for PyTorch's generators runs Python code of its own at every call
+    if issubclass(type(value), _LEAVES):
         return ()
     if isinstance(value, dict):
         return value.values()
