@@ -8,7 +8,7 @@ from __future__ import annotations
 from hebbevo.space.knobs import Knob, table
 
 SURROGATE = table(
-    Knob("model_generations", int, 60, "generations of NSGA-II on the model", low=1, high=10_000),
+    Knob("model_generations", int, 20, "generations of NSGA-II on the model", low=1, high=10_000),
     Knob("optimism", float, 1.0, "standard deviations of the confidence bound", low=0.0, high=10.0),
 )
 GENETIC = table(

@@ -55,12 +55,13 @@ class Sampler(ABC):
         objectives: number of losses of an outcome.
         start: genomes of the space to propose before all others, in their order.
         version: in version 1, `nsga2` and `nsga3` take no genome for a parent that was drawn in place of a
-            repeated one.
+            repeated one; some settings have other defaults before a version, see ``defaults_before``.
         trials: number of trials that the search began with, for a sampler that lays out all of them;
             ``None`` if there is none.
 
     Attributes:
         knobs: the settings of this kind of sampler, by name.
+        defaults_before: the defaults that settings had before a version, by that version.
         learns_after: number of outcomes before which no proposal depends on one; infinite for a sampler that
             never learns. A first generation depends on none, so that 1 holds for every sampler.
         generation: number of generations whose outcomes are known.
@@ -84,6 +85,7 @@ class Sampler(ABC):
     """
 
     knobs: ClassVar[dict[str, Knob]] = {}
+    defaults_before: ClassVar[Mapping[int, Mapping[str, Scalar]]] = {}
     learns_after: ClassVar[float] = 1
 
     @final
@@ -111,7 +113,7 @@ class Sampler(ABC):
         for genome in self._start:
             if not space.contains(genome):
                 raise SpaceError(f"search.start: {canonical(genome)} does not lie in the space; change it")
-        self._set_up(_complete(type(self), settings))
+        self._set_up(_complete(type(self), settings, version))
 
     @classmethod
     def not_chosen(cls, generations: Iterable[int]) -> int:
@@ -285,12 +287,15 @@ def _finite(losses: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return losses if losses is not None and all(map(math.isfinite, losses)) else None
 
 
-def _complete(sampler: type[Sampler], given: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Check the settings that are given, and add the defaults of the others."""
+def _complete(sampler: type[Sampler], given: Mapping[str, Scalar], version: int) -> dict[str, Scalar]:
+    """Check the settings that are given, and add the defaults that the others have in a version."""
     for name, value in given.items():
         if name not in sampler.knobs:
             hint = did_you_mean(name, sampler.knobs, f"write one of {listed(sampler.knobs)}")
             raise SpaceError(f"search.settings.{name}: {sampler.__name__} has no such setting; {hint}")
         if problem := sampler.knobs[name].problem(value):
             raise SpaceError(f"search.settings.{name}: {problem}")
-    return {name: knob.default for name, knob in sampler.knobs.items()} | dict(given)
+    settings = {name: knob.default for name, knob in sampler.knobs.items()}
+    for later in sorted(sampler.defaults_before, reverse=True):  # the earliest change is undone last
+        settings |= sampler.defaults_before[later] if version < later else {}
+    return settings | dict(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,7 @@ class Surrogate(Sampler):
     """
 
     knobs = SURROGATE
+    defaults_before: ClassVar[Mapping[int, Mapping[str, Scalar]]] = {3: {"model_generations": 60}}
     learns_after = _FEWEST
 
     def _set_up(self, settings: Mapping[str, Scalar]) -> None:

@@ -1,4 +1,4 @@
 """The version of the samplers."""
 
-VERSION = 2
+VERSION = 3
 """Version of the samplers. A search keeps the one that it began with, so that its proposals are replayed."""

@@ -4,7 +4,7 @@ import moocore
 import numpy as np
 import pytest
 
-from hebbevo.samplers import SAMPLERS, Outcome, nsga2, surrogate
+from hebbevo.samplers import SAMPLERS, VERSION, Outcome, nsga2, surrogate
 from hebbevo.samplers.regressor_chain import RegressorChain
 from hebbevo.samplers.surrogate import Surrogate, without_duplicates
 from hebbevo.space import ChoiceGene, Space
@@ -71,6 +71,17 @@ def test_the_model_is_searched_for_expected_losses_and_then_for_the_confidence_b
     sampler.ask(20)
     # first the outcomes, then each search: its first points and the children of two generations
     assert optimisms == [0.0] + 3 * [0.0] + 3 * [2.5]
+
+
+def test_a_search_of_an_earlier_version_keeps_its_60_generations_on_the_model():
+    def second_generation(settings, version):
+        sampler = Surrogate(CUBE, 0, settings, version=version)
+        found(sampler, 1)
+        return sampler.ask(20)
+
+    of_now, earlier = second_generation({}, VERSION), second_generation({}, 2)
+    assert of_now == second_generation({"model_generations": 20}, 2)
+    assert earlier == second_generation({"model_generations": 60}, VERSION) != of_now
 
 
 @pytest.mark.parametrize(("outcomes", "modelled"), [(9, False), (10, True)])
