@@ -80,6 +80,7 @@ class Producer:
         state: further numbers of the units that its credit rule keeps, (..., n) each; they begin at 0.
         lateral: inhibition between the units by a credit rule, (..., n, n); ``None``: there is none.
         feedback: its backward weights; ``None``: it has none of its own.
+        fresh_norm: norm of the weights of a unit that is regrown, () or (...); ``None``: as He has it.
     """
 
     weight: Tensor
@@ -94,6 +95,7 @@ class Producer:
     state: tuple[Tensor, ...] = ()
     lateral: Tensor | None = None
     feedback: Feedback | None = None
+    fresh_norm: Tensor | None = None
 
 
 @dataclass(frozen=True)

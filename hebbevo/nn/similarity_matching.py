@@ -51,7 +51,8 @@ class SimilarityMatching(nn.Module):
         sites: their number.
         units: of a site.
         input_shape: of one row of its inputs.
-        unit_axis: the axis of the outputs along which these lie, counted from the last.
+        unit_axis: the axis of the outputs along which these lie, and of the inputs along which units lie that
+            it reads, counted from the last.
         residual: (), the largest norm(du/dt) / norm(u) of a row of the last minibatch in training mode.
         unconverged: (), the share of its rows whose residual was above ``tolerance``.
     """
@@ -146,6 +147,9 @@ class SimilarityMatching(nn.Module):
 
         Returns:
             r of all units.
+
+        Raises:
+            UsageError: inputs of another shape than the layer was made for.
         """
         return _run([self], x, self.iterations, None)[-1]
 
@@ -615,7 +619,12 @@ class _Circuit:
         return found
 
     def _drive(self, number: int, x: Tensor) -> Tensor:
-        return self.layers[number].drive(x, self._weights[number])
+        layer = self.layers[number]
+        if x.shape[1:] != layer.input_shape:
+            wanted = ", ".join(map(str, ("rows", *layer.input_shape)))
+            what = f"inputs have the shape {tuple(x.shape)}; give ({wanted})"
+            raise UsageError(f"{type(layer).__name__}: {what}")
+        return layer.drive(x, self._weights[number])
 
 
 def _run(

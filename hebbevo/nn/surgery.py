@@ -331,6 +331,8 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
             drawn = drawn * producer.mask[fresh.places]
         if living is not None:
             drawn = drawn * living[networks]
+        if producer.fresh_norm is not None:
+            drawn = _of_norm(drawn, producer.fresh_norm.expand(step.shape)[networks], 1)
         weight[fresh.places] = drawn
     else:  # draw for all units, as it is not known here which are selected
         index = _weight_numbers(producer, numbers)
@@ -340,7 +342,16 @@ def _draw_weights(layer: LayerUnits, producer: Producer, fresh: UnitSelection, s
         is_in = _connected(producer, numbers)
         if is_in is not None:
             drawn = drawn * is_in
+        if producer.fresh_norm is not None:
+            drawn = _of_norm(drawn, producer.fresh_norm.unsqueeze(-1), lead)
         weight.copy_(torch.where(_along(fresh.units, weight), drawn, weight))
+
+
+def _of_norm(weight: Tensor, norm: Tensor, axes: int) -> Tensor:
+    """Weights of units, (*axes, *kernel), with norms that are broadcast to (*axes); zeros stay zeros."""
+    own = torch.linalg.vector_norm(weight.flatten(axes), dim=-1)
+    factor: Tensor = (norm / own.masked_fill(own == 0, 1)).to(weight.dtype)
+    return weight * _along(factor, weight)
 
 
 def _draw_feedback(layer: LayerUnits, feedback: Feedback, stays: Tensor) -> None:

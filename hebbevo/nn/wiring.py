@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import partial, reduce
 from itertools import chain
 
+import torch
 from torch import Tensor, nn
 
 from hebbevo.errors import UsageError
@@ -57,10 +60,8 @@ class Wiring:
         self._circuits = {
             name: module for name, module in model.named_modules() if isinstance(module, SimilarityMatching)
         }
-        self._credit_states = {
-            name: [f"{name}.credit.{buffer}".removeprefix(".") for buffer in module.credit.rule.unit_buffers]
-            for name, module in model.named_modules()
-            if isinstance(module, Credited)
+        self._credited = {
+            name: module for name, module in model.named_modules() if isinstance(module, Credited)
         }
         self.note = ""
         found: dict[str, LayerNames] = {}
@@ -267,17 +268,19 @@ class Wiring:
         producers = tuple(
             self._circuit(name, tensors)
             if name in self._circuits
-            else Producer(
-                tensors[f"{name}.weight"],
-                tensors.get(f"{name}.bias"),
-                moments_of(name, "weight", "bias", FEEDBACK),
-                tensors.get(f"{_mask_name(name)}.connected"),
-                tensors.get(f"{_mask_name(name)}.held"),
-                living_inputs=self._living_inputs(name, tensors),
-                gradient=gradients.get(f"{name}.weight"),
-                state=tuple(tensors[each] for each in self._credit_states.get(name, ())),
-                lateral=tensors.get(f"{name}.credit.lateral"),
-                feedback=self._feedback(name, tensors),
+            else self._of_credit(
+                name,
+                Producer(
+                    tensors[f"{name}.weight"],
+                    tensors.get(f"{name}.bias"),
+                    moments_of(name, "weight", "bias", FEEDBACK),
+                    tensors.get(f"{_mask_name(name)}.connected"),
+                    tensors.get(f"{_mask_name(name)}.held"),
+                    living_inputs=self._living_inputs(name, tensors),
+                    gradient=gradients.get(f"{name}.weight"),
+                    feedback=self._feedback(name, tensors),
+                ),
+                tensors,
             )
             for name in names.producers
         )
@@ -323,6 +326,22 @@ class Wiring:
             None,
             mask=module.by_unit(connected),
             lateral=module.lateral_covariance(lateral),
+            fresh_norm=weight.new_full((), math.sqrt(module.sites)),  # at each site about 1, as at the start
+        )
+
+    def _of_credit(self, name: str, producer: Producer, tensors: Tensors) -> Producer:
+        """A layer that feeds units, with what its credit rule, if it has one, says of them."""
+        if name not in self._credited:
+            return producer
+        credit = self._credited[name].credit
+        own = _buffers(credit, f"{name}.credit".removeprefix("."), tensors)
+        masks = [each for each in (producer.mask, own.get("wired")) if each is not None]
+        return replace(
+            producer,
+            mask=reduce(torch.logical_and, masks) if masks else None,
+            state=tuple(own[each] for each in credit.rule.unit_buffers),
+            lateral=own.get("lateral"),
+            fresh_norm=credit.rule.fresh_norm(TensorNamespace({**own, **credit.structural})),
         )
 
     def _feedback(self, layer: str, tensors: Tensors) -> Feedback | None:

@@ -15,6 +15,7 @@ from hebbevo.nn import (
     HebbianLinear,
     KWinners,
     PlasticUnits,
+    Stamina,
     Triangle,
     attach,
     credited,
@@ -200,6 +201,34 @@ def test_a_unit_that_is_regrown_at_once_has_a_threshold_of_its_own():
     assert plastic.alive.all() and threshold[recycled].any()
     assert not hebbian.credit.theta[recycled].any()
     assert not hebbian.bias[recycled].any()
+
+
+@pytest.mark.parametrize(
+    ("rule", "knobs", "norm"),
+    [
+        ("hebbian", {"connectivity": 0.3}, 1.0),
+        ("hebbian", {"normalize": False, "initial_norm": 3.0, "connectivity": 0.25}, 1.5),
+        ("hebbian", {"normalize": False, "initial_norm": 0.0}, 2**0.5),  # the layer's own weights: as He's
+        ("softhebb", {}, 25.0),
+    ],
+)
+def test_units_that_are_regrown_while_the_layer_rests_begin_as_it_began(rule, knobs, norm):
+    torch.manual_seed(0)
+    fixed = {"threshold_form": "fixed", "threshold_level": 0.7} if rule == "hebbian" else {}
+    hebbian = HebbianLinear(64, 10, True, rule=rule, seed=0, learns_until=1e-9, **fixed, **knobs)
+    regrowth = {"initial_neurons": 0.5, "warmup": 0, "prune_period": 1, "regrowth_rate": 1.0, "max_deaths": 0}
+    units = Stamina(10, seed=1, **regrowth)
+    net = nn.Sequential(nn.Flatten(), hebbian, units, nn.Linear(10, 3))
+    optimizer = torch.optim.SGD(net[3].parameters(), 0.0)
+    attach(net, optimizer, total_steps=20)
+    trained(net, 2, optimizer)
+    regrown = units.age < 2
+    assert 0 < regrown.sum() < 10
+    weight = hebbian.weight[regrown]
+    torch.testing.assert_close(weight.norm(dim=1), torch.full((int(regrown.sum()),), norm))
+    assert not weight[~hebbian.credit.wired[regrown]].any()
+    trained(net, 1, optimizer)  # and their fixed threshold is there too
+    torch.testing.assert_close(hebbian.bias, torch.full((10,), -fixed.get("threshold_level", 0.0)))
 
 
 @pytest.mark.parametrize("activation", [Triangle(), KWinners(3)], ids=["triangle", "winners"])

@@ -16,6 +16,7 @@ from hebbevo.nn import (
     SimilarityMatching2d,
     SimilarityMatchingLinear,
     SimilarityMatchingNetwork,
+    Stamina,
     attach,
 )
 from hebbevo.rules import UNITS
@@ -264,38 +265,40 @@ def test_lateral_correlations_are_those_of_the_running_covariance():
 # units that are pruned
 
 
-def pruned_nets(units=5):
-    """A dense and a local layer of so many units, each before units that are pruned, and rows for it."""
+KINDS = ["dense", "local", "deep"]
+
+
+def pruned_net(kind, units=5, **knobs):
+    """A net whose layer of so many units is before units that are pruned, the layer, and rows for it."""
     torch.manual_seed(0)
-    knobs = {"activation": RECTIFIER, "tolerance": 1, "rate": 1e-9, "iterations": 10}
+    knobs = {"activation": RECTIFIER, "tolerance": 1, "rate": 1e-9, "iterations": 10, **knobs}
     rule = {"seed": 1, "target": units - 1, "events": 1, "warmup": 2}
-    linear = SimilarityMatchingLinear(7, units, **knobs)
-    local = SimilarityMatching2d(2, (6, 8), units, radius=2.3, stride=2, lateral_radius=2.0, **knobs)
-    dense_units, maps = (PlasticUnits(UNITS["decorrelation"], units, dim=dim, **rule) for dim in (-1, 1))
-    generator = torch.Generator().manual_seed(3)
-    return (
-        (nn.Sequential(linear, dense_units, nn.Linear(units, 3)), torch.rand(50, 7, generator=generator)),
-        (
-            nn.Sequential(local, maps, nn.Flatten(), nn.Linear(12 * units, 3)),
-            torch.rand(50, 2, 6, 8, generator=generator),
-        ),
-    )
+    if kind == "local":
+        layer = SimilarityMatching2d(2, (6, 8), units, radius=2.3, stride=2, lateral_radius=2.0, **knobs)
+        learning, rows, reader = layer, torch.rand(50, 2, 6, 8), nn.Linear(12 * units, 3)
+    else:
+        inputs = 6 if kind == "deep" else 7
+        layer = SimilarityMatchingLinear(inputs, units, **knobs)
+        below = SimilarityMatchingLinear(7, 6, **knobs)
+        learning = SimilarityMatchingNetwork(below, layer, feedback=0.2) if kind == "deep" else layer
+        rows, reader = torch.rand(50, 7), nn.Linear(units, 3)
+    pruned = PlasticUnits(UNITS["decorrelation"], units, dim=1, **rule)
+    return nn.Sequential(learning, pruned, nn.Flatten(), reader), layer, rows
 
 
 def trained(net, x, steps=4):
     optimizer = torch.optim.SGD([each for each in net.parameters() if each.requires_grad], lr=0.0)
-    attach(net, optimizer, total_steps=steps)
+    attach(net, optimizer, total_steps=steps, example=x)
     for _ in range(steps):
         optimizer.zero_grad()
         net(x).square().mean().backward()
         optimizer.step()
 
 
-@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("strong", "weak"), [(0, 3), (4, 1)])
-def test_decorrelation_prunes_the_weaker_unit_of_a_pair_that_inhibits_one_another(local, strong, weak):
-    net, x = pruned_nets()[local]
-    layer = net[0]
+def test_decorrelation_prunes_the_weaker_unit_of_a_pair_that_inhibits_one_another(kind, strong, weak):
+    net, layer, x = pruned_net(kind)
     with torch.no_grad():
         # one unit as the others, so that the readers alone decide which is strong
         layer.by_unit(layer.weight).copy_(layer.by_unit(layer.weight)[:1].clone())
@@ -310,11 +313,9 @@ def test_decorrelation_prunes_the_weaker_unit_of_a_pair_that_inhibits_one_anothe
     assert (~net[1].alive).nonzero().flatten().tolist() == [weak]
 
 
-@pytest.mark.parametrize("local", [False, True])
-def test_a_pruned_unit_is_silent_in_its_layer_and_begins_anew(local):
-    net, x = pruned_nets()[local]
-    layer = net[0]
-    layer.rate.fill_(0.2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pruned_unit_is_silent_in_its_layer_and_begins_anew(kind):
+    net, layer, x = pruned_net(kind, rate=0.2)
     trained(net, x, steps=6)
     net(x)  # units are pruned after the last step
     alive, by_unit = net[1].alive, layer.by_unit(layer.weight.detach())
@@ -327,7 +328,33 @@ def test_a_pruned_unit_is_silent_in_its_layer_and_begins_anew(local):
     assert covariance[~alive][:, ~alive].item() == 1
     assert not covariance[~alive][:, alive].any()
     table = hebbevo.count(net.eval(), x[:1])
-    assert table.loc["0", "neurons_alive"] == (4 * 12 if local else 4)
+    name = "0[1]" if kind == "deep" else "0"  # the second layer in the forward pass of the network
+    assert table.loc[name, "neurons_alive"] == (4 * 12 if kind == "local" else 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_unit_that_is_regrown_has_connections_as_strong_as_at_the_start(kind):
+    net, layer, x = pruned_net(kind, units=40)
+    norms = layer.by_unit(layer.weight.detach()).flatten(1).norm(dim=1)
+    regrowth = {"initial_neurons": 0.5, "warmup": 0, "prune_period": 1, "regrowth_rate": 1.0, "max_deaths": 0}
+    net[1] = Stamina(40, dim=1, seed=1, **regrowth)
+    trained(net, x, steps=2)
+    weight = layer.by_unit(layer.weight.detach())
+    regrown = ~torch.isclose(weight, norms.new_zeros(())).flatten(1).all(1) & (net[1].age < 2)
+    assert regrown.sum() == 20
+    found = weight[regrown].flatten(1).norm(dim=1)
+    torch.testing.assert_close(found.square().mean(), norms.square().mean(), rtol=0.2, atol=0)
+    assert not layer.weight[~layer.connected].any()
+
+
+def test_units_in_front_of_a_layer_lose_its_connections_from_them():
+    torch.manual_seed(0)
+    units = Stamina(3, dim=1, initial_neurons=0.67)
+    layer = SimilarityMatching2d(3, 6, 2, radius=2, stride=2, iterations=5, tolerance=1)
+    net = nn.Sequential(nn.Conv2d(1, 3, 1), units, layer, nn.Flatten(), nn.Linear(18, 2))
+    trained(net, torch.rand(4, 1, 6, 6), steps=1)
+    assert not layer.weight[:, 2].any()
+    assert layer.weight[:, :2].any()
 
 
 def test_the_covariance_of_units_is_that_of_one_site_on_average_with_leading_axes_too():
@@ -475,6 +502,12 @@ def test_what_can_be_saved_is_the_state_of_learning():
     x = torch.randn(3, 1, 6, 6)
     assert torch.equal(other.eval()(x), net.eval()(x))
     assert int(other[0].steps) == 2
+
+
+def test_images_of_another_size_are_refused_in_one_line():
+    layer = SimilarityMatching2d(1, 6, 2)
+    with pytest.raises(UsageError, match=r"inputs have the shape \(4, 1, 8, 8\); give \(rows, 1, 6, 6\)"):
+        layer(torch.rand(4, 1, 8, 8))
 
 
 @pytest.mark.parametrize(

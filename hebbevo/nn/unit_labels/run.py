@@ -25,7 +25,7 @@ from hebbevo.nn.forward_pass.following import (
 )
 from hebbevo.nn.forward_pass.side_effects import tensors_held_by
 from hebbevo.nn.liveness import patterns
-from hebbevo.nn.similarity_matching import SimilarityMatching
+from hebbevo.nn.similarity_matching import SimilarityMatching, SimilarityMatchingNetwork
 from hebbevo.nn.unit_labels.codes import MIXED, ZERO, numbered, unit_of_column
 from hebbevo.nn.unit_labels.labels import (
     Arrival,
@@ -48,6 +48,9 @@ LAYER_FUNCTIONS: dict[str, tuple[type[nn.Module], int]] = {
     "conv3d": (nn.Conv3d, -4),
 }
 """Functions of the layers that are followed."""
+
+CIRCUITS = SimilarityMatching | SimilarityMatchingNetwork
+"""Modules that settle: what happens in them is not followed."""
 
 
 class LabelledRun(Follower):
@@ -183,7 +186,7 @@ class LabelledRun(Follower):
         return labels
 
     def _note_use(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        if isinstance(self._modules[self._running[-1]], PlasticConnections | SimilarityMatching):
+        if isinstance(self._modules[self._running[-1]], PlasticConnections | CIRCUITS):
             return  # a mask uses the weights of its own layers, a circuit its own
         self.used.update(map(id, tensors_in(args)), map(id, tensors_in(kwargs)))
 
@@ -191,7 +194,7 @@ class LabelledRun(Follower):
 
     def _enter(self, name: str, module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self._running.append(name)
-        if not isinstance(module, PlasticUnits | SimilarityMatching):
+        if not isinstance(module, PlasticUnits | CIRCUITS):
             return
         self._closed_running += 1
         if self._closed_running > 1:
@@ -199,9 +202,10 @@ class LabelledRun(Follower):
         with torch._C.DisableTorchFunction():  # what is done here is no part of the forward pass
             given = [*tensors_in(args), *tensors_in(kwargs)]
             self.check(given)
-            if isinstance(module, SimilarityMatching):
+            if isinstance(module, CIRCUITS):
+                first, layer = next(iter(_layers(name, module).items()))
                 for tensor in given:
-                    self._record_read_by_circuit(name, module, tensor)
+                    self._record_read_by_circuit(first, layer, tensor)
                 return
             self._input_of_units = given[0] if given else None
             # units work on their first argument; others are read in an unknown way
@@ -214,15 +218,17 @@ class LabelledRun(Follower):
         self._running.pop()
         if isinstance(module, Competition) and isinstance(output, Tensor):
             self._label_competition(output, [*tensors_in(args), *tensors_in(kwargs)])
-        if not isinstance(module, PlasticUnits | SimilarityMatching):
+        if not isinstance(module, PlasticUnits | CIRCUITS):
             return
         self._closed_running -= 1
         if self._closed_running or not isinstance(output, Tensor):
             return
         with torch._C.DisableTorchFunction():
-            if isinstance(module, SimilarityMatching):
-                source = Source(SourceKind.CIRCUIT, name, module.units)
-                self._begin_source(output, source, module.unit_axis, {})
+            if isinstance(module, CIRCUITS):
+                layers = _layers(name, module)
+                sources = [Source(SourceKind.CIRCUIT, each, layer.units) for each, layer in layers.items()]
+                self.sources += sources[:-1]  # nothing outside reads these
+                self._begin_source(output, sources[-1], [*layers.values()][-1].unit_axis, {})
                 return
             before = {} if self._input_of_units is None else self.labels_of(self._input_of_units)
             # labels of layers and norms end here; those of other units go on, through these units
@@ -347,11 +353,10 @@ class LabelledRun(Follower):
                 self.arrivals.append(Arrival("", {source: None}))
 
     def _record_read_by_circuit(self, name: str, module: SimilarityMatching, tensor: Tensor) -> None:
-        """Units end in a circuit, whose connections from each are its own where it reads plain rows."""
+        """Units end in a circuit, whose connections from each are its own."""
         for source, label in self.labels_of(tensor).items():
-            columns, unshared = (
-                _units_along(label, -1) if tensor.dim() == module.weight.dim() else (None, False)
-            )
+            is_plain = tensor.shape[1:] == module.input_shape
+            columns, unshared = _units_along(label, module.unit_axis) if is_plain else (None, False)
             if columns is None or any(unit >= 0 for unit in columns):
                 path = replace(label.path)
                 source.reads.append(Read(path, name, columns, unshared=unshared, own_weights=True))
@@ -368,6 +373,17 @@ class LabelledRun(Follower):
                     label.codes, numbered(tensor, units.dim)
                 )
                 source.reads.append(Read(replace(label.path), units=name if same else ""))
+
+
+def _layers(name: str, circuit: CIRCUITS) -> dict[str, SimilarityMatching]:
+    """The layers that settle together in a circuit of this name, by their dotted names."""
+    if isinstance(circuit, SimilarityMatching):
+        return {name: circuit}
+    return {
+        f"{name}.{each}".removeprefix("."): layer
+        for each, layer in circuit.named_modules()
+        if isinstance(layer, SimilarityMatching)
+    }
 
 
 def _units_along(label: Label, axis: int) -> tuple[tuple[int, ...] | None, bool]:

@@ -195,6 +195,15 @@ class Hebbian(CreditRule):
         s.theta.copy_(s.theta + self.fixed_threshold(k))
         return Start(weight, None if layer.bias is None else -s.theta)
 
+    def fresh_norm(self, k: Any) -> Tensor:
+        """1 if weights are normalised, else about that of the start."""
+        if k.normalize:
+            return k.initial_norm * 0 + 1
+        drawn = k.initial_norm * k.connectivity.sqrt()
+        he = math.sqrt(2)
+        norm: Tensor = drawn.where(k.initial_norm > 0, he)
+        return norm
+
     def update(self, k: Any, s: Any, layer: CreditLayer, x: Tensor, y: Tensor) -> Updates:
         """Equations 1 to 9, after the forward pass that gave ``y``."""
         weight = layer.weight
@@ -202,6 +211,8 @@ class Hebbian(CreditRule):
         activity = Activity(k, s, layer, weight, u)
         living = activity.living
         moves, learns = self.moves(k, layer), self.learns(k, layer)
+        if k.threshold_form in (NONE, FIXED):
+            moves = moves | True  # units that are regrown while the layer rests have this threshold too
         moved = self.moved(k, s, layer, activity.change(x))
         change = (moved - weight).where(layer.along_weights(living & learns), 0)
         theta = s.theta.where(~moves, activity.next_threshold() * living)

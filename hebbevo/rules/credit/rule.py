@@ -134,6 +134,9 @@ class CreditRule(Rule):
         updates: whether `update` changes the weights. They then have no gradient, and belong to no optimiser.
             In hebbevo's own networks only hidden layers have this kind of rule: the last one learns the task.
         local: whether there is a `local_loss`.
+        buffers: its state by name, of the shape of the weights, or one number for each pair of outputs. Where
+            units are pruned, two are known by name: ``wired``, bool, which connections are there; and
+            ``lateral``, of pairs, the second moment of their outputs, by which `decorrelation` prunes.
         unit_buffers: further state by name, one number for each output.
         at_start: knobs that act when the layer is made, and can be set only there.
         has_feedback: whether the layer has backward weights of its own, ``s.feedback``, of the shape of its
@@ -187,6 +190,14 @@ class CreditRule(Rule):
         """What is added to the weights after this forward pass; ``None``: nothing.
 
         Where the rule ``updates``, this takes the place of the optimiser's step; else it is a step beside it.
+        """
+        return None
+
+    def fresh_norm(self, k: Any) -> Tensor | None:
+        """The norm of the weights with which a unit that is regrown begins; ``None``: as He has it.
+
+        Args:
+            k: knobs as attributes, (...), of one network or of many.
         """
         return None
 

@@ -14,7 +14,8 @@ weights to the other, which the engine does not.
 
 Where the layer that feeds the units learns by similarity matching, rho is that of its lateral inhibition, so
 that of the units' inputs about zero. That is so under `hebbevo.rules.credit.similarity_matching`, and behind
-`SimilarityMatchingLinear` and `SimilarityMatching2d`. Everywhere else rho is that of outputs in minibatches.
+`SimilarityMatchingLinear`, `SimilarityMatching2d` and `SimilarityMatchingNetwork`. Everywhere else rho is
+that of outputs in minibatches.
 """
 
 from __future__ import annotations
