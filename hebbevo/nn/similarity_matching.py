@@ -620,7 +620,7 @@ class _Circuit:
 
     def _drive(self, number: int, x: Tensor) -> Tensor:
         layer = self.layers[number]
-        if x.shape[1:] != layer.input_shape:
+        if isinstance(x, Tensor) and x.shape[1:] != layer.input_shape:  # what torch.fx gives has no shape
             wanted = ", ".join(map(str, ("rows", *layer.input_shape)))
             what = f"inputs have the shape {tuple(x.shape)}; give ({wanted})"
             raise UsageError(f"{type(layer).__name__}: {what}")
