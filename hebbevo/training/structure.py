@@ -27,7 +27,7 @@ def structure(net: nn.Module) -> tuple[tuple[str, object], ...]:
     modules, buffers = aliases(net.named_modules), aliases(net.named_buffers)
     parameters = aliases(net.named_parameters)
     return (
-        *chain.from_iterable(_attributes(name, net.get_submodule(name), modules[name]) for name in modules),
+        *chain.from_iterable(_attributes(name, each, modules[name]) for name, each in net.named_modules()),
         *(
             (name, (each.shape, each.dtype, each.requires_grad, *parameters[name]))
             for name, each in net.named_parameters()
@@ -48,10 +48,10 @@ def aliases(named: Callable[..., Iterable[tuple[str, object]]]) -> dict[str, lis
     Args:
         named: such as ``net.named_parameters``.
     """
-    first: dict[object, str] = {}
+    first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
-    for name, tensor in named(remove_duplicate=False):
-        names.setdefault(first.setdefault(tensor, name), []).append(name)
+    for name, own in named(remove_duplicate=False):
+        names.setdefault(first.setdefault(id(own), name), []).append(name)
     return names
 
 
