@@ -98,9 +98,9 @@ def search(
     config = ExecutorConfig(
         **cast(ExecutorOptions, {name: value for name, value in options.items() if name not in OPTIONS})
     )
-    config.prestart_worker()
     timeout, start = overrides.pop("timeout", None), overrides.pop("start", None)
     spec = override(_read(space, study), **overrides)
+    config.prestart_worker(spec.search.engine)
     user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
     spec = _with_whole_paths(spec)

@@ -15,6 +15,7 @@ from hebbevo.deploy import controls
 from hebbevo.deploy.confirmation_plan import ConfirmationPlan, Step
 from hebbevo.display.progress_bar import ProgressBar, watched
 from hebbevo.errors import SearchInterrupted, StudyError, StudyLost, UsageError
+from hebbevo.exclusive import PROCESS
 from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.messages import listed
 from hebbevo.outer.interruption import Interruption, on_interrupt
@@ -146,7 +147,7 @@ def confirm(
         if record is None:
             record = ConfirmationRecord(len(confirmations), request, {}, False)
         if not record.is_complete:
-            config.prestart_worker()
+            config.prestart_worker(ledger.spec.search.engine)
             run = _Run(ledger, record, records, recipe, config, show, confirmations)
             try:
                 with on_interrupt(run.interruption):
@@ -346,9 +347,9 @@ class _Run:
             self._notify(f"{attempt.reason} ({attempt.worker}); recovery: {attempt.recovery}")
 
     def _notify(self, notice: str) -> None:
-        self._watch(
-            ConfirmationProgress(len(self._known), max(self._total, len(self._known)), self._fresh, notice)
-        )
+        total = max(self._total, len(self._known))
+        with PROCESS:  # code of the user may draw from generators that a thread has seeded for its weights
+            self._watch(ConfirmationProgress(len(self._known), total, self._fresh, notice))
 
     def _notices(self) -> list[str]:
         """What the user should know beforehand: how much is trained, for how long, on which rows."""

@@ -1,4 +1,4 @@
-"""Executors: where cohorts are trained, in this process, in worker processes, or on a Ray cluster.
+"""Executors: where cohorts are trained, in this process and its threads, in worker processes, or on Ray.
 
 `hebbevo.execution.ray` is imported only where Ray is used, because it starts to configure Ray.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hebbevo.execution.executor import Cohort, CohortResult, Executor, LostCohort
     from hebbevo.execution.processes import ProcessExecutor
     from hebbevo.execution.serial import SerialExecutor
+    from hebbevo.execution.threads import ThreadExecutor
     from hebbevo.execution.worker_setup import WorkerSetup
 
 # a search reads its space file and its data while a prestarted worker imports PyTorch
@@ -24,6 +25,7 @@ __getattr__, __dir__ = lazy_imports.attach(
         "hebbevo.execution.executor": ("Cohort", "CohortResult", "Executor", "LostCohort"),
         "hebbevo.execution.processes": ("ProcessExecutor",),
         "hebbevo.execution.serial": ("SerialExecutor",),
+        "hebbevo.execution.threads": ("ThreadExecutor",),
         "hebbevo.execution.worker_setup": ("WorkerSetup",),
     },
 )
@@ -35,6 +37,7 @@ __all__ = [
     "LostCohort",
     "ProcessExecutor",
     "SerialExecutor",
+    "ThreadExecutor",
     "WorkerSetup",
     "dispatch_cohorts",
 ]

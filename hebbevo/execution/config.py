@@ -16,6 +16,7 @@ from hebbevo.errors import UsageError
 from hebbevo.execution import prestart
 from hebbevo.messages import listed
 from hebbevo.spec import duration
+from hebbevo.training.recipe import NATIVE
 
 if TYPE_CHECKING:
     from hebbevo.data import Split
@@ -50,7 +51,8 @@ class ExecutorConfig:
     """The executor and the workers of one run.
 
     Args:
-        executor: ``local`` for processes on this machine, ``ray``, or ``auto``. ``auto`` means Ray if
+        executor: ``local`` for processes on this machine, or threads in a study of the native engine,
+            ``ray``, or ``auto``. ``auto`` means Ray if
             ``ray_address`` or ``gpus_per_worker`` is given, or if the study trains on GPUs and this machine
             has several; else it means ``local``.
         workers: cohorts to train at the same time, by default as many as the cores, or the GPUs, allow.
@@ -110,14 +112,18 @@ class ExecutorConfig:
         object.__setattr__(self, "trial_seconds", _seconds(self.trial_timeout))
         object.__setattr__(self, "memory_bytes", _bytes(self.memory_per_worker))
 
-    def prestart_worker(self) -> None:
+    def prestart_worker(self, engine: str) -> None:
         """Start a worker process if one is likely to be needed: it imports PyTorch while the search prepares.
 
         On a GPU the only local worker is the search's own process. Whether there is one is guessed here from
         the driver, as PyTorch is not imported yet.
+
+        Args:
+            engine: what computes the trainings of the study.
         """
         workers = self.workers or (1 if NVIDIA_DRIVER.exists() else available_cores())
-        if not self._requests_ray and (workers > 1 or self._needs_process):
+        trains_here = engine == NATIVE or workers == 1
+        if not self._requests_ray and (self._needs_process or not trains_here):
             prestart.ensure_one()
 
     @property
@@ -191,7 +197,7 @@ class ExecutorConfig:
         """
         import torch
 
-        from hebbevo.execution import ProcessExecutor, SerialExecutor, WorkerSetup
+        from hebbevo.execution import ProcessExecutor, SerialExecutor, ThreadExecutor, WorkerSetup
 
         if device == "cpu" and self.gpus_per_worker is not None:
             raise UsageError(
@@ -221,6 +227,8 @@ class ExecutorConfig:
         workers = min(at_hand, max_workers)
         if workers == 1 and not self._needs_process:
             return SerialExecutor(setup)
+        if recipe.engine == NATIVE and not recipe.code and not self._needs_process:
+            return ThreadExecutor(setup, workers=workers)
         return ProcessExecutor(setup, workers=workers, notify=notify)
 
 

@@ -65,6 +65,10 @@ CohortResult = Sequence[Measurement] | LostCohort
 """One measurement per candidate, or the loss of the whole cohort."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ends a training; a ``KeyboardInterrupt``, so that no handler of exceptions takes it for a failure."""
+
+
 class Executor(Protocol):
     """Trains cohorts. The measurements do not depend on which executor trains them.
 

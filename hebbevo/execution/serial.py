@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from hebbevo.exclusive import PROCESS
-from hebbevo.execution.executor import Cohort, CohortResult
+from hebbevo.execution.executor import Cohort, CohortResult, Interrupted
 from hebbevo.execution.worker_setup import WorkerSetup
 
 
@@ -40,7 +40,7 @@ class SerialExecutor:
             try:
                 self._is_training = True
                 return cohort, self._setup.train(cohort, _NAME)
-            except _Interrupted:
+            except Interrupted:
                 return None
             finally:
                 self._is_training = False
@@ -59,14 +59,10 @@ class SerialExecutor:
     def interrupt(self) -> None:
         """See `Executor.interrupt`. It raises out of the training, since `wait` cannot return during it."""
         if self._is_training:
-            raise _Interrupted
+            raise Interrupted
 
     def close(self) -> None:
         """See `Executor.close`. There are no workers to release."""
-
-
-class _Interrupted(KeyboardInterrupt):
-    """Ends a training; a ``KeyboardInterrupt``, so that no handler of exceptions takes it for a failure."""
 
 
 _NAME = "the search's own process"

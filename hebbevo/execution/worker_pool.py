@@ -1,4 +1,4 @@
-"""The common part of executors whose workers are other processes: start, watch and replace them."""
+"""The common part of executors with several workers: start, watch and replace them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ Answer = list[Measurement] | LostCohort | WorkerError
 
 
 class Worker(Protocol):
-    """A process that trains one cohort at a time. A future of it that raises means that it has died."""
+    """A process or thread that trains one cohort at a time; if a future of it raises, it has died."""
 
     name: str
     """For the user, such as ``process 4711``."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process still runs; ``True`` if that is not known."""
+        """Whether it still runs; ``True`` if that is not known."""
 
     def prepare(self) -> Future[str]:
-        """Prepare the process for training, or check that a prepared one still runs.
+        """Prepare it for training, or check that a prepared one still runs.
 
         The future gives an empty text, or the problem because of which it cannot train.
         """
@@ -45,7 +45,7 @@ class Worker(Protocol):
         """Describe the death of this worker, given the exception of its future."""
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """End it, whatever it does; a thread ends after the epoch that it trains."""
 
 
 class WorkerPool(ABC):

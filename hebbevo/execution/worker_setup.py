@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,8 +80,15 @@ class WorkerSetup:
         if missing:  # the search could import it, so that no genome is at fault
             raise WorkerError(f"a worker cannot import your code: {missing[0]}")
 
-    def train(self, cohort: Cohort, worker: str) -> list[Measurement] | LostCohort:
+    def train(
+        self, cohort: Cohort, worker: str, after_epoch: Callable[[], None] | None = None
+    ) -> list[Measurement] | LostCohort:
         """Train a cohort. One that runs out of memory, or raises, is lost, which names this ``worker``.
+
+        Args:
+            cohort: the cohort.
+            worker: what trains it.
+            after_epoch: is called after each epoch; a ``KeyboardInterrupt`` of its own ends the training.
 
         Raises:
             WorkerError: the user's code that runs here is not that of the search.
@@ -97,6 +104,7 @@ class WorkerSetup:
                 cohort.early_stopper,
                 cohort.exam,
                 cohort.keeping,
+                after_epoch,
             )
             # a module that is imported in a function may be loaded only now
             self._check_modules(user_modules.changed(self.modules, loaded_only=True))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from hebbevo import user_code
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, StudyLost
+from hebbevo.exclusive import PROCESS
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
@@ -88,7 +89,7 @@ def continue_study(
         total = recorded_total if trials is None else trials
         records = [record for generation in recorded for record in generation.records]
         if len(records) < total or any(record.result is None for record in records):
-            config.prestart_worker()
+            config.prestart_worker(ledger.spec.search.engine)
             driver = Driver(ledger, total, timeout, config.trial_seconds, watch)
             driver.replay(recorded)
             if ledger.spec.search.keep == "front":
@@ -240,7 +241,8 @@ class Driver:
 
     def notify(self, notice: str) -> None:
         """Report the progress, with a line for the user or an empty one."""
-        self._watch(self.progress(notice))
+        with PROCESS:  # code of the user may draw from generators that a thread has seeded for its weights
+            self._watch(self.progress(notice))
 
     def progress(self, notice: str = "") -> Progress:
         """Where the search stands."""

@@ -17,7 +17,7 @@ from hebbevo.execution.config import available_cores
 from hebbevo.messages import describe, listed, unknown
 from hebbevo.networks import seeded
 from hebbevo.outer import sizes
-from hebbevo.outer.packing import NARROWEST, default_width
+from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.rules.rule import Need
 from hebbevo.samplers import VERSION
@@ -100,9 +100,9 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         what = f"has no {plan.count} to count: no linear layer or convolution{used}"
         raise UsageError(f"{spec.network.module}: {what}")
     further = {name: max(_neurons(net, shape, name) for net in nets) for name in plan.further}
-    alone = _why_alone(nets, shape, device)
-    search, widest = spec.search, 1 if alone else _widest(nets, device)
-    narrowest = 1 if uses_native else NARROWEST
+    # the native engine stacks nothing, so that its cohorts are as small as they can be: a trial each
+    alone = "" if uses_native else _why_alone(nets, shape, device)
+    search, widest = spec.search, 1 if alone or uses_native else _widest(nets, device)
     return (
         split,
         StudyFacts(
@@ -131,7 +131,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             chance=_chance(plan, split),
             alone=alone,
             cohort_width=search.cohort_width
-            or default_width(search.population, search.replicates, widest, workers, narrowest),
+            or default_width(search.population, search.replicates, widest, workers),
             stack_check=plan.stack_check,
             invalid=invalid,
             repeatable=is_repeatable,

@@ -164,7 +164,7 @@ def _first_steps(recipe: Recipe, members: Sequence[Member], rows: Rows) -> _Firs
     found: dict[str, Tensor] = {}
     of_gradients: set[str] = set()
     norms = [0.0]
-    with drawing_from(members, rows.x.device):
+    with drawing_from(recipe, members, rows.x.device):
         cohort = cohort_of(recipe, members, rows)
         minibatches = cohort.minibatches(epoch=0)
         for step, minibatch in zip(range(1, CHECKED_STEPS + 1), minibatches, strict=False):

@@ -21,6 +21,7 @@ from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
 from hebbevo.training.native_training import NativeTraining
 from hebbevo.training.out_of_memory import raise_unless_failure
+from hebbevo.training.per_structure import wiring_of
 from hebbevo.training.recipe import NATIVE, Candidate, Measurement, Recipe
 from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
 from hebbevo.training.structure import structure
@@ -79,7 +80,7 @@ def build_members(
         except BaseException as error:  # a failed training is a recorded value
             raise_unless_failure(error)
             failed[row] = Measurement.failed(describe(error))
-    refused = {row: Measurement.failed(why) for row, why in _unmet(members, rows).items()}
+    refused = {row: Measurement.failed(why) for row, why in _unmet(recipe, members, rows).items()}
     return {row: member for row, member in members.items() if row not in refused}, failed | refused
 
 
@@ -88,7 +89,7 @@ def _built(recipe: Recipe, settings: Settings, seed: int, x: Tensor) -> nn.Modul
     return fit_whitening(recipe.network.build(settings, seed), x)
 
 
-def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
+def _unmet(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
     """Why members are refused whose knobs need layers that their nets have not, by number.
 
     Each is judged by its own knobs, whatever trains beside it. The layers are found once for each structure.
@@ -100,8 +101,9 @@ def _unmet(members: Mapping[int, Member], rows: Rows) -> dict[int, str]:
             continue
         try:
             if member.kind not in found:
-                with drawing_from([member], rows.x.device):
-                    found[member.kind] = Wiring(member.build(), rows.x[:2].clone())
+                with drawing_from(recipe, [member], rows.x.device):
+                    find = Wiring if recipe.has_user_code else wiring_of
+                    found[member.kind] = find(member.build(), rows.x[:2].clone())
             found[member.kind].refuse_unmet(member.net)
         except BaseException as error:
             raise_unless_failure(error)
@@ -118,14 +120,18 @@ def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTr
 
 
 @contextmanager
-def drawing_from(members: Sequence[Member], device: torch.device) -> Iterator[None]:
+def drawing_from(recipe: Recipe, members: Sequence[Member], device: torch.device) -> Iterator[None]:
     """Let global generators draw from the seed of the first net, and restore their states afterwards.
 
-    Only code of the user draws from them; built-in rules draw stateless random numbers.
+    Only code of the user draws from them; built-in rules draw stateless random numbers. Without such code
+    nothing is changed, and trainings in several threads need not wait for each other.
 
     Raises:
         RuntimeError: something was drawn that several nets would share.
     """
+    if not recipe.code:
+        yield
+        return
     seed, gpus = members[0].seed, [device] if device.type == "cuda" else []
     with (
         PROCESS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,6 +30,7 @@ def train(
     early_stopper: EarlyStopper | None = None,
     exam: Exam | None = None,
     keeping: Keeping | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> list[Measurement]:
     """Train every candidate of a cohort and measure it.
 
@@ -44,6 +45,7 @@ def train(
         early_stopper: decides which trials stop early; by default none does.
         exam: scores that are measured after the last epoch; by default none.
         keeping: what a candidate must reach to have its weights in its measurement; by default none has.
+        after_epoch: is called after each epoch of nets that train together.
 
     Returns:
         A measurement for each candidate. A training that diverges or raises has a ``failure``.
@@ -74,13 +76,13 @@ def train(
         # a replicate that trains without the others would be judged by chance
         complete = all(trials.count(each.genome) == each.replicates for each in own)
         try:
-            with drawing_from(own, device):
+            with drawing_from(recipe, own, device):
                 last_epochs = [candidates[row].last_epoch for row in group.rows]
                 found = cohort_of(recipe, own, rows).train(
                     early_stopper if complete else None,
                     trials,
                     last_epochs,
-                    partial(collector.after_epoch, rows=group.rows) if collector else None,
+                    partial(_after_epoch, collector, group.rows, after_epoch),
                 )
         except BaseException as error:  # a failed training is a recorded value
             raise_unless_failure(error)
@@ -96,6 +98,19 @@ def train(
                 measured[row] = replace(each, notes=(*each.notes, group.note)) if group.note else each
     found = [measured[row] for row in range(len(candidates))]
     return collector.attached(found) if collector else found
+
+
+def _after_epoch(
+    collector: WeightCollector | None,
+    rows: Sequence[int],
+    call: Callable[[], None] | None,
+    cohort: CohortTraining,
+) -> None:
+    """Collect weights of nets in training, if any may be kept, and make a call, if there is one to make."""
+    if collector:
+        collector.after_epoch(cohort, rows)
+    if call:
+        call()
 
 
 def _collector(
@@ -165,7 +180,7 @@ def _trained_up_to(
     epoch: int, recipe: Recipe, members: Sequence[Member], rows: Rows, stops: Sequence[int | None]
 ) -> CohortTraining:
     """Train members up to an epoch, and stop each after the epoch in ``stops``."""
-    with drawing_from(members, rows.x.device):
+    with drawing_from(recipe, members, rows.x.device):
         cohort = cohort_of(recipe, members, rows)
         for done in range(1, epoch + 1):
             cohort.train_epoch()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hebbevo.errors import WorkerError
-from hebbevo.execution import Cohort, ProcessExecutor, SerialExecutor
+from hebbevo.execution import Cohort, ProcessExecutor, SerialExecutor, ThreadExecutor
 from hebbevo.execution.ray import RayExecutor
 from hebbevo.training import Candidate
 from tests.execution.conftest import (
@@ -29,7 +29,11 @@ IN_OTHER_PROCESSES = {
     "ray": partial(RayExecutor, workers=2),
 }
 """Executors that can stop a training, and survive a crash of one."""
-EXECUTORS = {"serial": SerialExecutor, **IN_OTHER_PROCESSES}
+EXECUTORS = {
+    "serial": SerialExecutor,
+    "threads": partial(ThreadExecutor, workers=2),
+    **IN_OTHER_PROCESSES,
+}
 
 
 def executor_named(name, request):
