@@ -35,6 +35,7 @@ from hebbevo.nn.surgery import Moments
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.credit.rule import feedback_bound
 from hebbevo.rules.rule import Need
+from hebbevo.rules.units.rule import OLD, REBIRTHS
 
 Example = Tensor | tuple[Tensor, ...]
 """An input of a network, or all of its inputs."""
@@ -155,6 +156,49 @@ class Wiring:
         for name, weight, connections in self.layer_connections(tensors, loss):
             if name not in resting:
                 surgery.rewire(connections, events[name], moments.get(weight, ()))
+
+    def living_places(self, tensors: Tensors) -> dict[str, dict[int, Tensor]]:
+        """The places in the tensors of one network to which the rest may be cut, while no unit is regrown.
+
+        What is left out belongs to units that are out, and has no effect: weights of zero, and norms of
+        zeros. Of a layer without living units, one that is out stays. Units stay that would return with
+        their old weights, and those that share weights with something else.
+
+        Args:
+            tensors: all parameters and buffers by dotted name, (*shape).
+
+        Returns:
+            By name and axis, int64; a tensor or an axis without an entry is left whole.
+        """
+        kept: dict[str, dict[int, Tensor]] = {}
+
+        def keep(name: str, axis: int, places: Tensor) -> None:
+            own = kept.setdefault(name, {})
+            own[axis] = own[axis] & places if axis in own else places
+
+        for name, names in self._layer_names.items():
+            units, buffers = self._units[name], _buffers(self._units[name], name, tensors)
+            if not units.rule.prunes or not names.producers or not names.exclusive:
+                continue
+            if any(len(consumer.columns or ((),)) > 1 for consumer in names.consumers):
+                continue  # groups of a convolution must stay equally large
+            alive = buffers["alive"]
+            if alive.all() or buffers["rebirth"] == REBIRTHS.index(OLD):
+                continue
+            if not alive.any():
+                alive = torch.arange(len(alive), device=alive.device) == 0
+            for key, buffer in buffers.items():
+                for axis in range(buffer.dim()):
+                    keep(f"{name}.{key}", axis, alive)
+            for layer in (*names.producers, *names.norms):
+                for key in ("weight", "bias", "running_mean", "running_var"):
+                    keep(f"{layer}.{key}", 0, alive)
+            for consumer in names.consumers:
+                keep(f"{consumer.name}.weight", 1, living_inputs(alive, consumer.columns))
+        return {
+            name: {axis: places.nonzero().flatten() for axis, places in own.items()}
+            for name, own in kept.items()
+        }
 
     @property
     def perturbs(self) -> bool:

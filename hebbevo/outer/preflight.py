@@ -133,6 +133,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             cohort_width=search.cohort_width
             or default_width(search.population, search.replicates, widest, workers),
             stack_check=plan.stack_check,
+            cuts_channels=plan.cuts_channels,
             invalid=invalid,
             repeatable=is_repeatable,
             sampling=VERSION,

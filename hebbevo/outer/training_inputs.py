@@ -64,7 +64,7 @@ def recipe_of(ledger: Ledger) -> Recipe:
     """What all trainings of a recorded study share."""
     facts = ledger.facts
     plan = recipe(ledger.spec, facts.shape, facts.outputs, facts.alone, facts.class_weights)
-    return replace(plan, stack_check=facts.stack_check)
+    return replace(plan, stack_check=facts.stack_check, cuts_channels=facts.cuts_channels)
 
 
 def load(task: Task, findings: Findings | None = None) -> Dataset:

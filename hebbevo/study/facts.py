@@ -56,6 +56,8 @@ class StudyFacts:
         repeatable: whether a training of the user's network came out the same twice.
         short: whether trainings end before anything can be pruned.
         sampling: version of the samplers (`hebbevo.samplers.VERSION`).
+        cuts_channels: whether convolutional networks that train one by one on a CPU compute living channels
+            alone; not in older studies.
         native: version of the native engine (`hebbevo.native.VERSION`) that computes all trainings; 0: they
             are PyTorch's.
     """
@@ -88,6 +90,7 @@ class StudyFacts:
     short: bool = False
     sampling: int = 1
     further: Mapping[str, int] = field(default_factory=dict)
+    cuts_channels: bool = False
     native: int = 0
 
     @property

@@ -219,6 +219,7 @@ FACTS: dict[str, tuple[Check, str]] = {
     "short": _FLAG,
     "sampling": _POSITIVE,
     "further": (partial(is_mapping, one=is_count), "whole numbers by name"),
+    "cuts_channels": _FLAG,
     "native": _COUNT,
 }
 """Checks of a study's facts."""

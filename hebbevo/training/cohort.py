@@ -28,6 +28,7 @@ from hebbevo.training.compact import CompactStack
 from hebbevo.training.cuda_graphs import CudaGraphs
 from hebbevo.training.early_stopping import EarlyStopper
 from hebbevo.training.knobs import rising_factor
+from hebbevo.training.living_net import LivingNet
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS, StackedOptimizer
 from hebbevo.training.per_structure import wiring_of
@@ -217,12 +218,18 @@ class CohortTraining:
         row = self._rows.x[:1].clone()
         # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
         as_it_is = (self._recipe.has_user_code and nets.size == 1) or self._fits_head
-        compact = None if as_it_is else CompactStack.of(nets, model, row)
-        if compact is None:
+        smaller = None if as_it_is else self._smaller(nets, model, row)
+        if smaller is None:
             nets.prepare_survivors(model, row)
-        optimizer = optimizer_of(model, (compact or nets).trained, values)
+        optimizer = optimizer_of(model, (smaller or nets).trained, values)
         all_rows = torch.arange(nets.size, device=row.device)
-        return [SubCohort(all_rows, compact or nets, optimizer)]
+        return [SubCohort(all_rows, smaller or nets, optimizer)]
+
+    def _smaller(self, nets: ModuleStack, model: nn.Module, row: Tensor) -> NetStack | None:
+        """The same nets without what is out, if there are such for them; ``row`` is an input."""
+        if isinstance(nets, SingleNet) and self._recipe.cuts_channels and LivingNet.serves(nets.module, row):
+            return LivingNet(nets, self._wiring, row)
+        return CompactStack.of(nets, model, row)
 
     def train(
         self,

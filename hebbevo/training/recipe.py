@@ -47,6 +47,8 @@ class Recipe:
         kind: what is predicted, ``classification`` or ``regression``.
         class_weights: a weight in the cross entropy for each class; none: 1 for each.
         engine: what computes trainings, a name in `ENGINES`.
+        cuts_channels: whether convolutional nets that train one by one on a CPU compute living channels alone
+            (`hebbevo.training.living_net`); not in older studies.
     """
 
     network: Blueprint
@@ -64,6 +66,7 @@ class Recipe:
     kind: Kind = "classification"
     class_weights: tuple[float, ...] = ()
     engine: str = PYTORCH
+    cuts_channels: bool = True
 
     @property
     def score_name(self) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 from hebbevo.nn import plastic
 from hebbevo.nn.wiring import Wiring
 from hebbevo.training.compact import CompactStack
+from hebbevo.training.living_net import LivingNet
 from hebbevo.training.optimizers import StackedOptimizer
 from hebbevo.training.stack import ModuleStack, NetStack
 
@@ -52,6 +53,8 @@ def observe_gradients(nets: NetStack, wiring: Wiring, gradients: Sequence[Tensor
     """
     if isinstance(nets, CompactStack):
         nets.observe_gradients()
+    elif isinstance(nets, LivingNet):
+        nets.observe_gradients(gradients)
     elif isinstance(nets, ModuleStack):
         wiring.observe_gradients(nets.tensors, nets.under_all_names(nets.by_parameter(gradients)))
 
@@ -64,7 +67,7 @@ def perturb(nets: NetStack, wiring: Wiring) -> None:
         nets: the nets.
         wiring: see `restructured`.
     """
-    if isinstance(nets, CompactStack):
+    if isinstance(nets, CompactStack | LivingNet):
         nets.perturb()
     elif isinstance(nets, ModuleStack):
         tensors = nets.tensors
@@ -95,6 +98,8 @@ def restructured(
     for each, last in zip(sub_cohorts, gradients, strict=True):
         if isinstance(each.nets, CompactStack):
             each.nets.prune(loss[each.rows], *each.optimizer.moments.values())
+        elif isinstance(each.nets, LivingNet):
+            each.nets.restructure(each.optimizer, loss[each.rows], last)
         elif isinstance(each.nets, ModuleStack):
             may_sync = not plastic.runs_ahead(loss)
             moments = each.nets.under_all_names(each.optimizer.moments)

@@ -44,6 +44,7 @@ PLAIN = {
     "short": True,
     "sampling": 2,
     "further": {"connections": 300},
+    "cuts_channels": True,
     "native": 1,
 }
 
