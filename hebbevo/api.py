@@ -16,12 +16,14 @@ from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.opened_study import Study, opened
 from hebbevo.outer import preflight
 from hebbevo.outer.driver import continue_study
+from hebbevo.outer.native_studies import is_likely_native
 from hebbevo.outer.progress import Watcher
 from hebbevo.outer.starting_points import front_of
 from hebbevo.outer.training_inputs import split_of
 from hebbevo.paths import expanded
 from hebbevo.signatures import argument_meanings, names_options
 from hebbevo.spec import OPTIONS, Overrides, Spec, difference, override, read, read_mapping
+from hebbevo.spec.schema import AUTO
 from hebbevo.spec.starting_points import completed
 from hebbevo.study import view
 from hebbevo.study.ledger import Ledger
@@ -100,7 +102,7 @@ def search(
     )
     timeout, start = overrides.pop("timeout", None), overrides.pop("start", None)
     spec = override(_read(space, study), **overrides)
-    config.prestart_worker(spec.search.engine)
+    config.prestart_worker(trains_in_threads=is_likely_native(spec))
     user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
     spec = _with_whole_paths(spec)
@@ -112,6 +114,8 @@ def search(
     ignored = ["search.trials", "search.timeout"]
     if isinstance(space, Mapping) and "name" not in space:
         ignored.append("name")  # the file of its study may have another name now
+    if spec.search.engine == AUTO:
+        ignored.append("search.engine")  # the study keeps the one that has begun it
     if isinstance(start, str | Path):
         ignored.append("search.start")  # the study keeps the front that it began with
         if not store.exists():

@@ -147,7 +147,7 @@ def confirm(
         if record is None:
             record = ConfirmationRecord(len(confirmations), request, {}, False)
         if not record.is_complete:
-            config.prestart_worker(ledger.spec.search.engine)
+            config.prestart_worker(trains_in_threads=bool(ledger.facts.native))
             run = _Run(ledger, record, records, recipe, config, show, confirmations)
             try:
                 with on_interrupt(run.interruption):

@@ -112,17 +112,17 @@ class ExecutorConfig:
         object.__setattr__(self, "trial_seconds", _seconds(self.trial_timeout))
         object.__setattr__(self, "memory_bytes", _bytes(self.memory_per_worker))
 
-    def prestart_worker(self, engine: str) -> None:
+    def prestart_worker(self, trains_in_threads: bool) -> None:
         """Start a worker process if one is likely to be needed: it imports PyTorch while the search prepares.
 
         On a GPU the only local worker is the search's own process. Whether there is one is guessed here from
         the driver, as PyTorch is not imported yet.
 
         Args:
-            engine: what computes the trainings of the study.
+            trains_in_threads: whether trainings of the study are those of the native engine.
         """
         workers = self.workers or (1 if NVIDIA_DRIVER.exists() else available_cores())
-        trains_here = engine == NATIVE or workers == 1
+        trains_here = trains_in_threads or workers == 1
         if not self._requests_ray and (self._needs_process or not trains_here):
             prestart.ensure_one()
 

@@ -89,7 +89,7 @@ def continue_study(
         total = recorded_total if trials is None else trials
         records = [record for generation in recorded for record in generation.records]
         if len(records) < total or any(record.result is None for record in records):
-            config.prestart_worker(ledger.spec.search.engine)
+            config.prestart_worker(trains_in_threads=bool(ledger.facts.native))
             driver = Driver(ledger, total, timeout, config.trial_seconds, watch)
             driver.replay(recorded)
             if ledger.spec.search.keep == "front":

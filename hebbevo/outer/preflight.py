@@ -17,6 +17,7 @@ from hebbevo.execution.config import available_cores
 from hebbevo.messages import describe, listed, unknown
 from hebbevo.networks import seeded
 from hebbevo.outer import sizes
+from hebbevo.outer.native_studies import chosen_engine, refuse_missing
 from hebbevo.outer.packing import default_width
 from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.rules.rule import Need
@@ -25,7 +26,7 @@ from hebbevo.space import ChoiceGene, Genome, Space
 from hebbevo.space.genome import same
 from hebbevo.spec import Spec
 from hebbevo.study.facts import ENGINE, StudyFacts, library_versions
-from hebbevo.training.recipe import NATIVE
+from hebbevo.training.recipe import NATIVE, PYTORCH
 
 if TYPE_CHECKING:
     import torch
@@ -58,16 +59,14 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         UsageError: the data cannot be read, or the network does not go with the data or with the genes.
     """
     task = spec.task
-    uses_native = spec.search.engine == NATIVE
-    if uses_native and not native.is_built():
-        raise UsageError(f"search.engine: {native.why_missing()}")
+    refuse_missing(spec)
     sizes.check_search(spec, available_cores())
     sizes.check_data(task.dataset)
     dataset = load(task)
     split = data.split(dataset, spec.search.seed, task.batch_size, standardize=task.standardize)
     shape = data.input_shape(split.shape)
     class_weights = _class_weights(spec, split)
-    plan = recipe(spec, shape, split.outputs, alone="", class_weights=class_weights)
+    plan = recipe(spec, shape, split.outputs, PYTORCH, alone="", class_weights=class_weights)
     for name in plan.code:
         if name.startswith("__main__:"):
             what = "a script that is running cannot be imported by workers, nor by 'hebbevo resume'"
@@ -92,8 +91,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
     _try_shortest(spec, plan, genomes, sampled, split)
     _refuse_unmet(spec, genomes, sampled, split, shape)
     _refuse_single_rows(spec, sampled)
-    if uses_native:
-        _refuse_unserved(plan, nets, device)
+    uses_native = chosen_engine(spec, plan, nets, device) == NATIVE
     neurons = max(_neurons(net, shape, plan.count) for net in counted)
     if not neurons:
         used = " whose outputs another layer uses" if plan.count == "neurons" else ""
@@ -402,21 +400,6 @@ def _refuse_unmet(
                 if chosen == having and sum(chosen) > 1:  # of one genome it could be chance
                     what = f"{listed([choice])} is never possible: {problem}"
                     raise UsageError(f"genome.{gene.name}: {what}; or leave this choice out")
-
-
-def _refuse_unserved(plan: Recipe, nets: Sequence[nn.Module], device: str) -> None:
-    """Check that the native engine has all that the networks need.
-
-    Raises:
-        UsageError: it has not; the line names what is missing.
-    """
-    import torch
-
-    from hebbevo.training.native_service import why_not_served
-
-    for net in nets:
-        if reason := why_not_served(plan, net, torch.device(device)):
-            raise UsageError(f"search.engine: {reason}")
 
 
 def _refuse_single_rows(spec: Spec, nets: Sequence[nn.Module]) -> None:

@@ -13,6 +13,7 @@ from hebbevo.errors import StudyError
 from hebbevo.spec import Spec
 from hebbevo.spec.schema import Task
 from hebbevo.study.ledger import Ledger, Record
+from hebbevo.training.recipe import NATIVE, PYTORCH
 
 if TYPE_CHECKING:
     from hebbevo.networks import Blueprint
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def recipe(
-    spec: Spec, shape: Sequence[int], outputs: int, alone: str, class_weights: Sequence[float] = ()
+    spec: Spec,
+    shape: Sequence[int],
+    outputs: int,
+    engine: str,
+    alone: str,
+    class_weights: Sequence[float] = (),
 ) -> Recipe:
     """What all trainings of a search share.
 
@@ -28,6 +34,7 @@ def recipe(
         spec: the search.
         shape: shape of a row of the data.
         outputs: number of classes, or 1 for a regression.
+        engine: what computes them, a name in `hebbevo.training.recipe.ENGINES`.
         alone: why networks train one by one; empty to stack them.
         class_weights: a weight in the loss for each class; none: 1 for each.
     """
@@ -47,7 +54,7 @@ def recipe(
         precision=spec.task.precision,
         kind=spec.task.kind,
         class_weights=tuple(class_weights),
-        engine=spec.search.engine,
+        engine=engine,
     )
 
 
@@ -63,7 +70,8 @@ def _blueprint(spec: Spec, shape: tuple[int, ...], outputs: int) -> Blueprint:
 def recipe_of(ledger: Ledger) -> Recipe:
     """What all trainings of a recorded study share."""
     facts = ledger.facts
-    plan = recipe(ledger.spec, facts.shape, facts.outputs, facts.alone, facts.class_weights)
+    engine = NATIVE if facts.native else PYTORCH
+    plan = recipe(ledger.spec, facts.shape, facts.outputs, engine, facts.alone, facts.class_weights)
     return replace(plan, stack_check=facts.stack_check, cuts_channels=facts.cuts_channels)
 
 

@@ -74,7 +74,12 @@ class Overrides(TypedDict, total=False):
     precision: Annotated[str | None, Option("task", "Precision of matrix products.", "float32|bfloat16")]
     engine: Annotated[
         str | None,
-        Option("search", "What computes trainings: PyTorch, or compiled code.", "pytorch|native"),
+        Option(
+            "search",
+            "What computes trainings: PyTorch, or faster compiled code; auto takes that where it can.  "
+            "[default: auto]",
+            "auto|pytorch|native",
+        ),
     ]
 
 

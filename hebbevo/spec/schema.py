@@ -51,6 +51,9 @@ from hebbevo.spec.field_types import (
 from hebbevo.spec.messages import KeyPath
 from hebbevo.training.scores import DEFAULT_SCORES, SCORES, BuiltInScore
 
+AUTO: Literal["auto"] = "auto"
+"""What a search leaves open: it takes the native engine wherever that can compute its trainings."""
+
 _NAMES = (*MEASURES, *COUNTS)  # of measures, as a space file may write them
 _MOST_OBJECTIVES = 3
 
@@ -258,7 +261,7 @@ class Search(Model):
     replicates: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     cohort_width: Whole | None = Field(default=None, ge=1, description="a whole number of 1 or more")
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
-    engine: Literal["pytorch", "native"] = Field(default="pytorch", description="pytorch or native")
+    engine: Literal["auto", "pytorch", "native"] = Field(default=AUTO, description="auto, pytorch or native")
     halving: bool = Field(default=False, description="true or false")
     keep: Literal["none", "front"] = Field(default="none", description="none or front")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
