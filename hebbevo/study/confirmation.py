@@ -10,16 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from hebbevo.objectives import pareto
 from hebbevo.objectives.goal import MEASURES
 from hebbevo.study.alive_units import AliveUnits
 from hebbevo.study.confirmation_record import ConfirmationRecord, Member, Role, Training
 from hebbevo.study.intervals import NO_MEAN, Mean, best_of, mean_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_SEEDS = 10
 """Most dense networks of one width that are trained for a replicate."""
@@ -131,6 +133,8 @@ class Confirmation:
         ``role`` is ``member``, ``tuning``, ``dense`` or ``longer``, and a measurement that is missing is NaN.
         What is counted beside survivors has columns of its own.
         """
+        import pandas as pd
+
         columns = [name for name in Training.__dataclass_fields__ if name not in ("alive", "further")]
         rows = [
             [
@@ -188,6 +192,8 @@ class Confirmation:
           and standard deviation of a single network.
         - ``random``, ``random_sd``: the same of the networks with the weights that they began with.
         """
+        import pandas as pd
+
         rows = [
             (member.trial, member.epoch, layer, learned.value, learned.sd, random.value, random.sd)
             for member in self._members
@@ -316,6 +322,8 @@ class Confirmation:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
+        import pandas as pd
+
         rows = [self._row(*each) for each in zip(self._members, self._differences, strict=True)]
         columns = _COLUMNS | {name: float for each in self._scale.further for name in _count_columns(each)}
         table = pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from hebbevo.samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def initial_design(trials: pd.DataFrame, sampler: str, starts: int) -> pd.DataFrame:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from hebbevo.errors import UsageError
@@ -31,6 +30,8 @@ from hebbevo.study.storage import Store, StudyFile, find_study
 from hebbevo.training.trial_details import TrialDetails
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hebbevo.study.window import Window
 
 
@@ -81,6 +82,8 @@ class Study:
         self.wall_seconds: float | None = ledger.wall_seconds
         self._windows: dict[tuple[Any, ...], Window] = {}
         genes = {gene.name: _dtype(gene) for gene in ledger.spec.space.genes}
+        import pandas as pd
+
         generations, confirmations = ledger.generations(), ledger.confirmations()
         self._unrepeatable = {  # trials whose results were changed by a failed attempt
             record.number
@@ -202,6 +205,8 @@ class Study:
         Raises:
             UsageError: there is no such trial.
         """
+        import pandas as pd
+
         if trial not in self._genomes:
             raise UsageError(f"{self.store}: there is no trial {trial}")
         curves = self._curves.get(trial, dict.fromkeys(self.goal.measures, ()))
@@ -231,6 +236,8 @@ class Study:
         >>> len(study.decoding())
         0
         """
+        import pandas as pd
+
         rows = [
             (trial, layer, learned, random)
             for trial, both in sorted(self._decoding.items())
@@ -291,6 +298,8 @@ class Study:
         The columns are ``trial``, ``epoch``, ``replicate``, ``accuracy``, ``survivors`` (of this network
         alone) and ``bytes``.
         """
+        import pandas as pd
+
         with Ledger.open(self.store) as ledger:
             found = ledger.kept_networks()
         columns = ["trial", "epoch", "replicate", "accuracy", "survivors"]
@@ -446,6 +455,8 @@ class Study:
 
     def _shown(self, chosen: pd.DataFrame) -> pd.DataFrame:
         """Give points in the columns of a front."""
+        import pandas as pd
+
         columns = [name for name in self._trials.columns if name not in _NOT_IN_FRONT]
         places = pd.Index(self._trials.trial).get_indexer(chosen.trial)
         shown: pd.DataFrame = self._trials[columns].iloc[places].reset_index(drop=True)
