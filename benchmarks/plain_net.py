@@ -37,7 +37,7 @@ class Stamina(nn.Module):
         self.around = [feeder, listener]
         self.last_event = last_event
         self.penalty, self.form, self.threshold, self.regrowth = penalty, form, threshold, regrowth
-        width = feeder.out_features
+        width = len(feeder.weight)
         self.alive, self.living = torch.ones(width), width
         self.gain, self.reference = torch.zeros(width), torch.zeros(width)
         self.age, self.steps = torch.full((width,), 1000), 0
@@ -85,6 +85,9 @@ class Stamina(nn.Module):
         self.living = int(self.alive.sum())
         for state in (self.age, self.gain, self.reference):
             state[born] = 0
+        self.renew(born, optimizer)
+
+    def renew(self, born, optimizer):
         feeder, listener = self.around
         feeder.weight[born] = torch.randn_like(feeder.weight[born]) * (2 / feeder.in_features) ** 0.5
         feeder.bias[born] = 0
