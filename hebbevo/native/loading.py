@@ -49,6 +49,7 @@ class Library:
             return found
 
         self.drop_dead = function("drop_dead", None, _POINTER)
+        self.lay_out_masks = function("lay_out_masks", None, _POINTER)
         self.train = function(
             "train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER
         )

@@ -81,6 +81,8 @@ class Layer(c.Structure):
         ("bias_state", c.c_void_p * MOST_STATES),
         ("weight_gradient", c.c_void_p),
         ("bias_gradient", c.c_void_p),
+        ("connected", c.c_void_p),
+        ("mask", c.c_void_p),
     )
 
 
@@ -104,6 +106,7 @@ class Network(c.Structure):
         ("momentum", c.c_float),
         ("step", c.c_int64),
         ("running_loss", c.c_float),
+        ("stops", c.c_void_p),
         ("awaits_event", c.c_int32),
     )
 

@@ -32,7 +32,9 @@ from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
 from hebbevo.rules.units.stamina import Stamina
 from hebbevo.rules.units.taylor import Taylor
+from hebbevo.training import native_connections
 from hebbevo.training.losses import CrossEntropy, SquaredError
+from hebbevo.training.native_connections import MaskedLayer
 from hebbevo.training.optimizers import SGD, AdamW, OwnStepsAdamW, StackedOptimizer
 from hebbevo.training.stack import Loss
 
@@ -148,6 +150,10 @@ class NativeNet:
         self._loss = torch.zeros(())
         self._weights: list[Tensor] = []
         self._gradients: dict[int, tuple[Tensor, Tensor]] = {}  # of layers whose last ones are kept
+        self._moments: list[list[Tensor]] = []  # of the weights of each layer
+        self._masked: Mapping[int, MaskedLayer] = {}
+        self._masks: dict[int, Tensor] = {}  # of connections between living units
+        self._stops = _NONE
         self._allocate([plan.size for plan in plans], padded(self._network.columns))
 
     def _allocate(self, sizes: Sequence[int], columns: int) -> None:
@@ -162,18 +168,34 @@ class NativeNet:
                 target[place] = next(parts).data_ptr()
         network.transposed, network.tile, network.order = (each.data_ptr() for each in parts)
 
-    def hold(self, parameters: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Hold weights and biases in this memory: (inputs, stride) and (stride,) of each layer."""
-        self._weights = [weight for weight, _ in parameters]
+    def hold(self, parameters: Sequence[tuple[Tensor, Tensor]], masked: Mapping[int, MaskedLayer]) -> None:
+        """Hold weights, biases and masks in this memory.
+
+        Args:
+            parameters: (inputs, stride) and (stride,) of each layer.
+            masked: the masked layers by number.
+        """
+        self._weights, self._masked = [weight for weight, _ in parameters], masked
         for layer, (weight, bias) in zip(self._layers(), parameters, strict=True):
             layer.stride, layer.weight, layer.bias = weight.stride(0), weight.data_ptr(), bias.data_ptr()
         for place, own in enumerate(self.places):
             if own.needs(Need.INCOMING_GRADIENT) and place - 1 not in self._gradients:
                 self._keep_gradients(place - 1, *parameters[place - 1])
+        for index, connections in masked.items():
+            if "gradient" in connections.tensors and index not in self._gradients:
+                self._keep_gradients(index, *parameters[index])
+            mask = self._masks[index] = torch.zeros_like(parameters[index][0], dtype=torch.int32)
+            self._network.layer[index].connected = connections.tensors["connected"].data_ptr()
+            self._network.layer[index].mask = mask.data_ptr()
+        if masked:
+            self._stops = native_connections.stops([*masked.values()])
+            self._network.stops = self._stops.data_ptr()
+            self._library.lay_out_masks(self._pointer)
 
     def begin(self) -> None:
         """Drop the units that are out from the start."""
         self._library.drop_dead(self._pointer)
+        self._library.lay_out_masks(self._pointer)
 
     def use(self, optimizer: StackedOptimizer, row: int, names: Sequence[str]) -> None:
         """Train by the optimiser of a stack, whose state of the net at ``row`` the engine changes.
@@ -188,6 +210,7 @@ class NativeNet:
         network.learning_rate = float(optimizer.learning_rate[row])
         network.weight_decay = float(optimizer.weight_decay[row])
         network.momentum = float(optimizer.momentum[row]) if isinstance(optimizer, SGD) else 0.0
+        self._moments = [[each[row] for each in optimizer.moments[name]] for name in names[::2]]
         for layer, weight, bias in zip(self._layers(), names[::2], names[1::2], strict=True):
             for target, name in ((layer.weight_state, weight), (layer.bias_state, bias)):
                 moments = optimizer.moments[name]
@@ -219,6 +242,9 @@ class NativeNet:
         """
         done = 0
         while done < len(losses):
+            for index, own in self._masked.items():
+                if own.observed[self.step]:
+                    own.observe(self.step + 1, self._of_all(index, self._weights[index]))
             start = done * batch_size
             taken = self._library.train(
                 self._pointer,
@@ -234,6 +260,7 @@ class NativeNet:
                 return
             if self._network.awaits_event:
                 self._hold_events()
+            self._rewire()
 
     @property
     def step(self) -> int:
@@ -252,7 +279,8 @@ class NativeNet:
         loss = torch.zeros(1)
         self.train(rows, torch.arange(number), number, torch.ones(1), loss)
         self._network.optimizer = optimizer
-        return loss[0], [each for index in sorted(self._gradients) for each in self._gradients[index]]
+        found = [(self._gradient(index), bias) for index, (_, bias) in sorted(self._gradients.items())]
+        return loss[0], [each for pair in found for each in pair if each is not None]
 
     def _hold_events(self) -> None:
         """Prune and regrow units, by scores of their rules' own, of the places with an event at this step."""
@@ -265,6 +293,29 @@ class NativeNet:
                 scores = own.rule.score(units.k, units.s, units).double().contiguous()
             self._library.prune(self._pointer, place, None if scores is None else scores.data_ptr())
         self._library.end_events(self._pointer)
+
+    def _rewire(self) -> None:
+        """Let connections leave and enter in the layers with an event at this step."""
+        due = [index for index, own in self._masked.items() if own.events[self.step]]
+        self.note_gradients(due)
+        for index in due:
+            inputs, outputs = self.places[index], self.places[index + 1]
+            held = self._weights[index], *self._moments[index]
+            weight, *moments = (self._of_all(index, each) for each in held)
+            self._masked[index].rewire(
+                self.step, self._network.running_loss, weight, moments, outputs.alive, inputs.alive
+            )
+            for own, changed in zip(held, (weight, *moments), strict=True):
+                living = changed[outputs.numbers.unsqueeze(-1), inputs.numbers]
+                self._living_part(own, index).copy_(living.mT)
+        if due:
+            self._library.lay_out_masks(self._pointer)
+
+    def note_gradients(self, layers: Sequence[int]) -> None:
+        """Give rules of masked layers that need it the last gradient of all weights."""
+        for index in layers:
+            if "gradient" in (tensors := self._masked[index].tensors):
+                tensors["gradient"].copy_(self._of_all(index, self._gradients[index][0]))
 
     def _layer_units(self, place: int, most: int) -> LayerUnits:
         """The living units of a place with the layers around them, as rules see them."""
@@ -292,14 +343,19 @@ class NativeNet:
     def _producer(self, place: int) -> Producer:
         """The layer that leads to a place."""
         index, before = place - 1, self.places[place - 1]
-        gradient = self._gradients.get(index)
+        gradient = self._gradient(index)
         return Producer(
             self._living_part(self._weights[index], index).mT,
             None,
             fan_in=before.size,
             inputs=before.numbers,
-            gradient=None if gradient is None else self._living_part(gradient[0], index).mT,
+            gradient=None if gradient is None else self._living_part(gradient, index).mT,
         )
+
+    def _gradient(self, index: int) -> Tensor | None:
+        """The last gradient of the weights of a layer, zero where connections are out, if it is kept."""
+        gradient = self._gradients[index][0] if index in self._gradients else None
+        return gradient if gradient is None or index not in self._masks else gradient * -self._masks[index]
 
     def _living_part(self, values: Tensor, index: int) -> Tensor:
         """What belongs to the weights between living units of a layer, (inputs, outputs)."""
@@ -331,10 +387,15 @@ class NativeNet:
             weight: as the weights are in memory, (inputs, stride).
             bias: likewise, (stride,).
         """
+        outputs = self.places[index + 1]
+        return self._of_all(index, weight), outputs.of_all(bias[: outputs.living])
+
+    def _of_all(self, index: int, values: Tensor) -> Tensor:
+        """What belongs to all weights of a layer, (outputs, inputs), from what belongs to those in memory."""
         inputs, outputs = self.places[index], self.places[index + 1]
         found = torch.zeros(outputs.size, inputs.size)
-        found[outputs.numbers.unsqueeze(-1), inputs.numbers] = self._living_part(weight, index).mT
-        return found, outputs.of_all(bias[: outputs.living])
+        found[outputs.numbers.unsqueeze(-1), inputs.numbers] = self._living_part(values, index).mT
+        return found
 
 
 class Place:
@@ -377,6 +438,11 @@ class Place:
     def living(self) -> int:
         """How many live."""
         return int(self._units.living)
+
+    @property
+    def alive(self) -> Tensor:
+        """Which units live, (size,) bool."""
+        return self._alive
 
     @property
     def numbers(self) -> Tensor:

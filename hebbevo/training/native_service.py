@@ -14,6 +14,7 @@ from hebbevo.nn.layer_context import LayerContext
 from hebbevo.nn.statistics import unit_buffers
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.units.rule import OLD
+from hebbevo.training import native_connections
 from hebbevo.training.native_net import SERVED_BUFFERS
 from hebbevo.training.per_structure import layout_of
 from hebbevo.training.recipe import Recipe
@@ -52,7 +53,8 @@ def _unserved(recipe: Recipe, model: nn.Module, device: torch.device) -> Iterato
         if isinstance(module, Credit):
             yield f"credit: {module.rule.name}"
     for connections in plastic_connections(model).values():
-        yield f"connections: {connections.rule.name}"
+        if not native_connections.is_served(connections.rule):
+            yield f"connections: {connections.rule.name}"
     for units in plastic_units(model).values():
         yield from _unserved_units(units)
     layout = layout_of(model)

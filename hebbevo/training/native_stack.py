@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from hebbevo.native.loading import Library
+from hebbevo.nn.connections import PlasticConnections
 from hebbevo.nn.layer_connections import LayerConnections
 from hebbevo.nn.liveness.paths import Survivors
 from hebbevo.nn.mlp_layout import MlpLayout
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.units import schedule
+from hebbevo.training.native_connections import MaskedLayer
 from hebbevo.training.native_net import NativeNet, NativeRows, PlacePlan, padded
 from hebbevo.training.optimizers import StackedOptimizer
 from hebbevo.training.per_structure import layout_of, plan_of
@@ -42,6 +44,7 @@ class NativeStack(NetStack):
         assert layout is not None, "nets that the engine does not serve are refused before"
         self._layout, self._plan = layout, plan_of(model, row)
         self._state = {name: tensor.detach().clone() for name, tensor in nets.state.items()}
+        self._masked = dict(_masked_layers(layout, model, self._state))
         plans = _place_plans(layout, model, self._state, nets.size)
         self._nets = [NativeNet(own, most_rows, library) for own in plans]
         self._optimizer: StackedOptimizer | None = None  # of whose state the nets know where it is
@@ -57,9 +60,10 @@ class NativeStack(NetStack):
             net.begin()
 
     def _hold(self) -> None:
-        """Tell each net where its weights are."""
+        """Tell each net where its weights and masks are."""
         for number, net in enumerate(self._nets):
-            net.hold(self._parameters([*self.trained.values()], number))
+            masked = {index: each.at(number) for index, each in self._masked.items()}
+            net.hold(self._parameters([*self.trained.values()], number), masked)
 
     def _parameters(self, values: Sequence[Tensor], number: int) -> list[tuple[Tensor, Tensor]]:
         """What belongs to the weights and biases of one net, from the values in the order of ``trained``."""
@@ -151,19 +155,40 @@ class NativeStack(NetStack):
         for index, name in self._layout.units.items():
             own = [net.places[index + 1].state(net.step) for net in self._nets]
             found |= {f"{name}.{key}": torch.stack([each[key] for each in own]) for key in own[0]}
+        for net in self._nets:
+            net.note_gradients([*self._masked])
+        steps = torch.tensor([net.step for net in self._nets])
+        for index, name in self._layout.masked.items():
+            found |= self._masked[index].state(name, steps)
         return found | self.by_parameter([*self.trained.values()])
 
     def layer_connections(self) -> Iterator[LayerConnections]:
-        """See `NetStack.layer_connections`: none is masked."""
-        return iter(())
+        """See `NetStack.layer_connections`."""
+        weights = self.by_parameter([*self.trained.values()]) if self._masked else {}
+        for index, each in self._masked.items():
+            yield each.layer(weights[f"{self._layout.layers[index]}.weight"])
 
     def keep(self, rows: Tensor) -> None:
         """See `NetStack.keep`."""
         self._nets = [self._nets[row] for row in rows.tolist()]
         self._state = {name: tensor[rows] for name, tensor in self._state.items()}
         self.trained = {name: tensor[rows] for name, tensor in self.trained.items()}
+        self._masked = {index: each.at(rows) for index, each in self._masked.items()}
         self._optimizer = None  # its state of these nets is elsewhere too
         self._hold()
+
+
+def _masked_layers(
+    layout: MlpLayout, model: nn.Module, state: Mapping[str, Tensor]
+) -> Iterator[tuple[int, MaskedLayer]]:
+    """The masked layers of all nets before the first step, by number."""
+    for index, name in layout.masked.items():
+        module = model.get_submodule(name)
+        assert isinstance(module, PlasticConnections)
+        mask = module.connections[0]
+        knobs = {key: state[f"{name}.{key}"].clone() for key in module._buffers}
+        tensors = {key: state[f"{name}.connections.0.{key}"].clone() for key in mask._buffers}
+        yield index, MaskedLayer.of(module.rule, knobs, tensors)
 
 
 def _place_plans(

@@ -102,7 +102,7 @@ def test_a_machine_without_the_engine_says_how_to_get_it(study: Path, space: Pat
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("family: mlp", "family: mlp, connections: magnitude", "connections: magnitude"),
+        ("family: mlp", "family: mlp, connections: cosine", "connections: cosine"),
         ("family: mlp", "family: mlp, credit: feedback_alignment", "credit: feedback_alignment"),
         ("units: stamina, settings: {warmup: 4, prune_period: 2, grace: 4}", "units: l0", "units: l0"),
         ("units: stamina, settings: {warmup: 4, prune_period: 2, grace: 4}", "units: demp", "units: demp"),

@@ -38,6 +38,18 @@ RULES = [
     ("usage", {}),
 ]
 
+# rules for connections with their knobs, each with another rule for units
+CONNECTIONS = [
+    ("constant_fan_in", {"density": 0.3, "rewire_period": 3, "activity": "contribution"}, "stamina"),
+    ("iterative_magnitude", {"rounds": 2, "share": 0.3, "rewind_step": 2}, "frequency"),
+    ("magnitude", {"density": 0.3, "handover": True}, "contribution"),
+    ("random", {"density": 0.4, "warmup": 1}, "redo"),
+    ("rigl", {"density": 0.3, "rewire_period": 3}, "ablation"),
+    ("set", {"density": 0.4, "rewire_period": 3, "drop_schedule": "cosine"}, "taylor"),
+    ("static", {"density": 0.5}, "random"),
+]
+"""Those whose masks the engine has."""
+
 
 def cohorts(the_recipe, genomes, split):
     """The same nets in training by PyTorch and by the native engine."""
@@ -62,6 +74,12 @@ def of_rule(the_recipe, rule, knobs):
     """The recipe with another rule for units and its knobs."""
     network = replace(the_recipe.network, units=rule)
     return replace(the_recipe, network=network, settings={**the_recipe.settings, **knobs})
+
+
+def of_connections(the_recipe, rule, knobs, units="stamina"):
+    """The recipe with another rule for connections, its knobs, and another rule for units."""
+    masked = replace(the_recipe, network=replace(the_recipe.network, connections=rule))
+    return of_rule(masked, units, knobs)
 
 
 def assert_same_nets(ours, theirs, size, tolerance=1e-5):

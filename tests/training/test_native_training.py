@@ -18,11 +18,13 @@ from hebbevo.training import Candidate, Recipe, Rows, train
 from hebbevo.training.recipe import NATIVE, PYTORCH
 from tests.training.conftest import CPU, DIVERGING, SGD, problem, recipe, state_of, without_seconds
 from tests.training.native_cohorts import (
+    CONNECTIONS,
     RULES,
     assert_same_nets,
     cohorts,
     native_cohort,
     needs_native,
+    of_connections,
     of_rule,
 )
 
@@ -32,7 +34,17 @@ pytestmark = needs_native
 @pytest.mark.parametrize(("rule", "knobs"), RULES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_net_is_the_same_after_every_step_of_training(rule, knobs):
     base = recipe((23, 17), epochs=2, batch_size=45, settle=0.2, target=9)
-    the_recipe = of_rule(base, rule, knobs)
+    assert_same_after_every_step(of_rule(base, rule, knobs))
+
+
+@pytest.mark.parametrize(("rule", "knobs", "units"), CONNECTIONS, ids=[rule for rule, *_ in CONNECTIONS])
+def test_a_net_with_masked_connections_is_the_same_after_every_step(rule, knobs, units):
+    inputs = units != "ablation"  # which ranks the weights that lead to units
+    base = recipe((23, 17), inputs=inputs, epochs=2, batch_size=45, settle=0.2, target=9)
+    assert_same_after_every_step(of_connections(base, rule, knobs, units))
+
+
+def assert_same_after_every_step(the_recipe):
     genomes = [{"learning_rate": 3e-3, "weight_decay": 0.1}, {"learning_rate": 1e-2}]
     ours, theirs = cohorts(the_recipe, genomes, problem())
     for epoch in range(2):
@@ -44,6 +56,7 @@ def test_a_net_is_the_same_after_every_step_of_training(rule, knobs):
         theirs.measure()
     for one, other in zip(ours.measurements(), theirs.measurements(), strict=True):
         assert (one.survivors, one.layers, one.inputs) == (other.survivors, other.layers, other.inputs)
+        assert (one.explored, one.further) == (other.explored, other.further)
         assert one.accuracy == pytest.approx(other.accuracy, abs=0.011)  # a row of a hundred
 
 
@@ -54,6 +67,7 @@ def test_a_net_is_the_same_after_every_step_of_training(rule, knobs):
     outputs=st.integers(1, 20),
     batch_size=st.integers(2, 90),
     inputs=st.booleans(),
+    connections=st.sampled_from(["full", "random", "static"]),
     optimizer=st.sampled_from([SGD, {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3}]),
     knobs=st.fixed_dictionaries(
         {
@@ -69,19 +83,22 @@ def test_a_net_is_the_same_after_every_step_of_training(rule, knobs):
             "grace": st.integers(0, 4),
             "settle": st.sampled_from([0.0, 0.4]),
             "learning_rate_warmup": st.integers(0, 3),
+            "density": st.floats(0.05, 1),
         }
     ),
 )
 def test_nets_of_any_shape_and_with_any_knobs_are_the_same(
-    hidden, features, outputs, batch_size, inputs, optimizer, knobs
+    hidden, features, outputs, batch_size, inputs, connections, optimizer, knobs
 ):
-    """The rule *random* draws its scores, so that no score is changed by rounding."""
+    """The rules *random* draw their scores, so that no score is changed by rounding."""
     random = np.random.default_rng(features)
     x = random.normal(size=(120, features)).astype(np.float32)
     y = random.integers(outputs, size=120) if outputs > 1 else random.normal(size=(120, 1)).astype(np.float32)
     ones = np.ones(features, np.float32)
     split = Split(x[:100], y[:100], x[100:], y[100:], x[:0], y[:0], 0 * ones, ones, tuple(range(outputs)))
-    network = Architecture("mlp", tuple(hidden), "random", inputs, (features,), outputs)
+    network = Architecture(
+        "mlp", tuple(hidden), "random", inputs, (features,), outputs, connections=connections
+    )
     the_recipe = Recipe(network, {"warmup": 1, "prune_period": 1, **knobs}, 3, batch_size, 5)
     if outputs == 1:
         the_recipe = replace(the_recipe, kind="regression")
@@ -159,18 +176,27 @@ def test_the_build_for_any_processor_gives_the_same_up_to_rounding(monkeypatch):
 
 def test_early_stopping_and_last_epochs_end_trainings_as_ever():
     candidates = [Candidate({}, last_epoch=1), Candidate({"learning_rate": 0.01})]
-    the_recipe = replace(recipe((12,), epochs=3), engine=NATIVE)
+    masked = of_connections(recipe((12,), epochs=3), "rigl", {"density": 0.5, "rewire_period": 3})
+    the_recipe = replace(masked, engine=NATIVE)
     first, second = train(the_recipe, candidates, problem(), CPU)
     assert (len(first.accuracy), len(second.accuracy)) == (1, 3)
     [whole] = train(the_recipe, candidates[1:], problem(), CPU)
     assert without_seconds(whole) == without_seconds(second)
 
 
-def test_what_the_engine_has_not_is_a_failure_that_names_it():
-    the_recipe = replace(recipe((12,)), engine=NATIVE)
-    [measured] = train(the_recipe, [Candidate({"rebirth": "old"})], problem(), CPU)
+@pytest.mark.parametrize(
+    ("what", "connections", "genome"),
+    [
+        ("rebirth: old", "full", {"rebirth": "old"}),
+        ("connections: hebb_mask", "hebb_mask", {}),  # keeps the weights of connections that are out
+        ("connections: coactivation", "coactivation", {}),  # gathers sums of all connections
+    ],
+)
+def test_what_the_engine_has_not_is_a_failure_that_names_it(what, connections, genome):
+    the_recipe = replace(of_connections(recipe((12,)), connections, {}), engine=NATIVE)
+    [measured] = train(the_recipe, [Candidate(genome)], problem(), CPU)
     assert measured.failure == (
-        "UsageError: the native engine has no rebirth: old; leave it out, or write engine: pytorch"
+        f"UsageError: the native engine has no {what}; leave it out, or write engine: pytorch"
     )
 
 

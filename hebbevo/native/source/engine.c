@@ -98,8 +98,14 @@ static void step_weights(Network *net, int l, long columns, int count, const Ste
     gradient(rows, outputs, count, net->activation[l] + k * columns, columns, net->transposed, stride, found, stride);
     for (int i = 0; i < rows; i++) {
       long at = (k + i) * stride;
-      if (sees_gates) add_gate_gradient(units, k + i, outputs, layer->weight + at, found + i * stride);
-      update(n, layer->weight, layer->weight_state, at, found + i * stride, step);
+      float *own = found + i * stride;
+      if (sees_gates) add_gate_gradient(units, k + i, outputs, layer->weight + at, own);
+      if (layer->mask) {
+        for (int j = 0; j < n; j += V)
+          store(net->tile + i * stride + j, where(*(const vi *)(layer->mask + at + j), load(own + j)));
+        own = net->tile + i * stride;
+      }
+      update(n, layer->weight, layer->weight_state, at, own, step);
     }
   }
 }
@@ -146,7 +152,8 @@ static float train_step(Network *net, const Data *data, const int64_t *rows, int
 /* Train on `count` rows, minibatches of `batch` each, the last of which may be smaller, with the events between.
 
    `factors` and `losses` have an entry for each step. Gives the number of steps taken: fewer where an event
-   awaits scores of the caller. It is negative where the loss of the last step is not finite, at which it stops. */
+   awaits scores of the caller, or the caller acts after a step. It is negative where the loss of the last step is
+   not finite, at which it stops. */
 EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *rows, int64_t count, int64_t batch,
                                const float *factors, float *losses) {
   FloatMode before = flush_denormals();
@@ -161,6 +168,7 @@ EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *ro
       break;
     }
     hold_events(net);
+    if (net->stops && net->stops[net->step]) break;
   }
   restore(before);
   return steps;
@@ -193,6 +201,9 @@ EXPORTED void hebbevo_end_events(Network *net) {
 
 /* Drop the units that are out from the start. */
 EXPORTED void hebbevo_drop_dead(Network *net) { drop_dead(net); }
+
+/* Take note of which connections are in. */
+EXPORTED void hebbevo_lay_out_masks(Network *net) { lay_out_masks(net); }
 
 /* Count the units of each place, and the weights of each layer, that lie on a path from an input to an output.
 

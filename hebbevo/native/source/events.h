@@ -178,7 +178,24 @@ static void clear_unit(Network *net, int place, int j) {
   for (int s = 0; s < net->states; s++) feeding->bias_state[s][j] = 0;
 }
 
-/* A regrown unit: fresh weights to it (He et al., 2015, eq. 10), none from it, and nothing gathered. */
+/* Whether the connection between two living units is in. */
+static int is_in(const Network *net, int l, int k, int j) {
+  const uint8_t *connected = net->layer[l].connected;
+  const Units *inputs = &net->place[l], *outputs = &net->place[l + 1];
+  return !connected || connected[outputs->numbers[j] * inputs->size + inputs->numbers[k]];
+}
+
+/* Find the masks of layers between their living units. */
+static void lay_out_masks(Network *net) {
+  for (int l = 0; l < net->layers; l++) {
+    Layer *layer = &net->layer[l];
+    for (int k = 0; layer->mask && k < net->place[l].living; k++)
+      for (int j = 0; j < net->place[l + 1].living; j++) layer->mask[k * (long)layer->stride + j] = -is_in(net, l, k, j);
+  }
+}
+
+/* A regrown unit: fresh weights to it (He et al., 2015, eq. 10) where connections are in, none from it, and nothing
+   gathered. */
 static void regrow_unit(Network *net, int place, int id) {
   Units *units = &net->place[place];
   Layer *reading = &net->layer[place];
@@ -203,7 +220,7 @@ static void regrow_unit(Network *net, int place, int id) {
   for (int k = 0; k < inputs->living; k++) {
     long at = k * (long)feeding->stride + j;
     uint32_t index = (uint32_t)id * (uint32_t)inputs->size + (uint32_t)inputs->numbers[k];
-    feeding->weight[at] = (2 * uniform(key, index) - 1) * range;
+    feeding->weight[at] = is_in(net, place - 1, k, j) ? (2 * uniform(key, index) - 1) * range : 0;
     if (feeding->weight_gradient) feeding->weight_gradient[at] = 0;
   }
 }
@@ -235,24 +252,31 @@ static void prune(Network *net, int place, const double *scores) {
   if (units->measures_outgoing) measure_outgoing(net, place);
 }
 
-/* Drop all units that are not alive: those that are out from the start, or that an event has pruned. */
-static void drop_dead(Network *net) {
+/* Drop all units that are not alive: those that are out from the start, or that an event has pruned; tell whether
+   there are any. */
+static int drop_dead(Network *net) {
+  int found = 0;
   for (int place = 0; place < net->layers; place++) {
     Units *units = &net->place[place];
     int count = 0;
     for (int j = 0; j < units->living; j++)
       if (units->alive[units->numbers[j]]) net->order[count++] = j;
+    found |= count < units->living;
     keep_units(net, place, net->order, count);
   }
+  return found;
 }
 
 /* End the events of this step: drop what they have pruned, and regrow what they have chosen. */
 static void end_events(Network *net) {
-  drop_dead(net);
+  int moved = drop_dead(net);
   for (int place = 0; place < net->layers; place++)
-    if (has_event(net, place))
-      for (int id = 0; id < net->place[place].size; id++)
-        if (net->place[place].regrown[id]) regrow_unit(net, place, id);
+    for (int id = 0; has_event(net, place) && id < net->place[place].size; id++)
+      if (net->place[place].regrown[id]) {
+        regrow_unit(net, place, id);
+        moved = 1;
+      }
+  if (moved) lay_out_masks(net);
 }
 
 /* Hold the events of this step, or note that their scores must come from the caller. */

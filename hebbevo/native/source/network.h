@@ -53,6 +53,8 @@ typedef struct {
   float *bias;       /* (stride) */
   float *weight_state[MOST_STATES], *bias_state[MOST_STATES]; /* of the optimiser; NULL: it has fewer */
   float *weight_gradient, *bias_gradient;  /* the last ones; NULL: not kept */
+  const uint8_t *connected;  /* which connections are in, by numbers, (outputs, inputs); NULL: all */
+  int32_t *mask;             /* the same between living units, all bits set or none, (inputs, stride) */
 } Layer;
 
 typedef struct {
@@ -69,6 +71,7 @@ typedef struct {
   float learning_rate, weight_decay, momentum;
   int64_t step;
   float running_loss;
+  const uint8_t *stops;               /* whether the caller acts after each step, from step 0; NULL: never */
   int32_t awaits_event;               /* whether scores of the event after this step must come from the caller */
 } Network;
 
