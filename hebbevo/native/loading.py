@@ -50,9 +50,7 @@ class Library:
 
         self.drop_dead = function("drop_dead", None, _POINTER)
         self.lay_out_masks = function("lay_out_masks", None, _POINTER)
-        self.train = function(
-            "train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER
-        )
+        self.train = function("train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER)
         self.outputs = function("outputs", None, _POINTER, _POINTER, _LONG, _POINTER)
         self.begin_event = function("begin_event", _LONG, _POINTER, _INT)
         self.prune = function("prune", None, _POINTER, _INT, _POINTER)
