@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ class Triangle(Competition):
 
     def __init__(self, power: float = 1.0, dim: int = 1) -> None:
         super().__init__()
-        if not power > 0:
+        if not 0 < power < math.inf:
             raise UsageError(f"Triangle: power={power}; write a number above 0")
         self.register_buffer("power", torch.tensor(float(power)))
         self.dim = dim
@@ -68,7 +70,7 @@ class KWinners(Competition):
         Input and output are of one shape, (rows, units, *positions).
 
     Raises:
-        UsageError: no winner, or a negative power.
+        UsageError: no winner, or a negative power; in forward, more winners than units.
 
     >>> import torch
     >>> from hebbevo.nn import KWinners
@@ -80,15 +82,17 @@ class KWinners(Competition):
 
     def __init__(self, k: int, power: float = 1.0, dim: int = 1) -> None:
         super().__init__()
-        if k < 1:
+        if k < 1 or k != int(k):
             raise UsageError(f"KWinners: k={k}; write a whole number of 1 or more")
-        if not power >= 0:
+        if not 0 <= power < math.inf:
             raise UsageError(f"KWinners: power={power}; write a number of 0 or more")
         self.register_buffer("power", torch.tensor(float(power)))
-        self.k, self.dim = k, dim
+        self.k, self.dim = int(k), dim
 
     def forward(self, u: Tensor) -> Tensor:
         """Map outputs of a layer to activations of the same shape."""
+        if isinstance(u, Tensor) and self.k > u.shape[self.dim]:  # what torch.fx gives has no shape
+            raise UsageError(f"KWinners: k={self.k}, of {u.shape[self.dim]} units; write at most as many")
         last = u.topk(self.k, self.dim)[0].amin(self.dim, keepdim=True)
         return _power(torch.where(u >= last, u, 0), self.power)
 

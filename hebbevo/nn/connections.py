@@ -446,7 +446,7 @@ def masked(rule: str, layer: nn.Module, *, seed: int | None = None, **knobs: Val
         `PlasticConnections` around the layer, or the layer itself under a rule that never prunes.
 
     Raises:
-        UsageError: unknown knob, or a value outside its range.
+        UsageError: unknown rule or knob, or a value outside its range.
 
     >>> from torch import nn
     >>> from hebbevo.nn import masked

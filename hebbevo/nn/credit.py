@@ -238,8 +238,9 @@ class _CreditLayer:
     def solve(self, matrix: Tensor, values: Tensor) -> Tensor:
         """The solution X of matrix X = values."""
         # without a check: a matrix that is not finite is to fail its own network, not the whole stack
-        inverse: Tensor = torch.linalg.inv_ex(matrix).inverse
-        return inverse @ values
+        precise = torch.promote_types(matrix.dtype, torch.float32)  # there is no inverse in half precision
+        inverse: Tensor = torch.linalg.inv_ex(matrix.to(precise)).inverse
+        return inverse.to(values.dtype) @ values
 
     def coactivation(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean over rows and positions of y_j x_i."""
@@ -285,7 +286,7 @@ class Credited(nn.Module):
         Raises:
             UsageError: the rule needs what only `hebbevo.nn.attach` gives, or this is gradient checkpointing.
         """
-        if not self.training:
+        if not self.training or not x.numel():  # nothing can be learned from a minibatch without rows
             return self.plain(x, self.weight, self.bias)
         credit = self.credit
         credit.refuse_recomputation()
@@ -431,7 +432,7 @@ def credited(
         The layer under the rule; under backpropagation, ``layer`` itself.
 
     Raises:
-        UsageError: a layer of another kind, an unknown knob, or a value outside its range.
+        UsageError: a layer of another kind, an unknown rule or knob, or a value outside its range.
 
     >>> from torch import nn
     >>> from hebbevo.nn import credited
@@ -480,12 +481,12 @@ def aligned_layers(model: nn.Module) -> list[Credited]:
     [0, 1]
     """
     layers = [each for each in model.modules() if isinstance(each, Credited)]
-    kinds = [type(each.credit.rule) for each in layers]
-    return [
-        layer
-        for layer, kind in zip(layers, kinds, strict=True)
-        if kind.backward_weight is not CreditRule.backward_weight
-    ]
+    return [each for each in layers if has_backward_weights(each.credit.rule)]
+
+
+def has_backward_weights(rule: CreditRule) -> bool:
+    """Whether the backward pass of a layer under a rule goes through weights of its own."""
+    return type(rule).backward_weight is not CreditRule.backward_weight
 
 
 def alignment_angles(model: nn.Module) -> Tensor:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from hebbevo.nn.credit import Credit, CreditedConv2d, CreditedLinear
+from hebbevo.errors import UsageError
+from hebbevo.messages import unknown
+from hebbevo.nn.credit import Credit, CreditedConv2d, CreditedLinear, has_backward_weights
 from hebbevo.rules import CREDIT
 from hebbevo.rules.credit.rule import CreditRule
 from hebbevo.space.knobs import Value
@@ -19,7 +21,8 @@ class FeedbackLinear(CreditedLinear):
     Takes (..., in_features) and gives (..., out_features), like ``nn.Linear``, which it is in evaluation
     mode. Without knobs it is feedback alignment (Lillicrap et al., 2016, https://doi.org/10.1038/ncomms13276).
     The knobs are those of the alignment matrix (Kunin et al., 2020, arXiv:2003.01513):
-    `hebbevo.rules.credit.alignment` has its equations, and ``hebbevo knobs`` its ranges.
+    `hebbevo.rules.credit.alignment` has its equations, and ``hebbevo knobs`` its ranges. Rules whose
+    coefficients are for a training of a given length need ``attach(model, optimizer, total_steps=N)``.
 
     Args:
         in_features: size of an input row.
@@ -34,7 +37,7 @@ class FeedbackLinear(CreditedLinear):
         knobs: of the rule, as ``alignment_self=0.1``.
 
     Raises:
-        UsageError: an unknown knob, or a value outside its range.
+        UsageError: a rule without backward weights, an unknown knob, or a value outside its range.
 
     >>> import torch
     >>> from hebbevo.nn import FeedbackLinear
@@ -58,7 +61,7 @@ class FeedbackLinear(CreditedLinear):
         **knobs: Value,
     ) -> None:
         layer = nn.Linear(in_features, out_features, bias, device=device, dtype=dtype)
-        super().__init__(layer, _credit(rule, layer, seed, knobs))
+        super().__init__(layer, _credit(type(self).__name__, rule, layer, seed, knobs))
 
 
 class FeedbackConv2d(CreditedConv2d):  # type: ignore[misc, valid-type]
@@ -114,9 +117,22 @@ class FeedbackConv2d(CreditedConv2d):  # type: ignore[misc, valid-type]
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode,
             device, dtype,
         )  # fmt: skip
-        super().__init__(layer, _credit(rule, layer, seed, knobs))
+        super().__init__(layer, _credit(type(self).__name__, rule, layer, seed, knobs))
 
 
-def _credit(rule: str | CreditRule, layer: Any, seed: int | None, knobs: dict[str, Value]) -> Credit:
-    own = CREDIT[rule] if isinstance(rule, str) else rule
-    return Credit(own, layer.weight, seed=seed, **knobs)
+def _credit(
+    title: str, rule: str | CreditRule, layer: Any, seed: int | None, knobs: dict[str, Value]
+) -> Credit:
+    """The rule of a new layer.
+
+    Raises:
+        UsageError: a rule without backward weights, an unknown knob, or a value outside its range.
+    """
+    rules = {name: known for name, known in CREDIT.items() if has_backward_weights(known)}
+    if isinstance(rule, str):
+        if rule not in rules:
+            raise UsageError(f"{title}: unknown rule {unknown(rule, rules)}")
+        rule = rules[rule]
+    elif not has_backward_weights(rule):
+        raise UsageError(f"{title}: {rule.name} has no backward weights; use hebbevo.nn.credited")
+    return Credit(rule, layer.weight, seed=seed, **knobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class Plastic(nn.Module):
         seed: of the random events; by default drawn from PyTorch's generator.
 
     Raises:
-        UsageError: the rule needs what rules of its kind cannot have.
+        UsageError: the rule needs what rules of its kind cannot have, or the seed is no whole number.
     """
 
     steps: Tensor
@@ -77,6 +78,8 @@ class Plastic(nn.Module):
         if foreign := rule.all_needs().keys() - rule.can_need:
             what = listed(sorted(need.name for need in foreign))
             raise UsageError(f"{rule.name}: needs {what}, which rules of its kind cannot have")
+        if seed is not None and not isinstance(seed, Integral | Tensor):
+            raise UsageError(f"{rule.name}: seed is {seed!r}; give a whole number")
         self.rule = rule
         self.attached = False
         self.register_buffer("steps", torch.tensor(0))

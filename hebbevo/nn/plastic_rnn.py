@@ -53,7 +53,7 @@ class PlasticRNNCell(nn.Module):
         gain: factor of the inputs.
 
     Raises:
-        UsageError: ``size`` or ``eta`` is outside its range.
+        UsageError: ``size`` or ``eta`` is outside its range, or ``rule`` is no function.
 
     >>> cell = PlasticRNNCell(4, rule=oja)
     >>> state = cell.start(2)
@@ -70,6 +70,8 @@ class PlasticRNNCell(nn.Module):
             raise UsageError(f"PlasticRNNCell: size: {size} is no number of neurons; write 1 or more")
         if not 0 <= eta <= 1:
             raise UsageError(f"PlasticRNNCell: eta: {eta} is outside its range; write a number from 0 to 1")
+        if not callable(rule):
+            raise UsageError(f"PlasticRNNCell: rule: {rule!r} is no function; give hebb, oja or your own")
         self.size, self.rule, self.gain = size, rule, gain
         self.weight = nn.Parameter(_INITIAL * torch.randn(size, size))
         self.alpha = nn.Parameter(_INITIAL * torch.randn(size, size))

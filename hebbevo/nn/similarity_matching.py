@@ -107,15 +107,20 @@ class SimilarityMatching(nn.Module):
         super().__init__()
         sites, m = neighbours.shape
         title = type(self).__name__
-        positive = {"units": units, "gain": gain, "iterations": iterations, "step": step}
-        for name, value in {**positive, "tolerance": tolerance}.items():
-            if not value > 0:
+        positive = {"inputs": math.prod(weight.shape[1:]), "units": units, "gain": gain}
+        positive |= {"iterations": iterations, "step": step, "tolerance": tolerance}
+        for name, value in positive.items():
+            if not 0 < value < math.inf:
                 raise UsageError(f"{title}: {name} is {value}; give a number above 0")
+        if iterations != int(iterations):
+            raise UsageError(f"{title}: iterations is {iterations}; give a whole number")
         if not 0 < rate <= 1:
             raise UsageError(f"{title}: rate is {rate}; give a number above 0, at most 1")
-        if rate_decay < 0:
+        if not 0 <= rate_decay < math.inf:
             raise UsageError(f"{title}: rate_decay is {rate_decay}; give 0 or more")
-        self.sites, self.units, self.iterations = sites, units, iterations
+        if not isinstance(activation, nn.Module | None):
+            raise UsageError(f"{title}: activation is {activation!r}; give a module, such as nn.ReLU()")
+        self.sites, self.units, self.iterations = sites, units, int(iterations)
         self.activation = nn.Tanh() if activation is None else activation
         self.weight = nn.Parameter(torch.where(connected, weight, 0), requires_grad=False)
         self.register_buffer("connected", connected, persistent=False)
@@ -425,6 +430,9 @@ class SimilarityMatching2d(SimilarityMatching):
         height, width = (size, size) if isinstance(size, int) else size
         if stride < 1 or min(height, width) < stride:
             raise UsageError(f"SimilarityMatching2d: stride is {stride}; give 1 to {min(height, width)}")
+        for name, value in {"radius": radius, "lateral_radius": lateral_radius}.items():
+            if not 0 <= value < math.inf:
+                raise UsageError(f"SimilarityMatching2d: {name} is {value}; give 0 or more")
         grid = height // stride, width // stride
         centres = _points(*grid).mul(stride) + (stride - 1) / 2  # in the middle of their pixels
         near, fan_in = _within(centres, _points(height, width), radius)
@@ -510,7 +518,8 @@ class SimilarityMatchingNetwork(nn.Module):
         feedback: gamma, 0 to 1.
 
     Raises:
-        UsageError: what is not a layer of similarity matching, or ``feedback`` is outside its range.
+        UsageError: what is not a layer of similarity matching, one that is there twice, or ``feedback`` is
+            outside its range.
 
     >>> import torch
     >>> from hebbevo.nn import SimilarityMatchingLinear, SimilarityMatchingNetwork
@@ -526,6 +535,8 @@ class SimilarityMatchingNetwork(nn.Module):
         if not layers or not all(isinstance(layer, SimilarityMatching) for layer in layers):
             what = "give layers such as SimilarityMatching2d"
             raise UsageError(f"SimilarityMatchingNetwork: it has layers of similarity matching only; {what}")
+        if len({*layers}) < len(layers):
+            raise UsageError("SimilarityMatchingNetwork: a layer is there twice; give each place its own")
         if not 0 <= feedback <= 1:
             raise UsageError(f"SimilarityMatchingNetwork: feedback is {feedback}; give a number from 0 to 1")
         self.layers = nn.ModuleList(layers)
@@ -631,7 +642,7 @@ def _run(
     layers: Sequence[SimilarityMatching], x: Tensor, iterations: int, feedback: Tensor | None
 ) -> list[Tensor]:
     """Settle layers together and return their outputs; those in training mode learn."""
-    learning = [layer for layer in layers if layer.training]
+    learning = any(layer.training for layer in layers) and x.numel()  # without rows nothing is learned
     circuit = _Circuit(layers, feedback)
     potentials = circuit.settled(x, iterations)
     rates = circuit.rates(potentials)

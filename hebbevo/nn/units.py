@@ -344,7 +344,7 @@ def unit_layer(
         `PlasticUnits`, or the identity for input units under a rule that never prunes.
 
     Raises:
-        UsageError: unknown knob, or a value outside its range.
+        UsageError: unknown rule or knob, or a value outside its range.
 
     >>> from hebbevo.nn import unit_layer
     >>> unit_layer("magnitude", 16, target=4)

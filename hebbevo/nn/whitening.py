@@ -69,7 +69,14 @@ class Whitening(Traceable):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Whiten rows."""
+        """Whiten rows.
+
+        Raises:
+            UsageError: rows of another shape.
+        """
+        if isinstance(x, Tensor) and x.shape[1:] != self.shape:  # what torch.fx gives has no shape
+            wanted = ", ".join(map(str, ("rows", *self.shape)))
+            raise UsageError(f"Whitening: inputs have the shape {tuple(x.shape)}; give ({wanted})")
         # a product, and no linear layer, whose outputs would count as neurons; the matrix is symmetric
         return ((x.flatten(1) - self.mean) @ self.matrix).reshape(-1, *self.shape)
 
@@ -142,8 +149,8 @@ class PatchWhitening(Traceable):
         Raises:
             UsageError: rows of another shape.
         """
-        if x.dim() != 4 or x.shape[1] != self.weight.shape[1]:
-            what = f"give (rows, {self.weight.shape[1]}, height, width)"
+        if x.dim() != 4 or x.shape[1] != self.weight.shape[1] or min(x.shape[2:]) < self.kernel_size:
+            what = f"give (rows, {self.weight.shape[1]}, height, width), no smaller than a patch"
             raise UsageError(f"PatchWhitening: rows of shape {tuple(x.shape)}; {what}")
         size = self.weight[0].numel()
         total, products, number = torch.zeros(size).double(), torch.zeros(size, size).double(), 0

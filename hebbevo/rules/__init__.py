@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, TypeVar
 
+from hebbevo.errors import UsageError
+from hebbevo.messages import unknown
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.credit.rule import CreditRule
 from hebbevo.rules.regularizers.regularizer import Regularizer
@@ -20,9 +22,16 @@ from hebbevo.space.knobs import Knob
 _Rule = TypeVar("_Rule", bound=Rule)
 
 
+class _Rules(dict[str, _Rule]):
+    """Rules by name; another name is an error that names what is known."""
+
+    def __missing__(self, name: str) -> _Rule:
+        raise UsageError(f"unknown rule {unknown(name, self)}")
+
+
 def _registry(axis: str, kind: type[_Rule], *names: str) -> dict[str, _Rule]:
     """The rules of an axis by name: each is the class with that ``name``, in the file of that name."""
-    rules: dict[str, _Rule] = {}
+    rules = _Rules[_Rule]()
     for name in names:
         members: list[Any] = [*vars(import_module(f"{__name__}.{axis}.{name}")).values()]
         classes = [each for each in members if isinstance(each, type) and issubclass(each, kind)]

@@ -63,5 +63,9 @@ def test_what_is_no_power_or_number_is_refused():
         Triangle(0)
     with pytest.raises(UsageError, match="KWinners: k=0; write a whole number of 1 or more"):
         KWinners(0)
+    with pytest.raises(UsageError, match=r"KWinners: k=2.5; write a whole number of 1 or more"):
+        KWinners(2.5)
+    with pytest.raises(UsageError, match="KWinners: k=4, of 3 units; write at most as many"):
+        KWinners(4)(torch.ones(2, 3))
     with pytest.raises(UsageError, match="KWinners: power=-1; write a number of 0 or more"):
         KWinners(1, power=-1)

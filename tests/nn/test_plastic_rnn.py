@@ -83,3 +83,4 @@ def test_impossible_sizes_and_rates_are_refused(complaint):
         "PlasticRNNCell: size: 0 is no number of neurons; write 1 or more"
     )
     assert "write a number from 0 to 1" in complaint(PlasticRNNCell, 3, eta=2.0)
+    assert "'hebb' is no function; give hebb, oja or your own" in complaint(PlasticRNNCell, 3, rule="hebb")

@@ -510,6 +510,13 @@ def test_images_of_another_size_are_refused_in_one_line():
         layer(torch.rand(4, 1, 8, 8))
 
 
+def test_a_minibatch_without_rows_teaches_nothing():
+    net = classifier()
+    before = copy.deepcopy(net.state_dict())
+    assert net(torch.rand(0, 1, 6, 6)).shape == (0, 3)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -518,6 +525,14 @@ def test_images_of_another_size_are_refused_in_one_line():
         (lambda: SimilarityMatchingLinear(3, 2, rate_decay=-1.0), "rate_decay is -1.0; give 0 or more"),
         (lambda: SimilarityMatching2d(1, 6, 2, stride=7), "stride is 7; give 1 to 6"),
         (lambda: SimilarityMatching2d(1, 6, 2, radius=0.5), "radius is 0.5, and a disc has no pixel"),
+        (lambda: SimilarityMatching2d(1, 6, 2, radius=-3), "radius is -3; give 0 or more"),
+        (lambda: SimilarityMatching2d(1, 6, 2, lateral_radius=-1), "lateral_radius is -1; give 0 or more"),
+        (lambda: SimilarityMatchingLinear(3, 0), "units is 0; give a number above 0"),
+        (lambda: SimilarityMatchingLinear(0, 3), "inputs is 0; give a number above 0"),
+        (lambda: SimilarityMatchingLinear(3, 2, gain=math.inf), "gain is inf; give a number above 0"),
+        (lambda: SimilarityMatchingLinear(3, 2, iterations=2.5), "iterations is 2.5; give a whole number"),
+        (lambda: SimilarityMatchingLinear(3, 2, activation="tanh"), "activation is 'tanh'; give a module"),
+        (lambda: SimilarityMatchingNetwork(*[SimilarityMatchingLinear(3, 3)] * 2), "a layer is there twice"),
         (lambda: SimilarityMatchingNetwork(nn.Linear(3, 2)), "layers of similarity matching only"),
         (lambda: SimilarityMatchingNetwork(SimilarityMatchingLinear(3, 2), feedback=2), "feedback is 2"),
     ],

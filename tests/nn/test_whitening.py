@@ -66,6 +66,10 @@ def test_nothing_is_trained_and_without_a_fit_nothing_is_given():
 
 
 def test_rows_of_another_shape_are_refused():
+    with pytest.raises(UsageError, match=r"inputs have the shape \(5, 4\); give \(rows, 3\)"):
+        Whitening((3,))(torch.rand(5, 4))
+    with pytest.raises(UsageError, match=r"rows of shape \(4, 1, 3, 3\); .* no smaller than a patch"):
+        PatchWhitening(1, 5).fit(torch.rand(4, 1, 3, 3))
     with pytest.raises(UsageError, match=r"rows of shape \(5, 4\); give two or more of \(3,\)"):
         Whitening((3,)).fit(torch.zeros(5, 4))
     with pytest.raises(UsageError, match=r"rows of shape \(5, 4\); give \(rows, 2, height, width\)"):

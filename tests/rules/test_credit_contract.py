@@ -189,6 +189,14 @@ def test_gradient_checkpointing_is_refused(name):
         h.sum().backward()
 
 
+@pytest.mark.parametrize("build", [dense, convolutional])
+def test_a_minibatch_without_rows_teaches_nothing(name, build):
+    net = trained(build(name), 1)
+    before = copy.deepcopy(net.state_dict())
+    assert net.train()(batch(0)[0][:0]).shape == (0, CLASSES)
+    assert same(net.state_dict(), before)
+
+
 # random numbers
 
 

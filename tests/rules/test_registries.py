@@ -1,5 +1,8 @@
 """What the rules of the registries do and do not do."""
 
+import pytest
+
+from hebbevo.errors import UsageError
 from hebbevo.rules import AXES, CONNECTIONS, CREDIT, UNITS
 from hebbevo.rules.connections.rule import ByCount
 
@@ -19,6 +22,13 @@ def test_every_rule_is_registered_under_its_own_name():
         "symmetric_alignment", "activation_alignment", "similarity_matching",
     ]  # fmt: skip
     assert all(rule.name == name for rules in AXES.values() for name, rule in rules.items())
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_an_unknown_name_is_an_error_that_names_what_is_known(axis):
+    first, *_ = AXES[axis]
+    with pytest.raises(UsageError, match=f"unknown rule 'oja'; known: {first}, "):
+        AXES[axis]["oja"]
 
 
 def test_only_the_controls_never_prune():
