@@ -246,10 +246,8 @@ def front(study: str, storage: str | None, form: str, confirmed: bool) -> None:
 @click.option(
     "--min-lost",
     type=float,
-    default=0.5,
-    show_default=True,
     metavar="SHARE",
-    help="Least share of the neurons that a usable network has lost.",
+    help="Least share of the neurons that a usable network has lost.  [default: 0.5; 0 if nothing is pruned]",
 )
 @click.option(
     "--within",
@@ -292,7 +290,7 @@ def window(
     from hebbevo.study.window import TRIALS, UsableTrial, find_by, find_knob
 
     asked = {name: options.pop(name) for name in ("knob", "by", "min_lost", "within")}
-    UsableTrial(asked["min_lost"], asked["within"])  # checks them before a search
+    UsableTrial(asked["min_lost"] or 0.0, asked["within"])  # checks them before a search
     missing = "SPACE|STUDY: missing; write a space file, the bare name of a shipped one, or a study"
     where = one_of(where, named, missing)
     if named is None and not where.endswith((".yaml", ".yml")) and where not in shipped():

@@ -17,7 +17,7 @@ from hebbevo.report.constraints import LABEL, outside, survivors_axis
 from hebbevo.report.formatting import BEFORE_END, title
 from hebbevo.report.png import png
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, outline, whole
-from hebbevo.study.confirmation import Confirmation, equal_size
+from hebbevo.study.confirmation import Confirmation
 from hebbevo.study.scale import Scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import RANDOM, Study
@@ -60,7 +60,7 @@ def _draw(axes: Axes, study: Study) -> None:
         label = f"trained again, on {again.on_rows}"
         _draw_marks(axes, again.members, x, y, color=ORANGE, zorder=6, fmt="s", label=label)
         if not again.dense.empty:
-            label = f"dense, {equal_size(study.count)}, on {again.on_rows}"
+            label = f"dense, {study.equal_size}, on {again.on_rows}"
             _draw_marks(axes, again.dense, x, y, color=GREEN, zorder=5, fmt="^", label=label)
         if not again.random.empty:
             label = f"random weights, on {again.on_rows}"

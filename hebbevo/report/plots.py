@@ -44,7 +44,12 @@ class Plots:
         return _alone(figures.verdict_figure(self._study))
 
     def window(
-        self, knob: str | None = None, by: str | None = None, *, min_lost: float = 0.5, within: float = 0.05
+        self,
+        knob: str | None = None,
+        by: str | None = None,
+        *,
+        min_lost: float | None = None,
+        within: float = 0.05,
     ) -> go.Figure:
         """The share of usable trials in each part of a gene, with its window shaded.
 

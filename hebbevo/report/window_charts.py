@@ -21,7 +21,7 @@ _INK = "rgba(128, 132, 140, 0.9)"
 _SCALE = [[0.0, "rgba(47, 127, 209, 0.06)"], [1.0, "rgba(47, 127, 209, 1)"]]
 
 
-def window_figure(study: Study, knob: str | None = None, by: str | None = None, **usable: float) -> go.Figure:
+def window_figure(study: Study, knob: str | None = None, by: str | None = None, **usable: Any) -> go.Figure:
     """Draw the share of usable trials in each part of a knob, with Wilson 95 % intervals.
 
     The window is shaded from edge to edge. Groups are drawn if there are enough trials to tell them apart.

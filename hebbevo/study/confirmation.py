@@ -6,7 +6,7 @@ docs/explanation/confirmation.md says what each control is and what the interval
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -38,6 +38,7 @@ class Scale:
         score: what people call the accuracy.
         in_percent: whether it is shown in percent.
         count: what survivors are, ``neurons`` or ``connections``.
+        equal_size: what a dense control has in common with a member; see `equal_size`.
         further: what is counted beside survivors.
         traded: the measures that the front trades off.
         largest: the most of each of these counts that a network of the space has.
@@ -49,6 +50,7 @@ class Scale:
     score: str = "accuracy"
     in_percent: bool = True
     count: str = "neurons"
+    equal_size: str = "the same widths"
     further: tuple[str, ...] = ()
     traded: tuple[str, ...] = MEASURES
     largest: tuple[int, ...] = ()
@@ -293,7 +295,7 @@ class Confirmation:
         verdict = {"above": "is above", "level": "is level with", "below": "is below"}[_verdict(overall)]
         members = f"{len(table)} members" if len(table) != 1 else "one member"
         parts = [
-            f"on {self.verdict_rows} the front {verdict} dense networks with {equal_size(self.count)}: "
+            f"on {self.verdict_rows} the front {verdict} dense networks with {self._scale.equal_size}: "
             f"{text(overall.value)}{unit} (95 % interval {text(overall.low)} to {text(overall.high)}) "
             f"over {members}"
         ]
@@ -509,13 +511,18 @@ _COLUMNS: dict[str, Any] = {
 }
 
 
-def equal_size(count: str) -> str:
-    """What a dense control has in common with a member whose survivors are ``count``.
+def equal_size(count: str, credit: Collection[str]) -> str:
+    """What a dense control has in common with a member whose survivors are ``count``, and what it has not.
 
-    >>> equal_size("neurons"), equal_size("connections")
-    ('the same widths', 'as many connections')
+    Args:
+        count: what survivors are.
+        credit: rules for credit that members may have; controls learn by backprop.
+
+    >>> equal_size("neurons", ["backprop"]), equal_size("connections", ["weight_mirror"])
+    ('the same widths', 'as many connections under backprop')
     """
-    return "the same widths" if count == "neurons" else f"as many {count}"
+    size = "the same widths" if count == "neurons" else f"as many {count}"
+    return size if {*credit} <= {"backprop"} else f"{size} under backprop"
 
 
 def _count_columns(count: str) -> tuple[str, ...]:

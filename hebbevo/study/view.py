@@ -20,12 +20,13 @@ from hebbevo.samplers import SAMPLERS
 from hebbevo.space import ChoiceGene, Gene, Genome, IntGene, Space
 from hebbevo.spec import read, shipped
 from hebbevo.study.attempts import Recovery
-from hebbevo.study.confirmation import Confirmation, Scale
+from hebbevo.study.confirmation import Confirmation, Scale, equal_size
 from hebbevo.study.confirmation_record import ConfirmationRecord
 from hebbevo.study.epoch_results import epoch_results
 from hebbevo.study.front import front_rows, works
 from hebbevo.study.initial_design import initial_design
 from hebbevo.study.ledger import Ledger, Record, Result
+from hebbevo.study.possible_rules import may_prune, possible_rules
 from hebbevo.study.storage import Store, StudyFile, find_study
 from hebbevo.training.trial_details import TrialDetails
 
@@ -49,6 +50,9 @@ class Study:
         rows: number of rows for ``train``, ``validation`` and ``test``; empty in the earliest studies.
         count: what survivors are, ``neurons``, ``connections``, ``parameters`` or ``multiply_adds``.
         further: which of these are measured beside survivors, because objectives or constraints name them.
+        equal_size: what dense networks have in common with those of the front beside which they are trained
+            in a confirmation, such as ``the same widths``.
+        prunes: whether networks of the space may have a rule that prunes units or connections.
         alone: why its networks train one by one; empty where they are stacked.
         neurons: number of neurons, or connections, of the largest network of the space before any is pruned.
         largest: the same of each count that the front trades off, from which hypervolumes are measured.
@@ -70,6 +74,9 @@ class Study:
         self.goal: Goal = ledger.spec.goal
         self.versions: dict[str, str] = dict(ledger.facts.versions)
         self.count: str = ledger.spec.count
+        space = self.settings["network"], self.space.genes
+        self.equal_size: str = equal_size(self.count, possible_rules(*space, "credit"))
+        self.prunes: bool = may_prune(*space)
         self.alone: str = ledger.facts.alone
         self.further: tuple[str, ...] = ledger.spec.goal.further
         self.neurons: int = ledger.facts.neurons
@@ -352,7 +359,7 @@ class Study:
         knob: str | None = None,
         by: str | None = None,
         *,
-        min_lost: float = 0.5,
+        min_lost: float | None = None,
         within: float = 0.05,
     ) -> Window:
         """Find between which values of a gene trials are usable.
@@ -362,9 +369,10 @@ class Study:
 
         Args:
             knob: a numeric gene; by default the penalty, without one the gene with the strongest rank
-                correlation with the survivors.
+                correlation with the survivors, or where nothing is pruned with the accuracy.
             by: a gene with few values that are compared; by default the form of the penalty.
-            min_lost: least share of the neurons, 0 to 1, that a usable trial has lost.
+            min_lost: least share of the neurons, 0 to 1, that a usable trial has lost; by default a half, or
+                none where nothing is pruned.
             within: most that its accuracy, 0 to 1, may be below the best of the study.
 
         Raises:
@@ -383,6 +391,8 @@ class Study:
         """
         from hebbevo.study import window  # SciPy's statistics take half a second to import
 
+        measure, lost = ("survivors", 0.5) if self.prunes else ("accuracy", 0.0)
+        min_lost = lost if min_lost is None else min_lost
         complete = self._trials[(self._trials["state"] == "complete") & ~self._trials["collapsed"]]
         definition = window.UsableTrial(
             min_lost,
@@ -395,7 +405,7 @@ class Study:
         )
         search = self.settings["search"]
         trials = initial_design(self._trials, search["sampler"], len(search.get("start") or ()))
-        name = window.default_knob(self.space.genes, trials) if knob is None else knob
+        name = window.default_knob(self.space.genes, trials, measure) if knob is None else knob
         if name is None:
             raise UsageError(f"{self.store}: no numeric gene varies; there is no window to show")
         gene = window.find_knob(self.space, name)
@@ -441,6 +451,7 @@ class Study:
             score=self.score,
             in_percent=self.in_percent,
             count=self.count,
+            equal_size=self.equal_size,
             further=self.further,
             traded=self.goal.traded,
             largest=self.largest,

@@ -81,11 +81,11 @@ class UsableTrial:
     @property
     def text(self) -> str:
         """The definition in words."""
-        lost = f"at least {100 * self.min_lost:g} % of the {self.count} gone"
+        lost = f"at least {100 * self.min_lost:g} % of the {self.count} gone, " if self.min_lost else ""
         near = f"{100 * self.within:g} points" if self.in_percent else f"{self.within:g}"
         best = f"{100 * self.best:.1f} %" if self.in_percent else f"{self.best:.3f}"
         of_best = "" if math.isnan(self.best) else f" ({best})"
-        return f"{lost}, {self.score} within {near} of the best{of_best}"
+        return f"{lost}{self.score} within {near} of the best{of_best}"
 
 
 @dataclass(frozen=True)
@@ -264,11 +264,11 @@ def make_window(
     )
 
 
-def default_knob(genes: Sequence[Gene], trials: pd.DataFrame) -> str | None:
+def default_knob(genes: Sequence[Gene], trials: pd.DataFrame, measure: str = "survivors") -> str | None:
     """The gene whose window is shown unless another is named.
 
     It is the penalty, for layers with their own penalties that of the first one. Without one it is the
-    numeric gene with the strongest rank correlation with the survivors.
+    numeric gene with the strongest rank correlation with a measure.
 
     Returns:
         ``None`` if there is no numeric gene, or no trial by which to choose one.
@@ -281,10 +281,10 @@ def default_knob(genes: Sequence[Gene], trials: pd.DataFrame) -> str | None:
     found = {}
     for name in names:
         values = pd.to_numeric(complete[f"genome.{name}"], errors="coerce").astype(float)
-        pairs = pd.DataFrame({"gene": values, "survivors": complete["survivors"]}).dropna()
+        pairs = pd.DataFrame({"gene": values, "measure": complete[measure]}).dropna()
         if (pairs.nunique() > 1).all():
             ranks = pairs.rank()
-            found[name] = abs(float(ranks["gene"].corr(ranks["survivors"])))
+            found[name] = abs(float(ranks["gene"].corr(ranks["measure"])))
     return max(found, key=lambda name: found[name], default=None)
 
 

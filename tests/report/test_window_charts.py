@@ -59,3 +59,16 @@ def test_the_map_has_the_share_of_each_pair_of_cells(design):
 def test_a_gene_of_another_name_is_refused_with_those_that_there_are(design):
     with pytest.raises(UsageError, match=r"there is no numeric gene 'x'; known: unactivation_penalty, "):
         window_figure(design, "x")
+
+
+def test_where_nothing_is_pruned_accuracy_alone_says_what_is_usable(design):
+    dense = MadeUpStudy(
+        MadeUpRecord(
+            made_up_trials(count=1000),
+            settings={"search": {"sampler": "random"}, "network": {"units": "dense"}},
+        )
+    )
+    definition = dense.window("learning_rate").definition
+    assert definition.min_lost == 0
+    assert definition.text.startswith("accuracy within 5 points of the best")
+    assert design.window("learning_rate").definition.text.startswith("at least 50 % of the neurons gone, acc")

@@ -192,6 +192,8 @@ def test_the_knob_is_the_penalty_or_what_correlates_most_with_the_survivors():
     other = FloatGene("rate", 0.0, 1.0)
     rated = frame.assign(**{"genome.rate": frame["survivors"] / 256})
     assert default_knob([THRESHOLD, other], rated) == "rate"
+    of_accuracy = rated.assign(accuracy=frame["genome.hebbian_threshold"])
+    assert default_knob([THRESHOLD, other], of_accuracy, "accuracy") == "hebbian_threshold"
     assert default_knob([THRESHOLD], frame.iloc[:0]) is None
     assert default_knob([FORM], frame) is None
 

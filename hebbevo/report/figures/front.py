@@ -17,7 +17,6 @@ from hebbevo.report.networks import CONFIRMED, MEMBER, TRIAL, keys
 from hebbevo.report.queries import complete_trials, is_before_end, is_on_front, outline, rows, whole
 from hebbevo.report.score_axis import score_axis
 from hebbevo.report.thinning import visible
-from hebbevo.study.confirmation import equal_size
 from hebbevo.study.scale import Scale, scale
 from hebbevo.study.score_scale import ScoreScale, score_scale
 from hebbevo.study.view import RANDOM, Study
@@ -125,10 +124,10 @@ def _confirmed(study: Study, members: pd.DataFrame, x: Scale, y: ScoreScale) -> 
             y=y.place(dense).tolist(),
             error_y=_ends(_bars(dense, controls["control_sd"], y), GREEN),
             mode="markers",
-            name=f"dense, {equal_size(study.count)}, {which} rows, mean ± sd",
+            name=f"dense, {study.equal_size}, {which} rows, mean ± sd",
             marker={"size": 9, "color": GREEN, "symbol": "triangle-up"},
             hovertext=[
-                f"<b>dense network with {equal_size(study.count)} as trial {row['trial']}</b><br>"
+                f"<b>dense network with {study.equal_size} as trial {row['trial']}</b><br>"
                 f"{study.score} {score(study, row['control_accuracy'])}, {on_rows}"
                 for row in rows(controls)
             ],

@@ -28,7 +28,6 @@ from hebbevo.report.queries import rows
 from hebbevo.report.resolution import validation_rows
 from hebbevo.report.section import Section
 from hebbevo.study.choices import Choices, Noise, confirmed_choices, confirmed_front, found_choices
-from hebbevo.study.confirmation import equal_size
 from hebbevo.study.view import Study
 from hebbevo.user_code import is_reference
 
@@ -50,6 +49,7 @@ def decision(study: Study) -> Section:
         measure=_measure(study),
         confirm=f"hebbevo confirm {study.store.command}",
         unfinished=confirmation is not None,
+        prunes=study.prunes,
     )
 
 
@@ -139,7 +139,9 @@ def _card(study: Study, title: str, why: str, row: Any, left: float) -> dict[str
         "why": why,
         "key": key(row),
         "name": trial_name(study, row),
-        "remark": f"It lost none of its {study.count}: the rule did nothing here." if unpruned else "",
+        "remark": f"It lost none of its {study.count}: the rule did nothing here."
+        if unpruned and study.prunes
+        else "",
     }
 
 
@@ -208,7 +210,7 @@ def _take(study: Study, row: Any) -> str:
     dense = score(study, row["control_accuracy"])
     judged = {"above": "it is above that", "level": "it is level with that", "below": "it is below that"}
     ending = f": {judged[row['verdict']]}" if row["verdict"] in judged else ""
-    return f"{text}. A dense network with {equal_size(study.count)} scores {dense}{ending}."
+    return f"{text}. A dense network with {study.equal_size} scores {dense}{ending}."
 
 
 def _capital(sentence: str) -> str:

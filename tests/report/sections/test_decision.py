@@ -59,6 +59,16 @@ def test_it_is_said_if_the_best_network_is_also_the_smallest(small):
 def test_a_network_that_pruned_nothing_does_not_read_as_success(small):
     assert "It lost none of its neurons" in text_of(with_points(small, [0.98], [256.0]))
     assert "It lost none of its neurons" not in text_of(with_points(small, [0.98], [255.0]))
+    assert "nor whether a small dense network would do" in text_of(small)
+
+
+def test_a_network_without_a_rule_that_prunes_is_not_said_to_have_pruned_nothing(small):
+    study = with_points(small, [0.98], [256.0])
+    study = study.but(settings={"network": {"units": "dense", "credit": "softhebb"}})
+    text = text_of(study)
+    assert "It lost none" not in text
+    assert "nor whether a small dense network would do" not in text
+    assert "Nothing here says yet what a network will score. This command finds out" in text
 
 
 def test_whole_numbers_of_neurons_have_no_decimals(small):
