@@ -3,8 +3,10 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -245,6 +247,37 @@ def test_a_compact_net_has_modules_of_pytorch_alone(name):
     assert all(type(each).__module__.startswith("torch.") for each in small.modules())
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in small.modules())
     assert not any("credit" in key for key in small.state_dict())
+
+
+def on_paths(weights):
+    """By brute force, from layer to layer: which weights lie on a path from an input to an output."""
+    links = [weight != 0 for weight in weights]
+    reached, needed = [np.ones(links[0].shape[1], bool)], [np.ones(links[-1].shape[0], bool)]
+    for link in links:
+        reached.append((link & reached[-1]).any(1))
+    for link in reversed(links):
+        needed.insert(0, (link & needed[0][:, None]).any(0))
+    return [
+        link & (reached[place] & needed[place]) & (reached[place + 1] & needed[place + 1])[:, None]
+        for place, link in enumerate(links)
+    ]
+
+
+def test_an_exported_net_has_what_lies_on_a_path_and_nothing_else(name, tmp_path):
+    units = PlasticUnits(UNITS["magnitude"], 8, seed=1, target=4, events=2, warmup=1)
+    net = trained(dense(name, connections="static", units=units), TOTAL)
+    layers = [net[0].weight, net[2].weights()["weight"], net[4].weight]
+    lies = on_paths([weight.detach().numpy() for weight in layers])
+    assert not all(links.all() for links in lies)
+    hebbevo.export(net, tmp_path / "net.safetensors", batch(9)[0])
+    stored = load_file(tmp_path / "net.safetensors")
+    left = [value.numpy() for key, value in stored.items() if key.endswith("weight")]
+    units_of = [int(links.any(1).sum()) for links in lies[:-1]]
+    assert [len(weight) for weight in left[:-1]] == units_of
+    assert sum(int((weight != 0).sum()) for weight in left) == sum(int(links.sum()) for links in lies)
+    counted = hebbevo.count(net, batch(9)[0]).loc["total"]
+    assert counted["neurons_alive"] == sum(units_of)
+    assert counted["connections_alive"] == sum(int(links.sum()) for links in lies)
 
 
 # beside other rules
