@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Unpack, cast
 
-from hebbevo import data, user_code
+from hebbevo import data, native, user_code
 from hebbevo.display.progress_bar import ProgressBar, watched
 from hebbevo.errors import SearchInterrupted, SpaceError, StudyError, UsageError
 from hebbevo.execution import prestart
@@ -16,7 +16,7 @@ from hebbevo.execution.config import ExecutorConfig, ExecutorOptions
 from hebbevo.opened_study import Study, opened
 from hebbevo.outer import preflight
 from hebbevo.outer.driver import continue_study
-from hebbevo.outer.native_studies import is_likely_native
+from hebbevo.outer.native_studies import may_be_native
 from hebbevo.outer.progress import Watcher
 from hebbevo.outer.starting_points import front_of
 from hebbevo.outer.training_inputs import split_of
@@ -102,7 +102,7 @@ def search(
     )
     timeout, start = overrides.pop("timeout", None), overrides.pop("start", None)
     spec = override(_read(space, study), **overrides)
-    config.prestart_worker(trains_in_threads=is_likely_native(spec))
+    config.prestart_worker(trains_in_threads=native.is_built() and may_be_native(spec))
     user_code.refresh(spec.code)
     budget = override(spec, timeout=timeout).search  # the study does not keep the timeout of one call
     spec = _with_whole_paths(spec)

@@ -49,14 +49,12 @@ def refuse_missing(spec: Spec) -> None:
         raise UsageError(f"search.engine: {native.why_missing()}")
 
 
-def is_likely_native(spec: Spec) -> bool:
-    """Guess, without PyTorch, whether `chosen_engine` will be the native one."""
+def may_be_native(spec: Spec) -> bool:
+    """Guess, without PyTorch, whether `chosen_engine` is the native one where that is compiled."""
     if spec.search.engine != AUTO:
         return spec.search.engine == NATIVE
     network = spec.network
-    return (
-        native.is_built() and not network.module and network.family == "mlp" and network.credit == "backprop"
-    )
+    return not network.module and network.family == "mlp" and network.credit == "backprop"
 
 
 def chosen_engine(spec: Spec, plan: Recipe, nets: Sequence[nn.Module], device: str) -> str:

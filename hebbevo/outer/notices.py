@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 
-from hebbevo import user_code, user_modules
+from hebbevo import native, user_code, user_modules
 from hebbevo.data.amounts import WRITE_REGRESSION, may_be_amounts
 from hebbevo.execution.config import ExecutorConfig
+from hebbevo.outer.native_studies import may_be_native
 from hebbevo.outer.packing import cohorts_per_generation
+from hebbevo.spec.schema import AUTO
 from hebbevo.study.ledger import Ledger
 
 
@@ -41,6 +43,13 @@ def notices(ledger: Ledger, config: ExecutorConfig) -> list[str]:
             f"uses {used} of {used + spare} cores: a generation is {cohorts} {noun} of up to "
             f"{facts.cohort_width} networks; a new study with a larger population uses more"
         )
+    if (
+        search.engine == AUTO
+        and facts.device == "cpu"
+        and not native.is_built()
+        and may_be_native(ledger.spec)
+    ):
+        found.append(f"trained by PyTorch: {native.why_missing()}")
     if ledger.facts.alone:
         found.append(f"the networks train one by one: {ledger.facts.alone}")
     if facts.invalid:

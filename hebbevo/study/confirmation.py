@@ -318,7 +318,7 @@ class Confirmation:
             return ""
         return (
             f"on {self.verdict_rows} single trainings of the front have the hypervolume {members.value:.4f}, "
-            f"and dense networks with {equal_size(self.count)} {dense.value:.4f}: {difference.value:+.4f} "
+            f"and dense networks with {self._scale.equal_size} {dense.value:.4f}: {difference.value:+.4f} "
             f"(95 % interval {difference.low:+.4f} to {difference.high:+.4f})"
         )
 
