@@ -1,8 +1,8 @@
 """Similarity matching on MNIST beside the figures of its authors and beside random weights.
 
 One layer: a site every 2 pixels, discs of radius 4, inhibition within a site, tanh, 4 or 16 units a site
-(Obeid, Ramambason & Pehlevan, 2019, arXiv:1910.04958). Pixels are divided by 255, and the mean image is
-subtracted. The layer sees 120,000 images drawn with replacement, in minibatches of 50. Then a linear SVM is
+(Obeid, Ramambason & Pehlevan, 2019, arXiv:1910.04958). Pixels are divided by 255, and each image is less
+its own mean. The layer sees 120,000 images drawn with replacement, in minibatches of 50. Then a linear SVM is
 fitted to its outputs for 60,000 images, and scored once on the 10,000 test images. The control is the same
 layer before the first minibatch, with the same readout.
 
@@ -48,9 +48,13 @@ def images() -> tuple[Tensor, np.ndarray, Tensor, np.ndarray]:
     whole = split(load("mnist"), 0, BATCH, standardize=False)
     x = np.concatenate([whole.x_train, whole.x_val]).reshape(-1, 1, 28, 28)
     rows, test = (torch.as_tensor(each, dtype=torch.float32) / 255 for each in (x, whole.x_test))
-    mean = rows.mean(0)
     labels = np.concatenate([whole.y_train, whole.y_val])
-    return rows - mean, labels, test.reshape(-1, 1, 28, 28) - mean, np.asarray(whole.y_test)
+    return centred(rows), labels, centred(test.reshape(-1, 1, 28, 28)), np.asarray(whole.y_test)
+
+
+def centred(rows: Tensor) -> Tensor:
+    """Each image less the mean of its own pixels."""
+    return rows - rows.mean((1, 2, 3), keepdim=True)
 
 
 def outputs(layer: nn.Module, x: Tensor) -> np.ndarray:
@@ -73,7 +77,12 @@ def test_error(options: argparse.Namespace, layer: SimilarityMatching2d, data: t
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the limit of iterations was reached
         machine = LinearSVC(
-            C=1.0, class_weight="balanced", tol=1e-5, max_iter=options.svm_iterations, random_state=0
+            C=1.0,
+            class_weight="balanced",
+            tol=1e-5,
+            dual=True,
+            max_iter=options.svm_iterations,
+            random_state=0,
         ).fit(outputs(layer, x[: options.rows]), y[: options.rows])
     return 100 * (1 - float(machine.score(outputs(layer, x_test), y_test)))
 
