@@ -2,12 +2,13 @@
 
     python benchmarks/samplers.py known --out known.jsonl [--seeds 10]
     python benchmarks/samplers.py real --out real.jsonl [--seeds 10] [--engine native] [--trials 300]
-    python benchmarks/samplers.py time
+    python benchmarks/samplers.py time [--samplers surrogate]
     python benchmarks/samplers.py table known.jsonl real.jsonl
 
 Every cell is a line of the output file. Cells that are already there are skipped, so that a stopped run can
 be continued. hebbevo's samplers and Optuna's own have the same driver, the same trainings and the same
-seeds. Settings may follow a sampler's name: ``--samplers "surrogate,surrogate model_generations=60"``.
+seeds. Settings may follow a sampler's name: ``--samplers "surrogate,surrogate model_generations=60"``. With
+``--patience`` below 1, trials whose networks lose no neuron are stopped (`pruning_patience`).
 
 Hypervolumes of known fronts are parts of the true front's; the reference point is the 95 % quantile of
 20,000 random points. Hypervolumes of the real job are those of `hebbevo.objectives.pareto.hypervolume`,
@@ -45,7 +46,7 @@ from hebbevo.spec import override, read
 from hebbevo.study.facts import StudyFacts
 from hebbevo.study.ledger import Ledger, Result
 from hebbevo.training import Candidate, train
-from hebbevo.training.recipe import ENGINES
+from hebbevo.training.recipe import ENGINES, Measurement
 from hebbevo.training.trial_details import TrialDetails
 
 TRIALS, GENERATION, COHORT, FRESH_SEEDS = 500, 50, 25, 10
@@ -130,6 +131,19 @@ def run(
     return genomes, found, seconds
 
 
+@dataclass(frozen=True)
+class Job:
+    """A cell: a sampler's search of one task from one seed."""
+
+    part: str
+    task: str
+    sampler: str
+    seed: int
+    trials: int = TRIALS
+    engine: str = "pytorch"
+    patience: float = 1.0
+
+
 def marks(trials: int) -> list[int]:
     """The numbers of trials after which hypervolumes are taken."""
     return [*(mark for mark in MARKS if mark < trials), trials]
@@ -138,7 +152,8 @@ def marks(trials: int) -> list[int]:
 # --- known fronts ---
 
 
-def known(problem_name: str, name: str, seed: int, trials: int, _: str) -> dict[str, float]:
+def known(job: Job) -> dict[str, float]:
+    problem_name, trials = job.task, job.trials
     problem = get_problem(problem_name)
     names = [f"x{axis:02d}" for axis in range(problem.n_var)]
     bounds = zip(names, problem.xl, problem.xu, strict=True)
@@ -148,7 +163,7 @@ def known(problem_name: str, name: str, seed: int, trials: int, _: str) -> dict[
         points = np.array([[genome[axis] for axis in names] for genome in genomes])
         return [tuple(map(float, row)) for row in problem.evaluate(points)]
 
-    _, found, seconds = run(name, space, problem.n_obj, seed, losses, trials)
+    _, found, seconds = run(job.sampler, space, problem.n_obj, job.seed, losses, trials)
     points = np.array(found)
     reference, front, volume = _truth(problem_name)
     return {
@@ -175,46 +190,59 @@ def _truth(problem_name: str) -> tuple[np.ndarray, np.ndarray, float]:
 # --- the real job ---
 
 
-def real(space_name: str, name: str, seed: int, trials: int, engine: str) -> dict[str, float]:
+def real(job: Job) -> dict[str, float]:
     torch.set_num_threads(1)
-    spec = override(read(space_name), seed=seed, engine=engine)
+    trials, seed = job.trials, job.seed
+    spec = override(read(job.task), seed=seed, engine=job.engine)
     with tempfile.TemporaryDirectory() as folder:
         split, facts = prepare(spec, "cpu", workers=2)
         with Ledger.create(Path(folder, "study.db"), spec, facts) as book:
             recipe, split = recipe_of(book), split_of(book)
 
-    def measures(genomes: list[Genome], seed: int = seed) -> list[tuple[float, float] | None]:
-        fresh = replace(recipe, seed=seed)
-        measured = [
+    measured: list[Measurement] = []
+    training = 0.0
+
+    def trained(genomes: list[Genome], seed: int, patience: float) -> list[Measurement]:
+        return [
             measurement
             for first in range(0, len(genomes), COHORT)
             for measurement in train(
-                fresh,
+                replace(recipe, seed=seed),
                 [Candidate(genome) for genome in genomes[first : first + COHORT]],
                 split,
                 torch.device("cpu"),
+                pruning_patience=patience,
             )
         ]
-        return [None if each.failure else (each.accuracy[-1], float(each.survivors[-1])) for each in measured]
 
     def losses(genomes: list[Genome]) -> list[tuple[float, ...] | None]:
-        return [values and (-values[0], values[1]) for values in measures(genomes)]
+        nonlocal training
+        started = time.process_time()
+        new = trained(genomes, seed, job.patience)
+        training += time.process_time() - started
+        measured.extend(new)
+        reached = map(_reached, new)
+        return [values and (-values[0], values[1]) for values in reached]
 
     def volume(points: np.ndarray) -> float:
         return pareto.hypervolume(points, facts.chance, facts.neurons)
 
-    genomes, found, seconds = run(name, spec.space, 2, seed, losses, trials)
-    points = np.array([(np.nan, np.nan) if row is None else (-row[0], row[1]) for row in found])
+    genomes, _, seconds = run(job.sampler, spec.space, 2, seed, losses, trials)
+    nothing = np.nan, np.nan
+    points = np.array([(not each.stopped and _reached(each)) or nothing for each in measured])
     front = [row for row in pareto.front(points) if points[row][0] > facts.chance]
     again = np.array(
         [
-            [values or (np.nan, np.nan) for values in measures([genomes[row] for row in front], seed=fresh)]
+            [_reached(each) or nothing for each in trained([genomes[row] for row in front], fresh, 1.0)]
             for fresh in range(1000 + seed, 1000 + seed + FRESH_SEEDS)
         ]
     )
     return {
         "front": len(front),
-        "failed": sum(row is None for row in found),
+        "failed": sum(each.failure is not None for each in measured),
+        "stopped": sum(each.stopped for each in measured),
+        "epochs": sum(len(each.accuracy) for each in measured) / spec.task.epochs,
+        "training": training,
         "hv again": volume(np.nanmean(again, axis=0)),
         "seconds": seconds,
         **{f"hv {mark}": volume(points[:mark]) for mark in marks(trials)},
@@ -222,14 +250,22 @@ def real(space_name: str, name: str, seed: int, trials: int, engine: str) -> dic
     }
 
 
+def _reached(measured: Measurement) -> tuple[float, float] | None:
+    """Accuracy and survivors after the last epoch of a training, if it did not fail."""
+    return None if measured.failure else (measured.accuracy[-1], float(measured.survivors[-1]))
+
+
 # --- what a sampler costs ---
 
 
-def times() -> pd.DataFrame:
-    """Milliseconds a trial in the ten generations before each mark, without and with the SQLite record."""
+def times(names: Sequence[str]) -> pd.DataFrame:
+    """Milliseconds a trial in the ten generations before each mark, without and with the SQLite record.
+
+    They are CPU time of the sampler, and wall time of the record and of Optuna, which waits for its database.
+    """
     spec = read("stamina")
     rows = {}
-    for name in OURS:
+    for name in [name for name in names if name not in STOCK]:
         sampler = SAMPLERS[name](spec.space, 0, {}, 2)
         asking, recording = [], []
         with (
@@ -240,10 +276,11 @@ def times() -> pd.DataFrame:
         ):
             for generation in range(COSTED[-1] // GENERATION):
                 progress = generation * GENERATION / COSTED[-1]
-                started = time.perf_counter()
+                started = time.process_time()
                 asked = sampler.ask(GENERATION, progress)
                 told = [Outcome(genome, _made_up(genome)) for genome in asked]
                 sampler.tell(told)
+                asking.append(time.process_time() - started)
                 done = time.perf_counter()
                 records = book.open_generation(generation, COSTED[-1], progress, asked)
                 values = [(-outcome.losses[0], outcome.losses[1]) for outcome in told if outcome.losses]
@@ -253,11 +290,11 @@ def times() -> pd.DataFrame:
                 ]
                 for first in range(0, GENERATION, COHORT):
                     book.close_cohort(results[first : first + COHORT])
-                asking.append(done - started)
                 recording.append(time.perf_counter() - done)
         rows[name] = _before(asking)
         rows[f"{name}, and the record"] = _before([a + b for a, b in zip(asking, recording, strict=True)])
-    rows["Optuna NSGA-II on SQLite"] = _before(_stock_times(spec.space))
+    if "Optuna NSGA-II" in names:
+        rows["Optuna NSGA-II on SQLite"] = _before(_stock_times(spec.space))
     return pd.DataFrame.from_dict(rows, orient="index", columns=[f"at {mark:,}" for mark in COSTED])
 
 
@@ -296,21 +333,9 @@ def _made_up(genome: Genome) -> tuple[float, float]:
 # --- running and printing ---
 
 
-@dataclass(frozen=True)
-class Job:
-    """A cell: a sampler's search of one task from one seed."""
-
-    part: str
-    task: str
-    sampler: str
-    seed: int
-    trials: int = TRIALS
-    engine: str = "pytorch"
-
-
 def _cell(job: Job) -> dict[str, object]:
     figures = {"known": known, "real": real}[job.part]
-    return {**asdict(job), **figures(job.task, job.sampler, job.seed, job.trials, job.engine)}
+    return {**asdict(job), **figures(job)}
 
 
 def fill(jobs: Sequence[Job], workers: int, out: Path) -> None:
@@ -327,7 +352,9 @@ def fill(jobs: Sequence[Job], workers: int, out: Path) -> None:
 
 def table(cells: pd.DataFrame) -> str:
     """Means and standard deviations over seeds, and the lead of the first sampler, with 95 % intervals."""
-    cells = cells.fillna({"trials": TRIALS, "engine": Job.engine})
+    cells = cells.fillna({"trials": TRIALS, "engine": Job.engine, "patience": Job.patience})
+    impatient = cells.patience < Job.patience
+    cells.loc[impatient, "sampler"] += ", patience " + cells.patience[impatient].astype(str)
     return "\n\n".join(
         _task_table(f"{task}, {trials:.0f} trials, {engine}", rows, int(trials))
         for (task, trials, engine), rows in cells.groupby(["task", "trials", "engine"], sort=False)
@@ -382,19 +409,20 @@ def main() -> None:
         command.add_argument("--workers", type=int, default=2)
         command.add_argument("--tasks", default=",".join(PROBLEMS) if part == "known" else "stamina")
         command.add_argument("--trials", type=int, default=TRIALS)
+        command.add_argument("--patience", type=float, default=Job.patience)
         command.add_argument("--engine", choices=ENGINES, default=Job.engine)
-    commands.add_parser("time")
+    commands.add_parser("time").add_argument("--samplers", default=",".join((*OURS, *STOCK)))
     commands.add_parser("table").add_argument("files", type=Path, nargs="+")
     options = parser.parse_args()
     if options.command == "time":
-        print(times().to_string(float_format="{:.2f}".format, na_rep=""))
+        print(times(options.samplers.split(",")).to_string(float_format="{:.2f}".format, na_rep=""))
     elif options.command == "table":
         lines = [json.loads(line) for file in options.files for line in file.read_text().splitlines()]
         print(table(pd.DataFrame(lines)))
     else:
         names, tasks = options.samplers.split(","), options.tasks.split(",")
         jobs = [
-            Job(options.command, task, name, seed, options.trials, options.engine)
+            Job(options.command, task, name, seed, options.trials, options.engine, options.patience)
             for seed in range(options.seeds)
             for task in tasks
             for name in names

@@ -22,6 +22,8 @@ class Cohort:
         recipe: what its trainings share, if that is not what those of the whole study share.
         exam: scores that are measured after the last epoch, or ``None``.
         keeping: what a network must reach for its weights to be in its measurement; ``None``: none has.
+        pruning_patience: the part of a training after which a trial is stopped that could lose neurons and
+            has lost none; 1 stops none.
     """
 
     trials: tuple[int, ...]
@@ -30,6 +32,7 @@ class Cohort:
     recipe: Recipe | None = None
     exam: Exam | None = None
     keeping: Keeping | None = None
+    pruning_patience: float = 1.0
 
     def halves(self) -> tuple[Cohort, Cohort]:
         """Split a cohort of at least two trials into two; replicates of a trial stay together.

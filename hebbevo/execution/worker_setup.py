@@ -105,6 +105,7 @@ class WorkerSetup:
                 cohort.exam,
                 cohort.keeping,
                 after_epoch,
+                cohort.pruning_patience,
             )
             # a module that is imported in a function may be loaded only now
             self._check_modules(user_modules.changed(self.modules, loaded_only=True))

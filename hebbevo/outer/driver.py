@@ -308,6 +308,7 @@ class Driver:
                 self._ledger.facts.cohort_width,
                 early_stopper,
                 self._keeping(),
+                self._ledger.spec.search.pruning_patience,
             )
             if any(self._records[number].result is None for number in cohort.trials)
         ]
@@ -435,7 +436,8 @@ def _outcome(genome: Genome, result: Result, goal: Goal) -> Outcome:
     values = result.values
     stopped = result.details.stopped
     if stopped and stopped.predicted_final:
-        values = stopped.predicted_final  # other trials have reached better, so it never becomes the best
+        # other trials have reached better, or it has reached this itself: it never becomes the best unduly
+        values = stopped.predicted_final
     if values is None:
         return Outcome(genome, None)
     return Outcome(genome, goal.losses(values), goal.violation(values))

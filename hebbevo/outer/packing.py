@@ -44,6 +44,7 @@ def pack(
     cohort_width: int,
     early_stopper: EarlyStopper | None = None,
     keeping: Keeping | None = None,
+    pruning_patience: float = 1.0,
 ) -> list[Cohort]:
     """Divide the trials of a generation that must be trained into cohorts, in their order.
 
@@ -55,6 +56,8 @@ def pack(
         cohort_width: most networks in a cohort, unless the replicates of a single trial are more.
         early_stopper: decides in every cohort which trials to stop; ``None`` stops none.
         keeping: what a network must reach for its weights to be kept; ``None`` keeps none.
+        pruning_patience: the part of a training after which a trial is stopped that could lose neurons and
+            has lost none; 1 stops none.
     """
     from hebbevo.execution import Cohort
     from hebbevo.training import Candidate
@@ -70,6 +73,7 @@ def pack(
             ),
             early_stopper=early_stopper,
             keeping=keeping,
+            pruning_patience=pruning_patience,
         )
         for start in range(0, len(records), size)
     ]

@@ -48,6 +48,12 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _part(value: Any) -> Any:
+    if not 0 <= _number(value) <= 1:
+        raise PydanticCustomError("part", "no part")
+    return value
+
+
 def _whole(value: Any) -> Any:
     """Turn 1e3, which YAML reads as a float, into 1000."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -127,6 +133,9 @@ _REFERENCE = r"^[^\s:]+:[^\s:]+$"
 
 # Numbers are serialised as they are: pydantic would write the 5 of a union with float as 5.0.
 Number = Annotated[float, PlainValidator(_number), PlainSerializer(_number), _json(type="number")]
+Part = Annotated[
+    float, PlainValidator(_part), PlainSerializer(_part), _json(type="number", minimum=0, maximum=1)
+]
 Scalar = Annotated[knobs.Scalar, PlainValidator(_scalar), PlainSerializer(_scalar), _json(**_SCALAR)]
 Choice = Annotated[
     Value,

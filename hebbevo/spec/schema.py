@@ -39,6 +39,7 @@ from hebbevo.spec.field_types import (
     Columns,
     Encoding,
     Number,
+    Part,
     Repeat,
     Scalar,
     Score,
@@ -263,6 +264,7 @@ class Search(Model):
     threads: Whole = Field(default=1, ge=1, description="a whole number of 1 or more")
     engine: Literal["auto", "pytorch", "native"] = Field(default=AUTO, description="auto, pytorch or native")
     halving: bool = Field(default=False, description="true or false")
+    pruning_patience: Part = Field(default=1.0, description="a number from 0 to 1")
     keep: Literal["none", "front"] = Field(default="none", description="none or front")
     seed: Whole = Field(default=0, ge=0, le=2**31 - 1, description=f"a whole number from 0 to {2**31 - 1}")
     start: tuple[dict[str, Choice], ...] = Field(
@@ -500,6 +502,14 @@ class Spec(Model):
         min_length=1,
         description="{low: ..., high: ...} or {choices: [...]} under the name of each knob to search",
     )
+
+    @model_validator(mode="after")
+    def _is_patient_with_neurons(self) -> Self:
+        improved = self.goal.weights or self.goal.objectives
+        if self.search.pruning_patience < 1 and not (self.count == "neurons" and "survivors" in improved):
+            what = "is for searches with neurons as an objective; drop it"
+            raise _conflict(("search", "pruning_patience"), what)
+        return self
 
     @property
     def code(self) -> list[str]:

@@ -31,6 +31,7 @@ _COMPLAINTS = {
     "literal_error": "is not known",
     "too_short": "is empty",
     "number": "is not a finite number",
+    "part": "is not a part of a whole",
     "duration": "is not a length of time",
     "scalar": "is not a number, text, true or false",
     "code": "does not name code",
@@ -130,7 +131,7 @@ def _problem(error: ErrorDetails) -> Problem:
     model: type[Model] = Spec
     if parts := [part for part in PARTS if part == loc[: len(part)] and part != loc]:
         model, inside = PARTS[parts[-1]], loc[len(parts[-1]) :]
-    elif loc[0] == "genome" and len(loc) > 2:  # pydantic puts the kind of the gene after its name
+    elif loc[:1] == ("genome",) and len(loc) > 2:  # pydantic puts the kind of the gene after its name
         model, inside, path = GENES[str(loc[2])], loc[3:], loc[:2] + loc[3:]
     if kind == "conflict":
         return Problem(path + error["ctx"]["path"], error["ctx"]["what"])

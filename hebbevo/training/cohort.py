@@ -32,6 +32,7 @@ from hebbevo.training.living_net import LivingNet
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.optimizers import OPTIMIZERS, OWN_STEPS, StackedOptimizer
 from hebbevo.training.per_structure import wiring_of
+from hebbevo.training.pruning_patience import ENDLESS, first_events, is_unpruned
 from hebbevo.training.readout import (
     LabelledRows,
     LayerOutputs,
@@ -161,6 +162,7 @@ class CohortTraining:
         self._angles: list[Tensor] = []  # after each epoch, where layers have backward weights
         # of the nets that were stopped early
         self._predicted_finals: dict[int, tuple[float, ...] | None] = {}
+        self._unpruned: set[int] = set()  # the nets among these that had lost no neuron
         self._exams: dict[int, list[float]] = {}  # the scores of nets that have ended
         # for an exam: which neurons were alive after each epoch, (size, neurons)
         self._alive: list[npt.NDArray[np.bool_]] = []
@@ -198,7 +200,9 @@ class CohortTraining:
         columns = [different.index(course) for course in courses]
         self.learning_rate_factors = torch.tensor(factors, device=device)[:, columns]
         steps = torch.arange(1, total + 1, device=device)
-        self.event_steps = nets.call(partial(_event_steps, steps=steps)).any(dim=0).cpu().numpy()
+        of_units, events = nets.call(partial(_event_steps, steps=steps))
+        self.event_steps = events.any(dim=0).cpu().numpy()
+        self._first_events = first_events(of_units.cpu())
         # the check of a stack compares all statistics after the first steps
         self._last_event = max([CHECKED_STEPS, *(np.flatnonzero(self.event_steps) + 1)])
         if self._wiring.perturbs:
@@ -237,6 +241,7 @@ class CohortTraining:
         trials: Sequence[object] = (),
         last_epochs: Sequence[int | None] = (),
         after_epoch: Callable[[CohortTraining], None] | None = None,
+        pruning_patience: float = ENDLESS,
     ) -> list[Measurement]:
         """Train every net to its last epoch, and measure it after each.
 
@@ -245,6 +250,8 @@ class CohortTraining:
             trials: the trial that each net belongs to; the replicates of a trial are judged by their means.
             last_epochs: the last epoch of each net; ``None``, or none at all: that of the recipe.
             after_epoch: is called after each epoch, before any net stops; must not change anything.
+            pruning_patience: the part of all steps after which a net stops that could lose neurons and has
+                lost none (`hebbevo.training.pruning_patience`).
 
         Raises:
             ValueError: the loss, the output or the score has another form than it should have.
@@ -255,6 +262,8 @@ class CohortTraining:
                 after_epoch(self)
             if early_stopper and epoch in early_stopper.rungs:
                 self._stop_early(early_stopper, trials)
+            if pruning_patience < ENDLESS and epoch < self._recipe.epochs:
+                self._stop_unpruned(pruning_patience, trials)
             ended = [row for row, last in enumerate(last_epochs) if last == epoch < self._recipe.epochs]
             if self._rows.exam and (ended or epoch == self._recipe.epochs):
                 self._examine()
@@ -475,14 +484,10 @@ class CohortTraining:
 
     def _stop_early(self, early_stopper: EarlyStopper, trials: Sequence[object]) -> None:
         """Stop the nets of those trials that the early stopper stops at this epoch."""
-        rows: dict[object, list[int]] = {}
-        for row in sorted(torch.cat([each.rows for each in self.sub_cohorts]).tolist()):
-            rows.setdefault(trials[row], []).append(row)
         scores = torch.stack([each.scores for each in self._history], 1)
         survivors = torch.stack([each.survivors for each in self._history], 1)
         counts = [each.cpu().double() for each in (survivors, *self._further().values())]
-        # a trial fails if one of its nets has diverged, so it is not judged
-        judged = [own for own in rows.values() if scores[own].isfinite().all()]
+        judged = self._judged(trials)
         if not judged:
             return
         decisions = early_stopper.decide(
@@ -495,10 +500,34 @@ class CohortTraining:
             if decision.stopped
             for row in own
         }
-        self._predicted_finals |= stopped
+        self._end_early(stopped)
+
+    def _stop_unpruned(self, patience: float, trials: Sequence[object]) -> None:
+        """Stop the nets of those trials in which all have lost no neuron for too long."""
+        survivors = torch.stack([each.survivors for each in self._history], 1)
+        unpruned = is_unpruned(
+            survivors.cpu(), sum(self._units), self._first_events, self._step, len(self.losses), patience
+        )
+        rows = [row for own in self._judged(trials) if unpruned[own].all() for row in own]
+        if rows:
+            self._unpruned.update(rows)
+            # what they have reached stands for what they would reach
+            reached = self.reached
+            self._end_early({row: reached[row] for row in rows})
+
+    def _judged(self, trials: Sequence[object]) -> list[list[int]]:
+        """The nets of each trial that is still training; a trial with a net that has diverged fails."""
+        scores, rows = self._history[-1].scores, dict[object, list[int]]()
+        for row in sorted(row for each in self.sub_cohorts for row in each.rows.tolist()):
+            rows.setdefault(trials[row], []).append(row)
+        return [own for own in rows.values() if scores[own].isfinite().all()]
+
+    def _end_early(self, predicted_finals: Mapping[int, tuple[float, ...] | None]) -> None:
+        """Stop these nets, with what is predicted for their ends."""
+        self._predicted_finals |= predicted_finals
         if self._decoded_layers:
-            self._decode(stopped)
-        self.stop(torch.tensor(list(stopped), dtype=torch.int64, device=self._rows.x.device))
+            self._decode(predicted_finals)
+        self.stop(torch.tensor([*predicted_finals], dtype=torch.int64, device=self._rows.x.device))
 
     def stop(self, rows: Tensor) -> None:
         """Train on without the nets at ``rows``, (k,) int64."""
@@ -532,6 +561,7 @@ class CohortTraining:
                 notes=tuple(dict.fromkeys(self._notes)),
                 stopped=row in self._predicted_finals,
                 predicted_final=self._predicted_finals.get(row),
+                unpruned=row in self._unpruned,
                 exam=self._exam_result(row, layers[row][:epochs]),
                 explored=tuple(explored / total for total, explored, _, _ in explorations[row][:epochs]),
                 grown_left=tuple(
@@ -682,17 +712,20 @@ def has_events(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
     for net in nets:
         for module in plastic_modules(net).values():
             module.begin(total)
-        if _event_steps(net, torch.arange(1, total + 1)).any():
+        if _event_steps(net, torch.arange(1, total + 1))[1].any():
             return True
     return False
 
 
-def _event_steps(net: nn.Module, steps: Tensor) -> Tensor:
-    """Whether units or connections of a net may be pruned or regrown at each of ``steps``, of their shape."""
-    events = torch.zeros_like(steps, dtype=torch.bool)
-    for module in plastic_modules(net).values():
-        events = events | module.is_event(steps)
-    return events
+def _event_steps(net: nn.Module, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether units, and whether units or connections, may be pruned or regrown at each of ``steps``."""
+    of_units = of_any = torch.zeros_like(steps, dtype=torch.bool)
+    units = {*plastic_units(net)}
+    for name, module in plastic_modules(net).items():
+        events = module.is_event(steps)
+        of_any = of_any | events
+        of_units = of_units | events if name in units else of_units
+    return of_units, of_any
 
 
 def _modules_of(nets: NetStack) -> ModuleStack:

@@ -180,6 +180,7 @@ class Measurement:
         neurons: number of hidden neurons, or connections, at the start; 0 if the training never started.
         notes: what could not be counted exactly, or not be stacked, and why.
         stopped: whether the training was stopped early.
+        unpruned: whether that was because it had lost no neuron.
         predicted_final: the accuracy, survivors and further counts predicted for the end of a training that
             was stopped; ``None`` if there is no useful prediction.
         exam: what its exam has found, or ``None``.
@@ -204,6 +205,7 @@ class Measurement:
     neurons: int = 0
     notes: tuple[str, ...] = ()
     stopped: bool = False
+    unpruned: bool = False
     predicted_final: tuple[float, ...] | None = None
     exam: ExamResult | None = None
     weights: Mapping[int, bytes] = field(default_factory=dict)

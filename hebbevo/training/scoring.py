@@ -88,7 +88,12 @@ def _early_stop(stopped: Sequence[Measurement], epochs: int) -> EarlyStop:
     if not predicted:
         return EarlyStop(epochs, None, f"after {epochs} epochs it promised less than others at that age")
     accuracy, survivors, *further = _means(predicted)
-    reason = f"after {epochs} epochs it was heading for {accuracy:.3f} with {survivors:.4g}, which is beaten"
+    if all(each.unpruned for each in stopped):
+        reason = f"after {epochs} epochs it had lost none of its {survivors:.4g} neurons"
+    else:
+        reason = (
+            f"after {epochs} epochs it was heading for {accuracy:.3f} with {survivors:.4g}, which is beaten"
+        )
     return EarlyStop(epochs, (accuracy, survivors, *further), reason)
 
 

@@ -18,6 +18,7 @@ from hebbevo.training.grouping import Group, apart, groups_of
 from hebbevo.training.keeping import Keeping
 from hebbevo.training.member import Member, build_members, cohort_of, drawing_from
 from hebbevo.training.out_of_memory import raise_unless_failure
+from hebbevo.training.pruning_patience import ENDLESS
 from hebbevo.training.recipe import Candidate, Exam, Measurement, Recipe
 from hebbevo.training.weight_collector import WeightCollector
 
@@ -31,6 +32,7 @@ def train(
     exam: Exam | None = None,
     keeping: Keeping | None = None,
     after_epoch: Callable[[], None] | None = None,
+    pruning_patience: float = ENDLESS,
 ) -> list[Measurement]:
     """Train every candidate of a cohort and measure it.
 
@@ -46,6 +48,8 @@ def train(
         exam: scores that are measured after the last epoch; by default none.
         keeping: what a candidate must reach to have its weights in its measurement; by default none has.
         after_epoch: is called after each epoch of nets that train together.
+        pruning_patience: the part of a training after which a trial is stopped that could lose neurons and
+            has lost none; by default none is.
 
     Returns:
         A measurement for each candidate. A training that diverges or raises has a ``failure``.
@@ -83,6 +87,7 @@ def train(
                     trials,
                     last_epochs,
                     partial(_after_epoch, collector, group.rows, after_epoch),
+                    pruning_patience if complete else ENDLESS,
                 )
         except BaseException as error:  # a failed training is a recorded value
             raise_unless_failure(error)

@@ -108,3 +108,28 @@ def test_replicates_are_stopped_together(space: Path, tmp_path: Path) -> None:
     for own in details(study.path):
         assert len(own.replicates) == 2
         assert own.epochs == len(own.accuracy_per_epoch)
+
+
+def test_a_trial_that_could_lose_neurons_and_has_not_is_stopped_and_its_sampler_learns_what_it_reached(
+    space: Path, tmp_path: Path, outcomes: list
+) -> None:
+    impatient = {
+        "sampler: ga": "sampler: ga, pruning_patience: 0.2",
+        "low: -1.0, high: 1.0": "low: -2, high: 2",
+    }
+    for old, new in impatient.items():
+        space.write_text(space.read_text().replace(old, new))
+    study = hebbevo.search(space, study=tmp_path / "s.db", trials=16, epochs=5, replicates=1, workers=1)
+    found = details(study.path)
+    assert any(own.stopped for own in found)
+    for trial, own, outcome in zip(study.trials().itertuples(), found, outcomes, strict=True):
+        if trial.state == "complete":
+            # on these rows the patience is over before the last epoch
+            assert min(own.survivors_per_epoch[:-1]) < own.neurons
+            continue
+        assert trial.state == "stopped"
+        reached = (own.accuracy_per_epoch[-1], own.survivors_per_epoch[-1])
+        assert reached[1] == own.neurons == 20
+        assert own.stopped.predicted_final == reached
+        assert own.stopped.reason == f"after {own.epochs} epochs it had lost none of its 20 neurons"
+        assert outcome.losses == (-reached[0], reached[1])

@@ -67,6 +67,8 @@ BAD = [
     ("replicates: 1", "replicates: 0", 10, "search.replicates", "0 is too small"),
     ("seed: 0", "seed: -1", 10, "search.seed", "-1 is too small; write a whole number from 0 to 2147483647"),
     ("seed: 0", "seed: 2147483648", 10, "search.seed", "2147483648 is too large"),
+    ("seed: 0", "pruning_patience: 1.5", 10, "search.pruning_patience",
+     "1.5 is not a part of a whole; write a number from 0 to 1"),
     ("seed: 0", "seed: 0x" + 5000 * "f", 10, "search.seed", "... cannot be read; write it plainly"),
     ("seed: 0", "seed: 0, seed: 1", 10, "search.seed", "stands here twice, first on line 10; drop one"),
     ("seed: 0", "1: 0", 10, "search.1", "a key is text; write a name, in quotes if need be"),
@@ -220,6 +222,28 @@ def test_without_structure_in_the_genome_the_network_decides(written, network, g
     found = complaint(written(f"{MINIMAL}  {gene}\nnetwork: {network}\n"))
     assert found[1] == key
     assert fragment in found[2]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "is_fine"),
+    [
+        ("{accuracy: maximize, survivors: minimize}", True),
+        ("{accuracy: maximize, connections: minimize, neurons: minimize}", True),
+        ("{weighted: {accuracy: 1.0, survivors: -0.01}}", True),
+        ("{accuracy: maximize}", False),
+        ("{accuracy: maximize, connections: minimize}", False),
+        ("{weighted: {accuracy: 1.0}}", False),
+    ],
+)
+def test_patience_with_networks_that_lose_no_neuron_needs_neurons_as_an_objective(
+    written, objectives, is_fine
+):
+    path = written(f"{MINIMAL}search: {{pruning_patience: 0.1}}\nobjectives: {objectives}\n")
+    if is_fine:
+        assert read(path).search.pruning_patience == 0.1
+    else:
+        what = "is for searches with neurons as an objective; drop it"
+        assert complaint(path)[1:] == ("search.pruning_patience", what)
 
 
 def test_a_knob_needs_no_condition_where_the_rule_is_never_another(written):

@@ -126,6 +126,7 @@ def test_absent_keys_have_their_defaults(written):
             "threads": 1,
             "engine": "pytorch",
             "halving": False,
+            "pruning_patience": 1.0,
             "keep": "none",
             "seed": 0,
             "start": [],

@@ -65,6 +65,15 @@ def test_a_trial_is_stopped_with_its_replicates_and_has_no_values():
     assert result.details.stopped == EarlyStop(2, (pytest.approx(0.85), 8.0), reason)
 
 
+def test_a_trial_that_is_stopped_because_it_lost_no_neuron_says_so():
+    measured = Measurement(
+        (0.5, 0.75), (30, 30), (20, 10), 9, 1.0, neurons=30, stopped=True, unpruned=True,
+        predicted_final=(0.75, 30.0),
+    )  # fmt: skip
+    reason = "after 2 epochs it had lost none of its 30 neurons"
+    assert score([measured] * 2).details.stopped == EarlyStop(2, (0.75, 30.0), reason)
+
+
 def test_a_replicate_that_failed_makes_a_failed_trial_of_a_stopped_one():
     stopped = Measurement((0.5,), (20,), (10, 10), 9, 1.0, stopped=True)
     assert score([stopped, FAILED]).details.stopped is None
