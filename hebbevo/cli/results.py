@@ -126,7 +126,7 @@ def chance_line(study: Study) -> str | None:
         return None
     return (
         f"no network beats chance ({study.score} {study.chance:.4f}): there is no front; "
-        "train for more epochs, or prune less"
+        f"train for more epochs{', or prune less' if study.prunes else ''}"
     )
 
 

@@ -61,7 +61,7 @@ class HebbianConv(Layered):
                 nn.Sequential(
                     _NORMALIZATIONS[str(knobs["normalization"])](before),
                     make.layer(convolution, number),
-                    _OUTPUTS[str(knobs["output"])](knobs),
+                    _OUTPUTS[str(knobs["output"])](knobs, width),
                     make.unit_layer(width, number, dim=1),
                     pool,
                 )
@@ -103,10 +103,12 @@ _NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
     "sample": lambda channels: _SampleNorm(),
     "batch": lambda channels: nn.BatchNorm2d(channels, affine=False),
 }
-_OUTPUTS: dict[str, Callable[[dict[str, Value]], nn.Module]] = {
-    "triangle": lambda knobs: Triangle(_number(knobs["output_power"])),
-    "winners": lambda knobs: KWinners(_whole(knobs["output_winners"]), _number(knobs["output_power"])),
-    "rectifier": lambda knobs: nn.Identity(),  # the units have one
+_OUTPUTS: dict[str, Callable[[dict[str, Value], int], nn.Module]] = {
+    "triangle": lambda knobs, channels: Triangle(_number(knobs["output_power"])),
+    "winners": lambda knobs, channels: KWinners(
+        min(_whole(knobs["output_winners"]), channels), _number(knobs["output_power"])
+    ),
+    "rectifier": lambda knobs, channels: nn.Identity(),  # the units have one
 }
 _POOLS: dict[str, Callable[[int, int], nn.Module]] = {
     "average": lambda kernel, padding: nn.AvgPool2d(kernel, _STRIDE, padding, count_include_pad=False),

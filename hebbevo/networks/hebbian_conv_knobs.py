@@ -21,7 +21,7 @@ HEBBIAN_CONV_KNOBS = table(
         low=0.01, sensible=(0.3, 2.0),
     ),
     Knob(
-        "output_winners", int, 1, "channels that hand something on where output is winners",
+        "output_winners", int, 1, "channels that hand something on where output is winners; at most all",
         low=1, sensible=(1, 16), log=True,
     ),
     Knob("pool", str, "average", "what becomes of neighbouring places", choices=("average", "max")),

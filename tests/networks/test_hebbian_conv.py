@@ -82,6 +82,11 @@ def test_a_layer_normalises_convolves_competes_and_pools(output, normalization):
         torch.testing.assert_close(net(x), net.head(pooled.flatten(1)), rtol=1e-4, atol=1e-4)
 
 
+def test_there_are_no_more_winners_than_channels():
+    net = build(channels=(5, 7), output="winners", output_winners=6)
+    assert [block[2].k for block in net.blocks] == [5, 6]
+
+
 def test_each_layer_may_have_knobs_of_its_own():
     net = build(**{"kernel_size": 3, "kernel_size.1": 5, "pool.2": "max", "output.2": "rectifier"})
     assert [block[1].kernel_size for block in net.blocks] == [(5, 5), (3, 3)]
