@@ -45,6 +45,16 @@ def test_slices_of_all_genes_have_the_points_and_axes_of_each(small) -> None:
             assert up.range == single.layout[f"yaxis{name}"].range
 
 
+def test_the_titles_of_many_axes_stand_in_two_rows(small) -> None:
+    more = {name: {"low": 0.0, "high": 1.0} for name in ("first", "second")}
+    frame = small.record.frame.assign(**{f"genome.{name}": 0.5 for name in more})
+    many = small.but(genome=small.record.genome | more, frame=frame)
+    for study, lower in ((small, []), (many, [1, 3, 5, 7, 9])):
+        titles = Plots(study).parallel().layout.xaxis.ticktext
+        assert [place for place, title in enumerate(titles) if title.startswith("<br>")] == lower
+        assert titles[-1].removeprefix("<br><br>") == "accuracy"
+
+
 def test_slices_of_some_genes_are_in_the_given_order(small) -> None:
     figure = Plots(small).slices(["learning_rate", "penalty_form"])
     assert [axis.title.text for axis in figure.select_xaxes() if axis.title.text] == [

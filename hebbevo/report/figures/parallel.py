@@ -20,6 +20,7 @@ from hebbevo.study.view import Study
 
 MOST = 300
 """So many trials beside the front are drawn, evenly spread over the search."""
+_MOST_IN_LINE = 9  # titles of more axes than these stand in two rows
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ def parallel_figure(study: Study) -> go.Figure:
     figure.update_layout(
         xaxis={
             "tickvals": list(range(len(axes))),
-            "ticktext": [axis.title for axis in axes],
+            "ticktext": [_below(axis.title, place, len(axes)) for place, axis in enumerate(axes)],
+            "ticklabeloverflow": "allow",
+            "automargin": True,
             "range": [-0.15, len(axes) - 0.85],
             "showgrid": False,
         },
@@ -92,6 +95,11 @@ def parallel_figure(study: Study) -> go.Figure:
         showlegend=True,
     )
     return styled(figure, 520)
+
+
+def _below(title: str, place: int, axes: int) -> str:
+    """A title two lines lower at every other one of many axes, so that long ones do not overlap."""
+    return f"<br><br>{title}" if axes > _MOST_IN_LINE and place % 2 else title
 
 
 def _background(heights: np.ndarray) -> go.Scatter:
