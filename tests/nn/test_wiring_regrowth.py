@@ -7,7 +7,8 @@ import torch
 from scipy import stats
 from torch import nn
 
-from hebbevo.nn import InputStamina, Stamina, attach
+from hebbevo.nn import HebbianLinear, InputStamina, SimilarityMatchingLinear, Stamina, attach
+from hebbevo.nn.wiring import Wiring, named_tensors
 from tests.nn.conftest import ADAM, CALM, SGD, STILL, Mean
 
 # units
@@ -283,3 +284,34 @@ def test_a_regrown_unit_draws_weights_from_every_input_that_may_live(added):
     assert drawn[:, :2].all()
     assert drawn[:, 2:].all() == added  # the last two early units are out from the start
     assert drawn[:, 2:].any() == added
+
+
+LEARNING = {
+    "hebbian": lambda n: HebbianLinear(7, 6, seed=n, normalize=False, initial_norm=3.0 + n, connectivity=0.5),
+    "normalised": lambda n: HebbianLinear(7, 6, seed=n, connectivity=0.3 + 0.1 * n),
+    "softhebb": lambda n: HebbianLinear(7, 6, rule="softhebb", seed=n, initial_norm=3.0 + n),
+    "similarity": lambda n: SimilarityMatchingLinear(7, 6, tolerance=9),
+}
+
+
+@pytest.mark.parametrize("may_sync", [True, False])
+@pytest.mark.parametrize("kind", LEARNING)
+def test_a_stack_regrows_units_of_layers_that_learn_locally_as_each_net_alone(kind, may_sync):
+    torch.manual_seed(0)
+    knobs = {"initial_neurons": 0.4, "warmup": 0, "prune_period": 1, "regrowth_rate": 0.7, "max_deaths": 0}
+    nets = [
+        nn.Sequential(LEARNING[kind](n), Stamina(6, seed=10 + n, **knobs), nn.Linear(6, 3)) for n in range(3)
+    ]
+    alone = [named_tensors(net) for net in nets]
+    stacked = {name: torch.stack([each[name] for each in alone]) for name in alone[0]}
+    before = stacked["0.weight"].clone()
+    for tensors in (stacked, *alone):
+        tensors["1.steps"].fill_(3)
+        wiring = Wiring(nets[0])
+        wiring.prepare(tensors)
+        wiring.restructure(tensors, {}, None, may_sync=may_sync or tensors is not stacked)
+    for row, own in enumerate(alone):
+        for name, value in own.items():
+            torch.testing.assert_close(stacked[name][row], value, msg=name)
+    changed = ~torch.isclose(stacked["0.weight"], before).all(-1)
+    assert (changed & stacked["1.alive"]).any(-1).all()
