@@ -37,7 +37,7 @@ version: 1
 name: small
 task:    {{dataset: {data}, epochs: 3, batch_size: 32}}
 network: {{family: mlp, hidden: [12, 8], units: stamina, settings: {{warmup: 4, prune_period: 2, grace: 4}}}}
-search:  {{sampler: ga, population: 8, trials: 24, replicates: 2, seed: 3}}
+search:  {{sampler: ga, population: 8, trials: 24, replicates: 2, seed: 3, engine: pytorch}}
 genome:
   unactivation_penalty: {{low: 1e-2, high: 100, log: true}}
   penalty_form:         {{choices: [mean, ratio, zero_sum, constant]}}

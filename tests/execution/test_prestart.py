@@ -83,24 +83,24 @@ def test_none_is_prestarted_for_a_finished_study_that_is_resumed(
 
 
 @pytest.mark.parametrize(
-    ("config", "engine", "starts"),
+    ("config", "in_threads", "starts"),
     [
-        (ExecutorConfig(workers=2), "pytorch", True),
-        (ExecutorConfig(workers=1, trial_timeout=60), "pytorch", True),
-        (ExecutorConfig(workers=1), "pytorch", False),
-        (ExecutorConfig(), "pytorch", False),  # on one core
-        (ExecutorConfig(workers=2, executor="ray"), "pytorch", False),
-        (ExecutorConfig(workers=2, ray_address="auto"), "pytorch", False),
-        (ExecutorConfig(workers=2, gpus_per_worker=0.5), "pytorch", False),
-        (ExecutorConfig(workers=2), "native", False),  # in threads
-        (ExecutorConfig(workers=2, trial_timeout=60), "native", True),
+        (ExecutorConfig(workers=2), False, True),
+        (ExecutorConfig(workers=1, trial_timeout=60), False, True),
+        (ExecutorConfig(workers=1), False, False),
+        (ExecutorConfig(), False, False),  # on one core
+        (ExecutorConfig(workers=2, executor="ray"), False, False),
+        (ExecutorConfig(workers=2, ray_address="auto"), False, False),
+        (ExecutorConfig(workers=2, gpus_per_worker=0.5), False, False),
+        (ExecutorConfig(workers=2), True, False),  # in threads
+        (ExecutorConfig(workers=2, trial_timeout=60), True, True),
     ],
 )
 def test_one_is_prestarted_where_worker_processes_are_likely(
-    config: ExecutorConfig, engine: str, starts: bool, prestarted: list[subprocess.Popen[bytes]]
+    config: ExecutorConfig, in_threads: bool, starts: bool, prestarted: list[subprocess.Popen[bytes]]
 ) -> None:
     with prestart.discard_unused():
-        config.prestart_worker(engine)
+        config.prestart_worker(in_threads)
     assert (len(prestarted) == 1) == starts
     assert have_ended(prestarted)
 
@@ -113,5 +113,5 @@ def test_none_is_prestarted_on_a_machine_with_a_gpu_which_the_search_itself_uses
     monkeypatch.setattr("hebbevo.execution.config.NVIDIA_DRIVER", tmp_path / driver)
     monkeypatch.setattr("hebbevo.execution.config.available_cores", lambda: 2)
     with prestart.discard_unused():
-        ExecutorConfig().prestart_worker("pytorch")
+        ExecutorConfig().prestart_worker(trains_in_threads=False)
     assert (len(prestarted) == 1) == starts

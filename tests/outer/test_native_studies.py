@@ -11,6 +11,8 @@ import hebbevo
 from hebbevo import native
 from hebbevo.cli.commands import cli
 from hebbevo.errors import StudyError, UsageError
+from hebbevo.outer import preflight
+from hebbevo.spec import read
 from hebbevo.study.ledger import Ledger
 from tests.outer.conftest import details, table
 from tests.training.native_cohorts import needs_native
@@ -55,7 +57,7 @@ def test_a_study_does_not_depend_on_where_it_was_interrupted_or_how_it_is_packed
         if progress.trials >= 3:
             raise Stop
 
-    space.write_text(space.read_text().replace("seed: 3", "seed: 3, cohort_width: 2, engine: native"))
+    space.write_text(space.read_text().replace("engine: pytorch", "engine: native, cohort_width: 2"))
     narrow = study.parent / "narrow.db"
     with pytest.raises(Stop):
         hebbevo.search(space, study=narrow, trials=8, workers=1, watch=stop)
@@ -142,4 +144,55 @@ def test_the_command_line_names_the_engines():
     help_text = cli.commands["search"].get_help(
         cli.make_context("hebbevo", ["search"], resilient_parsing=True)
     )
-    assert "--engine pytorch|native" in help_text
+    assert "--engine auto|pytorch|native" in help_text
+
+
+RATE = "weight_decay: {low: 1e-3, high: 1e-2}"
+LEARNING_RATE = "learning_rate: {low: 1e-3, high: 1e-2}"
+ACTIVITY = "activity: {choices: [activation, frequency]}"
+PENALTY = "size_penalty: {low: 1e-5, high: 1e-2, log: true,"
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("network", "gene", "is_served"),
+    [
+        ("units: stamina", RATE, True),
+        ("units: demp", RATE, False),
+        ("units: stamina, credit: feedback_alignment", RATE, False),
+        ("units: stamina, settings: {size_penalty: 1e-3}", RATE, False),
+        ("units: stamina", f"{PENALTY} zero: true}}", False),
+        ("units: stamina", f"{PENALTY} when: {{activity: [frequency]}}}}", False),
+        ("", "units: {choices: [stamina, usage]}", True),
+        ("", "units: {choices: [stamina, demp, usage]}", False),
+    ],
+)
+def test_a_new_study_is_native_where_all_that_its_space_can_ask_for_is_served(
+    space: Path, network: str, gene: str, is_served: bool
+):
+    space.write_text(
+        f"version: 1\nname: s\ntask: {{dataset: digits, epochs: 1}}\nnetwork: {{hidden: [8], {network}}}\n"
+        f"genome:\n  {ACTIVITY if 'stamina' in network else LEARNING_RATE}\n  {gene}\n"
+    )
+    _, facts = preflight.prepare(read(space), "cpu", 1)
+    assert facts.native == (native.VERSION if is_served else 0)
+
+
+def test_a_search_that_could_be_native_says_so_where_the_engine_is_not_compiled(space: Path, monkeypatch):
+    monkeypatch.setattr(native, "is_built", lambda: False)
+    lines = {}
+    for engine in ("auto", "pytorch"):
+        seen: list[str] = []
+        hebbevo.search(
+            space,
+            study=space.parent / f"{engine}.db",
+            trials=4,
+            population=4,
+            epochs=1,
+            engine=engine,
+            watch=lambda progress, seen=seen: seen.append(progress.notice),
+        )
+        lines[engine] = [
+            line for line in seen if line.startswith("trained by PyTorch: the native engine is not")
+        ]
+    assert [len(found) for found in lines.values()] == [1, 0]

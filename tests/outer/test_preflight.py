@@ -11,7 +11,7 @@ import hebbevo
 from hebbevo import data
 from hebbevo.errors import UsageError
 from hebbevo.outer import preflight
-from hebbevo.spec import read
+from hebbevo.spec import override, read
 
 USER = """\
 version: 1
@@ -277,6 +277,6 @@ def test_a_network_that_draws_from_what_no_seed_decides_is_noticed(own, tmp_path
 @pytest.mark.parametrize(("space", "stacked"), [("units", True), ("stamina", True), ("topology", False)])
 def test_networks_are_stacked_where_most_structures_recur(space, stacked):
     """The rules of `units` are 13 structures, and the widths of `topology` thousands."""
-    _, facts = preflight.prepare(read(space), "cpu", 1)
+    _, facts = preflight.prepare(override(read(space), engine="pytorch"), "cpu", 1)
     assert (facts.alone == "") == stacked
     assert (facts.cohort_width > 1) == stacked

@@ -124,7 +124,7 @@ def test_absent_keys_have_their_defaults(written):
             "replicates": 1,
             "cohort_width": None,
             "threads": 1,
-            "engine": "pytorch",
+            "engine": "auto",
             "halving": False,
             "pruning_patience": 1.0,
             "keep": "none",
