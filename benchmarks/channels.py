@@ -3,20 +3,21 @@
 First comes a search over a convolutional network on rows of CIFAR-10. Then each of its genomes is trained in
 four ways, one after the other in this process, on one thread, for as many steps:
 
-    plain          one ordinary PyTorch net with the rule by hand (`plain_net.py`, for channels), AdamW fused
-    channels last  the same, with images and kernels in the memory format `channels_last`
-    whole          hebbevo, with what is out in the computation
-    living         hebbevo
+- plain: one ordinary PyTorch net, with the rule by hand (`plain_net.py`, for channels) and AdamW fused.
+- channels last: the same, with images and kernels in the memory format `channels_last`.
+- whole: hebbevo, with what is out in the computation.
+- living: hebbevo.
 
 Times are CPU seconds, as other work may run beside. hebbevo validates after each epoch, the loop after the
 last. Needs HEBBEVO_DATA.
 
-    python benchmarks/channels.py search [--trials 30] [--population 10] [--rows 2000] [--epochs 8]
-        [--channels 16 32] [--csv FILE.csv]
+    python benchmarks/channels.py search --csv FILE.csv [--trials 30] [--every 1] [--population 10]
+        [--rows 2000] [--epochs 8] [--channels 16 32]
+    python benchmarks/channels.py table --csv FILE.csv
     python benchmarks/channels.py steps [--repeats 3]
 
-The second line prints what a step costs by the size of the map and the part of the channels that is alive,
-beside a stack of 25 networks.
+``--every 2`` trains every other genome in the four ways. The last line prints what a step costs by the size
+of the map and the part of the channels that is alive, beside a stack of networks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ from hebbevo.training.stack import SingleNet, VmapStack
 
 CPU = torch.device("cpu")
 BATCH, HIDDEN, CLASSES, SEED = 64, (64,), 10, 0
-STACKED = 25
+STACKED = 16
 
 Genome = dict[str, Any]
 
@@ -189,42 +190,61 @@ def searched(path: Path, options: argparse.Namespace) -> list[Genome]:
     ]
 
 
+def save_rows(path: Path, number: int) -> None:
+    """Write the first rows of CIFAR-10 to a file."""
+    whole = load("cifar10")
+    np.savez(path, x=whole.x[:number].reshape(-1, *whole.shape), y=whole.y[:number])
+
+
 def search(options: argparse.Namespace) -> None:
-    """Print what each way takes for the trainings of a search."""
+    """Write down, and print, what each way takes for the trainings of a search."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cifar10.npz"
-        whole = load("cifar10")
-        np.savez(path, x=whole.x[: options.rows].reshape(-1, *whole.shape), y=whole.y[: options.rows])
+        save_rows(path, options.rows)
         genomes = searched(path, options)
         data = split(load(str(path)), SEED, BATCH)
-    lines = []
-    for number, genome in enumerate(genomes):
-        for name, way in WAYS.items():
-            started = time.process_time()
-            accuracy, units = way(genome, data, options.channels, options.epochs)
-            seconds = time.process_time() - started
-            lines.append(
-                {"trial": number, "way": name, "seconds": seconds, "accuracy": accuracy, "units": units}
-            )
-    if options.csv:
-        with open(options.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, lines[0])
-            writer.writeheader()
-            writer.writerows(lines)
+    for way in WAYS.values():  # the first calls take longer
+        way(genomes[0], data, options.channels, 1)
     wide = "-".join(map(str, options.channels))
-    print(f"{machine()}; channels {wide}, {len(data.x_train)} rows, {options.epochs} epochs\n")
-    totals = {name: sum(each["seconds"] for each in lines if each["way"] == name) for name in WAYS}
+    print(f"{machine()}; channels {wide}, {len(data.x_train)} rows, {options.epochs} epochs")
+    with open(options.csv, "w", newline="") as file:
+        writer = csv.DictWriter(file, ["trial", "way", "seconds", "accuracy", "units"])
+        writer.writeheader()
+        for trial in range(0, len(genomes), options.every):
+            for name, way in WAYS.items():
+                started = time.process_time()
+                accuracy, units = way(genomes[trial], data, options.channels, options.epochs)
+                seconds = time.process_time() - started
+                found = [trial, name, f"{seconds:.2f}", f"{accuracy:.4f}", units]
+                writer.writerow(dict(zip(writer.fieldnames, found, strict=True)))
+                file.flush()
+    table(options)
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the table of what was written down."""
+    with open(options.csv, newline="") as file:
+        lines = [*csv.DictReader(file)]
+    by_way = {name: [each for each in lines if each["way"] == name] for name in WAYS}
+    seconds = {name: [float(each["seconds"]) for each in own] for name, own in by_way.items()}
     cells = []
-    for name, total in totals.items():
-        own = [each for each in lines if each["way"] == name]
-        accuracy = np.nanmean([each["accuracy"] for each in own])
-        units = mean(each["units"] for each in own)
-        times = [totals[loop] / total for loop in ("plain", "channels last")]
+    for name, own in by_way.items():
+        accuracy, units = (np.nanmean([float(each[key]) for each in own]) for key in ("accuracy", "units"))
+        times = [sum(seconds[loop]) / sum(seconds[name]) for loop in ("plain", "channels last")]
+        ratios = np.divide(seconds["plain"], seconds[name])
         cells.append(
-            [name, f"{total:.0f}", *(f"{each:.2f}" for each in times), f"{accuracy:.3f}", f"{units:.0f}"]
+            [
+                name,
+                f"{sum(seconds[name]):.0f}",
+                f"{times[0]:.2f} ({ratios.min():.2f} to {ratios.max():.2f})",
+                f"{times[1]:.2f}",
+                f"{accuracy:.3f}",
+                f"{units:.0f}",
+            ]
         )
-    header = ["", "CPU s", "times the plain loop", "times that with channels last", "accuracy", "units left"]
-    print(markdown(header, cells))
+    print(f"\n{len(seconds['plain'])} trainings\n")
+    header = ["", "CPU s", "times as fast as the plain loop (of single trainings)"]
+    print(markdown([*header, "as the one with channels last", "accuracy", "units left"], cells))
 
 
 # --- what a step costs ---
@@ -237,7 +257,7 @@ def step_time(
     network = Architecture("conv", HIDDEN, "stamina", False, (colours, side, side), CLASSES, tuple(channels))
     knobs = {"hebbian_threshold": -1.0, "unactivation_penalty": 0.0, "initial_neurons": part}
     own = Recipe(network, knobs, 3, BATCH, SEED, cuts_channels=cuts)
-    x, steps = torch.randn(12 * BATCH, colours, side, side), 3
+    x, steps = torch.randn(6 * BATCH, colours, side, side), 3
     rows = Rows(x, torch.randint(CLASSES, (len(x),)), x[:BATCH], torch.zeros(BATCH, dtype=torch.int64))
     found = [network.build(own.settings, number) for number in range(nets)]
     stack = VmapStack(found, CPU) if nets > 1 else SingleNet(found[0], CPU)
@@ -289,8 +309,12 @@ def main() -> None:
     of_search.add_argument("--rows", type=int, default=2000)
     of_search.add_argument("--epochs", type=int, default=8)
     of_search.add_argument("--channels", type=int, nargs="+", default=[16, 32])
-    of_search.add_argument("--csv")
+    of_search.add_argument("--every", type=int, default=1)
     of_search.set_defaults(run=search)
+    of_table = commands.add_parser("table")
+    of_table.set_defaults(run=table)
+    for command in (of_search, of_table):
+        command.add_argument("--csv", required=True)
     of_steps = commands.add_parser("steps")
     of_steps.add_argument("--repeats", type=int, default=3)
     of_steps.set_defaults(run=steps)

@@ -165,6 +165,10 @@ class LivingNet(NetStack):
         """The shapes of the small net's parameters."""
         return [parameter.shape for parameter in self._parameters.values()]
 
+    def _set_mode(self, *, training: bool) -> None:
+        if self._net.training is not training:
+            self._net.train(training)
+
     # --- see `NetStack` ---
 
     @property
@@ -175,7 +179,7 @@ class LivingNet(NetStack):
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""
-        self._net.train()
+        self._set_mode(training=True)
         with torch.autocast(x.device.type, self.matmul_dtype, enabled=self.matmul_dtype is not torch.float32):
             loss = loss_of(self._net(_channels_last(x)), y)
         gradients = torch.autograd.grad(loss, [*self._parameters.values()])
@@ -189,7 +193,7 @@ class LivingNet(NetStack):
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """See `NetStack.outputs`."""
-        self._net.eval()
+        self._set_mode(training=False)
         outputs: Tensor = self._net(_channels_last(x))
         return outputs[None]
 

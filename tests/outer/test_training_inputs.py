@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import hebbevo
-from hebbevo.outer.training_inputs import load, split_of
+from hebbevo.outer import preflight
+from hebbevo.outer.training_inputs import load, recipe_of, split_of
+from hebbevo.spec import read
 from hebbevo.study.ledger import Ledger
 
 
@@ -30,3 +32,14 @@ def test_a_study_that_rounded_its_data_first_gets_the_same_rows_as_then(space, t
     assert all(row.tobytes() in known for row in (*split.x_train, *split.x_val, *split.x_test))
     assert len(np.unique(split.x_train[:, 2])) < 30 < len(np.unique(exact.x_train[:, 2]))
     assert exact.x_train.std(axis=0) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("begun", ["now", "earlier"])
+def test_a_study_that_computed_whole_convolutions_goes_on_to_do_so(begun, tmp_path):
+    spec = read("stamina")
+    _, facts = preflight.prepare(spec, "cpu", 1)
+    if begun == "earlier":
+        plain = {name: value for name, value in facts.to_json().items() if name != "cuts_channels"}
+        facts = type(facts).from_json(plain)
+    with Ledger.create(tmp_path / "study.db", spec, facts) as ledger:
+        assert recipe_of(ledger).cuts_channels is (begun == "now")

@@ -143,6 +143,17 @@ def test_what_is_counted_is_that_of_the_whole_net(count):
     assert_trains_the_same(ours, theirs)
 
 
+def test_the_network_that_is_handed_out_has_all_channels_and_the_same_outputs():
+    ours, theirs = cut_and_whole(recipe(**BRISK), RETURNING)
+    assert_trains_the_same(ours, theirs)
+    [net] = build_nets(recipe(**BRISK), [RETURNING])
+    x = rows().x_val
+    handed_out = ours.network(0, net.double())
+    torch.testing.assert_close(handed_out(x), ours.outputs(x)[0], rtol=1e-9, atol=1e-9)
+    assert len(handed_out.features[0][0].weight) == 7
+    assert not handed_out.features[0][2].alive.all()
+
+
 def test_products_in_bfloat16_change_the_losses_by_rounding_alone():
     the_recipe = recipe(regrowth_rate=0.0, warmup=1000)
     single, half = (
