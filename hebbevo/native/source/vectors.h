@@ -30,6 +30,7 @@
 typedef float vf __attribute__((vector_size(4 * V), may_alias));
 typedef float unaligned_vf __attribute__((vector_size(4 * V), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * V), may_alias));
+typedef uint32_t vu __attribute__((vector_size(4 * V), may_alias));
 
 TEMPLATE vf splat(float a) { return a - (vf){0}; }
 TEMPLATE vf load(const float *from) { return *(const vf *)from; }
@@ -53,7 +54,7 @@ TEMPLATE vf fires(vf a) { return where(a != (vf){0}, splat(1)); } /* 1 where a u
    with coefficients of Cephes' expf. */
 TEMPLATE vf exponential(vf a) {
   vf n = a * splat(1.44269504f) + splat(12582912.0f); /* 1.5 x 2^23, so that n is a whole number in its last bits */
-  vf power = (vf)(((vi)n << 23) + (127 << 23)); /* 2^n */
+  vf power = (vf)(((vu)n << 23) + (127u << 23)); /* 2^n */
   n -= splat(12582912.0f);
   vf r = a - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
   vf series = splat(1.9875691500e-4f);
