@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 EXECUTORS = ("auto", "local", "ray")
 
+MOST_THREADS = 2
+"""Workers of the native engine that are threads. More are processes: a third of a training is Python, which
+one thread at a time may run."""
+
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 """Exists where the driver of NVIDIA's GPUs is loaded, which this shows without an import of PyTorch."""
 
@@ -51,7 +55,7 @@ class ExecutorConfig:
     """The executor and the workers of one run.
 
     Args:
-        executor: ``local`` for processes on this machine, or threads in a study of the native engine,
+        executor: ``local`` for processes on this machine (two workers of the native engine are threads),
             ``ray``, or ``auto``. ``auto`` means Ray if
             ``ray_address`` or ``gpus_per_worker`` is given, or if the study trains on GPUs and this machine
             has several; else it means ``local``.
@@ -119,11 +123,11 @@ class ExecutorConfig:
         the driver, as PyTorch is not imported yet.
 
         Args:
-            trains_in_threads: whether trainings of the study are those of the native engine.
+            trains_in_threads: whether the native engine trains, of which the first workers are threads.
         """
         workers = self.workers or (1 if NVIDIA_DRIVER.exists() else available_cores())
-        trains_here = trains_in_threads or workers == 1
-        if not self._requests_ray and (self._needs_process or not trains_here):
+        here = MOST_THREADS if trains_in_threads else 1
+        if not self._requests_ray and (self._needs_process or workers > here):
             prestart.ensure_one()
 
     @property
@@ -227,7 +231,8 @@ class ExecutorConfig:
         workers = min(at_hand, max_workers)
         if workers == 1 and not self._needs_process:
             return SerialExecutor(setup)
-        if recipe.engine == NATIVE and not recipe.code and not self._needs_process:
+        leaves_interpreter = recipe.engine == NATIVE and not recipe.code
+        if leaves_interpreter and workers <= MOST_THREADS and not self._needs_process:
             return ThreadExecutor(setup, workers=workers)
         return ProcessExecutor(setup, workers=workers, notify=notify)
 

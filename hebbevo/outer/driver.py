@@ -16,6 +16,7 @@ from hebbevo.exclusive import PROCESS
 from hebbevo.execution import prestart
 from hebbevo.execution.config import ExecutorConfig
 from hebbevo.objectives.goal import Goal
+from hebbevo.outer.expected_time import ExpectedTime, longest_first
 from hebbevo.outer.interruption import Interruption, on_interrupt
 from hebbevo.outer.keeping import kept_networks
 from hebbevo.outer.native_studies import check_native
@@ -312,9 +313,11 @@ class Driver:
             )
             if any(self._records[number].result is None for number in cohort.trials)
         ]
+        latest = (self._records[number] for number in range(first - 1, -1, -1))
+        expected = ExpectedTime(self._ledger.spec.space, recipe_of(self._ledger), latest)
         results = dispatch_cohorts(
             executor,
-            cohorts,
+            longest_first(cohorts, expected),
             trial_seconds=self._trial_seconds,
             may_start=lambda: not self._is_stopping(),
             must_stop=self.interruption.must_cancel,

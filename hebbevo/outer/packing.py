@@ -16,7 +16,9 @@ NARROWEST = 4
 """Stacks are not made narrower than this for the sake of more workers: a net alone costs twice as much."""
 
 
-def default_width(population: int, replicates: int, widest: int, workers: int) -> int:
+def default_width(
+    population: int, replicates: int, widest: int, workers: int, narrowest: int = NARROWEST
+) -> int:
     """Width of the cohorts of a new study: of equal size, and as many as keep the workers busy.
 
     The study records it and keeps it, on a machine with another number of cores too.
@@ -31,10 +33,11 @@ def default_width(population: int, replicates: int, widest: int, workers: int) -
         replicates: trainings per genome.
         widest: most nets in a cohort that is still fast.
         workers: cohorts that can be trained at the same time.
+        narrowest: fewest nets in a cohort that costs no more for each.
     """
     fewest = -(-population // genomes_per_cohort(replicates, widest))
     even = -(-fewest // workers) * workers  # so that no worker waits while another one trains the last cohort
-    most = max(fewest, population * replicates // NARROWEST)
+    most = max(fewest, population * replicates // narrowest)
     return -(-population // min(even, most)) * replicates
 
 

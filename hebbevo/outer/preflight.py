@@ -18,7 +18,7 @@ from hebbevo.messages import describe, listed, unknown
 from hebbevo.networks import seeded
 from hebbevo.outer import sizes
 from hebbevo.outer.native_studies import chosen_engine, refuse_missing
-from hebbevo.outer.packing import default_width
+from hebbevo.outer.packing import NARROWEST, default_width
 from hebbevo.outer.training_inputs import load, recipe
 from hebbevo.rules.rule import Need
 from hebbevo.samplers import VERSION
@@ -98,9 +98,10 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
         what = f"has no {plan.count} to count: no linear layer or convolution{used}"
         raise UsageError(f"{spec.network.module}: {what}")
     further = {name: max(_neurons(net, shape, name) for net in nets) for name in plan.further}
-    # the native engine stacks nothing, so that its cohorts are as small as they can be: a trial each
+    # the native engine stacks nothing; its cohorts only share what Python does for each
     alone = "" if uses_native else _why_alone(nets, shape, device)
-    search, widest = spec.search, 1 if alone or uses_native else _widest(nets, device)
+    search, widest = spec.search, 1 if alone else _widest(nets, device)
+    narrowest = 1 if uses_native else NARROWEST
     return (
         split,
         StudyFacts(
@@ -129,7 +130,7 @@ def prepare(spec: Spec, device: str, workers: int) -> tuple[Split, StudyFacts]:
             chance=_chance(plan, split),
             alone=alone,
             cohort_width=search.cohort_width
-            or default_width(search.population, search.replicates, widest, workers),
+            or default_width(search.population, search.replicates, widest, workers, narrowest),
             stack_check=plan.stack_check,
             cuts_channels=plan.cuts_channels,
             invalid=invalid,

@@ -458,6 +458,9 @@ class CohortTraining:
         outputs = torch.cat([sub_cohort.nets.outputs(chunk) for chunk in chunks], dim=1)
         # the loss of the last step was finite, but its update may have been too large
         rows, finite = sub_cohort.rows, outputs.isfinite().all(dim=(1, 2))
+        if self._built_in_score and not plastic.runs_ahead(outputs) and finite.all():
+            scores = self._built_in_score.of(outputs, y)
+            return scores.masked_fill(self._diverged[rows] > 0, math.nan)
         first = self._diverged[rows]
         self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
         diverged = self._diverged[rows] > 0

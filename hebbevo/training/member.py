@@ -102,8 +102,11 @@ def _unmet(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> dict[in
         try:
             if member.kind not in found:
                 with drawing_from(recipe, [member], rows.x.device):
-                    find = Wiring if recipe.has_user_code else wiring_of
-                    found[member.kind] = find(member.build(), rows.x[:2].clone())
+                    found[member.kind] = (
+                        Wiring(member.build(), rows.x[:2].clone())
+                        if recipe.has_user_code
+                        else wiring_of(member.net, rows.x[:2].clone())
+                    )
             found[member.kind].refuse_unmet(member.net)
         except BaseException as error:
             raise_unless_failure(error)
@@ -115,8 +118,10 @@ def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTr
     """Make the training of these members, as a stack if there are several."""
     nets, device = [each.net for each in members], rows.x.device
     stack: ModuleStack = VmapStack(nets, device) if len(nets) > 1 else SingleNet(nets[0], device)
-    training = NativeTraining if recipe.engine == NATIVE else CohortTraining
-    return training(recipe, stack, [each.knobs for each in members], members[0].build(), rows)
+    knobs = [each.knobs for each in members]
+    if recipe.engine == NATIVE:  # which copies the nets, so that they stay as they are
+        return NativeTraining(recipe, stack, knobs, members[0].net, rows)
+    return CohortTraining(recipe, stack, knobs, members[0].build(), rows)
 
 
 @contextmanager

@@ -93,6 +93,7 @@ def test_none_is_prestarted_for_a_finished_study_that_is_resumed(
         (ExecutorConfig(workers=2, ray_address="auto"), False, False),
         (ExecutorConfig(workers=2, gpus_per_worker=0.5), False, False),
         (ExecutorConfig(workers=2), True, False),  # in threads
+        (ExecutorConfig(workers=3), True, True),
         (ExecutorConfig(workers=2, trial_timeout=60), True, True),
     ],
 )

@@ -101,12 +101,13 @@ def test_an_error_outside_the_training_of_a_network_is_a_lost_attempt():
         (NATIVE, {"workers": 2}, ThreadExecutor),
         (NATIVE, {"workers": 2, "executor": "local"}, ThreadExecutor),
         (NATIVE, {"workers": 1}, SerialExecutor),
+        (NATIVE, {"workers": 3}, ProcessExecutor),
         (NATIVE, {"workers": 2, "trial_timeout": 60}, ProcessExecutor),
         (NATIVE, {"workers": 2, "nice": 5}, ProcessExecutor),
         ("pytorch", {"workers": 2}, ProcessExecutor),
     ],
 )
-def test_the_native_engine_trains_in_threads_where_no_limit_needs_processes(engine, options, kind):
+def test_few_workers_of_the_native_engine_are_threads_where_no_limit_needs_processes(engine, options, kind):
     recipe = replace(NATIVE_RECIPE, engine=engine)
     given = {"device": "cpu", "threads": 1, "max_workers": 8, "notify": print, "modules": {}}
     with closing(ExecutorConfig(**options).start(recipe, SETUP.split, **given)) as executor:
@@ -120,16 +121,23 @@ def table(study: hebbevo.Study) -> pd.DataFrame:
     return study.trials().drop(columns="seconds")
 
 
-def test_the_study_is_the_same_in_this_thread_in_others_and_in_processes(space: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def narrow(space: Path) -> Path:
+    """A space with a cohort for each trial."""
+    space.write_text(space.read_text().replace("population: 8", "population: 8, cohort_width: 2"))
+    return space
+
+
+def test_the_study_is_the_same_in_this_thread_in_others_and_in_processes(
+    narrow: Path, tmp_path: Path
+) -> None:
     ways = {
         "here": {"workers": 1},
-        "threads": {"workers": 3},
+        "threads": {"workers": 2},
         "processes": {"workers": 2, "trial_timeout": 600},
     }
     here, *others = (
-        hebbevo.search(
-            space, study=f"{tmp_path / way}.db", trials=16, engine="native", replicates=2, **options
-        )
+        hebbevo.search(narrow, study=f"{tmp_path / way}.db", trials=16, engine="native", **options)
         for way, options in ways.items()
     )
     for other in others:
@@ -138,21 +146,21 @@ def test_the_study_is_the_same_in_this_thread_in_others_and_in_processes(space: 
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_after_ctrl_c_a_search_in_threads_ends_and_goes_on_as_if_it_had_not(
-    space: Path, tmp_path: Path, presses: int
+    narrow: Path, tmp_path: Path, presses: int
 ) -> None:
     options = {"engine": "native", "trials": 16}
-    whole = hebbevo.search(space, study=tmp_path / "whole.db", workers=1, **options)
+    whole = hebbevo.search(narrow, study=tmp_path / "whole.db", workers=1, **options)
     before = threading.active_count()
 
     def press(progress: hebbevo.Progress) -> None:
-        if progress.trials == 3 and not progress.notice:
+        if progress.trials == 2 and not progress.notice:
             for _ in range(presses):
                 signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(SearchInterrupted, match="continue with 'hebbevo resume") as interrupted:
-        hebbevo.search(space, study=tmp_path / "s.db", workers=2, watch=press, **options)
+        hebbevo.search(narrow, study=tmp_path / "s.db", workers=2, watch=press, **options)
     assert threading.active_count() == before
     states = interrupted.value.study.trials().state
-    assert 3 <= (states == "complete").sum() < 8
+    assert 2 <= (states == "complete").sum() < 8
     resumed = hebbevo.resume(tmp_path / "s.db", workers=2)
     pd.testing.assert_frame_equal(table(resumed), table(whole), check_exact=True)

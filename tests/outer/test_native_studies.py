@@ -12,6 +12,7 @@ from hebbevo import native
 from hebbevo.cli.commands import cli
 from hebbevo.errors import StudyError, UsageError
 from hebbevo.outer import preflight
+from hebbevo.outer.packing import default_width
 from hebbevo.spec import read
 from hebbevo.study.ledger import Ledger
 from tests.outer.conftest import details, table
@@ -131,13 +132,8 @@ def test_what_the_engine_has_not_is_refused_before_the_study_begins(space: Path,
     assert not (space.parent / "s.db").exists()
 
 
-@needs_native
-@pytest.mark.parametrize("replicates", [1, 2])
-def test_a_cohort_is_a_trial_on_any_machine(space: Path, replicates: int):
-    given = {"trials": 4, "population": 4, "epochs": 1, "replicates": replicates, "engine": "native"}
-    for workers in (1, 2):
-        study = hebbevo.search(space, study=space.parent / f"{workers}.db", workers=workers, **given)
-        assert facts_of(study.path).cohort_width == replicates
+def test_narrow_cohorts_keep_all_workers_busy():
+    assert default_width(population=50, replicates=1, widest=32, workers=64, narrowest=1) == 1
 
 
 def test_the_command_line_names_the_engines():
