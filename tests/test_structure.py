@@ -18,7 +18,7 @@ version: 1
 name: structured
 task:    {{dataset: {data}, epochs: 2, batch_size: 32}}
 network: {{hidden: [99], settings: {{warmup: 4, prune_period: 2, grace: 4, settle: 0.2}}}}
-search:  {{sampler: ga, population: 8, trials: 16, seed: 1}}
+search:  {{sampler: ga, population: 8, trials: 16, seed: 1, engine: pytorch}}
 genome:
   depth:  {{type: int, low: 1, high: 3}}
   hidden: {{type: int, low: 2, high: 12, log: true, repeat: depth}}
