@@ -39,7 +39,9 @@ def study(of_module: Path, tmp_path: Path) -> Path:
 
 @needs_native
 def test_a_study_of_the_native_engine_is_that_of_pytorch_up_to_rounding(study: Path, space: Path):
-    theirs = hebbevo.search(space, study=study.parent / "theirs.db", trials=8, workers=1).path
+    theirs = hebbevo.search(
+        space, study=study.parent / "theirs.db", trials=8, engine="pytorch", workers=1
+    ).path
     assert (facts_of(study).native, facts_of(theirs).native) == (native.VERSION, 0)
     ours, other = table(study), table(theirs)
     genomes = [name for name in ours if name.startswith("genome.")]
