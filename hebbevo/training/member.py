@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from hebbevo.errors import UsageError
 from hebbevo.exclusive import PROCESS
 from hebbevo.messages import describe
 from hebbevo.networks import Settings
@@ -19,6 +20,7 @@ from hebbevo.nn.wiring import Wiring, needs_layers
 from hebbevo.space import canonical
 from hebbevo.space.knobs import Value
 from hebbevo.training.cohort import CohortTraining, Rows
+from hebbevo.training.native_service import why_not_served
 from hebbevo.training.native_training import NativeTraining
 from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.per_structure import wiring_of
@@ -61,8 +63,8 @@ def build_members(
     """Build the nets of a cohort.
 
     Returns:
-        Members by the number of their candidate, and a failed measurement for each that cannot be built or
-        whose knobs need layers that its net has not.
+        Members by the number of their candidate, and a failed measurement for each that cannot be built, that
+        the native engine is to train and does not serve, or whose knobs need layers that its net has not.
 
     Raises:
         MemoryError: or another error that says that memory ran out (`ran_out_of_memory`).
@@ -75,6 +77,8 @@ def build_members(
             seed, knobs = candidate.seed(recipe.seed), recipe.training_knobs(candidate.genome)
             build = partial(_built, recipe, recipe.settings_for(candidate.genome), seed, rows.x)
             net = build()
+            if recipe.engine == NATIVE and (reason := why_not_served(recipe, net, rows.x.device)):
+                raise UsageError(reason)
             kind, genome = (knobs["optimizer"], structure(net)), canonical(candidate.genome)
             members[row] = Member(build, net, knobs, seed, kind, genome, replicates[genome])
         except BaseException as error:  # a failed training is a recorded value

@@ -200,6 +200,18 @@ def test_what_the_engine_has_not_is_a_failure_that_names_it(what, connections, g
     )
 
 
+@pytest.mark.parametrize("knobs", [{"size_penalty": 1e-3}, {"rebirth": "old"}])
+def test_each_net_of_a_cohort_is_refused_for_what_it_asks_for_itself(knobs):
+    """Nets of one structure: the first must not speak for the others."""
+    the_recipe, split = replace(recipe((12,)), engine=NATIVE), problem()
+    served, not_served = Candidate({"hebbian_threshold": 0.1}), Candidate({"hebbian_threshold": 0.2, **knobs})
+    [alone] = train(the_recipe, [served], split, CPU)
+    for together in ([served, not_served], [not_served, served]):
+        found = train(the_recipe, together, split, CPU)
+        assert without_seconds(found[together.index(served)]) == without_seconds(alone)
+        assert "the native engine has no" in str(found[together.index(not_served)].failure)
+
+
 def test_without_a_compiled_engine_a_training_fails_with_a_line(monkeypatch):
     monkeypatch.setattr(native, "library", native.library.__wrapped__)
     monkeypatch.setattr("hebbevo.native.loading.is_built", lambda: False)
