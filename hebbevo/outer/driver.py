@@ -313,7 +313,7 @@ class Driver:
             )
             if any(self._records[number].result is None for number in cohort.trials)
         ]
-        latest = (self._records[number] for number in range(first - 1, -1, -1))
+        latest = (record for number, record in reversed(self._records.items()) if number < first)
         expected = ExpectedTime(self._ledger.spec.space, recipe_of(self._ledger), latest)
         results = dispatch_cohorts(
             executor,

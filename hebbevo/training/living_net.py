@@ -150,13 +150,6 @@ class LivingNet(NetStack):
         self._wiring.observe_gradients(self._tensors, self._gradients(gradients))
         self._cut()
 
-    @torch.no_grad()
-    def perturb(self) -> None:
-        """Decay weights and add noise to them as rules say, after a step of the optimiser."""
-        self._take_over()
-        self._wiring.perturb(self._tensors)
-        self._cut()
-
     def _gradients(self, gradients: Sequence[Tensor]) -> dict[str, Tensor]:
         return {name: each[0] for name, each in self.by_parameter(gradients).items()}
 
@@ -222,8 +215,15 @@ class LivingNet(NetStack):
 
 
 def _is_plain_units(units: PlasticUnits) -> bool:
-    """Whether what is out can leave: there are no gates, which are drawn by place, and no penalty."""
-    return type(units).forward is PlasticUnits.forward and not (units.penalised or units.rule.parameters)
+    """Whether what is out can leave and should.
+
+    Gates are drawn by place, and a penalty is one of all units. A rule that changes weights after every step
+    would copy all numbers to the whole net and back each time.
+    """
+    rule = units.rule
+    return type(units).forward is PlasticUnits.forward and not (
+        units.penalised or rule.parameters or rule.perturbs
+    )
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def perturb(nets: NetStack, wiring: Wiring) -> None:
         nets: the nets.
         wiring: see `restructured`.
     """
-    if isinstance(nets, CompactStack | LivingNet):
+    if isinstance(nets, CompactStack):
         nets.perturb()
     elif isinstance(nets, ModuleStack):
         tensors = nets.tensors

@@ -30,7 +30,7 @@ RETURNING = {"regrowth_rate": 0.3, "learning_rate": 1e-2}
 # under a threshold `redo` regrows what it prunes, and the scores of `ablation` have no upper bound
 TARGET = {"schedule": "target", "target": 4, "events": 3}
 ENOUGH = {"redo": TARGET, "ablation": TARGET, "random": SGD}
-PRUNING = [name for name, rule in UNITS.items() if rule.prunes and not rule.parameters]
+PRUNING = [name for name, rule in UNITS.items() if rule.prunes and not (rule.parameters or rule.perturbs)]
 
 
 def recipe(units="stamina", channels=(7, 9), hidden=(11,), shape=SHAPE, **settings):
