@@ -63,8 +63,8 @@ def build_members(
     """Build the nets of a cohort.
 
     Returns:
-        Members by the number of their candidate, and a failed measurement for each that cannot be built, that
-        the native engine is to train and does not serve, or whose knobs need layers that its net has not.
+        Members by the number of their candidate, and a failed measurement for each that cannot be trained:
+        it cannot be built, its knobs need layers that it has not, or the native engine does not serve it.
 
     Raises:
         MemoryError: or another error that says that memory ran out (`ran_out_of_memory`).
