@@ -1,0 +1,270 @@
+"""Where the usable window of the unactivation penalty lies, and whether one short training predicts it.
+
+Fully connected networks with two hidden layers of equal width and the rule `stamina`, for 20 epochs, over
+penalties from 0.1 to 10. A penalty is usable if at least half of the neurons are gone and validation
+accuracy is within 5 points of the best of its curve, in most of the seeds. The lower edge of the window is
+the smallest usable penalty, the upper edge the largest. Each data set has a curve for each width with
+``penalty_form: mean`` and ``activity: activation``, and for each other form and activity at width 128.
+
+The prediction needs one network and no pruning. After `STEPS` steps of ordinary training each neuron has a
+penalty b_j at which its stamina is zero (equations 1 and 2 of `hebbevo/rules/units/stamina.py`, firing prior
+1/2, threshold 0):
+
+    b_j = a_j / mean_b c_b [neuron j is silent on b]
+
+with its mean activity a_j and the level c_b of the penalty form. The edges are predicted by two quantiles of
+b_j over the neurons, times a factor each. Quantiles and factors are fitted on digits, MNIST and
+Fashion-MNIST, and checked on CIFAR-10 through 64 principal components, which had no part in it.
+
+    HEBBEVO_DATA=FOLDER python benchmarks/penalty_window.py measure [--csv penalty_window.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/penalty_window.py table [--csv penalty_window.csv] [--png FILE]
+
+The first appends a line for each network to the file, so that it can be stopped and started again. It takes
+about an hour of one core with the native engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from hebbevo import native
+from hebbevo.data import Split, load, split
+from hebbevo.networks import Architecture
+from hebbevo.rules.units.stamina import ACTIVITIES, PENALTY_FORMS
+from hebbevo.space.knobs import Value
+from hebbevo.training import Candidate, Recipe, train
+
+FITTED, HELD_OUT = ("digits", "mnist", "fashion_mnist"), "cifar10"
+WIDTHS = (32, 64, 128, 256)
+BASE = 128, "mean", "activation"
+CURVES = (
+    *((width, *BASE[1:]) for width in WIDTHS),
+    *((BASE[0], form, BASE[2]) for form in PENALTY_FORMS if form != BASE[1]),
+    *((*BASE[:2], activity) for activity in ACTIVITIES if activity != BASE[2]),
+)
+PENALTIES = tuple(float(each) for each in np.round(np.logspace(-1, 1, 33), 5))
+SEEDS, EPOCHS, BATCH, ROWS = range(3), 20, 64, 4000
+SETTINGS: dict[str, Value] = {"learning_rate": 3e-3, "settle": 0.2}
+STEPS, PROBED = 40, 1000
+LOST, WITHIN = 0.5, 0.05
+QUANTILES = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
+COLUMNS = ("data", "width", "form", "activity", "penalty", "seed", "left", "accuracy")
+KEY = ["data", "width", "form", "activity"]
+
+
+def data_of(name: str) -> Split:
+    """At most `ROWS` training rows, standardised; CIFAR-10 through 64 principal components."""
+    whole = split(load(name), 0, BATCH)
+    parts = {
+        kind: (
+            np.asarray(getattr(whole, f"x_{kind}")[:ROWS], dtype=np.float32),
+            getattr(whole, f"y_{kind}")[:ROWS],
+        )
+        for kind in ("train", "val", "test")
+    }
+    if name == HELD_OUT:
+        x = parts["train"][0].reshape(len(parts["train"][0]), -1)
+        mean = x.mean(0)
+        _, singular, axes = np.linalg.svd(x - mean, full_matrices=False)
+        scale = np.sqrt(len(x)) / singular[:64]
+        parts = {
+            kind: (((rows.reshape(len(rows), -1) - mean) @ axes[:64].T * scale).astype(np.float32), labels)
+            for kind, (rows, labels) in parts.items()
+        }
+    shape = parts["train"][0].shape[1:]
+    named = {
+        f"{axis}_{kind}": part for kind, pair in parts.items() for axis, part in zip("xy", pair, strict=True)
+    }
+    return replace(whole, **named, shape=shape)
+
+
+def recipe_of(data: Split, width: int, form: str, activity: str) -> Recipe:
+    """The recipe of a curve."""
+    network = Architecture("mlp", (width, width), "stamina", False, data.shape, 10)
+    settings = SETTINGS | {"penalty_form": form, "activity": activity}
+    engine = "native" if native.is_built() else "pytorch"
+    return Recipe(network, settings, EPOCHS, BATCH, 0, engine=engine)
+
+
+def measure(path: Path, names: list[str]) -> None:
+    """Train all curves that the file does not have."""
+    for name in names:
+        data = data_of(name)
+        for curve in CURVES:
+            done = read(path)
+            if (done[KEY] == (name, *curve)).all(axis=1).any():
+                continue
+            chosen = [*product(PENALTIES, SEEDS)]
+            nets = [Candidate({"unactivation_penalty": penalty}, seed) for penalty, seed in chosen]
+            found = train(recipe_of(data, *curve), nets, data, torch.device("cpu"))
+            lines = [
+                (name, *curve, *which, each.survivors[-1] / (2 * curve[0]), each.accuracy[-1])
+                for which, each in zip(chosen, found, strict=True)
+            ]
+            table = pd.DataFrame(lines, columns=COLUMNS)
+            table.to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The lines of a file, none if it does not exist."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+
+
+def window(curve: pd.DataFrame) -> tuple[float, float]:
+    """The smallest and the largest usable penalty of a curve; NaN if none is."""
+    best = curve.groupby("penalty").accuracy.mean().max()
+    usable = (curve.left <= 1 - LOST) & (curve.accuracy >= best - WITHIN)
+    share = usable.groupby(curve.penalty).mean()
+    inside = share[share > 0.5].index
+    return (float(inside.min()), float(inside.max())) if len(inside) else (np.nan, np.nan)
+
+
+def hidden_outputs(data: Split, width: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Outputs of both hidden layers after a short training, (rows, width), and the weights that read them."""
+    torch.manual_seed(seed)
+    x, y = torch.as_tensor(data.x_train).flatten(1), torch.as_tensor(data.y_train)
+    layers = [nn.Linear(a, b) for a, b in ((x.shape[1], width), (width, width), (width, 10))]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    optimizer = torch.optim.AdamW(net.parameters(), lr=float(SETTINGS["learning_rate"]))
+    for rows in torch.randperm(len(x)).repeat(-(-STEPS * BATCH // len(x)))[: STEPS * BATCH].split(BATCH):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        first = net[:2](x[:PROBED])
+        return [first, net[2:4](first)], [layers[1].weight, layers[2].weight]
+
+
+def break_even(outputs: Tensor, reading: Tensor, form: str, activity: str) -> Tensor:
+    """The penalty at which the stamina of each neuron is zero, (width,)."""
+    fires = (outputs != 0).float()
+    spread = outputs.std(0, correction=0) * reading.norm(dim=0)
+    own = {"activation": outputs.abs(), "frequency": fires, "contribution": spread.expand_as(outputs)}[
+        activity
+    ]
+    firing, n = fires.sum(1), outputs.shape[1]
+    mean = own.mean(1)
+    level = {
+        "mean": mean,
+        "ratio": mean * (n - firing) / firing.clamp(min=1),
+        "zero_sum": mean * n / (n - firing).clamp(min=1),
+        "constant": torch.ones_like(mean),
+    }[form]
+    return own.mean(0) / (level.unsqueeze(1) * (1 - fires)).mean(0).clamp(min=1e-12)
+
+
+def quantiles_of(data: Split, width: int, form: str, activity: str) -> np.ndarray:
+    """Quantiles of the break-even penalties of all neurons, as a mean of logarithms over seeds."""
+    found = []
+    for seed in SEEDS:
+        layers = zip(*hidden_outputs(data, width, seed), strict=True)
+        penalties = torch.cat([break_even(own, reading, form, activity) for own, reading in layers])
+        found.append(np.log10(np.quantile(penalties.detach().clamp(1e-3, 1e3).numpy(), QUANTILES)))
+    return np.mean(found, axis=0)
+
+
+def edges(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each curve: its window, and the quantiles of the break-even penalties."""
+    lines = []
+    loaded: dict[str, Split] = {}
+    for (name, *curve), own in table.groupby(KEY, sort=False):
+        if name not in loaded:
+            loaded[name] = data_of(name)
+        lines.append((name, *curve, *window(own), *quantiles_of(loaded[name], *curve)))
+    return pd.DataFrame(lines, columns=[*KEY, "low", "high", *QUANTILES])
+
+
+def fitted(table: pd.DataFrame, edge: str) -> tuple[float, float]:
+    """The quantile of break-even penalties, and the decades to add, that give an edge with least error."""
+    own = table[table.data.isin(FITTED)]
+    errors = {}
+    for quantile in QUANTILES:
+        shift = np.log10(own[edge]) - own[quantile]
+        errors[quantile] = float(shift.std(ddof=0)), float(shift.mean())
+    quantile = min(errors, key=lambda each: errors[each][0])
+    return quantile, errors[quantile][1]
+
+
+def spread(logs: pd.Series) -> float:
+    """The root mean square of decades, as a factor."""
+    return float(10 ** np.sqrt((logs**2).mean()))
+
+
+def report(table: pd.DataFrame) -> pd.DataFrame:
+    """Print windows, predictions and their errors; give the table with the predictions."""
+    for edge in ("low", "high"):
+        quantile, shift = fitted(table, edge)
+        table[f"{edge} predicted"] = 10 ** (table[quantile] + shift)
+        constant = np.log10(table[table.data.isin(FITTED)][edge]).mean()
+        print(f"{edge}: {10**shift:.2g} times the {100 * quantile:.0f} % quantile of break-even penalties")
+        for names in (FITTED, (HELD_OUT,)):
+            own = table[table.data.isin(names)]
+            logs = np.log10(own[edge])
+            off = spread(logs - np.log10(own[f"{edge} predicted"]))
+            print(
+                f"  {', '.join(names)}: off by a factor of {off:.2f}; "
+                f"the same edge everywhere, {10**constant:.2g}: {spread(logs - constant):.2f}"
+            )
+    shown = [*KEY, "low", "low predicted", "high", "high predicted"]
+    print("\n| " + " | ".join(shown) + " |\n|" + " --- |" * len(shown))
+    for row in table[shown].itertuples(index=False):
+        print(
+            "| " + " | ".join(f"{each:.2g}" if isinstance(each, float) else str(each) for each in row) + " |"
+        )
+    return table
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Draw the windows as bars, with the predicted edges."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = list(dict.fromkeys(table.data))
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(3.2 * len(names), 3.4), sharey=True, layout="constrained"
+    )
+    for axis, name in zip(axes, names, strict=True):
+        own = table[table.data == name].reset_index(drop=True)
+        for place, row in own.iterrows():
+            axis.plot([row.low, row.high], [place, place], lw=6, color="#4477aa", solid_capstyle="butt")
+            predicted = [row["low predicted"], row["high predicted"]]
+            axis.plot(predicted, [place, place], "|", ms=13, mew=2, color="#cc3311")
+        axis.set(xscale="log", xlim=(PENALTIES[0], PENALTIES[-1]), title=name, xlabel="unactivation penalty")
+        labels = [f"{row.width}, {row.form}, {row.activity}" for row in own.itertuples()]
+        axis.set_yticks(range(len(own)), labels)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].invert_yaxis()
+    figure.suptitle("Usable window (bar) and its prediction from one short training (red)", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure or print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("part", choices=("measure", "table"))
+    parser.add_argument("--data", nargs="+", default=[*FITTED, HELD_OUT])
+    parser.add_argument("--csv", type=Path, default=Path("penalty_window.csv"))
+    parser.add_argument("--png", type=Path)
+    options = parser.parse_args()
+    if options.part == "measure":
+        measure(options.csv, options.data)
+        return
+    table = report(edges(read(options.csv)))
+    if options.png:
+        draw(table, options.png)
+
+
+if __name__ == "__main__":
+    main()
