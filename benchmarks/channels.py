@@ -116,21 +116,7 @@ def plain(
         parts += [convolution, norm, units[-1], nn.MaxPool2d(2)]
     units.append(plain_net.Stamina(hidden, head, *rule))
     net = nn.Sequential(*parts, nn.Flatten(), hidden, units[-1], head).to(memory_format=form)
-    rate = genome["learning_rate"]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=genome["weight_decay"], fused=True)
-    step = 0
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x)).split(BATCH):
-            step += 1
-            optimizer.param_groups[0]["lr"] = rate * min(1.0, (total - step + 1) / (total * SETTLE))
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            optimizer.step()
-            for unit in units:
-                unit.live_and_die(optimizer)
-    net.eval()
-    with torch.no_grad():
-        accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
+    accuracy = plain_net.fitted(net, units, (x, y), (x_val, y_val), genome, epochs, BATCH)
     return accuracy, sum(unit.living for unit in units)
 
 

@@ -6,9 +6,11 @@ last 30 % of the training no pruning or regrowth and a learning rate that falls 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -143,6 +145,34 @@ def he(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+def fitted(
+    net: nn.Module,
+    units: Sequence[Stamina],
+    training: tuple[torch.Tensor, torch.Tensor],
+    validation: tuple[torch.Tensor, torch.Tensor],
+    config: Mapping[str, Any],
+    epochs: int,
+    batch: int,
+) -> float:
+    """Train a net by AdamW, whose rate falls to zero in the last part, and give its validation accuracy."""
+    (x, y), (x_val, y_val) = training, validation
+    total, rate = epochs * -(-len(x) // batch), config["learning_rate"]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=config["weight_decay"], fused=True)
+    step = 0
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x)).split(batch):
+            step += 1
+            optimizer.param_groups[0]["lr"] = rate * min(1.0, (total - step + 1) / (total * SETTLE))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
+            optimizer.step()
+            for unit in units:
+                unit.live_and_die(optimizer)
+    net.eval()
+    with torch.no_grad():
+        return float((net(x_val).argmax(1) == y_val).float().mean())
+
+
 def train(config, job: Job = Job(), threads: int = 1, dense: bool = False) -> tuple[float, int]:
     """Train one net, without the rule if ``dense``; return its validation accuracy and the neurons left."""
     torch.set_num_threads(threads)
@@ -159,19 +189,5 @@ def train(config, job: Job = Job(), threads: int = 1, dense: bool = False) -> tu
     for number, layer in enumerate(layers[1:]):
         parts += [nn.ReLU() if dense else units[number], layer]
     net = nn.Sequential(*parts)
-    rate = config["learning_rate"]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=config["weight_decay"], fused=True)
-    step = 0
-    for _ in range(job.epochs):
-        for rows in torch.randperm(len(x)).split(job.batch):
-            step += 1
-            optimizer.param_groups[0]["lr"] = rate * min(1.0, (total - step + 1) / (total * SETTLE))
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
-            optimizer.step()
-            for unit in units:
-                unit.live_and_die(optimizer)
-    net.eval()
-    with torch.no_grad():
-        accuracy = (net(x_val).argmax(1) == y_val).float().mean().item()
+    accuracy = fitted(net, units, (x, y), (x_val, y_val), config, job.epochs, job.batch)
     return accuracy, sum(unit.living for unit in units) if units else sum(job.hidden)
