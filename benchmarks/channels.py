@@ -170,7 +170,7 @@ def searched(path: Path, options: argparse.Namespace) -> list[Genome]:
     }
     study = hebbevo.search(spec, study=path.with_name("study.db"))
     table = study.trials()
-    genes = [column for column in table if column.startswith("genome.")]
+    genes = [column for column in map(str, table) if column.startswith("genome.")]
     return [
         {gene.removeprefix("genome."): trial[gene] for gene in genes} for trial in table.to_dict("records")
     ]

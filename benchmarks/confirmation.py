@@ -97,8 +97,8 @@ def table(runs: pd.DataFrame) -> str:
         return "\n".join(lines)
     means = [mean_of([*runs[name]]) for name in HYPERVOLUMES]
     volumes = " | ".join(f"{each.value:.4f} ± {each.high - each.value:.4f}" for each in means)
-    less = mean_of([*(100 * runs.less_dense)])
-    over_seeds = f"{less.value:+.1f} ({less.low:+.1f} to {less.high:+.1f})"
+    mean = mean_of([*(100 * runs.less_dense)])
+    over_seeds = f"{mean.value:+.1f} ({mean.low:+.1f} to {mean.high:+.1f})"
     lines.append(
         f"| mean | {runs.members.mean():.1f} | {volumes} | {over_seeds} | {runs.search_seconds.mean():.0f} "
         f"| {runs.confirm_seconds.mean():.0f} | {ratio.mean():.2f} |"

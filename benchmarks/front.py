@@ -62,6 +62,7 @@ class RandomlyMasked:
 def control_of(recipe: Recipe, record: Record) -> tuple[Recipe, Candidate]:
     """The recipe and candidate of the control for a found network."""
     network = recipe.network
+    assert isinstance(network, Architecture)
     left = [max(1, round(each)) for each in record.result.details.survivors_per_layer]
     if recipe.count == "connections":
         other = RandomlyMasked(network.shaped(record.genome), left)
@@ -112,8 +113,8 @@ def main() -> None:
         for row, measured in zip(again, trained, strict=True):
             row.append(measured)
         for row, record in zip(controls, found, strict=True):
-            control, candidate = control_of(fresh, record)
-            row.extend(train(control, [candidate], split, torch.device("cpu")))
+            plan, candidate = control_of(fresh, record)
+            row.extend(train(plan, [candidate], split, torch.device("cpu")))
 
     rows = []
     for record, retrained, control in zip(found, again, controls, strict=True):

@@ -32,6 +32,7 @@ from throughput import markdown, operations, processor, spec_of, spread
 from hebbevo import data
 from hebbevo.outer.training_inputs import recipe as recipe_for
 from hebbevo.training import Candidate, cohort, train
+from hebbevo.training.recipe import PYTORCH
 
 SIZE, SECONDS = 4096, 0.5
 
@@ -81,7 +82,7 @@ def main() -> None:
     job = plain_net.Job(options.dataset, tuple(options.hidden), options.epochs)
     spec = spec_of(job)
     split = data.split(data.load(job.dataset), job.seed, job.batch)
-    recipe = recipe_for(spec, split.x_train.shape[1:], len(split.classes), alone="")
+    recipe = recipe_for(spec, split.x_train.shape[1:], len(split.classes), PYTORCH, alone="")
     widths = [int(width) for width in options.nets.split(",")]
     genomes = spec.space.sample(max(widths), np.random.default_rng(0))
 

@@ -11,7 +11,7 @@ import sys
 
 import optuna
 import pandas as pd
-from optuna.distributions import FloatDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 import hebbevo
@@ -31,7 +31,7 @@ def fanova(path: str, objective: int, logarithms: bool) -> dict[str, float]:
     for trial in optuna.load_study(study_name=None, storage=f"sqlite:///{path}").trials:
         params, distributions = dict(trial.params), dict(trial.distributions)
         for name, range_ in trial.distributions.items():
-            if logarithms and getattr(range_, "log", False):
+            if logarithms and isinstance(range_, FloatDistribution | IntDistribution) and range_.log:
                 params[name] = math.log(params[name])
                 distributions[name] = FloatDistribution(math.log(range_.low), math.log(range_.high))
         frozen = optuna.trial.create_trial(

@@ -27,6 +27,7 @@ from hebbevo import native
 from hebbevo.data import Split, load, split
 from hebbevo.outer.training_inputs import recipe
 from hebbevo.training import Candidate, Measurement, Recipe, train
+from hebbevo.training.recipe import PYTORCH
 
 MOST_NETS, PLAIN_NETS = 25, 3
 WORK = 25 * 128**2  # at most so many weights between hidden layers in a stack of wider nets
@@ -43,7 +44,7 @@ def prepared(job: Job) -> tuple[Recipe, Split, list[Candidate]]:
     spec = spec_of(job)
     parts = split(load(job.dataset), job.seed, job.batch)
     genomes = spec.space.sample(nets_of(job.hidden[0]), np.random.default_rng(job.seed))
-    return recipe(spec, (1, 8, 8), parts.outputs, ""), parts, [*map(Candidate, genomes)]
+    return recipe(spec, (1, 8, 8), parts.outputs, PYTORCH, alone=""), parts, [*map(Candidate, genomes)]
 
 
 def by_engine(job: Job, engine: str) -> tuple[float, list[Measurement]]:

@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     spec = override(read("stamina"), engine=NATIVE)
     rows = split(load(spec.task.dataset), spec.search.seed, spec.task.batch_size)
-    plan = recipe(spec, input_shape(rows.shape), rows.outputs, alone="")
+    plan = recipe(spec, input_shape(rows.shape), rows.outputs, NATIVE, alone="")
     genomes = spec.space.sample(NETS, np.random.default_rng(5))
     trained(plan, rows, genomes[:2], 1, 1)  # imports and first operations are slow
     ways = [*itertools.product(given.widths, given.threads)]

@@ -62,7 +62,9 @@ PAIRS = (
 class Idle(WorkerSetup):
     """A setup whose trainings take no time and return as many measurements as real ones."""
 
-    def train(self, cohort: Cohort, worker: str) -> list[Measurement]:
+    def train(
+        self, cohort: Cohort, worker: str, after_epoch: Callable[[], None] | None = None
+    ) -> list[Measurement]:
         """Make the measurements up."""
         accuracy = tuple(np.linspace(0.1, 0.97, EPOCHS).tolist())
         survivors = tuple(range(256, 256 - EPOCHS, -1))

@@ -134,6 +134,7 @@ def lines(
         assert each.failure is None and each.exam is not None, each.failure
         rates = recipe.settings["learning_rate"], recipe.settings["weight_decay"]
         scores = f"{each.accuracy[-1]:.4f}", f"{each.exam.test:.4f}", sum(each.layers)
+        assert isinstance(recipe.network, Architecture)
         start = recipe.network.hidden
         table.append(
             (row, sum(widths), seed, *rates, *scores, f"{cost(each, start, data):.4g}", recipe.epochs)

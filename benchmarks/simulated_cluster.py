@@ -57,7 +57,7 @@ from hebbevo.samplers import Sampler
 from hebbevo.space import Genome, canonical
 from hebbevo.spec import Spec, override, read, spec_from_json
 from hebbevo.study.ledger import Ledger
-from hebbevo.study.storage import find_store
+from hebbevo.study.storage.finding import find_place
 from hebbevo.study.view import Study
 from hebbevo.training import Measurement
 
@@ -219,7 +219,7 @@ def study(sampler: str, population: int, width: int, trials: int) -> Spec:
 
 def search(path: Path, spec: Spec, cluster: Cluster, limit: float | None = None) -> Study:
     """Search on a simulated cluster, as `hebbevo.search` does on real workers."""
-    store = find_store(path)
+    store = find_place(path)
     split, facts = preflight.prepare(spec, "cpu", workers=2)
     store.create(spec, facts)
     return continue_study(store, split, trials=None, timeout=limit, config=cluster, watch=lambda _: None)
@@ -274,7 +274,7 @@ def resume(path: Path) -> float:
     cluster = Skipping(1, 60.0, 1)
     began = time.process_time()
     more = 2**31 - 1
-    continue_study(find_store(path), None, trials=more, timeout=1e-9, config=cluster, watch=lambda _: None)
+    continue_study(find_place(path), None, trials=more, timeout=1e-9, config=cluster, watch=lambda _: None)
     return cluster.ready - began
 
 

@@ -65,9 +65,10 @@ def space_of(variant: str) -> dict[str, Any]:
     """The content of the space file of a variant, or of the file with this name."""
     if variant not in VARIANTS:
         return dict(yaml.safe_load(Path(variant).read_text(encoding="utf-8")))
-    space = FIRST | {"genome": FIRST["genome"] | VARIANTS[variant]}
+    space: dict[str, Any] = FIRST | {"genome": FIRST["genome"] | VARIANTS[variant]}
     if "settle" in space["genome"]:  # a constant cannot be a gene, too
-        space["network"] = {name: value for name, value in FIRST["network"].items() if name != "settings"}
+        network: dict[str, Any] = space["network"]
+        space["network"] = {name: value for name, value in network.items() if name != "settings"}
     return space
 
 

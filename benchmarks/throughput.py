@@ -406,7 +406,11 @@ def peak_worker(barrier) -> dict[str, list[float]]:
     return rates
 
 
-def _keep_barrier(barrier) -> None:
+_barrier: Any = None
+"""That of a process which measures the peak."""
+
+
+def _keep_barrier(barrier: Any) -> None:
     global _barrier
     _barrier = barrier
 
@@ -469,11 +473,12 @@ def train_again(job: Job, genomes: list[str]) -> list[list[tuple[float, float] |
 
     from hebbevo.outer import preflight, training_inputs
     from hebbevo.training import Candidate, train
+    from hebbevo.training.recipe import PYTORCH
 
     torch.set_num_threads(1)
     spec = spec_of(job)
     split, facts = preflight.prepare(spec, "cpu", workers=2)
-    recipe = training_inputs.recipe(spec, facts.shape, len(facts.classes), facts.alone)
+    recipe = training_inputs.recipe(spec, facts.shape, len(facts.classes), PYTORCH, facts.alone)
     candidates = [Candidate(json.loads(genome)) for genome in genomes]
     by_seed = [
         train(replace(recipe, seed=1000 + job.seed + fresh), candidates, split, torch.device("cpu"))
