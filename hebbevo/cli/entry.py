@@ -6,11 +6,13 @@ import atexit
 import os
 import sys
 
+from hebbevo import garbage
 from hebbevo.cli import commands
 
 
 def main() -> None:
     """Run the command line, and end this process."""
+    garbage.collect_rarely()
     try:
         commands.main()
     except SystemExit as ended:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import IO, Any
 
+from hebbevo import garbage
 from hebbevo.errors import WorkerError
 from hebbevo.execution import lifetime
 from hebbevo.messages import describe
@@ -27,6 +28,7 @@ class _Unreadable:
 
 def main() -> None:
     """Prepare the process with the setup, which comes first, and train cohorts until the input is closed."""
+    garbage.collect_rarely()
     lifetime.end_with_parent()
     lifetime.end_with_group()
     # the user's code may print and read: it gets standard error and an empty input instead of the pipes
