@@ -462,10 +462,17 @@ def copy(study: str, file: str, storage: str | None) -> None:
 @cli.command(epilog=examples("hebbevo check stamina", "hebbevo check mine.yaml"))
 @space_argument
 def check(space: str) -> None:
-    """Check a space file without training, and say everything that is wrong with it."""
+    """Check a space file without a search, and say everything that is wrong with it.
+
+    Data are read and networks built, as at the start of a search. Code of your own does not run.
+    """
     from hebbevo.spec import read
 
     spec = read(space)
+    if not spec.code:
+        from hebbevo.outer import preflight
+
+        preflight.prepare(spec, "cpu", workers=1)
     echo(f"{space}: good; {spec.space.dimension} genes, {spec.search.trials} trials of {spec.search.sampler}")
 
 

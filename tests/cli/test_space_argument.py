@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 WRONG = "version: 1\nname: a\ntask: {dataset: digitz, epochs: 0}\ngenome:\n  rate: {low: 1, high: 2}\n"
 
@@ -32,3 +33,28 @@ def test_all_problems_are_printed_a_line_each(run, command: list[str]) -> None:
 def test_a_search_takes_a_space_without_an_option(run, space: Path) -> None:
     assert run("search", space, "--trials", 4, "--quiet") == (0, "", "")
     assert Path("studies/small.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "what"),
+    [
+        ({"task": {"dataset": "missing.npz"}}, "missing.npz"),
+        (
+            {"network": {"family": "hebbian_conv", "channels": [8, 8], "credit": "hebbian", "units": "redo"}},
+            "redo needs layers that read these units",
+        ),
+    ],
+)
+def test_check_refuses_what_a_search_refuses_before_it_trains(run, own: dict, what: str) -> None:
+    space = {
+        "version": 1,
+        "name": "own",
+        "task": {"dataset": "digits"},
+        "network": {"family": "mlp", "hidden": [8], "units": "stamina"},
+        "genome": {"learning_rate": {"low": 1e-3, "high": 1e-2}},
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(space | own))
+    checked, searched = run("check", "own.yaml"), run("search", "own.yaml")
+    assert checked[0] == 2
+    assert what in checked[2]
+    assert checked[2] == searched[2]
