@@ -11,8 +11,11 @@ from hebbevo.data.columns import Encoding
 SplitKind = Literal["groups", "time", "column"]
 """What decides which rows are held out: whole groups, the latest times, or a column that says it."""
 
-Standardization = bool | tuple[str, ...] | Literal["per_channel"]
-"""Which features are standardised: all or none, the columns of these names, or images by channel."""
+Standardization = bool | tuple[str, ...] | Literal["auto", "per_channel"]
+"""Which features are standardised: all or none, the columns of these names, or images by channel.
+
+``auto`` is ``per_channel`` for images and all features of anything else.
+"""
 
 WHITESPACE = "whitespace"
 """The separator that is any number of blanks."""

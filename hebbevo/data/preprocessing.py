@@ -47,7 +47,7 @@ class Preprocessing:
         rows: Ints,
         shape: tuple[int, ...],
         columns: tuple[Column, ...] = (),
-        standardize: Standardization = True,
+        standardize: Standardization = "auto",
     ) -> Self:
         """Take mean and standard deviation of each feature from the training rows.
 
@@ -60,13 +60,18 @@ class Preprocessing:
             rows: the training rows.
             shape: shape of a row before it was flattened.
             columns: the columns of a table.
-            standardize: whether to standardise, the names of the columns to standardise, or ``per_channel``.
+            standardize: whether to standardise, the names of the columns to standardise, ``per_channel``, or
+                ``auto``: by channel where a row has the shape of an image.
 
         Raises:
             DataError: a column does not exist, float32 cannot hold a feature that is not standardised, or
                 rows to standardise by channel are no images.
         """
-        if standardize == "per_channel" and len(shape) not in (2, 3):
+        is_image = len(shape) in (2, 3)
+        if standardize == "auto":
+            # a pixel at the border that is hardly ever bright would become an input of a hundred deviations
+            standardize = "per_channel" if is_image else True
+        if standardize == "per_channel" and not is_image:
             raise DataError(
                 f"{name}: standardize: per_channel is for images, but a row has the shape {shape};"
                 " write standardize: true"

@@ -77,7 +77,7 @@ class Split:
         return Preprocessing(self.mean, self.scale, self.shape, self.columns)
 
 
-def split(dataset: Dataset, seed: int, batch_size: int, *, standardize: Standardization = True) -> Split:
+def split(dataset: Dataset, seed: int, batch_size: int, *, standardize: Standardization = "auto") -> Split:
     """Hold out 15 % of each class for validation and 15 % for test, or take the test set as given.
 
     A data set with a division is split by that instead: see `hebbevo.data.division`.
@@ -96,8 +96,8 @@ def split(dataset: Dataset, seed: int, batch_size: int, *, standardize: Standard
         seed: 0 or more.
         batch_size: fewest rows that training needs.
         standardize: whether to standardise features, the names of the columns to standardise, or
-            ``per_channel``: one mean and one deviation for each channel of images. Features of categories
-            never are.
+            ``per_channel``: one mean and one deviation for each channel of images. ``auto`` is that for
+            images, and each feature by itself otherwise. Features of categories never are standardised.
 
     Raises:
         DataError: a class is too small to be in each part, or training has fewer rows than ``batch_size``.

@@ -8,7 +8,10 @@ from typing import Any
 from hebbevo.messages import listed
 from hebbevo.space import same
 from hebbevo.spec.messages import shown
-from hebbevo.spec.schema import Spec
+from hebbevo.spec.schema import AUTO, Spec
+
+CHOSEN_AT_THE_START = {"search.engine", "task.standardize"}
+"""Settings that may leave the choice to hebbevo: ``auto`` is then whatever the study has."""
 
 
 def difference(
@@ -29,7 +32,9 @@ def difference(
     found = [
         f"{key}: {shown(old.get(key))} in the study, {shown(new.get(key))} here"
         for key in {**old, **new}
-        if key not in ignoring and not _equal(old.get(key), new.get(key))
+        if key not in ignoring
+        and not (key in CHOSEN_AT_THE_START and new.get(key) == AUTO)
+        and not _equal(old.get(key), new.get(key))
     ]
     orders = [listed(spec.genome) for spec in (recorded, now)]
     if not found and orders[0] != orders[1]:

@@ -64,7 +64,7 @@ def _scalars(value: Any) -> tuple[Value, ...]:
 
 
 def _columns(value: Any) -> Any:
-    if isinstance(value, bool) or value == "per_channel":
+    if isinstance(value, bool) or value in ("auto", "per_channel"):
         return value
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         return tuple(value)
@@ -200,7 +200,11 @@ Columns = Annotated[
     PlainValidator(_columns),
     PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
     _json(
-        anyOf=[{"type": "boolean"}, {"const": "per_channel"}, {"type": "array", "items": {"type": "string"}}]
+        anyOf=[
+            {"type": "boolean"},
+            {"enum": ["auto", "per_channel"]},
+            {"type": "array", "items": {"type": "string"}},
+        ]
     ),
 ]
-"""All columns, none, some by their names, or images by channel."""
+"""All columns, none, some by their names, or images by channel; by default as the data need it."""

@@ -146,7 +146,9 @@ class Task(Model):
     test: str | None = Field(default=None, description="the path of a file with the test rows")
     split: SplitBy | None = Field(default=None, description="a mapping, as in {groups: patient}")
     kind: Kind = Field(default="classification", description="classification or regression")
-    standardize: Columns = Field(default=True, description="true, false, per_channel, or a list of columns")
+    standardize: Columns = Field(
+        default=AUTO, description="auto, true, false, per_channel, or a list of columns"
+    )
     categorical: dict[str, CategoryEncoding] = Field(
         default={}, description="one_hot or index for each column of categories"
     )

@@ -58,7 +58,11 @@ def spec_from_json(data: object) -> Spec:
     """
     for problem in structure_problems(data):
         raise SpaceError(one_line(f"{key(problem.path)}: {problem.what}"))
-    return Spec.model_validate(data)
+    spec = Spec.model_validate(data)
+    if "standardize" in spec.task.model_fields_set:
+        return spec
+    # of a time when each feature was standardised by itself, and there was no other way
+    return spec.model_copy(update={"task": spec.task.model_copy(update={"standardize": True})})
 
 
 def structure_problems(raw: object) -> list[Problem]:

@@ -100,3 +100,16 @@ def test_by_channel_all_pixels_of_a_channel_have_one_mean_and_one_deviation() ->
 def test_rows_that_are_no_images_have_no_channels_to_standardise_by() -> None:
     with pytest.raises(DataError, match=r"^d: standardize: per_channel is for .*; write standardize: true$"):
         split(from_arrays("d", np.eye(20), np.arange(20) % 2), 0, 1, standardize="per_channel")
+
+
+@pytest.mark.parametrize(
+    ("shape", "as_is"), [((3, 4, 5), "per_channel"), ((4, 5), "per_channel"), ((9,), True)]
+)
+def test_by_default_images_are_standardised_by_channel_and_all_else_by_feature(shape, as_is) -> None:
+    rows = np.random.default_rng(1).exponential(
+        np.arange(1, 1 + np.prod(shape)).reshape(shape), (200, *shape)
+    )
+    default, other = (split(from_arrays("d", rows, Y), 0, 1, **how) for how in ({}, {"standardize": as_is}))
+    np.testing.assert_array_equal(default.x_train, other.x_train)
+    deviations = {(4, 5): 1, (3, 4, 5): 3, (9,): 9}[shape]
+    assert len(np.unique(default.scale)) == deviations

@@ -1,3 +1,5 @@
+import pytest
+
 from hebbevo.spec import difference, override, read, spec_from_json
 from tests.spec.conftest import GOOD, MINIMAL
 
@@ -52,3 +54,19 @@ def test_another_order_of_the_genes_is_a_difference(good):
     assert difference(good, spec_from_json(data)) == [
         f"genome: in the order {', '.join(names)} in the study, {', '.join(reversed(names))} here"
     ]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("task.standardize", True), ("search.engine", "pytorch")])
+def test_auto_is_what_the_study_has_and_the_other_way_round_it_is_a_change(good, setting, value):
+    part, _, name = setting.partition(".")
+    data = good.to_json()
+    chosen = spec_from_json({**data, part: {**data[part], name: value}})
+    auto = spec_from_json({**data, part: {**data[part], name: "auto"}})
+    assert difference(chosen, auto) == []
+    assert len(difference(auto, chosen)) == 1
+
+
+def test_a_study_from_before_the_key_has_each_feature_standardised_by_itself(good):
+    data = good.to_json()
+    del data["task"]["standardize"]
+    assert spec_from_json(data).task.standardize is True

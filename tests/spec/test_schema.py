@@ -94,7 +94,7 @@ def test_absent_keys_have_their_defaults(written):
             "test": None,
             "split": None,
             "kind": "classification",
-            "standardize": True,
+            "standardize": "auto",
             "categorical": {},
             "epochs": 20,
             "batch_size": 64,
