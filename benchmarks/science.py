@@ -13,29 +13,29 @@ Controls, of the same final widths and epochs:
   as many operations as one training of the row. The mean over all choices of k among the trained ones.
 - magnitude at once, magnitude, random: one event in place of 20; gradual; and without a score.
 
-Other rows: the rules that `RULES` names, with the constants of one recipe, and what a search has found
-(``--genome FILE.json``: knobs by name, with ``units`` for the rule), from seeds that no search has had.
+Other rows: the rules that `RULES` names, with the constants of one recipe, and what a search has found, from
+seeds that no search has had. ``--study STUDY`` makes a row of a confirmed study: at each width it has the
+genome of the confirmed member that is nearest in neurons.
 
 A difference is that of networks with equal seeds, which see minibatches in equal order; five seeds share an
 order. Its interval is Student's, at 95 % after Holm's correction over all widths and controls of a row. That
 against the best of k is a percentile bootstrap over the networks of both, at 95 % after Bonferroni's
 correction over the widths. A row wins where the whole interval is above zero.
 
-    HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--csv science_tuning.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--tuning science_tuning.csv]
     HEBBEVO_DATA=FOLDER python benchmarks/science.py train [--rows dense usage ...] [--csv science.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/science.py train --study STUDY [--csv science.csv]
     python benchmarks/science.py table [--csv science.csv]
 
-Both append a line for each network, so that they can be stopped and started again. On two idle cores with a
-process each, tuning takes about a quarter of an hour and training about one hour and a half (estimates from
-`docs/results/units.md`).
+Both append a line for each network, so that they can be stopped and started again. They use one core. A
+pruned network takes 4 to 7 seconds by the native engine.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -44,20 +44,23 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from units import BATCH, HIDDEN, RECIPE, SCHEDULE
+from units import HIDDEN, RECIPE, SCHEDULE
 
+import hebbevo
 from hebbevo.data import Split, load, split
 from hebbevo.networks import Architecture
-from hebbevo.rules import UNITS
+from hebbevo.outer.training_inputs import recipe_of
 from hebbevo.space.knobs import Value
+from hebbevo.study.ledger import Ledger
 from hebbevo.training import Candidate, Exam, Measurement, Recipe, train
+from hebbevo.training.recipe import NATIVE
 
 WIDTHS = ((12, 8), (26, 14), (40, 20), (71, 33))
 SEEDS = {20: 30, 40: 30, 60: 10, 104: 10}
 """Fresh seeds of each row, by hidden neurons."""
 FIRST_SEED, TUNING_SEEDS, ONE_ORDER = 1000, (0, 1, 2), 5
-GRID = tuple((rate, decay) for rate in (2e-3, 5e-3, 1e-2) for decay in (0.0, 0.03, 0.1, 0.3))
-EPOCHS = 20
+GRID = tuple((rate, decay) for rate in (1e-3, 2e-3, 5e-3, 1e-2) for decay in (0.0, 0.03, 0.1, 0.3))
+EPOCHS, BATCH = 20, 64
 DENSE, LONGER, AT_ONCE = "dense", "dense, twice as long", "magnitude at once"
 RULE_OF = {LONGER: "dense", AT_ONCE: "magnitude"}
 """The rule for units of a row that is not named like it."""
@@ -79,14 +82,6 @@ COLUMNS = (
 )
 
 
-def data_of(dataset: str) -> Split:
-    """The data: pixels standardised by one mean and one deviation of the training images."""
-    whole = split(load(dataset), 0, BATCH, standardize=False)
-    mean, scale = whole.x_train.mean(), whole.x_train.std()
-    parts = ("x_train", "x_val", "x_test")
-    return replace(whole, **{name: (getattr(whole, name) - mean) / scale for name in parts})
-
-
 def products(widths: Sequence[int], data: Split) -> int:
     """Products of weight and input for one image, in a network with these hidden widths."""
     outputs = int(data.y_train.max()) + 1
@@ -100,13 +95,12 @@ def cost(measured: Measurement, start: Sequence[int], data: Split) -> float:
     return float(len(data.x_train) * sum(products(widths, data) for widths in by_epoch))
 
 
-def recipe_of(
-    row: str, widths: Sequence[int], settings: dict[str, Value], order: int, data: Split, epochs: int
+def recipe_for(
+    row: str, widths: Sequence[int], settings: Mapping[str, Value], order: int, data: Split, epochs: int
 ) -> Recipe:
     """The recipe of a row, with minibatches in the order of a seed."""
     is_dense = row in (DENSE, LONGER)
-    own = {name: value for name, value in settings.items() if name != "units"}
-    rule = str(settings.get("units", RULE_OF.get(row, row)))
+    rule = RULE_OF.get(row, row)
     length = epochs * (2 if row == LONGER else 1)
     steps = length * -(-len(data.x_train) // BATCH)
     schedule: dict[str, Value] = {}
@@ -115,30 +109,38 @@ def recipe_of(
     if row == AT_ONCE:
         schedule |= {"events": 1, "warmup": round(steps * 0.6) - 1}
     network = Architecture("mlp", tuple(widths) if is_dense else HIDDEN, rule, False, data.shape, 10)
-    return Recipe(network, RECIPE | schedule | own, length, BATCH, order)
+    return Recipe(network, RECIPE | schedule | settings, length, BATCH, order, engine=NATIVE)
+
+
+def searched(study: Path, widths: Sequence[int], order: int) -> Recipe:
+    """The recipe of a study with the genome of its confirmed member that is nearest in neurons.
+
+    Its networks are pruned to these widths, whatever that member has.
+    """
+    members = hebbevo.open_study(study).front(confirmed=True)
+    distance = (np.log(members.confirmed_survivors) - math.log(sum(widths))).abs()
+    genome = hebbevo.open_study(study).genome(int(members.trial[distance.idxmin()]))
+    kept = {name: value for name, value in genome.items() if name not in ("target", "target_share")}
+    with Ledger.open(study) as ledger:
+        recipe = recipe_of(ledger)
+    targets: dict[str, Value] = {"target.1": widths[0], "target.2": widths[1]}
+    settings = {name: value for name, value in recipe.settings.items() if name not in genome}
+    return replace(recipe, settings=settings | kept | targets, seed=order)
 
 
 def lines(
-    row: str,
-    widths: Sequence[int],
-    settings: dict[str, Value],
-    seeds: Sequence[int],
-    data: Split,
-    epochs: int,
+    row: str, recipe: Recipe, neurons: int, seeds: Sequence[int], data: Split
 ) -> list[tuple[object, ...]]:
     """Train networks that see minibatches in one order, and give a line for each."""
-    recipe = recipe_of(row, widths, settings, seeds[0] // ONE_ORDER, data, epochs)
     found = train(recipe, [Candidate({}, s) for s in seeds], data, torch.device("cpu"), exam=Exam(True))
     table: list[tuple[object, ...]] = []
     for seed, each in zip(seeds, found, strict=True):
         assert each.failure is None and each.exam is not None, each.failure
-        rates = recipe.settings["learning_rate"], recipe.settings["weight_decay"]
+        rates = recipe.settings["learning_rate"], recipe.settings.get("weight_decay", 0.0)
         scores = f"{each.accuracy[-1]:.4f}", f"{each.exam.test:.4f}", sum(each.layers)
         assert isinstance(recipe.network, Architecture)
         start = recipe.network.hidden
-        table.append(
-            (row, sum(widths), seed, *rates, *scores, f"{cost(each, start, data):.4g}", recipe.epochs)
-        )
+        table.append((row, neurons, seed, *rates, *scores, f"{cost(each, start, data):.4g}", recipe.epochs))
     return table
 
 
@@ -163,7 +165,8 @@ def tune(path: Path, data: Split, epochs: int) -> None:
             if len(own):
                 continue
             settings: dict[str, Value] = {"learning_rate": rate, "weight_decay": decay}
-            append(path, lines(DENSE, widths, settings, TUNING_SEEDS, data, epochs))
+            recipe = recipe_for(DENSE, widths, settings, TUNING_SEEDS[0] // ONE_ORDER, data, epochs)
+            append(path, lines(DENSE, recipe, sum(widths), TUNING_SEEDS, data))
 
 
 def tuned(path: Path, neurons: int) -> dict[str, Value]:
@@ -268,7 +271,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
-    parser.add_argument("--genome", type=Path, help="a JSON file with the knobs of a row named like the file")
+    parser.add_argument("--study", type=Path, help="a confirmed study, whose row is named after its file")
     parser.add_argument("--neurons", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--tuning", type=Path, default=Path("science_tuning.csv"))
     parser.add_argument("--csv", type=Path, default=Path("science.csv"))
@@ -276,24 +279,28 @@ def main() -> None:
     if options.part == "table":
         report(read(options.csv))
         return
-    data = data_of(options.dataset)
+    torch.set_num_threads(1)
+    data = split(load(options.dataset), 0, BATCH)
     if options.part == "tune":
         tune(options.tuning, data, options.epochs)
         return
-    searched = json.loads(options.genome.read_text()) if options.genome else {}
-    if options.genome and searched.get("units") not in UNITS:
-        parser.error(f"{options.genome}: units has to name the rule; write one of {', '.join(UNITS)}")
-    rows = [options.genome.stem] if options.genome else options.rows
+    rows = [options.study.stem] if options.study else options.rows
     for widths in (each for each in WIDTHS if sum(each) in options.neurons):
         seeds = range(FIRST_SEED, FIRST_SEED + SEEDS[sum(widths)])
         for row in rows:
-            settings = tuned(options.tuning, sum(widths)) if row in (DENSE, LONGER) else searched
+            settings = tuned(options.tuning, sum(widths)) if row in (DENSE, LONGER) else {}
             for first in range(seeds[0], seeds[-1] + 1, ONE_ORDER):
                 done = read(options.csv)
                 if ((done.row == row) & (done.neurons == sum(widths)) & (done.seed == first)).any():
                     continue
+                order = first // ONE_ORDER
+                recipe = (
+                    searched(options.study, widths, order)
+                    if options.study
+                    else recipe_for(row, widths, settings, order, data, options.epochs)
+                )
                 together = range(first, first + ONE_ORDER)
-                append(options.csv, lines(row, widths, settings, together, data, options.epochs))
+                append(options.csv, lines(row, recipe, sum(widths), together, data))
     report(read(options.csv))
 
 
