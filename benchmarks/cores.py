@@ -4,7 +4,8 @@ A study of 500 trials is searched with a network in each cohort, by one worker, 
 time of its own. Then its generations are packed for 1 to 64 cores as `hebbevo.outer.packing` does. Cohorts
 are given out one by one: in the order of the trials, and the longest first by `hebbevo.outer.expected_time`;
 also in cohorts half as wide. A cohort takes the sum of its trainings' times. A generation ends with its last
-cohort. Not counted are the sampler, the record and the start of processes, and what cores take from each other.
+cohort. Not counted are the sampler, the record and the start of processes, and what cores take from each
+other.
 
     python benchmarks/cores.py [--trials 500] [--seed 0]
 
