@@ -12,7 +12,7 @@ from hebbevo.errors import UsageError
 from hebbevo.messages import did_you_mean, listed
 from hebbevo.report import figures
 from hebbevo.report.charts import styled
-from hebbevo.report.queries import genes
+from hebbevo.report.queries import genes, survivors_vary
 from hebbevo.report.window_charts import window_figure
 from hebbevo.study.view import Study
 
@@ -94,8 +94,9 @@ class Plots:
         for gene in chosen:
             if gene not in known:
                 raise UsageError(f"there is no gene {gene!r}; {did_you_mean(gene, known, listed(known))}")
+        places = [(1, ""), (2, "2")] if survivors_vary(self._study) else [(1, "")]
         whole = make_subplots(
-            rows=2,
+            rows=len(places),
             cols=len(chosen),
             shared_xaxes="columns",
             shared_yaxes="rows",
@@ -106,7 +107,7 @@ class Plots:
             single = figures.slice_figure(self._study, gene)
             for trace in single.data:
                 whole.add_trace(trace, row=2 if trace.yaxis == "y2" else 1, col=column)
-            for row, name in ((1, ""), (2, "2")):
+            for row, name in places:
                 across, up = (single.layout[f"{axis}axis{name}"].to_plotly_json() for axis in "xy")
                 whole.update_xaxes(_without_place(_thinned(across)), row=row, col=column)
                 whole.update_yaxes(_without_place(up), row=row, col=column)

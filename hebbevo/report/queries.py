@@ -100,3 +100,8 @@ def whole(study: Study) -> str:
 def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, each from column to value."""
     return [{str(column): value for column, value in row.items()} for row in frame.to_dict("records")]
+
+
+def survivors_vary(study: Study) -> bool:
+    """Whether not all points of a study have as many survivors, as where no rule prunes."""
+    return study.points()["survivors"].nunique() > 1

@@ -78,3 +78,12 @@ def test_a_verdict_needs_a_confirmation(study) -> None:
 def test_its_text_names_the_figures(small) -> None:
     text = repr(Plots(small))
     assert text.startswith("Plots(") and all(name in text for name in FIGURES)
+
+
+def test_slices_leave_out_survivors_that_are_all_the_same(small) -> None:
+    kept = small.but(frame=small.record.frame.assign(survivors=256.0))
+    whole, single = Plots(kept).slices(), slice_figure(kept, "learning_rate")
+    assert len(whole.data) == 2 * len(genes(kept))
+    assert {axis.title.text for axis in whole.select_xaxes()} == set(genes(kept))
+    assert [axis.title.text for axis in single.select_yaxes()] == ["accuracy"]
+    assert single.layout.height < slice_figure(small, "learning_rate").layout.height

@@ -14,7 +14,7 @@ from hebbevo.report.constraints import survivors_axis
 from hebbevo.report.figures.front import dominated
 from hebbevo.report.formatting import gene_value, hover, label
 from hebbevo.report.networks import TRIAL, keys
-from hebbevo.report.queries import complete_trials, gene_settings, rows
+from hebbevo.report.queries import complete_trials, gene_settings, rows, survivors_vary
 from hebbevo.report.score_axis import score_axis
 from hebbevo.study.scale import Scale, scale
 from hebbevo.study.score_scale import score_scale
@@ -26,6 +26,8 @@ MOST = 400
 
 def slice_figure(study: Study, gene: str) -> go.Figure:
     """Draw the score and the survivors of trials against the value of one gene.
+
+    Survivors are left out where all trials have as many.
 
     Args:
         study: a study; of many trials 400 and the front are drawn.
@@ -42,7 +44,8 @@ def slice_figure(study: Study, gene: str) -> go.Figure:
         others = others.iloc[np.linspace(0, len(others) - 1, MOST).astype(int)]
     x, y = survivors_axis(study), score_scale(study)
     across = _scale(study, gene) if "low" in gene_settings(study, gene) else None
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.07)
+    varies = survivors_vary(study)
+    figure = make_subplots(rows=1 + varies, cols=1, shared_xaxes=True, vertical_spacing=0.07)
     for points, colour, size in ((others, GREY, 5), (front, BLUE, 8)):
         own = points[points[f"genome.{gene}"].notna()]
         values = own[f"genome.{gene}"]
@@ -57,16 +60,18 @@ def slice_figure(study: Study, gene: str) -> go.Figure:
             "showlegend": False,
         }
         figure.add_trace(go.Scatter(y=y.place(own["accuracy"]).tolist(), **look), row=1, col=1)
-        figure.add_trace(go.Scatter(y=x.place(own["survivors"]).tolist(), **look), row=2, col=1)
+        if varies:
+            figure.add_trace(go.Scatter(y=x.place(own["survivors"]).tolist(), **look), row=2, col=1)
     below = axis(across, label(gene)) if across else _choices(study, gene)
-    figure.update_layout(
-        xaxis=below | {"title": None},
-        xaxis2=below,
-        yaxis=score_axis(study, y, study.score, apart=0.16),
-        yaxis2=axis(x, "survivors"),
-        showlegend=False,
-    )
-    return styled(figure, 380, top=12)
+    scores = score_axis(study, y, study.score, apart=0.16 if varies else 0.08)
+    if varies:
+        figure.update_layout(
+            xaxis=below | {"title": None}, xaxis2=below, yaxis=scores, yaxis2=axis(x, "survivors")
+        )
+    else:
+        figure.update_layout(xaxis=below, yaxis=scores)
+    figure.update_layout(showlegend=False)
+    return styled(figure, 380 if varies else 230, top=12)
 
 
 def _scale(study: Study, gene: str) -> Scale:
