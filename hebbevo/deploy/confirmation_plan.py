@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from hebbevo.execution import Cohort
     from hebbevo.training import Candidate, Measurement, Recipe
 
+NEIGHBOURS = 1
+"""Widths to each side whose networks count when a width is tuned: single scores of small networks scatter."""
+
 TUNING_NETWORKS = 8
 """Networks, at least, that a point of the tuning grid is judged by."""
 
@@ -87,15 +90,17 @@ class ConfirmationPlan:
         targets = self._tuning_targets(trained)
         if not targets:
             return
-        grid, tried = controls.first_grid(), dict[Point, float]()
+        grid, scores = controls.first_grid(), [dict[Point, list[float]]() for _ in targets]
         while grid:
             tuning = self._tuning_steps(targets, grid, count)
             yield tuning
-            tried |= self._tuning_scores(known, count, tuning)
+            self._add_scores(scores, targets, known, count, tuning)
             count += sum(len(step.trainings) for step in tuning)
-            best = max(tried, key=lambda point: (tried[point], -point[0], -point[1]))
-            grid = controls.wider_grid([*tried], best)
-        yield self._control_steps(trained, best, count)
+            best = self._best_points(targets, scores)
+            tried = [*scores[0]]
+            wider = (controls.wider_grid(tried, point) for point in dict.fromkeys(best))
+            grid = sorted({point for points in wider for point in points} - {*tried})
+        yield self._control_steps(trained, dict(zip(targets, best, strict=True)), count)
 
     def expected(self, courses: Mapping[tuple[int, int], Sequence[float]]) -> int:
         """About how many networks are trained.
@@ -108,7 +113,7 @@ class ConfirmationPlan:
         if request.no_control:
             return own
         widths = min(len(request.members), MOST_TUNING_WIDTHS)
-        tuning = len(controls.first_grid()) * widths * math.ceil(TUNING_NETWORKS / widths)
+        tuning = len(controls.first_grid()) * widths * self._networks_of_each(widths)
         seeds = (
             self._expected_seeds(member, courses[member.trial, member.epoch]) for member in request.members
         )
@@ -183,8 +188,8 @@ class ConfirmationPlan:
                         settle=member.settle,
                     )
                 )
-        different = {(each.widths, each.epochs, each.settle): each for each in reversed(found)}
-        kept = [each for each in found if different[each.widths, each.epochs, each.settle] is each]
+        different = {_schedule(each): each for each in reversed(found)}
+        kept = [each for each in found if different[_schedule(each)] is each]
         if len(kept) <= MOST_TUNING_WIDTHS:
             return kept
         last = MOST_TUNING_WIDTHS - 1
@@ -192,7 +197,7 @@ class ConfirmationPlan:
 
     def _tuning_steps(self, targets: Sequence[Training], grid: Sequence[Point], first: int) -> list[Step]:
         """Dense networks of some widths, at each point of a grid."""
-        each_width = math.ceil(TUNING_NETWORKS / len(targets))
+        each_width = self._networks_of_each(len(targets))
         trainings = [
             replace(target, number=number, learning_rate=rate, weight_decay=decay)
             for target in targets
@@ -201,37 +206,68 @@ class ConfirmationPlan:
         ]
         return self._dense_steps([*enumerate(trainings, start=first)])
 
-    def _tuning_scores(
-        self, known: Mapping[int, Training], first: int, steps: Sequence[Step]
-    ) -> dict[Point, float]:
-        """The mean score of each point of a grid, on rows that do not decide the verdict."""
-        scores: dict[Point, list[float]] = {}
+    def _networks_of_each(self, widths: int) -> int:
+        """Dense networks of each width that are trained at a point of the grid."""
+        neighbours = self.request.neighbours
+        together = widths if neighbours is None else min(widths, 2 * neighbours + 1)
+        return math.ceil(TUNING_NETWORKS / together)
+
+    def _add_scores(
+        self,
+        scores: Sequence[dict[Point, list[float]]],
+        targets: Sequence[Training],
+        known: Mapping[int, Training],
+        first: int,
+        steps: Sequence[Step],
+    ) -> None:
+        """Add the scores of a stage of tuning by target and point, on rows that decide no verdict."""
+        places = {_schedule(target): place for place, target in enumerate(targets)}
         for number in range(first, first + sum(len(step.trainings) for step in steps)):
             each = known[number]
             assert each.learning_rate is not None and each.weight_decay is not None
             score = each.accuracy if self.request.has_test else each.halves and each.halves[1]
-            scores.setdefault((each.learning_rate, each.weight_decay), []).append(score or 0.0)
-        return {point: math.fsum(found) / len(found) for point, found in scores.items()}
+            own = scores[places[_schedule(each)]]
+            own.setdefault((each.learning_rate, each.weight_decay), []).append(score or 0.0)
 
-    def _control_steps(self, trained: Sequence[Training], best: Point, first: int) -> list[Step]:
+    def _best_points(
+        self, targets: Sequence[Training], scores: Sequence[Mapping[Point, Sequence[float]]]
+    ) -> list[Point]:
+        """The point of the grid with the best mean score for each target, with those of its neighbours."""
+        order = sorted(range(len(targets)), key=lambda place: sum(targets[place].widths))
+        reach = len(targets) if self.request.neighbours is None else self.request.neighbours
+        found: dict[int, Point] = {}
+        for rank, place in enumerate(order):
+            near = [scores[other] for other in order[max(0, rank - reach) : rank + reach + 1]]
+            means = {
+                point: fmean([score for each in near for score in each[point]]) for point in scores[place]
+            }
+            found[place] = max(means, key=lambda point: (means[point], -point[0], -point[1]))
+        return [found[place] for place in range(len(targets))]
+
+    def _control_steps(
+        self, trained: Sequence[Training], best: Mapping[Training, Point], first: int
+    ) -> list[Step]:
         """For each width and schedule of a replicate, several dense networks, and one trained longer."""
         settles = {(member.trial, member.epoch): member.settle for member in self.request.members}
         sizes: dict[Training, int] = {}
         for each in filter(_has_control, trained):
+            size = math.log(sum(each.widths))
+            nearest = min(best, key=lambda target: abs(math.log(sum(target.widths)) - size))
+            rate, decay = best[nearest]
             control = Training(
                 role=Role.DENSE,
                 trial=each.trial,
                 replicate=each.replicate,
                 epochs=each.epochs,
                 widths=each.widths,
-                learning_rate=best[0],
-                weight_decay=best[1],
+                learning_rate=rate,
+                weight_decay=decay,
                 settle=settles[each.trial, each.epochs],
             )
             # members with the same widths share their controls, which then bear the first one's trial
             same = next((known for known in sizes if replace(known, trial=each.trial) == control), control)
-            size = max(2, most_seeds(each.multiply_adds, self._dense_cost(control)))
-            sizes[same] = max(sizes.get(same, 0), size)
+            pool = max(2, most_seeds(each.multiply_adds, self._dense_cost(control)))
+            sizes[same] = max(sizes.get(same, 0), pool)
         trainings: list[Training] = []
         for control, size in sizes.items():
             trainings += [replace(control, number=number) for number in range(size)]
@@ -344,6 +380,11 @@ class ConfirmationPlan:
             layers = [[max(1, round(alive))] for alive in course]
         dense = self._cost.per_row(self._control_widths(member.trial, layers[-1]))
         return most_seeds(self._member_cost(start, layers), float(self._rows * member.epoch * dense))
+
+
+def _schedule(training: Training) -> tuple[tuple[int, ...], int, float]:
+    """Widths, epochs and settling phase: what the tuning tells networks apart by."""
+    return training.widths, training.epochs, training.settle
 
 
 def _has_control(training: Training) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from hebbevo import user_code
 from hebbevo.deploy import controls
-from hebbevo.deploy.confirmation_plan import ConfirmationPlan, Step
+from hebbevo.deploy.confirmation_plan import NEIGHBOURS, ConfirmationPlan, Step
 from hebbevo.display.progress_bar import ProgressBar, watched
 from hebbevo.errors import SearchInterrupted, StudyError, StudyLost, UsageError
 from hebbevo.exclusive import PROCESS
@@ -206,6 +206,7 @@ def _request(
         trials=sum(record.result is not None for record in records.values()),
         date=utc_time(datetime.now(UTC)),
         no_control=no_control,
+        neighbours=NEIGHBOURS,
     )
 
 

@@ -53,6 +53,8 @@ class Request:
         trials: number of finished trials that the study had.
         date: when it began, in UTC, as ``2026-01-31 12:00:00 UTC``.
         no_control: why networks of this study have no dense control; empty where they have.
+        neighbours: how many widths to each side decide on the learning rate and weight decay of dense
+            networks of a width. ``None``, as in earlier confirmations: all decide on one of each together.
     """
 
     members: tuple[Member, ...]
@@ -61,11 +63,12 @@ class Request:
     trials: int
     date: str
     no_control: str = ""
+    neighbours: int | None = None
 
     def asks_the_same(self, other: Request) -> bool:
-        """Whether another request has the same answer: only their dates may differ."""
-        mine, others = asdict(self), asdict(other)
-        return {**mine, "date": ""} == {**others, "date": ""}
+        """Whether another request is for the same; its date, and how its controls are tuned, may differ."""
+        mine, others = (asdict(each) | {"date": "", "neighbours": None} for each in (self, other))
+        return mine == others
 
     def to_json(self) -> dict[str, Any]:
         """Give it as plain data."""
