@@ -36,7 +36,7 @@ def slice_figure(study: Study, gene: str) -> go.Figure:
     Examples:
         >>> import hebbevo
         >>> study = hebbevo.search("stamina", study="slice.db", population=4, trials=4, epochs=1, workers=1)
-        >>> slice_figure(study, "learning_rate").layout.xaxis2.type
+        >>> slice_figure(study, "learning_rate").layout.xaxis.type
         'log'
     """
     others, front = dominated(study), study.front()
