@@ -71,7 +71,7 @@ def table() -> pd.DataFrame:
 
 
 TASKS = {
-    "digits": "{dataset: digits, epochs: 2, batch_size: 64}",
+    "digits": "{dataset: digits, standardize: true, epochs: 2, batch_size: 64}",
     "table": "{{dataset: '{csv}', target: label, table: {{drop: [price]}}, categorical: {{size: index}},"
     " epochs: 4, batch_size: 8}}",
     "regression": "{{dataset: '{csv}', target: price, kind: regression, table: {{drop: [label]}},"

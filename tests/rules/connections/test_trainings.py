@@ -22,7 +22,7 @@ BRISK = {
 
 @pytest.fixture(scope="module")
 def digits():
-    parts = split(load("digits"), 0, 64)
+    parts = split(load("digits"), 0, 64, standardize=True)
     return [torch.as_tensor(each) for each in (parts.x_train, parts.y_train, parts.x_val, parts.y_val)]
 
 
