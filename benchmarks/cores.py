@@ -17,15 +17,15 @@ from __future__ import annotations
 import argparse
 import heapq
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from throughput import markdown, processor
 
 import hebbevo
-from hebbevo.outer.expected_time import ExpectedTime
-from hebbevo.outer.packing import default_width
+from hebbevo.execution import Cohort
+from hebbevo.outer.expected_time import ExpectedTime, longest_first
+from hebbevo.outer.packing import default_width, pack
 from hebbevo.outer.training_inputs import recipe_of
 from hebbevo.spec import read, spec_from_json
 from hebbevo.study.ledger import Generation, Ledger, Record
@@ -41,17 +41,12 @@ def seconds(record: Record) -> float:
     return record.result.details.seconds if record.result else 0.0
 
 
-def makespan(cohorts: Sequence[Sequence[Record]], cores: int) -> float:
-    """When the last cohort ends, if each is taken by the core that is free first."""
+def makespan(cohorts: Sequence[Cohort], taken: Mapping[int, float], cores: int) -> float:
+    """When the last cohort ends, if each is taken by the core that is free first; trials take so long."""
     free = [0.0] * cores
     for cohort in cohorts:
-        heapq.heapreplace(free, free[0] + sum(map(seconds, cohort)))
+        heapq.heapreplace(free, free[0] + sum(taken[number] for number in cohort.trials))
     return max(free)
-
-
-def packed(records: Sequence[Record], width: int) -> list[Sequence[Record]]:
-    """Records in cohorts of this width."""
-    return [records[first : first + width] for first in range(0, len(records), width)]
 
 
 def of_cores(generations: Sequence[Generation], ledger: Ledger, cores: int) -> list[float]:
@@ -60,21 +55,18 @@ def of_cores(generations: Sequence[Generation], ledger: Ledger, cores: int) -> l
     earlier: list[Record] = []
     for generation in generations:
         records = generation.records
+        taken = {record.number: seconds(record) for record in records}
         width = default_width(len(records), 1, len(records), cores, narrowest=1)
         expected = ExpectedTime(ledger.spec.space, recipe, reversed(earlier))
-
-        def longest_first(cohorts: list[Sequence[Record]], expected: ExpectedTime = expected) -> Any:
-            return sorted(cohorts, key=lambda own: -sum(expected(each.genome) for each in own))
-
-        cohorts = packed(records, width)
+        cohorts = pack(records, 1, width)
         ways = (
-            packed(records, OLD_WIDTH),
+            pack(records, 1, OLD_WIDTH),
             cohorts,
-            longest_first(cohorts),
-            longest_first(packed(records, -(-width // 2))),
+            longest_first(cohorts, expected),
+            longest_first(pack(records, 1, -(-width // 2)), expected),
         )
         for way, given in enumerate(ways):
-            found[way] += makespan(given, cores)
+            found[way] += makespan(given, taken, cores)
         earlier += records
     return found
 

@@ -117,9 +117,10 @@ def searched(study: Path, widths: Sequence[int], order: int) -> Recipe:
 
     Its networks are pruned to these widths, whatever that member has.
     """
-    members = hebbevo.open_study(study).front(confirmed=True)
+    opened = hebbevo.open_study(study)
+    members = opened.front(confirmed=True)
     distance = (np.log(members.confirmed_survivors) - math.log(sum(widths))).abs()
-    genome = hebbevo.open_study(study).genome(int(members.trial[distance.idxmin()]))
+    genome = opened.genome(int(members.trial[distance.idxmin()]))
     kept = {name: value for name, value in genome.items() if name not in ("target", "target_share")}
     with Ledger.open(study) as ledger:
         recipe = recipe_of(ledger)

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from scipy import stats
 from throughput import processor
 
 from hebbevo.data import load, split
 from hebbevo.networks import Architecture
 from hebbevo.space.knobs import Value
+from hebbevo.study.intervals import mean_of
 from hebbevo.training import Candidate, Recipe, train
 from hebbevo.training.recipe import NATIVE
 
@@ -50,10 +50,9 @@ def report(lines: pd.DataFrame) -> None:
     for (dataset, neurons), own in lines.groupby(["dataset", "neurons"], sort=False):
         by = {way: 100 * of.set_index("seed").accuracy for way, of in own.groupby("standardize")}
         channel, pixel = by["per_channel"], by["True"]
-        gain = (channel - pixel).dropna()
-        half = gain.sem() * stats.t.ppf(0.975, len(gain) - 1)
+        gain = mean_of([*(channel - pixel).dropna()])
         means = f"{channel.mean():.2f} ± {channel.std():.2f} | {pixel.mean():.2f} ± {pixel.std():.2f}"
-        interval = f"{gain.mean():+.2f} ({gain.mean() - half:+.2f} to {gain.mean() + half:+.2f})"
+        interval = f"{gain.value:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
         print(f"| {dataset} | {neurons} | {means} | {interval} |")
 
 
