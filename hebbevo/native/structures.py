@@ -22,6 +22,7 @@ BUFFERS = (
     "gain",
     "reference",
     "outgoing",
+    "silent",
 )
 """What the engine gathers or keeps for each unit, by the names of the buffers of rules."""
 
@@ -46,6 +47,9 @@ class Units(c.Structure):
         ("unactivation_penalty", c.c_float),
         ("activity", c.c_int32),
         ("penalty_form", c.c_int32),
+        ("decay", c.c_void_p),
+        ("shrinkage", c.c_void_p),
+        ("noise", c.c_void_p),
         ("last_event", c.c_int64),
         ("events", c.c_void_p),
         ("left", c.c_void_p),

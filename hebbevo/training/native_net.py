@@ -27,6 +27,7 @@ from hebbevo.nn.statistics import statistics_for
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.contribution import Contribution
+from hebbevo.rules.units.demp import DemP
 from hebbevo.rules.units.random import Random
 from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
@@ -54,6 +55,8 @@ _NO_STEP = 0
 _SCORES: dict[type[UnitRule], int] = {Random: 1, Stamina: 2, ReDo: 3, Taylor: 4, Contribution: 5}
 """Rules whose scores are compiled, by their numbers in ``scores.h``."""
 _BY_CALLER = 0
+SERVED_PERTURBATIONS: frozenset[type[UnitRule]] = frozenset({DemP})
+"""Rules whose noise goes to what fires, and is the same for all that does, as decay and shrinkage are."""
 _SERVED_KNOBS = (
     "max_deaths",
     "regrowth_rate",
@@ -115,7 +118,9 @@ class PlacePlan:
         buffers: knobs and buffers of their module by name, (...) each.
         numbers: those that are numbers.
         events: whether units may be pruned or regrown after each step, from step 0, (steps + 1,) bool.
-        last_event: the last step with an event; 0: there is none.
+        perturbation: decay, shrinkage and noise after each step, (steps + 1,) float32 each, of a rule that
+            perturbs; see `hebbevo.rules.units.rule.Perturbation`.
+        last_event: the last step with an event or a perturbation; 0: there is none.
         left: how many units are left after each step down to a target, (steps + 1,) int64.
         is_last: whether all events down to a target are over after each step, (steps + 1,) bool.
     """
@@ -124,6 +129,7 @@ class PlacePlan:
     rule: UnitRule | None = None
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     numbers: Mapping[str, float] = field(default_factory=dict)
+    perturbation: Sequence[Tensor] = ()
     events: Tensor = _NONE
     last_event: int = 0
     left: Tensor = _NONE
@@ -476,6 +482,8 @@ class Place:
         units.last_event = plan.last_event
         for name in ("events", "left", "is_last"):
             setattr(units, name, getattr(plan, name).data_ptr())
+        for name, values in zip(("decay", "shrinkage", "noise"), plan.perturbation, strict=False):
+            setattr(units, name, values.data_ptr())
         if "firing_prior" in plan.buffers:
             units.firing_prior = plan.buffers["firing_prior"].data_ptr()
 

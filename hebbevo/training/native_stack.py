@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +18,7 @@ from hebbevo.nn.mlp_layout import MlpLayout
 from hebbevo.nn.plastic import TensorNamespace
 from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.units import schedule
+from hebbevo.rules.units.rule import UnitLayer, UnitRule
 from hebbevo.training.native_connections import MaskedLayer
 from hebbevo.training.native_net import NativeNet, NativeRows, PlacePlan, padded
 from hebbevo.training.optimizers import StackedOptimizer
@@ -204,25 +208,46 @@ def _place_plans(
             continue
         buffers = {key: state[f"{name}.{key}"] for key in module._buffers}
         of_nets = [{key: each[number] for key, each in buffers.items()} for number in range(size)]
-        if not module.rule.prunes:
+        if module.rule.prunes:
+            by_place.append(_pruned_plans(module.rule, buffers, of_nets, width))
+        else:
             by_place.append([PlacePlan(width, None, own) for own in of_nets])
-            continue
-        rule, k = module.rule, TensorNamespace(buffers, 1)
-        scalars = {key: each.tolist() for key, each in buffers.items() if each.dim() == 1}
-        numbers = [dict(zip(scalars, own, strict=True)) for own in zip(*scalars.values(), strict=True)]
-        total = buffers["total_steps"].unsqueeze(-1)
-        steps = torch.arange(int(total.max()) + 1)
-        events = rule.is_event(k, steps, total).expand(size, -1) & (steps > 0)
-        left = schedule.units_left(k, steps, total, buffers["goal"].unsqueeze(-1), width)
-        is_last = schedule.events_passed(k, steps, total) >= k.events
-        of_steps = [each.expand(size, -1).contiguous() for each in (events, left.long(), is_last)]
-        last = (events * steps).amax(-1).tolist()
-        by_place.append(
-            [
-                PlacePlan(width, rule, own, knobs, is_event, last_event, *others)
-                for own, knobs, is_event, last_event, *others in zip(
-                    of_nets, numbers, of_steps[0], last, *of_steps[1:], strict=True
-                )
-            ]
-        )
     return [*map(list, zip(*by_place, strict=True))]
+
+
+def _pruned_plans(
+    rule: UnitRule, buffers: Mapping[str, Tensor], of_nets: Sequence[Mapping[str, Tensor]], width: int
+) -> list[PlacePlan]:
+    """What is known of the units of a place under a rule that prunes, of each net."""
+    k, size = TensorNamespace(buffers, 1), len(of_nets)
+    scalars = {key: each.tolist() for key, each in buffers.items() if each.dim() == 1}
+    numbers = [dict(zip(scalars, own, strict=True)) for own in zip(*scalars.values(), strict=True)]
+    total = buffers["total_steps"].unsqueeze(-1)
+    steps = torch.arange(int(total.max()) + 1)
+    events = rule.is_event(k, steps, total) & (steps > 0)
+    left = schedule.units_left(k, steps, total, buffers["goal"].unsqueeze(-1), width)
+    is_last = schedule.events_passed(k, steps, total) >= k.events
+    perturbation = _perturbation(rule, k, steps, total)
+    acts = functools.reduce(torch.logical_or, (each != 0 for each in perturbation), events)
+    laid = [each.expand(size, -1).contiguous() for each in (events, left.long(), is_last, *perturbation)]
+    last = (acts * steps).expand(size, -1).amax(-1).tolist()
+    return [
+        PlacePlan(width, rule, own, knobs, perturbed, is_event, last_event, *target)
+        for own, knobs, last_event, (is_event, *target), perturbed in zip(
+            of_nets, numbers, last, zip(*laid[:3], strict=True), _by_net(laid[3:], size), strict=True
+        )
+    ]
+
+
+def _by_net(values: Sequence[Tensor], size: int) -> list[list[Tensor]]:
+    """Values of each net, from those of all nets, (size, ...) each."""
+    return [[each[number] for each in values] for number in range(size)]
+
+
+def _perturbation(rule: UnitRule, k: Any, steps: Tensor, total: Tensor) -> tuple[Tensor, ...]:
+    """Decay, shrinkage and noise of units that fire, after each step; none where a rule does not perturb."""
+    if not rule.perturbs:
+        return ()
+    firing = SimpleNamespace(silent=torch.zeros(()))
+    found = rule.perturbation(k, firing, cast(UnitLayer, SimpleNamespace(step=steps, total=total)))
+    return tuple(each.float() * (steps > 0) for each in found)

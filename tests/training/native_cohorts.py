@@ -23,6 +23,8 @@ RULES = [
     ("ablation", {"regrowth_rate": 0.2, "schedule": "threshold", "salience": 0.9}),
     ("contribution", {"handover": True}),
     ("decorrelation", {}),
+    ("demp", {"window": 3, "decay": 0.02, "noise": 0.02, "regulariser": "l1", "regrowth_rate": 0.2}),
+    ("demp", {"window": 3, "decay": 0.1, "noise": 0.05, "regulariser": "l2", "settle": 0.3}),
     ("dense", {}),
     ("frequency", {"regrowth_rate": 0.3}),
     ("magnitude", {"target_share": 0.7}),
@@ -46,6 +48,7 @@ CONNECTIONS = [
     ("random", {"density": 0.4, "warmup": 1}, "redo"),
     ("rigl", {"density": 0.3, "rewire_period": 3}, "ablation"),
     ("set", {"density": 0.4, "rewire_period": 3, "drop_schedule": "cosine"}, "taylor"),
+    ("set", {"density": 0.4, "rewire_period": 3}, "demp"),
     ("static", {"density": 0.5}, "random"),
 ]
 """Those whose masks the engine has."""

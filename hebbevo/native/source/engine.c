@@ -6,6 +6,7 @@
 #include "loss.h"
 #include "network.h"
 #include "optimizer.h"
+#include "perturbation.h"
 #include "products.h"
 #include "random.h"
 #include "scores.h"
@@ -167,6 +168,7 @@ EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *ro
       steps = -steps;
       break;
     }
+    perturb_all(net);
     hold_events(net);
     if (net->stops && net->stops[net->step]) break;
   }

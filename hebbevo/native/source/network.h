@@ -15,7 +15,7 @@
 /* What is gathered or kept for each living unit. */
 enum {
   SEEN, SUM_OUTPUT, SUM_SIZE, SUM_VARIANCE, SUM_FIRING, SUM_GATE_GRADIENT, SEEN_GRADIENTS, MEAN_OUTPUT,
-  GAIN, REFERENCE, OUTGOING, BUFFERS
+  GAIN, REFERENCE, OUTGOING, SILENT, BUFFERS
 };
 
 typedef struct {
@@ -33,8 +33,10 @@ typedef struct {
   float memory;
   float stamina_decay, unactivation_penalty;
   int32_t activity, penalty_form;
+  /* what is done after each step, from step 0, to weights that feed them, see perturbation.h; NULL: nothing */
+  const float *decay, *shrinkage, *noise;
   /* events, see hebbevo/rules/units/rule.py and schedule.py */
-  int64_t last_event;        /* the last step with one; 0: there is none */
+  int64_t last_event;        /* the last step with one, or with a perturbation; 0: there is none */
   const uint8_t *events;     /* whether there is one after each step, from step 0 */
   const int64_t *left;       /* how many units are left after each step, down to a target */
   const uint8_t *is_last;    /* whether the event is the last one, down to a target */

@@ -137,7 +137,7 @@ static void observe(Network *net, int place, long columns, int count) {
   int balances = buffers[GAIN] != NULL, of_spread = balances && units->activity == CONTRIBUTION;
   int sees_mean = buffers[SUM_OUTPUT] || buffers[SUM_VARIANCE] || folded || of_spread;
   int sees_size = buffers[SUM_SIZE] || (balances && units->activity == ACTIVATION);
-  int sees_firing = buffers[SUM_FIRING] || (balances && units->activity == FREQUENCY);
+  int sees_firing = buffers[SUM_FIRING] || buffers[SILENT] || (balances && units->activity == FREQUENCY);
   for (int j = 0; j < units->living; j++) {
     const float *h = net->activation[place] + j * columns;
     Activity own = {0};
@@ -152,6 +152,7 @@ static void observe(Network *net, int place, long columns, int count) {
     add_decayed(buffers[SUM_FIRING], j, units->memory, own.firing);
     if (buffers[SUM_VARIANCE])
       add_decayed(buffers[SUM_VARIANCE], j, units->memory, variance_of(h, columns, count, own.mean));
+    if (buffers[SILENT]) buffers[SILENT][j] = own.firing ? 0 : buffers[SILENT][j] + 1;
     if (folded) folded[j] += (own.mean - folded[j]) * FOLDING_RATE;
     units->age[j]++;
   }

@@ -67,6 +67,28 @@ TEMPLATE vf exponential(vf a) {
   return where(~(a < splat(-87)), series * power);
 }
 
+/* ln a for normal numbers above 0, within 2 units in the last place: a = 2^n m with m near 1, and ln m by its series
+   with coefficients of Cephes' logf. */
+TEMPLATE vf logarithm(vf a) {
+  vi power = (vi)((vu)a >> 23) - 126;
+  vf m = (vf)(((vi)a & 0x007FFFFF) | 0x3F000000); /* 1/2 to 1 */
+  vi is_low = m < splat(0.707106781f);
+  power += is_low;
+  m += where(is_low, m) - splat(1);
+  vf n = __builtin_convertvector(power, vf), square = m * m;
+  vf series = splat(7.0376836292e-2f);
+  series = series * m - splat(1.1514610310e-1f);
+  series = series * m + splat(1.1676998740e-1f);
+  series = series * m - splat(1.2420140846e-1f);
+  series = series * m + splat(1.4249322787e-1f);
+  series = series * m - splat(1.6668057665e-1f);
+  series = series * m + splat(2.0000714765e-1f);
+  series = series * m - splat(2.4999993993e-1f);
+  series = series * m + splat(3.3333331174e-1f);
+  vf rest = series * m * square - n * splat(2.12194440e-4f) - square * splat(0.5f);
+  return m + rest + n * splat(0.693359375f);
+}
+
 static inline int padded(int n) { return (n + LANES - 1) / LANES * LANES; }
 
 /* Sums of LANES columns, which `total` adds up. */
