@@ -44,6 +44,8 @@ class MlpLayout:
         widths: inputs, units of each hidden layer, outputs.
         bias: whether each layer has one.
         masked: name of the connection mask around a layer, by its place. A layer without one has no entry.
+
+    Units may have gates that are trained.
     """
 
     layers: tuple[str, ...]
@@ -126,7 +128,8 @@ def _is_plain_units(module: nn.Module) -> bool:
     """Whether these are ReLU or plastic units that do to their input only what a layout may contain."""
     if not isinstance(module, PlasticUnits):
         return type(module) is nn.ReLU
-    plain = type(module).forward is PlasticUnits.forward and not (module.penalised or module.rule.parameters)
+    gated = bool(module.rule.parameters)  # whose penalty is a part of the rule
+    plain = type(module).forward is PlasticUnits.forward and (gated or not module.penalised)
     return plain and (module.dim == -1 or not module.rule.prunes)
 
 

@@ -33,7 +33,7 @@ from hebbevo.nn.liveness.paths import LivenessPlan, Survivors
 from hebbevo.nn.mlp_layout import INPUTS, MlpLayout, mlp_layout
 from hebbevo.nn.plastic import TensorNamespace, encoded
 from hebbevo.nn.statistics import LazySelector, StatisticsWindow, observe_gates, statistics_for
-from hebbevo.nn.units import PlasticUnits
+from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.connections.rule import ConnectionRule
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
@@ -137,7 +137,7 @@ class CompactStack(NetStack):
             The stack, with copies of all tensors, or ``None`` for other nets.
         """
         layout = mlp_layout(model)
-        if layout is None:
+        if layout is None or any(units.rule.parameters for units in plastic_units(model).values()):
             return None
         state = nets.state
 

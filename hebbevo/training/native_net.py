@@ -14,6 +14,7 @@ import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.contribution import Contribution
 from hebbevo.rules.units.demp import DemP
+from hebbevo.rules.units.l0 import L0
 from hebbevo.rules.units.random import Random
 from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
@@ -55,6 +57,8 @@ _NO_STEP = 0
 _SCORES: dict[type[UnitRule], int] = {Random: 1, Stamina: 2, ReDo: 3, Taylor: 4, Contribution: 5}
 """Rules whose scores are compiled, by their numbers in ``scores.h``."""
 _BY_CALLER = 0
+SERVED_GATES: frozenset[type[UnitRule]] = frozenset({L0})
+"""Rules whose gates are compiled."""
 SERVED_PERTURBATIONS: frozenset[type[UnitRule]] = frozenset({DemP})
 """Rules whose noise goes to what fires, and is the same for all that does, as decay and shrinkage are."""
 _SERVED_KNOBS = (
@@ -68,7 +72,16 @@ _SERVED_KNOBS = (
     "patience",
 )
 """Knobs of every rule that prunes, by their names in both."""
-_OWN_KNOBS = ("memory", "stamina_decay", "unactivation_penalty", "activity", "penalty_form")
+_OWN_KNOBS = (
+    "memory",
+    "stamina_decay",
+    "unactivation_penalty",
+    "activity",
+    "penalty_form",
+    "gate_start",
+    "gate_rate",
+    "gate_penalty",
+)
 """Likewise, of some rules only."""
 _DUE = torch.ones((), dtype=torch.bool)
 _NONE = torch.zeros(0)
@@ -174,14 +187,22 @@ class NativeNet:
                 target[place] = next(parts).data_ptr()
         network.transposed, network.tile, network.order = (each.data_ptr() for each in parts)
 
-    def hold(self, parameters: Sequence[tuple[Tensor, Tensor]], masked: Mapping[int, MaskedLayer]) -> None:
-        """Hold weights, biases and masks in this memory.
+    def hold(
+        self,
+        parameters: Sequence[tuple[Tensor, Tensor]],
+        masked: Mapping[int, MaskedLayer],
+        gates: Mapping[int, Tensor],
+    ) -> None:
+        """Hold weights, biases, masks and gates in this memory.
 
         Args:
             parameters: (inputs, stride) and (stride,) of each layer.
             masked: the masked layers by number.
+            gates: theta of each place whose units have gates, (stride,).
         """
         self._weights, self._masked = [weight for weight, _ in parameters], masked
+        for place, theta in gates.items():
+            self.places[place].hold_gates(theta)
         for layer, (weight, bias) in zip(self._layers(), parameters, strict=True):
             layer.stride, layer.weight, layer.bias = weight.stride(0), weight.data_ptr(), bias.data_ptr()
         for place, own in enumerate(self.places):
@@ -203,13 +224,16 @@ class NativeNet:
         self._library.drop_dead(self._pointer)
         self._library.lay_out_masks(self._pointer)
 
-    def use(self, optimizer: StackedOptimizer, row: int, names: Sequence[str]) -> None:
+    def use(
+        self, optimizer: StackedOptimizer, row: int, names: Sequence[str], gates: Mapping[int, str]
+    ) -> None:
         """Train by the optimiser of a stack, whose state of the net at ``row`` the engine changes.
 
         Args:
             optimizer: of the stack.
             row: of this net.
             names: of the weights and biases, in the order of the layers.
+            gates: names of theta, by place.
         """
         network = self._network
         network.optimizer = _OPTIMIZERS[type(optimizer)]
@@ -217,12 +241,15 @@ class NativeNet:
         network.weight_decay = float(optimizer.weight_decay[row])
         network.momentum = float(optimizer.momentum[row]) if isinstance(optimizer, SGD) else 0.0
         self._moments = [[each[row] for each in optimizer.moments[name]] for name in names[::2]]
+        targets: list[tuple[Any, str]] = []
         for layer, weight, bias in zip(self._layers(), names[::2], names[1::2], strict=True):
-            for target, name in ((layer.weight_state, weight), (layer.bias_state, bias)):
-                moments = optimizer.moments[name]
-                network.states = len(moments)
-                for number, moment in enumerate(moments):
-                    target[number] = moment.data_ptr() + row * moment.stride(0) * moment.itemsize
+            targets += [(layer.weight_state, weight), (layer.bias_state, bias)]
+        targets += [(network.place[place].theta_state, name) for place, name in gates.items()]
+        for target, name in targets:
+            moments = optimizer.moments[name]
+            network.states = len(moments)
+            for number, moment in enumerate(moments):
+                target[number] = moment.data_ptr() + row * moment.stride(0) * moment.itemsize
 
     def _layers(self) -> Iterator[Layer]:
         return (self._network.layer[index] for index in range(self._network.layers))
@@ -274,7 +301,7 @@ class NativeNet:
         return int(self._network.step)
 
     def gradients(self, rows: NativeRows, number: int) -> tuple[Tensor, list[Tensor]]:
-        """The loss of the first rows and its gradients by weights and biases, as they are in memory.
+        """The loss of the first rows and its gradients by weights, biases and gates, as they are in memory.
 
         Statistics are gathered, and the step is counted.
         """
@@ -286,7 +313,8 @@ class NativeNet:
         self.train(rows, torch.arange(number), number, torch.ones(1), loss)
         self._network.optimizer = optimizer
         found = [(self._gradient(index), bias) for index, (_, bias) in sorted(self._gradients.items())]
-        return loss[0], [each for pair in found for each in pair if each is not None]
+        of_layers = [each for pair in found for each in pair if each is not None]
+        return loss[0], [*of_layers, *(place.gate_gradient for place in self.places if place.has_gates)]
 
     def _hold_events(self) -> None:
         """Prune and regrow units, by scores of their rules' own, of the places with an event at this step."""
@@ -423,6 +451,7 @@ class Place:
         self._alive = torch.ones(plan.size, dtype=torch.bool)
         self._regrown = torch.zeros(plan.size, dtype=torch.bool)
         self._gathered: dict[str, Tensor] = {}
+        self._gates: tuple[Tensor, ...] = ()
         self.sees_layers = any(map(self.needs, _AROUND))
         units.size = units.living = plan.size
         units.stride = padded(plan.size)
@@ -454,6 +483,24 @@ class Place:
     def numbers(self) -> Tensor:
         """The numbers of the living units, int64."""
         return self._numbers[: self.living]
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether the units have gates that are trained."""
+        return bool(self._gates)
+
+    @property
+    def gate_gradient(self) -> Tensor:
+        """The last gradient of the loss by theta, (stride,)."""
+        _, change = self._gates
+        return change.clone()
+
+    def hold_gates(self, theta: Tensor) -> None:
+        """Hold what gates are made of, (stride,), in this memory."""
+        self._gates = torch.zeros_like(theta), torch.zeros_like(theta)
+        self._units.gate, self._units.gate_change = (each.data_ptr() for each in self._gates)
+        self._units.theta = theta.data_ptr()
+        self._gathered["theta"] = theta
 
     def needs(self, need: Need) -> bool:
         """Whether the rule, with its knobs as they are, has a need."""

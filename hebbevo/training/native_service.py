@@ -15,7 +15,7 @@ from hebbevo.nn.statistics import unit_buffers
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.units.rule import OLD
 from hebbevo.training import native_connections
-from hebbevo.training.native_net import SERVED_BUFFERS, SERVED_PERTURBATIONS
+from hebbevo.training.native_net import SERVED_BUFFERS, SERVED_GATES, SERVED_PERTURBATIONS
 from hebbevo.training.per_structure import layout_of
 from hebbevo.training.recipe import Recipe
 
@@ -74,9 +74,10 @@ def _unserved_units(units: PlasticUnits) -> Iterator[str]:
     if not rule.prunes:
         return
     perturbs = rule.perturbs and type(rule) not in SERVED_PERTURBATIONS
-    if rule.parameters or perturbs or set(unit_buffers(rule)) - SERVED_BUFFERS:
+    has_gates = rule.parameters and type(rule) not in SERVED_GATES
+    if has_gates or perturbs or set(unit_buffers(rule)) - SERVED_BUFFERS:
         yield f"units: {rule.name}"
-    for name in rule.penalties:
+    for name in rule.penalties if type(rule) not in SERVED_GATES else ():
         if units.penalised and bool(getattr(units, name).any()):
             yield name
     if units.layer_units(LayerContext()).keeps_weights.any():

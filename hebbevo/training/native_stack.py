@@ -31,7 +31,7 @@ class NativeStack(NetStack):
 
     Attributes:
         trained: weights, (size, inputs, stride), and biases, (size, stride), under the names of the
-            parameters and in the order of the engine.
+            parameters and in the order of the engine; then theta of gates, (size, stride).
 
     Args:
         nets: nets whose wiring is connected; their tensors are copied.
@@ -59,6 +59,12 @@ class NativeStack(NetStack):
             weight[..., :outputs] = self._state[f"{name}.weight"].mT
             bias[:, :outputs] = self._state[f"{name}.bias"]
             self.trained |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        self._layer_names = [*self.trained]
+        self._gates = dict(_gates(layout, model))
+        for place, name in self._gates.items():
+            width = layout.widths[place]
+            self.trained[name] = torch.zeros(nets.size, padded(width))
+            self.trained[name][:, :width] = self._state[name]
         self._hold()
         for net in self._nets:
             net.begin()
@@ -67,11 +73,12 @@ class NativeStack(NetStack):
         """Tell each net where its weights and masks are."""
         for number, net in enumerate(self._nets):
             masked = {index: each.at(number) for index, each in self._masked.items()}
-            net.hold(self._parameters([*self.trained.values()], number), masked)
+            gates = {place: self.trained[name][number] for place, name in self._gates.items()}
+            net.hold(self._parameters([*self.trained.values()], number), masked, gates)
 
     def _parameters(self, values: Sequence[Tensor], number: int) -> list[tuple[Tensor, Tensor]]:
         """What belongs to the weights and biases of one net, from the values in the order of ``trained``."""
-        own = [each[number] for each in values]
+        own = [each[number] for each in values[: len(self._layer_names)]]
         return [*zip(own[::2], own[1::2], strict=True)]
 
     def train(
@@ -98,7 +105,7 @@ class NativeStack(NetStack):
         """
         if self._optimizer is not optimizer:
             for number, net in enumerate(self._nets):
-                net.use(optimizer, number, [*self.trained])
+                net.use(optimizer, number, self._layer_names, self._gates)
             self._optimizer = optimizer
         by_net, found = factors.mT.contiguous(), torch.zeros(self.size, len(losses))
         of_nets = [*zip(self._nets, by_net.unbind(), found.unbind(), strict=True)]
@@ -119,6 +126,9 @@ class NativeStack(NetStack):
         for number, net in enumerate(self._nets):
             of_layers = enumerate(self._parameters(gradients, number))
             dense = [each for index, (weight, bias) in of_layers for each in net.dense(index, weight, bias)]
+            for place, theta in zip(self._gates, gradients[len(self._layer_names) :], strict=True):
+                own_place = net.places[place]
+                dense.append(own_place.of_all(theta[number, : own_place.living]))
             for own, tensor in zip(found.values(), dense, strict=True):
                 own.append(tensor)
         return {name: torch.stack(own) for name, own in found.items()}
@@ -180,6 +190,14 @@ class NativeStack(NetStack):
         self._masked = {index: each.at(rows) for index, each in self._masked.items()}
         self._optimizer = None  # its state of these nets is elsewhere too
         self._hold()
+
+
+def _gates(layout: MlpLayout, model: nn.Module) -> Iterator[tuple[int, str]]:
+    """The names of what gates are made of, by the place of their units."""
+    for index, name in layout.units.items():
+        module = model.get_submodule(name)
+        if isinstance(module, PlasticUnits):
+            yield from ((index + 1, f"{name}.{key}") for key in module.rule.parameters)
 
 
 def _masked_layers(

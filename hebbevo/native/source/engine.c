@@ -3,6 +3,7 @@
    The functions without `static` are what hebbevo/native/loading.py calls. Nothing here allocates memory, and
    nothing is kept between calls but what is in a Network. */
 #include "events.h"
+#include "gates.h"
 #include "loss.h"
 #include "network.h"
 #include "optimizer.h"
@@ -85,6 +86,11 @@ static void forward_layer(Network *net, int l, long columns, int count) {
     for (int j = 0; j < outputs; j++) memset(z + j * columns + count, 0, sizeof(float) * (columns - count));
 }
 
+/* Multiply the outputs of units by their gates, if they have some. */
+static void apply_gates(Network *net, int place, long columns) {
+  if (net->place[place].theta) scale_by_gates(&net->place[place], net->activation[place], columns);
+}
+
 /* The gradient of a layer's weights, tile by tile, each followed by the optimiser's step. */
 static void step_weights(Network *net, int l, long columns, int count, const Step *step, int gathers) {
   Layer *layer = &net->layer[l];
@@ -100,6 +106,7 @@ static void step_weights(Network *net, int l, long columns, int count, const Ste
     for (int i = 0; i < rows; i++) {
       long at = (k + i) * stride;
       float *own = found + i * stride;
+      if (units->theta) find_theta_gradient(units, k + i, outputs, layer->weight + at, own);
       if (sees_gates) add_gate_gradient(units, k + i, outputs, layer->weight + at, own);
       if (layer->mask) {
         for (int j = 0; j < n; j += V)
@@ -109,6 +116,7 @@ static void step_weights(Network *net, int l, long columns, int count, const Ste
       update(n, layer->weight, layer->weight_state, at, own, step);
     }
   }
+  if (units->theta) step_gates(units, step);
 }
 
 static void step_bias(Network *net, int l, int count, const Step *step) {
@@ -124,10 +132,14 @@ static float train_step(Network *net, const Data *data, const int64_t *rows, int
   long columns = padded(count);
   int last = net->layers;
   net->step++;
+  for (int place = 0; place < last; place++)
+    if (net->place[place].theta) find_gates(net, &net->place[place], 1);
   gather(net, data, rows, count, columns);
+  apply_gates(net, 0, columns);
   if (gathers && net->place[0].prunes) observe(net, 0, columns, count);
   for (int l = 0; l < last; l++) {
     forward_layer(net, l, columns, count);
+    apply_gates(net, l + 1, columns);
     if (gathers && l < last - 1 && net->place[l + 1].prunes) observe(net, l + 1, columns, count);
   }
   float *z = net->activation[last];
@@ -143,6 +155,7 @@ static float train_step(Network *net, const Data *data, const int64_t *rows, int
     int below = net->place[l].living, above = net->place[l + 1].living;
     transpose(above, error, columns, net->transposed, layer->stride);
     if (l) backward(below, above, layer->weight, layer->stride, error, columns, net->activation[l], net->error[l]);
+    if (l && net->place[l].theta) scale_by_gates(&net->place[l], net->error[l], columns);
     step_weights(net, l, columns, count, &step, gathers);
     step_bias(net, l, count, &step);
     error = net->error[l];
@@ -180,13 +193,19 @@ EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *ro
 EXPORTED void hebbevo_outputs(Network *net, const Data *data, int64_t count, float *outputs) {
   FloatMode before = flush_denormals();
   int classes = net->place[net->layers].living;
+  for (int place = 0; place < net->layers; place++)
+    if (net->place[place].theta) find_gates(net, &net->place[place], 0);
   for (int64_t start = 0; start < count; start += net->columns) {
     int own = (int)(count - start < net->columns ? count - start : net->columns);
     long columns = padded(own);
     Data part = *data;
     part.x += start * data->features;
     gather(net, &part, NULL, own, columns);
-    for (int l = 0; l < net->layers; l++) forward_layer(net, l, columns, own);
+    apply_gates(net, 0, columns);
+    for (int l = 0; l < net->layers; l++) {
+      forward_layer(net, l, columns, own);
+      apply_gates(net, l + 1, columns);
+    }
     for (int b = 0; b < own; b++)
       for (int k = 0; k < classes; k++) outputs[(start + b) * classes + k] = net->activation[net->layers][k * columns + b];
   }
@@ -216,6 +235,8 @@ EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *
     reached[place] = (uint8_t *)net->activation[place];
     leading[place] = (uint8_t *)net->error[place];
   }
+  for (int place = 0; place < net->layers; place++)
+    if (net->place[place].theta) find_gates(net, &net->place[place], 0);
   mark_reached(net, reached);
   mark_leading(net, leading);
   for (int place = 0; place <= net->layers; place++)

@@ -41,6 +41,8 @@ static void keep_units(Network *net, int place, const int64_t *kept, int count) 
   MOVE(units->numbers);
   MOVE(units->age);
   for (int i = 0; i < BUFFERS; i++) MOVE(units->buffers[i]);
+  keep_columns(units->theta, 1, 0, kept, count, before);
+  for (int s = 0; units->theta && s < net->states; s++) keep_columns(units->theta_state[s], 1, 0, kept, count, before);
   keep_rows(units->covariance, units->stride, kept, count);
   keep_columns(units->covariance, count, units->stride, kept, count, before);
   Layer *reading = &net->layer[place];
@@ -205,6 +207,8 @@ static void regrow_unit(Network *net, int place, int id) {
   units->alive[id] = 1;
   for (int i = 0; i < BUFFERS; i++)
     if (units->buffers[i]) units->buffers[i][j] = 0;
+  if (units->theta) units->theta[j] = 0;
+  for (int s = 0; units->theta && s < net->states; s++) units->theta_state[s][j] = 0;
   if (units->covariance) {
     memset(units->covariance + j * (long)units->stride, 0, sizeof(float) * units->stride);
     for (int i = 0; i < j; i++) units->covariance[i * (long)units->stride + j] = 0;

@@ -33,6 +33,11 @@ typedef struct {
   float memory;
   float stamina_decay, unactivation_penalty;
   int32_t activity, penalty_form;
+  /* trained gates of living units, see gates.h; NULL: none */
+  float *theta, *theta_state[MOST_STATES];
+  float *gate;               /* factors of the outputs, for this minibatch or for evaluation */
+  float *gate_change;        /* derivatives of the gates by theta, then gradients of the loss */
+  float gate_start, gate_rate, gate_penalty;
   /* what is done after each step, from step 0, to weights that feed them, see perturbation.h; NULL: nothing */
   const float *decay, *shrinkage, *noise;
   /* events, see hebbevo/rules/units/rule.py and schedule.py */

@@ -6,7 +6,7 @@
 
 #include "vectors.h"
 
-enum { BIAS_NOISE_STREAM = -3, NOISE_STREAM = -2, SCORE_STREAM = 0, REGROWTH_STREAM = 1, WEIGHT_STREAM = 2 };
+enum { BIAS_NOISE_STREAM = -3, NOISE_STREAM = -2, GATE_STREAM = -1, SCORE_STREAM = 0, REGROWTH_STREAM = 1, WEIGHT_STREAM = 2 };
 
 /* The finaliser of SplitMix64. */
 static uint64_t mixed(uint64_t x) {
