@@ -33,8 +33,10 @@ from hebbevo.rules.units.l0 import L0
 from hebbevo.rules.units.random import Random
 from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
+from hebbevo.rules.units.score import Score
 from hebbevo.rules.units.stamina import Stamina
 from hebbevo.rules.units.taylor import Taylor
+from hebbevo.rules.units.usage import Usage
 from hebbevo.training import native_connections
 from hebbevo.training.losses import CrossEntropy, SquaredError
 from hebbevo.training.native_connections import MaskedLayer
@@ -54,8 +56,18 @@ EVALUATED_ROWS = 64
 _ALIASED = 256  # rows a multiple of so many floats apart would share few places of a cache
 _OPTIMIZERS: dict[type[StackedOptimizer], int] = {AdamW: 1, OwnStepsAdamW: 2, SGD: 3}
 _NO_STEP = 0
-_SCORES: dict[type[UnitRule], int] = {Random: 1, Stamina: 2, ReDo: 3, Taylor: 4, Contribution: 5}
+_SCORES: dict[type[UnitRule], int] = {
+    Random: 1,
+    Stamina: 2,
+    ReDo: 3,
+    Taylor: 4,
+    Contribution: 5,
+    Score: 6,
+    Usage: 6,
+}
 """Rules whose scores are compiled, by their numbers in ``scores.h``."""
+_EXPONENTS: dict[type[UnitRule], dict[str, float]] = {Usage: {"p": 2, "q": 2, "r": 1}}
+"""The exponents of the product that is a rule's score, where they are no knobs."""
 _BY_CALLER = 0
 SERVED_GATES: frozenset[type[UnitRule]] = frozenset({L0})
 """Rules whose gates are compiled."""
@@ -78,6 +90,12 @@ _OWN_KNOBS = (
     "unactivation_penalty",
     "activity",
     "penalty_form",
+    "p",
+    "q",
+    "r",
+    "s",
+    "u",
+    "ridge",
     "gate_start",
     "gate_rate",
     "gate_penalty",
@@ -518,8 +536,9 @@ class Place:
         units, plan = self._units, self._plan
         for name in (*_SERVED_KNOBS, "seed", "best_loss", "stalled"):
             setattr(units, name, plan.numbers[name])
+        own = {**_EXPONENTS.get(type(rule), {}), **plan.numbers}
         for name in _OWN_KNOBS:
-            setattr(units, name, plan.numbers.get(name, 0))
+            setattr(units, name, own.get(name, 0))
         units.prunes = True
         units.threshold = plan.numbers[rule.threshold]
         units.recycles = rule.recycles
@@ -542,7 +561,8 @@ class Place:
             own = torch.zeros((self.size, self._units.stride) if pairs else padded(self.size))
             own[..., : self.size] = self._plan.buffers[name]
             if pairs:
-                self._units.covariance = own.data_ptr()
+                self._room = torch.empty(self.size, self.size, dtype=torch.float64)
+                self._units.covariance, self._units.room = own.data_ptr(), self._room.data_ptr()
             else:
                 self._units.buffers[BUFFERS.index(name)] = own.data_ptr()
             self._gathered[name] = own
@@ -567,7 +587,7 @@ class Place:
         found["stalled"] = torch.tensor(self._units.stalled)
         found["alive"], found["age"] = self._alive.clone(), self.of_all(self._age[:n])
         for name, own in self._gathered.items():
-            found[name] = self.of_all(own[:n] if own.dim() == 1 else own[:n, :n])
+            found[name] = self.of_all(own[:n] if own.dim() == 1 else _symmetric(own[:n, :n]))
         return found
 
     def of_all(self, values: Tensor) -> Tensor:
@@ -575,6 +595,11 @@ class Place:
         numbers, found = self.numbers, values.new_zeros((self.size,) * values.dim())
         found[(numbers,) if values.dim() == 1 else (numbers.unsqueeze(-1), numbers)] = values
         return found
+
+
+def _symmetric(values: Tensor) -> Tensor:
+    """A symmetric matrix from what is on and above its diagonal."""
+    return values.triu() + values.triu(1).mT
 
 
 class _LivingTensors(Mapping[str, Tensor]):
@@ -595,7 +620,7 @@ class _LivingTensors(Mapping[str, Tensor]):
         n = len(self._numbers)
         if name in self._gathered:
             own = self._gathered[name]
-            return own[:n] if own.dim() == 1 else own[:n, :n]
+            return own[:n] if own.dim() == 1 else _symmetric(own[:n, :n])
         if name == "alive":
             return self._numbers.new_ones(n, dtype=torch.bool)
         if name == "age":

@@ -34,12 +34,17 @@ RULES = [
     ("redo", {"dormancy": 0.8}),
     ("score", {"s": 0.5, "u": -0.5}),
     ("score", {"r": 0.0, "growth_rate": 0.4, "patience": 1}),
+    (
+        "score",
+        {"p": 0.0, "q": 0.5, "r": 1.0, "regrowth_rate": 0.3, "schedule": "threshold", "threshold": 0.5},
+    ),
     ("stamina", {"activity": "activation", "penalty_form": "mean"}),
     ("stamina", {"activity": "activation", "penalty_form": "ratio", "firing_prior": 0.3}),
     ("stamina", {"activity": "frequency", "penalty_form": "zero_sum", "handover": True}),
     ("stamina", {"activity": "contribution", "penalty_form": "constant", "regrowth_rate": 0.5}),
     ("taylor", {"handover": True, "regrowth_rate": 0.3}),
     ("usage", {}),
+    ("usage", {"regrowth_rate": 0.3, "ridge": 0.1, "memory": 0.9}),
 ]
 
 # rules for connections with their knobs, each with another rule for units

@@ -8,7 +8,7 @@
 
 #include "vectors.h"
 
-#define VERSION 2 /* that of hebbevo/native/loading.py */
+#define VERSION 3 /* that of hebbevo/native/loading.py */
 #define MOST_LAYERS 16
 #define MOST_STATES 4
 
@@ -28,10 +28,12 @@ typedef struct {
   uint8_t *alive;    /* by number */
   uint8_t *regrown;  /* by number: is regrown at this event */
   float *buffers[BUFFERS];  /* of the living units; NULL: not gathered */
-  float *covariance;        /* of pairs of living units; NULL: not gathered */
+  float *covariance;        /* of pairs of living units, on and above the diagonal; NULL: not gathered */
+  double *room;             /* for a matrix of living units; NULL: scores need none */
   const float *firing_prior; /* by number */
   float memory;
   float stamina_decay, unactivation_penalty;
+  float p, q, r, s, u, ridge; /* of the score in scores.h */
   int32_t activity, penalty_form;
   /* trained gates of living units, see gates.h; NULL: none */
   float *theta, *theta_state[MOST_STATES];

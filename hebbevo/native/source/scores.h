@@ -2,10 +2,11 @@
 #ifndef HEBBEVO_SCORES_H
 #define HEBBEVO_SCORES_H
 
+#include "elimination.h"
 #include "network.h"
 #include "random.h"
 
-enum { BY_CALLER, RANDOM, STAMINA, REDO, TAYLOR, CONTRIBUTION_SCORE };
+enum { BY_CALLER, RANDOM, STAMINA, REDO, TAYLOR, CONTRIBUTION_SCORE, PRODUCT };
 
 /* A decayed mean, which began when the unit was regrown. */
 static float running(const Units *units, int total, int seen, int j) {
@@ -33,10 +34,39 @@ static float compared(const Network *net, int place, int j) {
   }
 }
 
+/* exponent log value, and 0 where the exponent is 0 */
+static double log_power(float exponent, float value) { return exponent ? exponent * logf(value) : 0; }
+
+/* A product of powers, as hebbevo/rules/units/score.py has it. Scores are exact for the units that may be pruned. */
+static void find_products(const Network *net, int place, double *scores) {
+  const Units *units = &net->place[place];
+  int n = units->living;
+  double *fixed = (double *)net->transposed, *at_first = fixed + n, sum = 0;
+  for (int j = 0; j < n; j++) {
+    float variance = units->buffers[SUM_VARIANCE] ? running(units, SUM_VARIANCE, SEEN, j)
+                     : units->covariance[j * (long)units->stride + j] /
+                           (units->buffers[SEEN][j] > 1 ? units->buffers[SEEN][j] : 1);
+    fixed[j] = log_power(units->p, units->p ? outgoing_norm(net, place, j) : 0) +
+               log_power(units->q, variance) / 2 +
+               log_power(units->s, units->s ? running(units, SUM_SIZE, SEEN, j) : 0) +
+               log_power(units->u, units->u ? running(units, SUM_FIRING, SEEN, j) : 0);
+    if (variance == 0) fixed[j] = -INFINITY;
+    scores[j] = at_first[j] = fixed[j];
+  }
+  if (units->r) eliminate(units, fixed, units->allowed, scores, at_first, at_first + n);
+  for (int j = 0; j < n; j++) sum += exp(at_first[j]);
+  double mean = n ? sum / n : 0;
+  for (int j = 0; j < n; j++) scores[j] = exp(scores[j]) / (mean > 1e-30 ? mean : 1e-30);
+}
+
 /* The score of each living unit of a place. */
 static void find_scores(const Network *net, int place, double *scores) {
   const Units *units = &net->place[place];
   int n = units->living;
+  if (units->score == PRODUCT) {
+    find_products(net, place, scores);
+    return;
+  }
   if (units->score == RANDOM) {
     uint64_t key = key_of(units->seed, net->step, SCORE_STREAM);
     for (int j = 0; j < n; j++) scores[j] = uniform(key, (uint32_t)units->numbers[j]);

@@ -45,7 +45,7 @@ TEMPLATE void add_decayed(float *buffer, int unit, float memory, float value) {
   if (buffer) buffer[unit] = buffer[unit] * memory + value;
 }
 
-/* Sums over the rows of d d^T, d the deviations, decayed. */
+/* Sums over the rows of d d^T, d the deviations, decayed: on and above the diagonal. */
 static void add_covariances(Network *net, int place, long columns, int count) {
   Units *units = &net->place[place];
   long stride = units->stride;
@@ -58,11 +58,13 @@ static void add_covariances(Network *net, int place, long columns, int count) {
   transpose(units->living, deviations, columns, net->transposed, stride);
   for (int j = 0; j < units->living; j += TILE) {
     int rows = units->living - j < TILE ? units->living - j : TILE;
-    gradient(rows, units->living, count, deviations + j * columns, columns, net->transposed, stride, net->tile, stride);
+    int from = j / V * V;
+    gradient(rows, units->living - from, count, deviations + j * columns, columns, net->transposed + from, stride,
+             net->tile + from, stride);
     for (int k = 0; k < rows; k++) {
       float *sums = units->covariance + (j + k) * stride;
-      for (int i = 0; i < units->living; i++)
-        sums[i] = sums[i] * units->memory + net->tile[k * stride + i] / count;
+      const float *added = net->tile + k * stride;
+      for (int i = j + k; i < units->living; i++) sums[i] = sums[i] * units->memory + added[i] / count;
     }
   }
 }
