@@ -15,7 +15,7 @@ from hebbevo.nn.statistics import unit_buffers
 from hebbevo.nn.units import PlasticUnits, plastic_units
 from hebbevo.rules.units.rule import OLD
 from hebbevo.training import native_connections
-from hebbevo.training.native_net import SERVED_BUFFERS, SERVED_GATES, SERVED_PERTURBATIONS
+from hebbevo.training.native_place import SERVED_BUFFERS, SERVED_GATES, SERVED_PERTURBATIONS
 from hebbevo.training.per_structure import layout_of
 from hebbevo.training.recipe import Recipe
 

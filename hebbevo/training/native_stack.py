@@ -20,7 +20,8 @@ from hebbevo.nn.units import PlasticUnits
 from hebbevo.rules.units import schedule
 from hebbevo.rules.units.rule import UnitLayer, UnitRule
 from hebbevo.training.native_connections import MaskedLayer
-from hebbevo.training.native_net import NativeNet, NativeRows, PlacePlan, padded
+from hebbevo.training.native_net import NativeNet, NativeRows
+from hebbevo.training.native_place import PlacePlan, padded
 from hebbevo.training.optimizers import StackedOptimizer
 from hebbevo.training.per_structure import layout_of, plan_of
 from hebbevo.training.stack import Loss, ModuleStack, NetStack
