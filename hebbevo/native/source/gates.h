@@ -37,10 +37,8 @@ static void scale_by_gates(const Units *units, float *rows, long columns) {
 
 /* From the derivative of a gate the gradient of the loss by theta, from those of the weights that read the unit. */
 static void find_theta_gradient(Units *units, int unit, int outputs, const float *weight, const float *gradient) {
-  Sum sum = {0};
-  for (int j = 0; j < outputs; j += V) sum.part[j / V % (LANES / V)] += load(weight + j) * load(gradient + j);
   float *own = &units->gate_change[unit];
-  if (*own) *own *= total(sum) / units->gate[unit];
+  if (*own) *own *= dot(outputs, weight, gradient) / units->gate[unit];
   float open = sigmoid(log_alpha(units, unit) - BETA * logf(-GAMMA / ZETA));
   *own += units->gate_penalty * open * (1 - open) * units->gate_rate; /* eq. 3 */
 }

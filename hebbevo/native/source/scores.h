@@ -18,10 +18,7 @@ static float running(const Units *units, int total, int seen, int j) {
 static float outgoing_norm(const Network *net, int place, int j) {
   const Layer *reading = &net->layer[place];
   const float *row = reading->weight + j * (long)reading->stride;
-  Sum squares = {0};
-  for (int i = 0; i < net->place[place + 1].living; i += V)
-    squares.part[i / V % (LANES / V)] += load(row + i) * load(row + i);
-  return sqrtf(total(squares));
+  return sqrtf(dot(net->place[place + 1].living, row, row));
 }
 
 /* What a rule compares units by, before it is divided by its mean. */

@@ -164,9 +164,7 @@ static void observe(Network *net, int place, long columns, int count) {
 
 /* The gradient of the loss by a gate on a unit is sum w dL/dw over the weights that read it. */
 static void add_gate_gradient(Units *units, int unit, int outputs, const float *weight, const float *gradient) {
-  Sum sum = {0};
-  for (int j = 0; j < outputs; j += V) sum.part[j / V % (LANES / V)] += load(weight + j) * load(gradient + j);
-  float own = total(sum);
+  float own = dot(outputs, weight, gradient);
   add_decayed(units->buffers[SUM_GATE_GRADIENT], unit, units->memory, own * own);
   add_decayed(units->buffers[SEEN_GRADIENTS], unit, units->memory, 1);
 }

@@ -104,4 +104,11 @@ TEMPLATE float total(Sum sum) {
   return all[0];
 }
 
+/* The sum of the products of two rows of n numbers, with zeros behind them. */
+static inline float dot(int n, const float *a, const float *b) {
+  Sum sum = {0};
+  for (int i = 0; i < n; i += V) sum.part[i / V % (LANES / V)] += load(a + i) * load(b + i);
+  return total(sum);
+}
+
 #endif
