@@ -15,7 +15,8 @@ Controls, of the same final widths and epochs:
 
 Other rows: the rules that `RULES` names, with the constants of one recipe, and what a search has found, from
 seeds that no search has had. ``--study STUDY`` makes a row of a confirmed study: at each width it has the
-genome of the confirmed member that is nearest in neurons.
+genome of the confirmed member that is nearest in neurons. ``--widths`` divides 20, 40, 60 or 104 neurons in
+another way; such rows have the widths in their name, and dense networks the settings of their number.
 
 A difference is that of networks with equal seeds, which see minibatches in equal order; five seeds share an
 order. Its interval is Student's, at 95 % after Holm's correction over all widths and controls of a row. That
@@ -25,6 +26,7 @@ correction over the widths. A row wins where the whole interval is above zero.
     HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--tuning science_tuning.csv]
     HEBBEVO_DATA=FOLDER python benchmarks/science.py train [--rows dense usage ...] [--csv science.csv]
     HEBBEVO_DATA=FOLDER python benchmarks/science.py train --study STUDY [--csv science.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/science.py train --widths 13 7 --rows dense [--csv science.csv]
     python benchmarks/science.py table [--csv science.csv]
 
 Both append a line for each network, so that they can be stopped and started again. They use one core. A
@@ -274,6 +276,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=list(ROWS))
     parser.add_argument("--study", type=Path, help="a confirmed study, whose row is named after its file")
     parser.add_argument("--neurons", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--widths", type=int, nargs=2, help="other widths of the same number of neurons")
     parser.add_argument("--tuning", type=Path, default=Path("science_tuning.csv"))
     parser.add_argument("--csv", type=Path, default=Path("science.csv"))
     options = parser.parse_args()
@@ -286,13 +289,16 @@ def main() -> None:
         tune(options.tuning, data, options.epochs)
         return
     rows = [options.study.stem] if options.study else options.rows
-    for widths in (each for each in WIDTHS if sum(each) in options.neurons):
+    own = [tuple(options.widths)] if options.widths else [w for w in WIDTHS if sum(w) in options.neurons]
+    suffix = ", {}-{}".format(*options.widths) if options.widths else ""
+    for widths in own:
         seeds = range(FIRST_SEED, FIRST_SEED + SEEDS[sum(widths)])
         for row in rows:
+            label = row + suffix
             settings = tuned(options.tuning, sum(widths)) if row in (DENSE, LONGER) else {}
             for first in range(seeds[0], seeds[-1] + 1, ONE_ORDER):
                 done = read(options.csv)
-                if ((done.row == row) & (done.neurons == sum(widths)) & (done.seed == first)).any():
+                if ((done.row == label) & (done.neurons == sum(widths)) & (done.seed == first)).any():
                     continue
                 order = first // ONE_ORDER
                 recipe = (
@@ -301,7 +307,7 @@ def main() -> None:
                     else recipe_for(row, widths, settings, order, data, options.epochs)
                 )
                 together = range(first, first + ONE_ORDER)
-                append(options.csv, lines(row, recipe, sum(widths), together, data))
+                append(options.csv, lines(label, recipe, sum(widths), together, data))
     report(read(options.csv))
 
 
