@@ -290,7 +290,10 @@ class ConfirmationPlan:
             for cohort in self._of_similar_widths(own):
                 padded = controls.padded(recipe, [each.widths for _, each in cohort])
                 candidates = [
-                    Candidate(controls.dense_genome(self._recipe, each), each.number) for _, each in cohort
+                    Candidate(
+                        controls.dense_genome(self._recipe, each, self._genomes[each.trial]), each.number
+                    )
+                    for _, each in cohort
                 ]
                 steps.append(self._step(cohort, candidates, padded))
         return steps

@@ -26,6 +26,9 @@ LEARNING_RATES = (2e-3, 5e-3, 1e-2, 2e-2)
 WEIGHT_DECAYS = (0.0, 0.01, 0.1, 1.0)
 """Weight decays of that grid: none, AdamW's default, and two decades above it, which help small networks."""
 
+_OF_MEMBERS = ("optimizer", "momentum", "learning_rate_warmup")
+"""Knobs of a training that a control has from its member, whether they are settings or genes."""
+
 _WIDENED_BY = 2.0, 10.0  # factors of the learning rate and of the weight decay beyond the edge
 _LEAST, _MOST = (1e-5, 1e-3), (1.0, 100.0)
 
@@ -64,8 +67,7 @@ def dense_recipe(recipe: Recipe, seed: int, epochs: int) -> Recipe:
         epochs: of the whole schedule.
     """
     assert isinstance(recipe.network, Architecture)
-    kept = ("optimizer", "momentum")
-    settings = {name: recipe.settings[name] for name in kept if name in recipe.settings}
+    settings = {name: recipe.settings[name] for name in _OF_MEMBERS if name in recipe.settings}
     return replace(
         recipe, network=_dense(recipe.network), settings=settings, seed=seed, epochs=epochs, further=()
     )
@@ -96,8 +98,14 @@ def padded(recipe: Recipe, widths: Sequence[Sequence[int]]) -> Recipe:
     return replace(recipe, network=Padded(recipe.network, widest[:channels], widest[channels:]))
 
 
-def dense_genome(recipe: Recipe, control: Training) -> Genome:
-    """The genome of a control: its widths, and the knobs of its training."""
+def dense_genome(recipe: Recipe, control: Training, member: Genome) -> Genome:
+    """The genome of a control: its widths, and the knobs of its training.
+
+    Args:
+        recipe: of the study.
+        control: what is to be trained.
+        member: the genome whose control it is.
+    """
     assert isinstance(recipe.network, Architecture)
     assert control.learning_rate is not None and control.weight_decay is not None
     channels = len(recipe.network.channels)
@@ -107,6 +115,7 @@ def dense_genome(recipe: Recipe, control: Training) -> Genome:
     }
     genome: Genome = {
         **{name: of_kind for name, of_kind in widths.items() if of_kind},
+        **{name: member[name] for name in _OF_MEMBERS if name in member},
         "learning_rate": control.learning_rate,
         "weight_decay": control.weight_decay,
         "settle": control.settle,

@@ -7,15 +7,25 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hebbevo.deploy.confirmation_plan import MOST_TUNING_WIDTHS, TUNING_NETWORKS, ConfirmationPlan
+from hebbevo.deploy.confirmation_plan import (
+    MOST_TUNING_WIDTHS,
+    NEIGHBOURS,
+    TUNING_NETWORKS,
+    ConfirmationPlan,
+    Step,
+)
 from hebbevo.deploy.controls import LEARNING_RATES, WEIGHT_DECAYS
 from hebbevo.networks import Architecture
+from hebbevo.space import Genome
 from hebbevo.study.confirmation_record import Member, Request, Role, Training
 from hebbevo.training import Recipe
+from hebbevo.training.knobs import KNOBS
 
 WIDTHS = {0: (2, 2), 1: (4, 5), 2: (9, 3), 3: (14, 12)}
 """What is left of each member's network, by trial."""
 RECIPE = Recipe(Architecture("mlp", (16, 16), "stamina", False, (4,), 3), {}, 5, 16, 0)
+
+TUNED = "learning_rate", "weight_decay"
 
 
 def score(widths: tuple[int, ...], rate: float, decay: float) -> float:
@@ -26,14 +36,27 @@ def score(widths: tuple[int, ...], rate: float, decay: float) -> float:
 
 def confirmed(neighbours: int | None, by_trial: dict[int, tuple[int, ...]] = WIDTHS) -> list[Training]:
     """All trainings of a confirmation of members with these widths, with made-up scores."""
+    trained, _ = confirmed_by_steps(RECIPE, {}, neighbours, by_trial)
+    return trained
+
+
+def confirmed_by_steps(
+    recipe: Recipe,
+    genome: Genome,
+    neighbours: int | None = NEIGHBOURS,
+    by_trial: dict[int, tuple[int, ...]] = WIDTHS,
+) -> tuple[list[Training], list[Step]]:
+    """The same of members that all have one genome, and the steps in which they train."""
     members = tuple(
         Member(trial=trial, epoch=5, accuracy=0.9, survivors=sum(widths), neurons=32)
         for trial, widths in by_trial.items()
     )
     request = Request(members=members, replicates=2, has_test=True, trials=4, date="", neighbours=neighbours)
-    plan = ConfirmationPlan(request, {trial: {} for trial in by_trial}, RECIPE, 100, 8)
+    plan = ConfirmationPlan(request, dict.fromkeys(by_trial, genome), recipe, 100, 8)
     known: dict[int, Training] = {}
+    seen: list[Step] = []
     for steps in plan.stages(known):
+        seen += steps
         for step in steps:
             for number, each in zip(step.cohort.trials, step.trainings, strict=True):
                 if each.role is Role.MEMBER:
@@ -43,7 +66,22 @@ def confirmed(neighbours: int | None, by_trial: dict[int, tuple[int, ...]] = WID
                     reached = score(each.widths, each.learning_rate, each.weight_decay)
                     known[number] = replace(each, accuracy=reached)
     assert sorted(known) == [*range(len(known))]
-    return [known[number] for number in range(len(known))]
+    return [known[number] for number in range(len(known))], seen
+
+
+@pytest.mark.parametrize("as_genes", [False, True])
+def test_a_control_trains_as_its_member_does_but_for_what_is_tuned(as_genes: bool) -> None:
+    others = {"optimizer": "sgd", "momentum": 0.5, "learning_rate_warmup": 7}
+    recipe = RECIPE if as_genes else replace(RECIPE, settings=others)
+    _, steps = confirmed_by_steps(recipe, others if as_genes else {})
+    roles = set()
+    for step in steps:
+        roles |= {each.role for each in step.trainings}
+        for candidate in step.cohort.candidates:
+            assert step.cohort.recipe is not None
+            knobs = step.cohort.recipe.training_knobs(candidate.genome)
+            assert {name: knobs[name] for name in KNOBS if name not in TUNED} == others
+    assert roles == {*Role}
 
 
 @pytest.mark.parametrize("neighbours", [0, 1, None])
