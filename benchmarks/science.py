@@ -24,9 +24,7 @@ against the best of k is a percentile bootstrap over the networks of both, at 95
 correction over the widths. A row wins where the whole interval is above zero.
 
     HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--tuning science_tuning.csv]
-    HEBBEVO_DATA=FOLDER python benchmarks/science.py train [--rows dense usage ...] [--csv science.csv]
-    HEBBEVO_DATA=FOLDER python benchmarks/science.py train --study STUDY [--csv science.csv]
-    HEBBEVO_DATA=FOLDER python benchmarks/science.py train --widths 13 7 --rows dense [--csv science.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/science.py train [--rows dense ...] [--study STUDY] [--widths 13 7]
     python benchmarks/science.py table [--csv science.csv]
 
 Both append a line for each network, so that they can be stopped and started again. They use one core. A
