@@ -103,5 +103,5 @@ class KWinners(Competition):
 
 def _power(u: Tensor, power: Tensor) -> Tensor:
     """max(0, u)^power, 0 where u is not above 0; its gradient there is 0 too, also for powers below 1."""
-    # powers of 0 have no gradient below 1; and torch.where takes several times as long as this on CPUs
-    return u.clamp(min=torch.finfo(u.dtype).tiny) ** power * (u > 0)
+    is_on = u > 0
+    return torch.where(is_on, torch.where(is_on, u, 1) ** power, 0)
