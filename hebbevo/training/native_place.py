@@ -227,8 +227,10 @@ class Place:
             own = torch.zeros((self.size, self._units.stride) if pairs else padded(self.size))
             own[..., : self.size] = self._plan.buffers[name]
             if pairs:
-                self._room = torch.empty(self.size, self.size, dtype=torch.float64)
-                self._units.covariance, self._units.room = own.data_ptr(), self._room.data_ptr()
+                self._units.covariance = own.data_ptr()
+                if self._units.score != _BY_CALLER:
+                    self._room = torch.empty(self.size, self.size, dtype=torch.float64)
+                    self._units.room = self._room.data_ptr()
             else:
                 self._units.buffers[BUFFERS.index(name)] = own.data_ptr()
             self._gathered[name] = own

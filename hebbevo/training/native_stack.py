@@ -250,17 +250,13 @@ def _pruned_plans(
     acts = functools.reduce(torch.logical_or, (each != 0 for each in perturbation), events)
     laid = [each.expand(size, -1).contiguous() for each in (events, left.long(), is_last, *perturbation)]
     last = (acts * steps).expand(size, -1).amax(-1).tolist()
+    of_steps = zip(*laid, strict=True)
     return [
-        PlacePlan(width, rule, own, knobs, perturbed, is_event, last_event, *target)
-        for own, knobs, last_event, (is_event, *target), perturbed in zip(
-            of_nets, numbers, last, zip(*laid[:3], strict=True), _by_net(laid[3:], size), strict=True
+        PlacePlan(width, rule, own, knobs, perturbed, is_event, last_event, units_left, is_over)
+        for own, knobs, last_event, (is_event, units_left, is_over, *perturbed) in zip(
+            of_nets, numbers, last, of_steps, strict=True
         )
     ]
-
-
-def _by_net(values: Sequence[Tensor], size: int) -> list[list[Tensor]]:
-    """Values of each net, from those of all nets, (size, ...) each."""
-    return [[each[number] for each in values] for number in range(size)]
 
 
 def _perturbation(rule: UnitRule, k: Any, steps: Tensor, total: Tensor) -> tuple[Tensor, ...]:
