@@ -5,7 +5,7 @@ replicates, all controls, the default number of workers. A row is appended for e
 a seed that is in the file is not run again.
 
     python benchmarks/confirmation.py [--seeds 10] [--csv docs/results/confirmation.csv]
-        [--page docs/results/confirmation.md] [--keep FOLDER]
+        [--page docs/results/confirmation.md] [--keep FOLDER] [--engine pytorch]
 
 Hypervolumes are those of (mean score, mean survivors) of the members: *found* and *confirmed* on validation
 rows, all others on test rows. Seconds are those of the clock; the ratio is that of processor seconds, the
@@ -49,11 +49,10 @@ def seconds_of(*arguments: str) -> tuple[float, float]:
     return time.perf_counter() - start, used
 
 
-def row_of(seed: int, trials: int, path: Path) -> dict[str, float]:
+def row_of(seed: int, trials: int, path: Path, engine: str) -> dict[str, float]:
     """Search and confirm with one seed."""
-    searched = seconds_of(
-        *("search", "--space", "stamina", "--seed", f"{seed}", "--trials", f"{trials}", "--study", f"{path}")
-    )
+    asked = ("--seed", f"{seed}", "--trials", f"{trials}", "--study", f"{path}", "--engine", engine)
+    searched = seconds_of("search", "--space", "stamina", *asked)
     confirmed = seconds_of("confirm", f"{path}")
     study = hebbevo.open_study(path)
     assert study.confirmation is not None
@@ -119,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--engine", choices=("auto", "native", "pytorch"), default="auto")
     parser.add_argument("--csv", type=Path, default=Path("confirmation.csv"))
     parser.add_argument("--page", type=Path, default=None, help="a page whose first table is replaced")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for the confirmed studies")
@@ -130,7 +130,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 place = options.keep or Path(folder)
                 place.mkdir(parents=True, exist_ok=True)
-                row = row_of(seed, options.trials, place / f"seed-{seed}.db")
+                row = row_of(seed, options.trials, place / f"seed-{seed}.db", options.engine)
             has_header = options.csv.exists()
             pd.DataFrame([row]).to_csv(
                 options.csv, mode="a", header=not has_header, index=False, float_format="%.6g"

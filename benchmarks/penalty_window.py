@@ -61,30 +61,25 @@ COLUMNS = ("data", "width", "form", "activity", "penalty", "seed", "left", "accu
 KEY = ["data", "width", "form", "activity"]
 
 
+def through_components(data: Split, number: int) -> Split:
+    """The same rows by their first principal components, each divided by its deviation over training rows."""
+    x = data.x_train.reshape(len(data.x_train), -1)
+    mean = x.mean(0)
+    values, axes = np.linalg.eigh(np.cov(x - mean, rowvar=False, bias=True))
+    axes = axes[:, ::-1][:, :number] / np.sqrt(values[::-1][:number])
+    parts = {f"x_{kind}": getattr(data, f"x_{kind}") for kind in ("train", "val", "test")}
+    projected = {
+        name: ((rows.reshape(len(rows), -1) - mean) @ axes).astype(np.float32) for name, rows in parts.items()
+    }
+    return replace(data, **projected, shape=(number,))
+
+
 def data_of(name: str) -> Split:
     """At most `ROWS` training rows, standardised; CIFAR-10 through 64 principal components."""
-    whole = split(load(name), 0, BATCH)
-    parts = {
-        kind: (
-            np.asarray(getattr(whole, f"x_{kind}")[:ROWS], dtype=np.float32),
-            getattr(whole, f"y_{kind}")[:ROWS],
-        )
-        for kind in ("train", "val", "test")
-    }
-    if name == HELD_OUT:
-        x = parts["train"][0].reshape(len(parts["train"][0]), -1)
-        mean = x.mean(0)
-        _, singular, axes = np.linalg.svd(x - mean, full_matrices=False)
-        scale = np.sqrt(len(x)) / singular[:64]
-        parts = {
-            kind: (((rows.reshape(len(rows), -1) - mean) @ axes[:64].T * scale).astype(np.float32), labels)
-            for kind, (rows, labels) in parts.items()
-        }
-    shape = parts["train"][0].shape[1:]
-    named = {
-        f"{axis}_{kind}": part for kind, pair in parts.items() for axis, part in zip("xy", pair, strict=True)
-    }
-    return replace(whole, **named, shape=shape)
+    data = split(load(name), 0, BATCH)
+    kinds = [f"{axis}_{kind}" for kind in ("train", "val", "test") for axis in "xy"]
+    data = replace(data, **{kind: getattr(data, kind)[:ROWS] for kind in kinds})
+    return through_components(data, 64) if name == HELD_OUT else data
 
 
 def recipe_of(data: Split, width: int, form: str, activity: str) -> Recipe:

@@ -8,9 +8,10 @@ Contestants, all on the same job, split and seed (``--only`` takes letters or na
        Its study is in an SQLite file that its processes share, or in the memory of one process that asks,
        tells and dispatches. The fastest of all these counts.
     b  Ray Tune at its best (`tune_peer.py`), a worker a core.
-    c  hebbevo without options: every training at full length.
+    c  hebbevo without options, by its native engine: every training at full length.
     d  The same with early stopping (``--halving``).
     e  The same as c with bfloat16 (only run if asked for).
+    g  The same as c by stacks in PyTorch, in worker processes.
     f  The plain loop at its best over dense nets without any rule (only run if asked for).
        It shows what the arithmetic alone costs one net at a time.
     j  The same study in JAX (`jax_peer.py`): nets side by side, compiled, a process a core (needs the extra
@@ -35,7 +36,7 @@ time of the first generation after which no later front falls below it.
 A second job is MNIST, 784-300-100, with few trials of few epochs, to measure speed only. It needs
 HEBBEVO_DATA.
 
-    python benchmarks/throughput.py run --save FILE.json [--jobs digits,mnist] [--only a,b,c,d]
+    python benchmarks/throughput.py run --save FILE.json [--jobs digits,mnist] [--only a,b,c,d,g,j]
         [--repeats 5] [--trials 500] [--mnist-trials 20] [--mnist-epochs 3]
     python benchmarks/throughput.py retrain FILE.json
     python benchmarks/throughput.py table FILE.json [FILE.json ...]
@@ -256,7 +257,7 @@ def noting_the_first_cohort() -> list[float]:
 
         return noting
 
-    for kind in (execution.ProcessExecutor, execution.SerialExecutor):
+    for kind in (execution.ProcessExecutor, execution.ThreadExecutor, execution.SerialExecutor):
         kind.submit = watched(kind.submit)
     return first
 
@@ -318,6 +319,7 @@ def contestants(dataset: str) -> dict[str, tuple[str, Callable[..., tuple[float,
                 found[name] = "a", partial(driver, processes=processes, threads=threads, dense=False)
     found["Ray Tune"] = "b", tune
     found["hebbevo"] = "c", ours
+    found["hebbevo, PyTorch stacks"] = "g", partial(ours, engine="pytorch")
     found["hebbevo, halving"] = "d", partial(ours, halving=True)
     found["hebbevo, bfloat16"] = "e", partial(ours, precision="bfloat16")
     found["JAX"] = "j", jax
@@ -596,7 +598,7 @@ def operations(run: dict[str, Any]) -> float:
     job = run["job"]
     by_layer = [wide * deep for wide, deep in pairwise((run["features"], *job["hidden"], 10))]
     length = statistics.fmean(row.get("epochs", job["epochs"]) for row in run["trials"])
-    looks = length if run["letter"] in "cde" else 1  # the plain net is validated only at the end
+    looks = length if run["letter"] in "cdeg" else 1  # the plain net is validated only at the end
     forward = 2 * sum(by_layer)
     backward = 4 * sum(by_layer) - 2 * by_layer[0]
     return length * run["rows"] * (forward + backward) + looks * run["validation rows"] * forward

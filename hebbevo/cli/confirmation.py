@@ -134,9 +134,10 @@ def print_confirmation(study: Study, console: Console) -> None:
         + (f"; {beside}: on {found.verdict_rows}" if beside else ""),
         *_layer_lines(found),
         found.sentence,
-        f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found",
-        *([found.hypervolume_sentence] if found.hypervolume_sentence else []),
     ]
+    if study.goal.dimension > 1:  # one objective has an answer, and no front to measure
+        lines += [f"hypervolume {found.hypervolume:.4f} confirmed, {study.hypervolume():.4f} found"]
+        lines += [found.hypervolume_sentence] if found.hypervolume_sentence else []
     compared = (confirmed_rules(study, gene) for gene in rule_genes(study))
     lines += [each.sentence for each in compared if each is not None]
     if found.is_stale:

@@ -60,6 +60,18 @@ def test_confirm_says_how_long_it_takes_then_prints_a_table_and_a_sentence(run, 
     assert (again[0], again[1], again[2]) == (0, out, "")
 
 
+@pytest.mark.parametrize(
+    "objectives, measured",
+    [("{accuracy: maximize}", False), ("{accuracy: maximize, survivors: minimize}", True)],
+)
+def test_hypervolumes_are_for_fronts_and_not_for_one_objective(run, space, objectives, measured) -> None:
+    space.write_text(f"{space.read_text()}objectives: {objectives}\n")
+    run("search", "--space", space, "--trials", 3, "--quiet")
+    run("confirm", "studies/small.db", "--replicates", 2, "--quiet")
+    code, out, _ = run("front", "studies/small.db", "--confirmed")
+    assert (code, "hypervolume" in out) == (0, measured)
+
+
 def test_the_confirmed_front_has_the_promised_entries_and_null_without_test_rows(run, searched) -> None:
     trial = searched[-1]
     run("confirm", "studies/small.db", "--replicates", 2, "--no-test", "--trial", trial, "--quiet")

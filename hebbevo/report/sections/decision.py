@@ -175,7 +175,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
     return {
         "answer": _take(study, front.iloc[choices.small]),
         "sentence": _capital(confirmation.sentence),
-        "hypervolumes": _capital(confirmation.hypervolume_sentence),
+        "hypervolumes": _capital(confirmation.hypervolume_sentence) if study.goal.dimension > 1 else "",
         "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
         "header": [*columns],
         "rows": [[column(row).replace(" %", "") for column in columns.values()] for row in rows(members)],
@@ -190,6 +190,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
         "date": confirmation.date,
         "is_stale": confirmation.is_stale,
         "is_complete": confirmation.is_complete,
+        "is_front": study.goal.dimension > 1,
         "hypervolume": f"{confirmation.hypervolume:.4f}",
         "found_hypervolume": f"{study.hypervolume():.4f}",
         "confirm": f"hebbevo confirm {study.store.command}",
