@@ -14,7 +14,8 @@ penalty b_j at which its stamina is zero (equations 1 and 2 of `hebbevo/rules/un
 
 with its mean activity a_j and the level c_b of the penalty form. The edges are predicted by two quantiles of
 b_j over the neurons, times a factor each. Quantiles and factors are fitted on digits, MNIST and
-Fashion-MNIST, and checked on CIFAR-10 through 64 principal components, which had no part in it.
+Fashion-MNIST, and checked on CIFAR-10 through 64 principal components, which had no part in it. The plain
+rule of thumb, the median of b_j, has nothing to fit: at that penalty half of the neurons lose stamina.
 
     HEBBEVO_DATA=FOLDER python benchmarks/penalty_window.py measure [--csv penalty_window.csv]
     HEBBEVO_DATA=FOLDER python benchmarks/penalty_window.py table [--csv penalty_window.csv] [--png FILE]
@@ -55,6 +56,7 @@ PENALTIES = tuple(float(each) for each in np.round(np.logspace(-1, 1, 17), 5))
 SEEDS, EPOCHS, BATCH, ROWS = range(3), 20, 64, 4000
 SETTINGS: dict[str, Value] = {"learning_rate": 3e-3, "settle": 0.2}
 STEPS, PROBED = 40, 1000
+HALF_STEP = (PENALTIES[1] / PENALTIES[0]) ** 0.5
 LOST, WITHIN = 0.5, 0.05
 QUANTILES = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
 COLUMNS = ("data", "width", "form", "activity", "penalty", "seed", "left", "accuracy")
@@ -96,7 +98,7 @@ def measure(path: Path, names: list[str]) -> None:
         data = data_of(name)
         for curve in CURVES:
             done = read(path)
-            if (done[KEY] == (name, *curve)).all(axis=1).any():
+            if (done[KEY] == [name, *curve]).all(axis=1).any():
                 continue
             chosen = [*product(PENALTIES, SEEDS)]
             nets = [Candidate({"unactivation_penalty": penalty}, seed) for penalty, seed in chosen]
@@ -212,7 +214,13 @@ def report(table: pd.DataFrame) -> pd.DataFrame:
                 f"  {', '.join(names)}: off by a factor of {off:.2f}; "
                 f"the same edge everywhere, {10**constant:.2g}: {spread(logs - constant):.2f}"
             )
-    shown = [*KEY, "low", "low predicted", "high", "high predicted"]
+    middle = 10 ** table[0.5]
+    inside = (middle >= table.low / HALF_STEP) & (middle <= table.high * HALF_STEP)
+    for names in (FITTED, (HELD_OUT,)):
+        own = inside[table.data.isin(names)]
+        print(f"the median is usable in {own.sum()} of {len(own)} curves of {', '.join(names)}")
+    table["median"] = middle
+    shown = [*KEY, "low", "low predicted", "median", "high", "high predicted"]
     print("\n| " + " | ".join(shown) + " |\n|" + " --- |" * len(shown))
     for row in table[shown].itertuples(index=False):
         print(
@@ -233,15 +241,19 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     for axis, name in zip(axes, names, strict=True):
         own = table[table.data == name].reset_index(drop=True)
         for place, row in own.iterrows():
-            axis.plot([row.low, row.high], [place, place], lw=6, color="#4477aa", solid_capstyle="butt")
+            # a usable penalty stands for half a step of the grid to both sides
+            bar = [row.low / HALF_STEP, row.high * HALF_STEP]
+            axis.plot(bar, [place, place], lw=6, color="#4477aa", solid_capstyle="butt")
             predicted = [row["low predicted"], row["high predicted"]]
             axis.plot(predicted, [place, place], "|", ms=13, mew=2, color="#cc3311")
+            axis.plot(row["median"], place, "o", ms=4, color="#222222")
         axis.set(xscale="log", xlim=(PENALTIES[0], PENALTIES[-1]), title=name, xlabel="unactivation penalty")
         labels = [f"{row.width}, {row.form}, {row.activity}" for row in own.itertuples()]
         axis.set_yticks(range(len(own)), labels)
         axis.grid(axis="x", alpha=0.3)
     axes[0].invert_yaxis()
-    figure.suptitle("Usable window (bar) and its prediction from one short training (red)", fontsize=10)
+    title = "Usable window (bar), its predicted edges (red) and the median break-even penalty (dot)"
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=110)
 
 
