@@ -46,7 +46,7 @@ def build(folder: Path = BUILT, flags: Sequence[str] = FAST) -> tuple[list[int],
     """
     for width in WIDTHS:
         path_of(width, folder).unlink(missing_ok=True)
-    compiler = next(filter(shutil.which, (os.environ.get("CC", ""), "gcc", "cc")), None)
+    compiler = next(filter(shutil.which, (os.environ.get("CC", ""), "gcc", "clang", "cc")), None)
     if compiler is None:
         return [], "there is no C compiler"
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_widths_that_the_compiler_knows_are_built_without_the_others(tmp_path, m
     assert (widths, problem) == ([4, 8], f"{compiler} cannot compile it: no")
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert build(tmp_path / "built") == ([4], "")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_both_compilers_know_the_source(tmp_path, monkeypatch, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setattr("platform.machine", lambda: "another, which has one build")
+    assert build(tmp_path / "built", ["-O1"]) == ([4], "")
 
 
 def test_builds_are_beside_the_source_in_the_package():

@@ -179,8 +179,8 @@ TEMPLATE void transpose_block(vf *a) {
     const vi lane = EACH_LANE, is_high = (lane & s) != 0;
     vi low = (is_high & (V + (lane ^ s))) | (~is_high & lane), high = (is_high & (V + lane)) | (~is_high & (lane | s));
     UNROLL for (int i = 0; i < V; i++) if (!(i & s)) {
-      t[i] = __builtin_shuffle(a[i], a[i | s], low);
-      t[i | s] = __builtin_shuffle(a[i], a[i | s], high);
+      t[i] = chosen(a[i], a[i | s], low);
+      t[i | s] = chosen(a[i], a[i | s], high);
     }
     UNROLL for (int i = 0; i < V; i++) a[i] = t[i];
   }

@@ -25,7 +25,11 @@
 #define LANES 16
 /* A function whose constant arguments make another program of it wherever it is called. */
 #define TEMPLATE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 typedef float vf __attribute__((vector_size(4 * V), may_alias));
 typedef float unaligned_vf __attribute__((vector_size(4 * V), aligned(4), may_alias));
@@ -36,6 +40,16 @@ TEMPLATE vf splat(float a) { return a - (vf){0}; }
 TEMPLATE vf load(const float *from) { return *(const vf *)from; }
 TEMPLATE vf load_unaligned(const float *from) { return *(const unaligned_vf *)from; }
 TEMPLATE void store(float *to, vf a) { *(vf *)to = a; }
+/* Lane i is lane from[i] of a, or of b from V on; `from` is constant, so that it becomes one instruction. */
+TEMPLATE vf chosen(vf a, vf b, vi from) {
+#ifdef __clang__ /* which has this for literal numbers only */
+  vf out;
+  UNROLL for (int i = 0; i < V; i++) out[i] = from[i] < V ? a[from[i]] : b[from[i] - V];
+  return out;
+#else
+  return __builtin_shuffle(a, b, from);
+#endif
+}
 TEMPLATE vf where(vi mask, vf a) { return (vf)((vi)a & mask); } /* 0 elsewhere */
 TEMPLATE vf larger(vf a, vf b) {
   vi mask = a > b;
@@ -100,7 +114,7 @@ TEMPLATE float total(Sum sum) {
   UNROLL for (int parts = LANES / V / 2; parts; parts /= 2)
     UNROLL for (int i = 0; i < parts; i++) sum.part[i] += sum.part[i + parts];
   vf all = sum.part[0];
-  UNROLL for (int half = V / 2; half; half /= 2) all += __builtin_shuffle(all, ((vi)EACH_LANE + half) % V);
+  UNROLL for (int half = V / 2; half; half /= 2) all += chosen(all, all, ((vi)EACH_LANE + half) % V);
   return all[0];
 }
 
