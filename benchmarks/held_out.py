@@ -10,6 +10,8 @@ networks and one that trains twice as long, for 100 epochs; each counts on the t
 share rows, so the variance of their mean is corrected (Nadeau and Bengio, 2003, section 3). Intervals are at
 95 % after Holm's correction over the controls of a data set.
 
+A second row, `usage, tuned`, has learning rate and weight decay tuned as those of the dense networks are.
+
     HEBBEVO_DATA=FOLDER python benchmarks/held_out.py cifar10 [--csv held_out.csv]
     python benchmarks/held_out.py table --table segment.csv --target category [--csv held_out.csv]
     python benchmarks/held_out.py report [--csv held_out.csv]
@@ -47,8 +49,9 @@ from scipy import stats
 from hebbevo.data import Split, load, split
 from hebbevo.space.knobs import Value
 
-ROW, WIDTHS, COMPONENTS = "usage", (26, 14), 64
-TUNING, BEST = "tuning", "best of k dense"
+ROW, TUNED, WIDTHS, COMPONENTS = "usage", "usage, tuned", (26, 14), 64
+TUNING = {DENSE: "tuning", ROW: "tuning usage"}
+BEST = "best of k dense"
 SEEDS, SPLITS = 30, 50
 EPOCHS = {"cifar10": 20, "table": 100}
 COLUMNS = ("data", "row", "split", "seed", "learning_rate", "weight_decay", "validation", "test", "cost")
@@ -90,89 +93,98 @@ class Lines:
         table = pd.DataFrame(found, columns=COLUMNS)
         table.to_csv(self.path, mode="a", header=not self.path.exists(), index=False)
 
-    def tuned(self) -> dict[str, Value]:
-        """The learning rate and weight decay of dense networks that are best on validation rows."""
+    def tuned(self, row: str) -> dict[str, Value]:
+        """The learning rate and weight decay of a row that are best on validation rows."""
         table = self.table
-        own = table[table.row == TUNING].groupby(["learning_rate", "weight_decay"]).validation.mean()
+        own = table[table.row == TUNING[row]].groupby(["learning_rate", "weight_decay"]).validation.mean()
         rate, decay = own.idxmax()
         return {"learning_rate": float(rate), "weight_decay": float(decay)}
 
-    def tune(self, parts: Mapping[int, Split]) -> dict[str, Value]:
-        """Train dense networks over the grid, on the splits that have these numbers."""
+    def tune(self, row: str, parts: Mapping[int, Split]) -> dict[str, Value]:
+        """Train a row over the grid, on the splits that have these numbers."""
         for rate, decay in GRID:
             for division, data in parts.items():
                 settings: dict[str, Value] = {"learning_rate": rate, "weight_decay": decay}
                 seeds = TUNING_SEEDS if len(parts) == 1 else [division]
-                self.train(DENSE, data, division, seeds, settings, TUNING)
-        return self.tuned()
+                self.train(row, data, division, seeds, settings, TUNING[row])
+        return self.tuned(row)
 
 
 def cifar10(record: Lines) -> None:
     """Train all networks on CIFAR-10."""
     data = through_components(split(load("cifar10"), 0, BATCH), COMPONENTS)
-    settings = record.tune({0: data})
+    dense, pruned = (record.tune(row, {0: data}) for row in TUNING)
     for first in range(FIRST_SEED, FIRST_SEED + SEEDS, ONE_ORDER):
-        for row in (ROW, DENSE, LONGER):
-            record.train(row, data, 0, range(first, first + ONE_ORDER), {} if row == ROW else settings)
+        seeds = range(first, first + ONE_ORDER)
+        record.train(ROW, data, 0, seeds, {})
+        record.train(ROW, data, 0, seeds, pruned, TUNED)
+        for row in (DENSE, LONGER):
+            record.train(row, data, 0, seeds, dense)
 
 
 def of_table(record: Lines, path: str, target: str) -> None:
     """Train all networks on the splits of a table."""
     dataset = load(path, target=target)
-    settings = record.tune({number: split(dataset, number, BATCH) for number in TUNING_SEEDS})
+    parts = {number: split(dataset, number, BATCH) for number in TUNING_SEEDS}
+    dense, pruned = (record.tune(row, parts) for row in TUNING)
     for number in range(FIRST_SEED, FIRST_SEED + SPLITS):
         data = split(dataset, number, BATCH)
-        for row in (ROW, LONGER):
-            record.train(row, data, number, [number], {} if row == ROW else settings)
+        record.train(ROW, data, number, [number], {})
+        record.train(ROW, data, number, [number], pruned, TUNED)
+        record.train(LONGER, data, number, [number], dense)
         done = record.table
         k = operations(done[(done.split == number) & (done.row == ROW)], done)
-        record.train(DENSE, data, number, range(number, number + k), settings)
+        record.train(DENSE, data, number, range(number, number + k), dense)
 
 
 def operations(pruned: pd.DataFrame, table: pd.DataFrame) -> int:
     """How many dense networks have at least the operations of one pruned network."""
-    return math.ceil(pruned.cost.mean() / table[table.row == TUNING].cost.mean())
+    return math.ceil(pruned.cost.mean() / table[table.row == TUNING[DENSE]].cost.mean())
 
 
 def report(path: Path) -> None:
     """Print test accuracies and differences."""
     for name in EPOCHS:
-        table = Lines(path, name).table
+        record = Lines(path, name)
+        table = record.table
         if table.empty:
             continue
-        own = table[table.row != TUNING]
-        k = operations(own[own.row == ROW], table)
-        by_split = {row: part.groupby("split") for row, part in own.groupby("row")}
-        print(
-            f"\n{name}: dense networks at {Lines(path, name).tuned()}, k = {k}\n\n| row | test accuracy, % |"
-        )
-        print("| --- | --- |")
-        for row, part in own.groupby("row"):
-            print(f"| {row} | {100 * part.test.mean():.2f} ± {100 * part.test.std():.2f} |")
-        index = "seed" if name == "cifar10" else "split"
-        tests = {row: part.groupby(index).test.mean() for row, part in own.groupby("row")}
+        own = table[~table.row.isin(TUNING.values())]
+        print(f"\n{name}: dense networks at {record.tuned(DENSE)}, {TUNED} at {record.tuned(ROW)}\n")
+        tests = {
+            str(row): part.groupby("seed" if name == "cifar10" else "split").test.mean()
+            for row, part in own.groupby("row")
+        }
         if name == "table":
-            chosen = by_split[DENSE].apply(lambda part: part.test[part.validation.idxmax()])
-            tests[BEST] = chosen
-            print(f"| {BEST} | {100 * chosen.mean():.2f} ± {100 * chosen.std():.2f} |")
-        found = {}
-        for control in (DENSE, LONGER, BEST):
-            if control in tests:
-                both = 100 * (tests[ROW] - tests[control]).dropna()
-                # a test part has 15 % of the rows and training 70 %, so splits are not independent
-                shared = 0.0 if name == "cifar10" else 0.15 / 0.70
-                error = float(both.std() * np.sqrt(1 / len(both) + shared))
-                found[control] = both.mean(), error, len(both) - 1
-        p = [2 * stats.t.sf(abs(mean / error), free) for mean, error, free in found.values()]
-        print("\n| usage above | points |\n| --- | --- |")
-        for (control, (mean, error, free)), level in zip(found.items(), holm(p), strict=True):
-            half = error * stats.t.ppf((1 + level) / 2, free)
-            print(f"| {control} | {mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] |")
-        if BEST not in found:
-            dense = own[own.row == DENSE]
-            above = 100 * (own[own.row == ROW].test.mean() - best_of(k, dense))
-            low, high = above_best_of(k, own[own.row == ROW], dense, 0.95)
-            print(f"| {BEST} | {above:+.2f} [{low:+.2f}, {high:+.2f}] |")
+            of_split = own[own.row == DENSE].groupby("split")
+            tests[BEST] = of_split.apply(lambda part: part.test[part.validation.idxmax()])
+        print("| row | test accuracy, % |\n| --- | --- |")
+        for row, found in tests.items():
+            print(f"| {row} | {100 * found.mean():.2f} ± {100 * found.std():.2f} |")
+        for row in (ROW, TUNED):
+            against(row, name, table, tests)
+
+
+def against(row: str, name: str, table: pd.DataFrame, tests: Mapping[str, pd.Series]) -> None:
+    """Print the differences of a row from all controls."""
+    # a test part has 15 % of the rows and training 70 %, so splits are not independent
+    shared = 0.0 if name == "cifar10" else 0.15 / 0.70
+    found = {}
+    for control in (DENSE, LONGER, BEST):
+        if control in tests:
+            both = 100 * (tests[row] - tests[control]).dropna()
+            found[control] = both.mean(), both.std() * np.sqrt(1 / len(both) + shared), len(both) - 1
+    p = [2 * stats.t.sf(abs(mean / error), free) for mean, error, free in found.values()]
+    print(f"\n| {row} above | points |\n| --- | --- |")
+    for (control, (mean, error, free)), level in zip(found.items(), holm(p), strict=True):
+        half = error * stats.t.ppf((1 + level) / 2, free)
+        print(f"| {control} | {mean:+.2f} [{mean - half:+.2f}, {mean + half:+.2f}] |")
+    if BEST not in found:
+        own, dense = table[table.row == row], table[table.row == DENSE]
+        k = operations(own, table)
+        low, high = above_best_of(k, own, dense, 0.95)
+        above = 100 * (own.test.mean() - best_of(k, dense))
+        print(f"| {BEST} | {above:+.2f} [{low:+.2f}, {high:+.2f}] (k = {k}) |")
 
 
 def main() -> None:

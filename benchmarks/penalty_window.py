@@ -35,11 +35,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hebbevo import native
 from hebbevo.data import Split, load, split
 from hebbevo.networks import Architecture
+from hebbevo.nn import Stamina, break_even_penalties, plastic_units
 from hebbevo.rules.units.stamina import ACTIVITIES, PENALTY_FORMS
 from hebbevo.space.knobs import Value
 from hebbevo.training import Candidate, Recipe, train
@@ -125,50 +126,34 @@ def window(curve: pd.DataFrame) -> tuple[float, float]:
     return (float(inside.min()), float(inside.max())) if len(inside) else (np.nan, np.nan)
 
 
-def hidden_outputs(data: Split, width: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Outputs of both hidden layers after a short training, (rows, width), and the weights that read them."""
+def trained(data: Split, width: int, seed: int) -> nn.Sequential:
+    """A network after a short training in which nothing is pruned."""
     torch.manual_seed(seed)
     x, y = torch.as_tensor(data.x_train).flatten(1), torch.as_tensor(data.y_train)
     layers = [nn.Linear(a, b) for a, b in ((x.shape[1], width), (width, width), (width, 10))]
     for layer in layers:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
-    net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+    units = [Stamina(width, warmup=STEPS + 1, seed=0) for _ in range(2)]
+    net = nn.Sequential(layers[0], units[0], layers[1], units[1], layers[2])
     optimizer = torch.optim.AdamW(net.parameters(), lr=float(SETTINGS["learning_rate"]))
     for rows in torch.randperm(len(x)).repeat(-(-STEPS * BATCH // len(x)))[: STEPS * BATCH].split(BATCH):
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(x[rows]), y[rows]).backward()
         optimizer.step()
-    with torch.no_grad():
-        first = net[:2](x[:PROBED])
-        return [first, net[2:4](first)], [layers[1].weight, layers[2].weight]
-
-
-def break_even(outputs: Tensor, reading: Tensor, form: str, activity: str) -> Tensor:
-    """The penalty at which the stamina of each neuron is zero, (width,)."""
-    fires = (outputs != 0).float()
-    spread = outputs.std(0, correction=0) * reading.norm(dim=0)
-    own = {"activation": outputs.abs(), "frequency": fires, "contribution": spread.expand_as(outputs)}[
-        activity
-    ]
-    firing, n = fires.sum(1), outputs.shape[1]
-    mean = own.mean(1)
-    level = {
-        "mean": mean,
-        "ratio": mean * (n - firing) / firing.clamp(min=1),
-        "zero_sum": mean * n / (n - firing).clamp(min=1),
-        "constant": torch.ones_like(mean),
-    }[form]
-    return own.mean(0) / (level.unsqueeze(1) * (1 - fires)).mean(0).clamp(min=1e-12)
+    return net
 
 
 def quantiles_of(data: Split, width: int, form: str, activity: str) -> np.ndarray:
     """Quantiles of the break-even penalties of all neurons, as a mean of logarithms over seeds."""
     found = []
+    probed = torch.as_tensor(data.x_train[:PROBED]).flatten(1)
     for seed in SEEDS:
-        layers = zip(*hidden_outputs(data, width, seed), strict=True)
-        penalties = torch.cat([break_even(own, reading, form, activity) for own, reading in layers])
-        found.append(np.log10(np.quantile(penalties.detach().clamp(1e-3, 1e3).numpy(), QUANTILES)))
+        net = trained(data, width, seed)
+        for units in plastic_units(net).values():
+            units.configure(penalty_form=form, activity=activity)
+        penalties = torch.cat([*break_even_penalties(net, probed).values()])
+        found.append(np.log10(np.quantile(penalties.clamp(1e-3, 1e3).numpy(), QUANTILES)))
     return np.mean(found, axis=0)
 
 

@@ -10,10 +10,12 @@
 - `FeedbackLinear` and `FeedbackConv2d` are layers with backward weights of their own.
 - `PlasticRNNCell` is a recurrent cell whose connections change while it runs.
 - `attach` prunes and regrows after the optimiser's steps, with all layers around the plastic modules.
+- `break_even_penalties` says where to begin the search for an unactivation penalty.
 - `plastic_modules`, `plastic_units` and `plastic_connections` find plastic modules in a model.
 """
 
 from hebbevo.nn.attachment import Attachment, attach
+from hebbevo.nn.break_even import break_even_penalties
 from hebbevo.nn.competition import KWinners, Triangle
 from hebbevo.nn.connections import HebbMask, PlasticConnections, masked, plastic_connections
 from hebbevo.nn.credit import Credit, Credited, credited
@@ -60,6 +62,7 @@ __all__ = [
     "Triangle",
     "Whitening",
     "attach",
+    "break_even_penalties",
     "credited",
     "masked",
     "plastic_connections",
