@@ -110,7 +110,7 @@ def test_a_damaged_file_gives_the_recorded_numbers_or_one_line(intact, right, tm
     rng = random.Random(20)
     path, seen = tmp_path / "run.db", {"right": 0, "refused": 0}
     original, places = intact.read_bytes(), used_places(intact)
-    for number in range(400):
+    for number in range(250):
         content = bytearray(original)
         if number % 2:
             content[rng.choice(places)] ^= 1 << rng.randrange(8)
@@ -120,7 +120,7 @@ def test_a_damaged_file_gives_the_recorded_numbers_or_one_line(intact, right, tm
         seen[outcome(path, right)] += 1
         for beside in tmp_path.glob("run.db-*"):
             beside.unlink()
-    assert seen["right"] > 40 and seen["refused"] > 120
+    assert seen["right"] > 25 and seen["refused"] > 75
 
 
 def cells(path: Path) -> list[tuple[str, str, int]]:
