@@ -14,7 +14,7 @@ from hebbevo.errors import UsageError
 from hebbevo.native.building import WIDTHS, path_of
 from hebbevo.native.structures import Data, Layer, Network, Units
 
-VERSION = 3
+VERSION = 4
 """Version of the native engine. A study that it began can only be continued by the same version."""
 
 COMMAND = "python -m hebbevo.native"

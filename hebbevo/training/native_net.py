@@ -81,7 +81,8 @@ class NativeNet:
         self._library = library
         self._network = Network(layers=len(plans) - 1, columns=max(most_rows, EVALUATED_ROWS))
         self._pointer = ctypes.byref(self._network)
-        self.places = [Place(self._network.place[place], plan) for place, plan in enumerate(plans)]
+        inputs = [0, *(plan.size for plan in plans)]
+        self.places = [Place(self._network.place[i], plan, inputs[i]) for i, plan in enumerate(plans)]
         self._loss = torch.zeros(())
         self._weights: list[Tensor] = []
         self._gradients: dict[int, tuple[Tensor, Tensor]] = {}  # of layers whose last ones are kept

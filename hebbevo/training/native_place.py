@@ -14,7 +14,9 @@ from hebbevo.nn.plastic import encoded
 from hebbevo.nn.statistics import statistics_for
 from hebbevo.rules.rule import Need
 from hebbevo.rules.units import schedule
+from hebbevo.rules.units.ablation import Ablation
 from hebbevo.rules.units.contribution import Contribution
+from hebbevo.rules.units.decorrelation import Decorrelation
 from hebbevo.rules.units.demp import DemP
 from hebbevo.rules.units.l0 import L0
 from hebbevo.rules.units.random import Random
@@ -41,6 +43,8 @@ _SCORES: dict[type[UnitRule], int] = {
     Contribution: 5,
     Score: 6,
     Usage: 6,
+    Decorrelation: 7,
+    Ablation: 8,
 }
 """Rules whose scores are compiled, by their numbers in ``scores.h``."""
 _EXPONENTS: dict[type[UnitRule], dict[str, float]] = {Usage: {"p": 2, "q": 2, "r": 1}}
@@ -73,6 +77,8 @@ _OWN_KNOBS = (
     "s",
     "u",
     "ridge",
+    "salient_weights",
+    "salient_gradients",
     "gate_start",
     "gate_rate",
     "gate_penalty",
@@ -126,9 +132,10 @@ class Place:
     Args:
         units: their structure.
         plan: what is known of them.
+        inputs: units of the place before; 0: there is none.
     """
 
-    def __init__(self, units: Units, plan: PlacePlan) -> None:
+    def __init__(self, units: Units, plan: PlacePlan, inputs: int) -> None:
         self.size, self._units, self._plan = plan.size, units, plan
         self._numbers = torch.arange(plan.size)
         self._age = torch.zeros(plan.size, dtype=torch.int64)
@@ -146,6 +153,9 @@ class Place:
             self._age.copy_(plan.buffers["age"])
             self._give_knobs(plan.rule)
             self._give_buffers(plan.rule)
+            if units.score == _SCORES[Ablation]:  # which ranks the weights that lead to the units
+                self._sizes = torch.empty(inputs * plan.size)
+                units.sizes = self._sizes.data_ptr()
 
     @property
     def rule(self) -> UnitRule:
@@ -228,7 +238,7 @@ class Place:
             own[..., : self.size] = self._plan.buffers[name]
             if pairs:
                 self._units.covariance = own.data_ptr()
-                if self._units.score != _BY_CALLER:
+                if self._units.score == _SCORES[Usage]:  # which inverts a matrix
                     self._room = torch.empty(self.size, self.size, dtype=torch.float64)
                     self._units.room = self._room.data_ptr()
             else:

@@ -8,7 +8,7 @@
 
 #include "vectors.h"
 
-#define VERSION 3 /* that of hebbevo/native/loading.py */
+#define VERSION 4 /* that of hebbevo/native/loading.py */
 #define MOST_LAYERS 16
 #define MOST_STATES 4
 
@@ -30,10 +30,12 @@ typedef struct {
   float *buffers[BUFFERS];  /* of the living units; NULL: not gathered */
   float *covariance;        /* of pairs of living units, on and above the diagonal; NULL: not gathered */
   double *room;             /* for a matrix of living units; NULL: scores need none */
+  float *sizes;             /* for as many numbers as weights lead to the units; likewise */
   const float *firing_prior; /* by number */
   float memory;
   float stamina_decay, unactivation_penalty;
-  float p, q, r, s, u, ridge; /* of the score in scores.h */
+  float p, q, r, s, u, ridge; /* of the scores in scores.h */
+  float salient_weights, salient_gradients;
   int32_t activity, penalty_form;
   /* trained gates of living units, see gates.h; NULL: none */
   float *theta, *theta_state[MOST_STATES];

@@ -3,10 +3,11 @@
 #define HEBBEVO_SCORES_H
 
 #include "elimination.h"
+#include "salience.h"
 #include "network.h"
 #include "random.h"
 
-enum { BY_CALLER, RANDOM, STAMINA, REDO, TAYLOR, CONTRIBUTION_SCORE, PRODUCT };
+enum { BY_CALLER, RANDOM, STAMINA, REDO, TAYLOR, CONTRIBUTION_SCORE, PRODUCT, DECORRELATION, ABLATION };
 
 /* A decayed mean, which began when the unit was regrown. */
 static float running(const Units *units, int total, int seen, int j) {
@@ -31,6 +32,14 @@ static float compared(const Network *net, int place, int j) {
   }
 }
 
+/* The weight of all minibatches in the covariances of a unit. */
+static float weight_seen(const Units *units, int j) { return units->buffers[SEEN][j] > 1 ? units->buffers[SEEN][j] : 1; }
+
+/* The variance of a unit, where covariances are gathered. */
+static float own_variance(const Units *units, int j) {
+  return units->covariance[j * (long)units->stride + j] / weight_seen(units, j);
+}
+
 /* exponent log value, and 0 where the exponent is 0 */
 static double log_power(float exponent, float value) { return exponent ? exponent * logf(value) : 0; }
 
@@ -40,9 +49,7 @@ static void find_products(const Network *net, int place, double *scores) {
   int n = units->living;
   double *fixed = (double *)net->transposed, *at_first = fixed + n, sum = 0;
   for (int j = 0; j < n; j++) {
-    float variance = units->buffers[SUM_VARIANCE] ? running(units, SUM_VARIANCE, SEEN, j)
-                     : units->covariance[j * (long)units->stride + j] /
-                           (units->buffers[SEEN][j] > 1 ? units->buffers[SEEN][j] : 1);
+    float variance = units->buffers[SUM_VARIANCE] ? running(units, SUM_VARIANCE, SEEN, j) : own_variance(units, j);
     fixed[j] = log_power(units->p, units->p ? outgoing_norm(net, place, j) : 0) +
                log_power(units->q, variance) / 2 +
                log_power(units->s, units->s ? running(units, SUM_SIZE, SEEN, j) : 0) +
@@ -56,12 +63,47 @@ static void find_products(const Network *net, int place, double *scores) {
   for (int j = 0; j < n; j++) scores[j] = exp(scores[j]) / (mean > 1e-30 ? mean : 1e-30);
 }
 
+/* What a unit contributes and the stronger unit most like it does not, as decorrelation.py has it. */
+static void find_decorrelated(const Network *net, int place, double *scores) {
+  const Units *units = &net->place[place];
+  int n = units->living;
+  float *contribution = net->transposed, *scale = contribution + n, sum = 0;
+  for (int j = 0; j < n; j++) {
+    float variance = own_variance(units, j);
+    contribution[j] = sqrtf(variance) * outgoing_norm(net, place, j);
+    scale[j] = weight_seen(units, j) * (variance > 1e-12f ? variance : 1e-12f);
+  }
+  for (int j = 0; j < n; j++) {
+    float explained = 0; /* max_i rho_ij^2 */
+    for (int i = 0; i < n; i++) {
+      int is_stronger = contribution[i] > contribution[j] ||
+                        (contribution[i] == contribution[j] && units->numbers[i] < units->numbers[j]);
+      float both = units->covariance[(i < j ? i : j) * (long)units->stride + (i < j ? j : i)];
+      float square = both * both / (scale[i] * scale[j]);
+      if (is_stronger && square > explained) explained = square;
+    }
+    float own = contribution[j] * sqrtf(explained < 1 ? 1 - explained : 0); /* eq. 1 */
+    scores[j] = own;
+    sum += own;
+  }
+  float mean = n ? sum / n : 0;
+  for (int j = 0; j < n; j++) scores[j] = (float)scores[j] / (mean > 1e-30f ? mean : 1e-30f); /* eq. 2 */
+}
+
 /* The score of each living unit of a place. */
 static void find_scores(const Network *net, int place, double *scores) {
   const Units *units = &net->place[place];
   int n = units->living;
   if (units->score == PRODUCT) {
     find_products(net, place, scores);
+    return;
+  }
+  if (units->score == DECORRELATION) {
+    find_decorrelated(net, place, scores);
+    return;
+  }
+  if (units->score == ABLATION) {
+    find_salient(net, place, scores);
     return;
   }
   if (units->score == RANDOM) {
