@@ -21,7 +21,7 @@ needs_native = pytest.mark.skipif(
 # rules with their knobs: every statistic, both schedules, and all that an event may do
 RULES = [
     ("ablation", {"regrowth_rate": 0.2, "schedule": "threshold", "salience": 0.9}),
-    ("ablation", {"salient_weights": 0.3, "salient_gradients": 0.0}),
+    ("ablation", {"salient_weights": 0.1, "salient_gradients": 0.0}),
     ("contribution", {"handover": True}),
     ("decorrelation", {}),
     ("demp", {"window": 3, "decay": 0.02, "noise": 0.02, "regulariser": "l1", "regrowth_rate": 0.2}),
