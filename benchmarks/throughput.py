@@ -11,7 +11,7 @@ Contestants, all on the same job, split and seed (``--only`` takes letters or na
     c  hebbevo without options, by its native engine: every training at full length.
     d  The same with early stopping (``--halving``).
     e  The same as c with bfloat16 (only run if asked for).
-    g  The same as c by stacks in PyTorch, in worker processes.
+    g  The same as c by stacks in PyTorch, in worker processes (only run if asked for).
     f  The plain loop at its best over dense nets without any rule (only run if asked for).
        It shows what the arithmetic alone costs one net at a time.
     j  The same study in JAX (`jax_peer.py`): nets side by side, compiled, a process a core (needs the extra

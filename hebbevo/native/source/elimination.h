@@ -6,15 +6,17 @@
 
 #include "network.h"
 
+/* The weight of all minibatches in the covariances of a unit. */
+static float weight_seen(const Units *units, int j) { return units->buffers[SEEN][j] > 1 ? units->buffers[SEEN][j] : 1; }
+
 /* The covariance of the living units, (n, n) in the room, with the ridge on its diagonal, which is also given. */
 static void lay_out_covariance(const Units *units, double *diagonal) {
   int n = units->living;
   double *c = units->room, trace = 0;
-  const float *seen = units->buffers[SEEN];
   for (int i = 0; i < n; i++) {
-    float of_row = 1 / sqrtf(seen[i] > 1 ? seen[i] : 1);
+    float of_row = 1 / sqrtf(weight_seen(units, i));
     for (int j = i; j < n; j++) {
-      float of_column = 1 / sqrtf(seen[j] > 1 ? seen[j] : 1);
+      float of_column = 1 / sqrtf(weight_seen(units, j));
       c[i * n + j] = c[j * n + i] = units->covariance[i * (long)units->stride + j] * of_row * of_column;
     }
     trace += c[i * n + i];

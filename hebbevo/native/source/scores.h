@@ -32,9 +32,6 @@ static float compared(const Network *net, int place, int j) {
   }
 }
 
-/* The weight of all minibatches in the covariances of a unit. */
-static float weight_seen(const Units *units, int j) { return units->buffers[SEEN][j] > 1 ? units->buffers[SEEN][j] : 1; }
-
 /* The variance of a unit, where covariances are gathered. */
 static float own_variance(const Units *units, int j) {
   return units->covariance[j * (long)units->stride + j] / weight_seen(units, j);
@@ -63,11 +60,19 @@ static void find_products(const Network *net, int place, double *scores) {
   for (int j = 0; j < n; j++) scores[j] = exp(scores[j]) / (mean > 1e-30 ? mean : 1e-30);
 }
 
+/* Divide scores by their mean. */
+static void divide_by_mean(int n, double *scores) {
+  float sum = 0;
+  for (int j = 0; j < n; j++) sum += (float)scores[j];
+  float mean = n ? sum / n : 0;
+  for (int j = 0; j < n; j++) scores[j] = (float)scores[j] / (mean > 1e-30f ? mean : 1e-30f);
+}
+
 /* What a unit contributes and the stronger unit most like it does not, as decorrelation.py has it. */
 static void find_decorrelated(const Network *net, int place, double *scores) {
   const Units *units = &net->place[place];
   int n = units->living;
-  float *contribution = net->transposed, *scale = contribution + n, sum = 0;
+  float *contribution = net->transposed, *scale = contribution + n;
   for (int j = 0; j < n; j++) {
     float variance = own_variance(units, j);
     contribution[j] = sqrtf(variance) * outgoing_norm(net, place, j);
@@ -82,12 +87,9 @@ static void find_decorrelated(const Network *net, int place, double *scores) {
       float square = both * both / (scale[i] * scale[j]);
       if (is_stronger && square > explained) explained = square;
     }
-    float own = contribution[j] * sqrtf(explained < 1 ? 1 - explained : 0); /* eq. 1 */
-    scores[j] = own;
-    sum += own;
+    scores[j] = contribution[j] * sqrtf(explained < 1 ? 1 - explained : 0); /* eq. 1 */
   }
-  float mean = n ? sum / n : 0;
-  for (int j = 0; j < n; j++) scores[j] = (float)scores[j] / (mean > 1e-30f ? mean : 1e-30f); /* eq. 2 */
+  divide_by_mean(n, scores); /* eq. 2 */
 }
 
 /* The score of each living unit of a place. */
@@ -116,14 +118,8 @@ static void find_scores(const Network *net, int place, double *scores) {
     for (int j = 0; j < n; j++) scores[j] = gain[j] / (reference[j] > 1e-30f ? reference[j] : 1e-30f);
     return;
   }
-  float sum = 0;
-  for (int j = 0; j < n; j++) {
-    float own = compared(net, place, j);
-    scores[j] = own;
-    sum += own;
-  }
-  float mean = n ? sum / n : 0;
-  for (int j = 0; j < n; j++) scores[j] = (float)scores[j] / (mean > 1e-30f ? mean : 1e-30f);
+  for (int j = 0; j < n; j++) scores[j] = compared(net, place, j);
+  divide_by_mean(n, scores);
 }
 
 #endif

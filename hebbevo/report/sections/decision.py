@@ -175,7 +175,7 @@ def _confirmed(study: Study) -> dict[str, Any]:
     return {
         "answer": _take(study, front.iloc[choices.small]),
         "sentence": _capital(confirmation.sentence),
-        "hypervolumes": _capital(confirmation.hypervolume_sentence) if study.goal.dimension > 1 else "",
+        "hypervolumes": _capital(confirmation.hypervolume_sentence),
         "cards": [_confirmed_card(study, title, why, front.iloc[place]) for title, why, place in roles],
         "header": [*columns],
         "rows": [[column(row).replace(" %", "") for column in columns.values()] for row in rows(members)],
