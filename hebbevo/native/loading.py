@@ -14,7 +14,7 @@ from hebbevo.errors import UsageError
 from hebbevo.native.building import WIDTHS, path_of
 from hebbevo.native.structures import Data, Layer, Network, Units
 
-VERSION = 4
+VERSION = 5
 """Version of the native engine. A study that it began can only be continued by the same version."""
 
 COMMAND = "python -m hebbevo.native"
@@ -52,6 +52,7 @@ class Library:
         self.lay_out_masks = function("lay_out_masks", None, _POINTER)
         self.train = function("train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER)
         self.outputs = function("outputs", None, _POINTER, _POINTER, _LONG, _POINTER)
+        self.right = function("right", _LONG, _POINTER, _POINTER, _LONG)
         self.begin_event = function("begin_event", _LONG, _POINTER, _INT)
         self.prune = function("prune", None, _POINTER, _INT, _POINTER)
         self.end_events = function("end_events", None, _POINTER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hebbevo.networks.hebbian_conv_knobs import HEBBIAN_CONV_KNOBS, WHITENING_KNOBS
-from hebbevo.networks.seeding import seeded
+from hebbevo.networks.seeding import pytorch_seeded
 from hebbevo.networks.settings import (
     DEFAULT_READOUT,
     READOUTS,
@@ -184,7 +184,7 @@ class Architecture:
         starts = [width / capacity for width, capacity in zip(widths, capacities, strict=True)]
         of_starts = dict(enumerate(starts, start=1))
         make = LayerFactory(*rules, hidden_layers, settings, seed, of_starts, self.readout)
-        with seeded(seed):
+        with pytorch_seeded(seed):  # built-in families draw from no other generator
             return FAMILIES[self.family].build(whole, make)
 
     def prunes(self, settings: Settings) -> bool:

@@ -17,12 +17,23 @@ def seeded(seed: int) -> Iterator[None]:
 
     These are PyTorch's generator of the CPU and those of `global_generators`.
     """
+    with pytorch_seeded(seed), global_generators(seed):
+        yield
+
+
+@contextmanager
+def pytorch_seeded(seed: int) -> Iterator[None]:
+    """Let PyTorch's generator of the CPU draw from ``seed``, and restore its state afterwards."""
     import torch  # here, because a space file is checked without PyTorch
 
-    with PROCESS, torch.random.fork_rng(devices=[]), global_generators(seed):
+    with PROCESS:
+        before = torch.default_generator.get_state()
         # torch.manual_seed would seed the generators of the GPUs too, which are not restored
         torch.default_generator.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            torch.default_generator.set_state(before)
 
 
 @contextmanager

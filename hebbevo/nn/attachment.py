@@ -124,7 +124,7 @@ class Attachment:
                 "give the steps of the whole training",
                 stacklevel=4,
             )
-        factor = settling_factor(step, self._total_steps, self._settle)
+        factor = float(settling_factor(step, self._total_steps, self._settle))
         for group in self._optimizer.param_groups:
             # another attachment, or a step that failed, may have lowered it already
             full = group.setdefault(_FULL_RATE, group["lr"])

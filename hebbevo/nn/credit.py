@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -103,7 +103,7 @@ class Credit(Plastic):
         """Note that the layer has its first weights."""
         self._has_started = True
 
-    def is_event(self, step: Tensor) -> Tensor:
+    def is_event(self, step: Tensor, stacked: Mapping[str, Tensor] | None = None) -> Tensor:
         """Never: nothing is pruned."""
         return step < 0
 

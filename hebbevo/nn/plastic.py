@@ -82,11 +82,12 @@ class Plastic(nn.Module):
             raise UsageError(f"{rule.name}: seed is {seed!r}; give a whole number")
         self.rule = rule
         self.attached = False
-        self.register_buffer("steps", torch.tensor(0))
-        self.register_buffer("total_steps", torch.tensor(0))
+        # torch.full takes a third of the time of torch.tensor, and a module has dozens of these
+        self.register_buffer("steps", torch.full((), 0))
+        self.register_buffer("total_steps", torch.full((), 0))
         self.register_buffer("seed", torch.randint(2**62, ()) if seed is None else torch.tensor(seed))
         for knob in self.knobs.values():
-            default = torch.tensor(encoded(knob, knob.default), dtype=_DTYPES[knob.kind])
+            default = torch.full((), encoded(knob, knob.default), dtype=_DTYPES[knob.kind])
             self.register_buffer(knob.name, default)
         self._given: Mapping[str, object] = {}
         self._reasons = self._find_reasons()
@@ -119,9 +120,16 @@ class Plastic(nn.Module):
         """Set the length of the training, in forward steps (0: not known), before the first of them."""
         self.total_steps.fill_(total_steps)
 
-    def is_event(self, step: Tensor) -> Tensor:
-        """Whether anything may be pruned or regrown after forward step ``step``, of its shape, bool."""
-        found: Tensor = self.rule.is_event(TensorNamespace(self._buffers), step, self.total_steps)  # type: ignore[attr-defined]
+    def is_event(self, step: Tensor, stacked: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Whether anything may be pruned or regrown after forward step ``step``, of its shape, bool.
+
+        Args:
+            step: forward steps.
+            stacked: the buffers of this module in many networks by name, (networks, ...) each; ``step`` then
+                goes with (networks, 1). By default this network alone counts.
+        """
+        k = TensorNamespace(self._buffers if stacked is None else stacked, 0 if stacked is None else 1)
+        found: Tensor = self.rule.is_event(k, step, k.total_steps)  # type: ignore[attr-defined]
         return found
 
     def reason_for(self, need: Need) -> str:
@@ -217,17 +225,27 @@ def plastic_modules(model: nn.Module) -> dict[str, Plastic]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Plastic)}
 
 
-def longest_settling(model: nn.Module) -> Tensor:
-    """The longest settling phase of the plastic modules of ``model``, (), a fraction of the training.
+def longest_settling(model: nn.Module, stacked: Mapping[str, Tensor] | None = None) -> Tensor:
+    """The longest settling phase of the plastic modules of a network, () or (networks,), part of the training.
 
     All modules share one learning rate, so this phase counts for it
     (`hebbevo.rules.settling.settling_factor`).
+
+    Args:
+        model: the network.
+        stacked: buffers of many networks of its structure by dotted name, (networks, ...) each; by default
+            the network alone counts.
     """
-    modules = plastic_modules(model).values()
-    found = [getattr(module, SETTLE.name) for module in modules if SETTLE.name in module.knobs]
+    found = [
+        getattr(module, SETTLE.name)
+        if stacked is None
+        else stacked[f"{name}.{SETTLE.name}".removeprefix(".")]
+        for name, module in plastic_modules(model).items()
+        if SETTLE.name in module.knobs
+    ]
     if not found:
         return torch.zeros(())
-    return torch.stack([settle.to(found[0].device) for settle in found]).amax()
+    return torch.stack([settle.to(found[0].device) for settle in found]).amax(0)
 
 
 class InjectedLoss(torch.autograd.Function):

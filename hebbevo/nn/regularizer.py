@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from hebbevo.nn import stateless_random
@@ -30,7 +32,7 @@ class Regularized(Plastic):
         super().__init__(rule, seed)
         self.configure(**knobs)
 
-    def is_event(self, step: Tensor) -> Tensor:
+    def is_event(self, step: Tensor, stacked: Mapping[str, Tensor] | None = None) -> Tensor:
         """Never: nothing is pruned."""
         return step < 0
 

@@ -85,11 +85,11 @@ class PlasticUnits(Plastic):
         if rule.prunes:
             for name, knob in self.knobs.items():
                 if knob.per_unit:
-                    self.register_buffer(name, getattr(self, name).repeat(num_neurons))
+                    self.register_buffer(name, torch.full((num_neurons,), float(knob.default)))
             self.register_buffer("age", torch.full((num_neurons,), _NEVER_REGROWN))
-            self.register_buffer("best_loss", torch.tensor(float("inf")))
-            self.register_buffer("stalled", torch.tensor(0))  # events without a lower loss
-            self.register_buffer("goal", torch.tensor(num_neurons))
+            self.register_buffer("best_loss", torch.full((), float("inf")))
+            self.register_buffer("stalled", torch.full((), 0))  # events without a lower loss
+            self.register_buffer("goal", torch.full((), num_neurons))
             if Need.OUTGOING in rule.all_needs():
                 self.register_buffer("outgoing", torch.ones(num_neurons))
             for name, buffer in unit_buffers(rule).items():

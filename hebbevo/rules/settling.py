@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from hebbevo.rules.rule import Asked, Need, Needs
 from hebbevo.space.knobs import Knob
 
@@ -35,13 +38,13 @@ def last_event_step(k: Any, total: Tensor) -> Tensor:
     return (total * (1 - k.settle)).floor().long()
 
 
-def settling_factor(step: int, total_steps: int, settle: float) -> float:
+def settling_factor(step: npt.ArrayLike, total_steps: int, settle: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """The factor of the learning rate at ``step`` of ``total_steps``: 1, then linearly to zero.
 
     Args:
-        step: a forward step, counted from 1.
+        step: forward steps, counted from 1.
         total_steps: of the whole training.
-        settle: the settling phase, a fraction of the training.
+        settle: the settling phase, a fraction of the training, of a shape that goes with ``step``.
     """
-    steps_left = (total_steps - step + 1) / max(total_steps * settle, 1)
-    return min(1.0, max(0.0, steps_left))
+    steps_left = (total_steps - np.asarray(step) + 1) / np.maximum(total_steps * np.asarray(settle), 1)
+    return np.clip(steps_left, 0.0, 1.0)

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,7 +19,7 @@ from hebbevo.data import Split
 from hebbevo.networks.layered import Layered
 from hebbevo.nn import plastic, plastic_modules, plastic_units
 from hebbevo.nn.plastic import longest_settling
-from hebbevo.nn.wiring import Wiring, set_attached
+from hebbevo.nn.wiring import Wiring, named_tensors, set_attached
 from hebbevo.rules.rule import Need
 from hebbevo.rules.settling import settling_factor
 from hebbevo.space.knobs import Value
@@ -171,7 +170,6 @@ class CohortTraining:
             for name in plastic_modules(model):
                 nets.tensors[f"{name}.total_steps".removeprefix(".")].fill_(total)
             self._wiring.prepare(nets.tensors)
-        set_attached(nets.module)
         layered = model if isinstance(model, Layered) else None
         self._fits_head = layered is not None and layered.has_fitted_head
         self._trained_heads: dict[str, Tensor] = {}  # while fitted ones are in their place
@@ -184,23 +182,12 @@ class CohortTraining:
         self.losses = torch.zeros(total, nets.size, dtype=dtype, device=device)
         self._running_loss_rates = torch.full((total,), _RUNNING_LOSS_RATE, dtype=dtype, device=device)
         self._running_loss_rates[:1] = 1  # the running mean starts at the first loss
-        settles = nets.call(longest_settling).tolist()
-        courses = [
-            (settle, int(str(each["learning_rate_warmup"])))
-            for settle, each in zip(settles, values, strict=True)
-        ]
-        different = sorted({*courses})
-        factors = [
-            [
-                settling_factor(step, total, settle) * rising_factor(step, warmup)
-                for settle, warmup in different
-            ]
-            for step in range(1, total + 1)
-        ]
-        columns = [different.index(course) for course in courses]
-        self.learning_rate_factors = torch.tensor(factors, device=device)[:, columns]
-        steps = torch.arange(1, total + 1, device=device)
-        of_units, events = nets.call(partial(_event_steps, steps=steps))
+        settle = longest_settling(model, nets.tensors).expand(nets.size).cpu().double().numpy()
+        warmup = np.array([int(str(each["learning_rate_warmup"])) for each in values])
+        steps = np.arange(1, total + 1)[:, None]
+        factors = settling_factor(steps, total, settle) * rising_factor(steps, warmup)
+        self.learning_rate_factors = torch.tensor(factors, dtype=torch.float32, device=device)
+        of_units, events = _event_steps(model, nets.tensors, torch.arange(1, total + 1, device=device))
         self.event_steps = events.any(dim=0).cpu().numpy()
         self._first_events = first_events(of_units.cpu())
         # the check of a stack compares all statistics after the first steps
@@ -219,6 +206,7 @@ class CohortTraining:
         self, nets: ModuleStack, model: nn.Module, values: Sequence[Mapping[str, Value]]
     ) -> Sequence[SubCohort]:
         """Put the nets into the groups that are computed together at first."""
+        set_attached(nets.module)
         row = self._rows.x[:1].clone()
         # a single net of the user is trained as in an ordinary PyTorch loop, bit for bit
         as_it_is = (self._recipe.has_user_code and nets.size == 1) or self._fits_head
@@ -278,21 +266,25 @@ class CohortTraining:
     def train_epoch(self) -> None:
         """Train every net for one epoch, then measure it."""
         self._return_trained_heads()
-        self._train_minibatches(self.minibatches(epoch=len(self._history)))
+        self._train_on(self.row_order(epoch=len(self._history)))
         self.measure()
         if plastic.runs_ahead(self._running_loss):
             # between epochs the host may wait for the device
             self._replace_sub_cohorts(regrouped(self.sub_cohorts))
 
-    def _train_minibatches(self, minibatches: Iterator[Tensor]) -> None:
-        """Take a step on each of these minibatches."""
-        for rows in minibatches:
+    def _train_on(self, order: Tensor) -> None:
+        """Take a step on each minibatch of rows in this order, int64."""
+        for rows in torch.split(order, self._recipe.batch_size):
             self.train_step(rows)
 
-    def minibatches(self, epoch: int) -> Iterator[Tensor]:
-        """The row numbers of each minibatch of an epoch, 0 is the first; the same for all nets of a study."""
+    def row_order(self, epoch: int) -> Tensor:
+        """The row numbers of an epoch, 0 is the first, int64; the same for all nets of a study."""
         order = np.random.default_rng([self._recipe.seed, epoch]).permutation(len(self._rows.x))
-        return iter(torch.split(torch.from_numpy(order).to(self._rows.x.device), self._recipe.batch_size))
+        return torch.from_numpy(order).to(self._rows.x.device)
+
+    def minibatches(self, epoch: int) -> Iterator[Tensor]:
+        """The row numbers of each minibatch of an epoch."""
+        return iter(torch.split(self.row_order(epoch), self._recipe.batch_size))
 
     def train_step(self, rows: Tensor) -> list[tuple[NetStack, list[Tensor]]]:
         """Take one step on a minibatch, (b,) int64 row numbers.
@@ -456,15 +448,25 @@ class CohortTraining:
         """The scores of the nets of a sub-cohort on rows ``x`` with labels ``y``, (k,) float64."""
         chunks = torch.split(x, EVALUATION_ROWS)
         outputs = torch.cat([sub_cohort.nets.outputs(chunk) for chunk in chunks], dim=1)
-        # the loss of the last step was finite, but its update may have been too large
         rows, finite = sub_cohort.rows, outputs.isfinite().all(dim=(1, 2))
-        if self._built_in_score and not plastic.runs_ahead(outputs) and finite.all():
-            scores = self._built_in_score.of(outputs, y)
-            return scores.masked_fill(self._diverged[rows] > 0, math.nan)
-        first = self._diverged[rows]
-        self._diverged[rows] = first.masked_fill((first == 0) & ~finite, self._step)
-        diverged = self._diverged[rows] > 0
+        if self._built_in_score and not plastic.runs_ahead(outputs):
+            return self._unless_diverged(rows, finite, self._built_in_score.of(outputs, y))
+        # a function of the user does not get outputs of nets that have diverged
+        diverged = self._note_diverged(rows, finite)
         return self._scores_of(outputs.masked_fill(diverged[:, None, None], math.nan), y)
+
+    def _unless_diverged(self, rows: Tensor, finite: Tensor, scores: Tensor) -> Tensor:
+        """Scores of the nets at ``rows``, NaN of those that have diverged."""
+        return scores.masked_fill(self._note_diverged(rows, finite), math.nan)
+
+    def _note_diverged(self, rows: Tensor, finite: Tensor) -> Tensor:
+        """Note which nets at ``rows`` have outputs that are not finite; give which have diverged, bool.
+
+        The loss of the last step may have been finite, and its update too large.
+        """
+        first = self._diverged[rows]
+        self._diverged[rows] = first = first.masked_fill((first == 0) & ~finite, self._step)
+        return first > 0
 
     def _scores_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The scores of the outputs of nets, (k, rows, outputs), (k,) float64; NaN of those not finite."""
@@ -715,17 +717,29 @@ def has_events(recipe: Recipe, nets: Sequence[nn.Module], rows: int) -> bool:
     for net in nets:
         for module in plastic_modules(net).values():
             module.begin(total)
-        if _event_steps(net, torch.arange(1, total + 1))[1].any():
+        alone = {name: tensor[None] for name, tensor in named_tensors(net).items()}
+        if _event_steps(net, alone, torch.arange(1, total + 1))[1].any():
             return True
     return False
 
 
-def _event_steps(net: nn.Module, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether units, and whether units or connections, may be pruned or regrown at each of ``steps``."""
-    of_units = of_any = torch.zeros_like(steps, dtype=torch.bool)
-    units = {*plastic_units(net)}
-    for name, module in plastic_modules(net).items():
-        events = module.is_event(steps)
+def _event_steps(model: nn.Module, tensors: Mapping[str, Tensor], steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether units, and whether units or connections, may be pruned or regrown at each of ``steps``.
+
+    Args:
+        model: a net.
+        tensors: the parameters and buffers of nets of its structure, (size, *shape).
+        steps: forward steps, (steps,).
+
+    Returns:
+        Two tensors, (size, steps) bool.
+    """
+    size = len(next(iter(tensors.values())))
+    of_units = of_any = torch.zeros(size, len(steps), dtype=torch.bool, device=steps.device)
+    units = {*plastic_units(model)}
+    for name, module in plastic_modules(model).items():
+        own = {key: tensors[f"{name}.{key}".removeprefix(".")] for key in module._buffers}
+        events = module.is_event(steps, own)
         of_any = of_any | events
         of_units = of_units | events if name in units else of_units
     return of_units, of_any

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from hebbevo.space.knobs import Knob, table
 
 KNOBS = table(
@@ -22,10 +25,10 @@ KNOBS = table(
 )  # fmt: skip
 
 
-def rising_factor(step: int, warmup: int) -> float:
-    """The factor of the learning rate at a step, counted from 1: linear up to 1 at step ``warmup``.
+def rising_factor(step: npt.ArrayLike, warmup: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The factor of the learning rate at steps, counted from 1: linear up to 1 at step ``warmup``.
 
-    >>> [rising_factor(step, warmup=4) for step in (1, 2, 4, 5)], rising_factor(1, warmup=0)
+    >>> rising_factor([1, 2, 4, 5], warmup=4).tolist(), rising_factor(1, warmup=0).tolist()
     ([0.25, 0.5, 1.0, 1.0], 1.0)
     """
-    return min(1.0, step / warmup) if warmup else 1.0
+    return np.minimum(1.0, np.asarray(step) / np.maximum(warmup, 1))

@@ -26,7 +26,7 @@ from hebbevo.training.out_of_memory import raise_unless_failure
 from hebbevo.training.per_structure import wiring_of
 from hebbevo.training.recipe import NATIVE, Candidate, Measurement, Recipe
 from hebbevo.training.stack import ModuleStack, SingleNet, VmapStack
-from hebbevo.training.structure import structure
+from hebbevo.training.structure import Structure, structure
 from hebbevo.training.whitening import fit_whitening
 
 
@@ -39,7 +39,7 @@ class Member:
         net: the net.
         knobs: values of the training's knobs.
         seed: seed of the net.
-        kind: members of equal kind may be stacked: they have one structure and one optimiser.
+        structure: of the net.
         genome: the canonical text of its genome.
         replicates: how many candidates of the cohort have this genome.
     """
@@ -48,9 +48,14 @@ class Member:
     net: nn.Module
     knobs: Mapping[str, Value]
     seed: int
-    kind: object
+    structure: Structure
     genome: str
     replicates: int
+
+    @property
+    def kind(self) -> object:
+        """Members of equal kind may be stacked: they have one structure and one optimiser."""
+        return self.knobs["optimizer"], self.structure
 
     def built_anew(self) -> Member:
         """The same member with a new net: a forward pass may have changed attributes of the old one."""
@@ -72,18 +77,20 @@ def build_members(
     members: dict[int, Member] = {}
     failed: dict[int, Measurement] = {}
     replicates = Counter(canonical(candidate.genome) for candidate in candidates)
-    for row, candidate in enumerate(candidates):
-        try:
-            seed, knobs = candidate.seed(recipe.seed), recipe.training_knobs(candidate.genome)
-            build = partial(_built, recipe, recipe.settings_for(candidate.genome), seed, rows.x)
-            net = build()
-            if recipe.engine == NATIVE and (reason := why_not_served(recipe, net, rows.x.device)):
-                raise UsageError(reason)
-            kind, genome = (knobs["optimizer"], structure(net)), canonical(candidate.genome)
-            members[row] = Member(build, net, knobs, seed, kind, genome, replicates[genome])
-        except BaseException as error:  # a failed training is a recorded value
-            raise_unless_failure(error)
-            failed[row] = Measurement.failed(describe(error))
+    with PROCESS:  # as threads that train take turns to build
+        for row, candidate in enumerate(candidates):
+            try:
+                seed, knobs = candidate.seed(recipe.seed), recipe.training_knobs(candidate.genome)
+                build = partial(_built, recipe, recipe.settings_for(candidate.genome), seed, rows.x)
+                net = build()
+                of = structure(net)
+                if recipe.engine == NATIVE and (reason := why_not_served(recipe, net, rows.x.device, of)):
+                    raise UsageError(reason)
+                genome = canonical(candidate.genome)
+                members[row] = Member(build, net, knobs, seed, of, genome, replicates[genome])
+            except BaseException as error:  # a failed training is a recorded value
+                raise_unless_failure(error)
+                failed[row] = Measurement.failed(describe(error))
     refused = {row: Measurement.failed(why) for row, why in _unmet(recipe, members, rows).items()}
     return {row: member for row, member in members.items() if row not in refused}, failed | refused
 
@@ -109,7 +116,7 @@ def _unmet(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> dict[in
                     found[member.kind] = (
                         Wiring(member.build(), rows.x[:2].clone())
                         if recipe.has_user_code
-                        else wiring_of(member.net, rows.x[:2].clone())
+                        else wiring_of(member.net, rows.x[:2].clone(), of=member.structure)
                     )
             found[member.kind].refuse_unmet(member.net)
         except BaseException as error:
@@ -120,12 +127,13 @@ def _unmet(recipe: Recipe, members: Mapping[int, Member], rows: Rows) -> dict[in
 
 def cohort_of(recipe: Recipe, members: Sequence[Member], rows: Rows) -> CohortTraining:
     """Make the training of these members, as a stack if there are several."""
-    nets, device = [each.net for each in members], rows.x.device
-    stack: ModuleStack = VmapStack(nets, device) if len(nets) > 1 else SingleNet(nets[0], device)
-    knobs = [each.knobs for each in members]
-    if recipe.engine == NATIVE:  # which copies the nets, so that they stay as they are
-        return NativeTraining(recipe, stack, knobs, members[0].net, rows)
-    return CohortTraining(recipe, stack, knobs, members[0].build(), rows)
+    with PROCESS:
+        nets, device = [each.net for each in members], rows.x.device
+        stack: ModuleStack = VmapStack(nets, device) if len(nets) > 1 else SingleNet(nets[0], device)
+        knobs = [each.knobs for each in members]
+        if recipe.engine == NATIVE:  # which copies the nets, so that they stay as they are
+            return NativeTraining(recipe, stack, knobs, members[0].net, rows)
+        return CohortTraining(recipe, stack, knobs, members[0].build(), rows)
 
 
 @contextmanager

@@ -56,6 +56,7 @@ class NativeRows:
         x, y = x.flatten(1).contiguous(), None if y is None else y.contiguous()
         weights = loss.weights if isinstance(loss, CrossEntropy) else None
         self._kept = x, y, weights  # the engine has pointers to their memory
+        self._number = len(x)
         self.structure = Data(
             x=x.data_ptr(),
             features=x.shape[1],
@@ -63,6 +64,9 @@ class NativeRows:
             targets=y.data_ptr() if y is not None and isinstance(loss, SquaredError) else None,
             class_weights=None if weights is None else weights.data_ptr(),
         )
+
+    def __len__(self) -> int:
+        return self._number
 
 
 class NativeNet:
@@ -317,6 +321,10 @@ class NativeNet:
     def outputs(self, rows: NativeRows, outputs: Tensor) -> None:
         """Compute the outputs of the first rows into a tensor, (rows, outputs)."""
         self._library.outputs(self._pointer, ctypes.byref(rows.structure), len(outputs), outputs.data_ptr())
+
+    def right(self, rows: NativeRows) -> int:
+        """How many rows have their largest output at their label; -1: an output is not finite."""
+        return int(self._library.right(self._pointer, ctypes.byref(rows.structure), len(rows)))
 
     def survivors(self, on_path: Sequence[Tensor], units: Tensor, connections: Tensor | None) -> None:
         """Find what lies on a path of weights that are not zero from an input to an output.

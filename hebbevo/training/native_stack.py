@@ -89,9 +89,8 @@ class NativeStack(NetStack):
         order: Tensor,
         batch_size: int,
         factors: Tensor,
-        losses: Tensor,
-        chosen: Sequence[int],
-    ) -> None:
+        takes_part: Sequence[bool],
+    ) -> Tensor:
         """Train nets on minibatches, with the events that fall on them.
 
         Args:
@@ -100,20 +99,26 @@ class NativeStack(NetStack):
             order: the rows of the minibatches, one after the other, int64.
             batch_size: rows of a minibatch; the last one may have fewer.
             factors: of the learning rates at each step, (steps, size) float32.
-            losses: gets the loss of each step of the chosen nets, (steps, size); a net whose loss is not
-                finite takes no further step.
-            chosen: numbers of the nets.
+            takes_part: whether each net trains.
+
+        Returns:
+            The loss of each net at each step, (steps, size); a net whose loss is not finite takes no further
+            step, and those of steps not taken are zero.
         """
         if self._optimizer is not optimizer:
             for number, net in enumerate(self._nets):
                 net.use(optimizer, number, self._layer_names, self._gates)
             self._optimizer = optimizer
-        by_net, found = factors.mT.contiguous(), torch.zeros(self.size, len(losses))
-        of_nets = [*zip(self._nets, by_net.unbind(), found.unbind(), strict=True)]
-        for number in chosen:
-            net, own_factors, own_losses = of_nets[number]
-            net.train(rows, order, batch_size, own_factors, own_losses)
-        losses[:, chosen] = found[chosen].mT
+        by_net, losses = factors.mT.contiguous(), torch.zeros(self.size, len(factors))
+        of_nets = [*zip(self._nets, by_net.unbind(), losses.unbind(), strict=True)]
+        for (net, own_factors, own_losses), is_in in zip(of_nets, takes_part, strict=True):
+            if is_in:
+                net.train(rows, order, batch_size, own_factors, own_losses)
+        return losses.mT
+
+    def right(self, rows: NativeRows) -> Tensor:
+        """How many rows have their largest output at their label, (size,) int64; -1: one is not finite."""
+        return torch.tensor([net.right(rows) for net in self._nets])
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""

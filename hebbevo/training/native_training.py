@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from hebbevo.training.cohort import CohortTraining, optimizer_of
 from hebbevo.training.native_net import NativeRows
 from hebbevo.training.native_service import why_not_served
 from hebbevo.training.native_stack import NativeStack
+from hebbevo.training.scores import ACCURACY
 from hebbevo.training.stack import ModuleStack, NetStack
 from hebbevo.training.subcohorts import SubCohort
 
@@ -39,24 +40,21 @@ class NativeTraining(CohortTraining):
         stack = NativeStack(nets, model, rows.x[:1].clone(), batch_size, native.library())
         return [SubCohort(torch.arange(nets.size), stack, optimizer_of(model, stack.trained, values))]
 
-    def _train_minibatches(self, minibatches: Iterator[Tensor]) -> None:
+    def _train_on(self, order: Tensor) -> None:
         """See `CohortTraining`; a net whose loss is no longer finite takes no further step."""
-        batches = [*minibatches]
-        steps = slice(self._step, self._step + len(batches))
+        batch_size = self._recipe.batch_size
+        steps = slice(self._step, self._step - (-len(order) // batch_size))
         self._step = steps.stop
         for each in self.sub_cohorts:
             assert isinstance(each.nets, NativeStack)
-            losses = self.losses[steps, each.rows]
-            each.nets.train(
+            self.losses[steps, each.rows] = each.nets.train(
                 each.optimizer,
                 self._native_rows,
-                torch.cat(batches),
-                len(batches[0]),
+                order,
+                batch_size,
                 self.learning_rate_factors[steps, each.rows],
-                losses,
-                (self._diverged[each.rows] == 0).nonzero().flatten().tolist(),
+                (self._diverged[each.rows] == 0).tolist(),
             )
-            self.losses[steps, each.rows] = losses
 
     def train_step(self, rows: Tensor) -> list[tuple[NetStack, list[Tensor]]]:
         """Take one step on a minibatch, (b,) int64 row numbers.
@@ -64,5 +62,13 @@ class NativeTraining(CohortTraining):
         Returns:
             Nothing: gradients are not kept.
         """
-        self._train_minibatches(iter([rows]))
+        self._train_on(rows)
         return []
+
+    def _scores(self, sub_cohort: SubCohort, x: Tensor, y: Tensor) -> Tensor:
+        """See `CohortTraining`; accuracy is compiled."""
+        if self._recipe.score_name != ACCURACY:
+            return super()._scores(sub_cohort, x, y)
+        assert isinstance(sub_cohort.nets, NativeStack)
+        right = sub_cohort.nets.right(NativeRows(x, y, self._loss_of))
+        return self._unless_diverged(sub_cohort.rows, right >= 0, right.double() / len(x))

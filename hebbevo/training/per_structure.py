@@ -15,7 +15,7 @@ from hebbevo.exclusive import PROCESS
 from hebbevo.nn.liveness.paths import LivenessPlan
 from hebbevo.nn.mlp_layout import mlp_layout
 from hebbevo.nn.wiring import Wiring
-from hebbevo.training.structure import structure
+from hebbevo.training.structure import Structure, structure
 
 Found = TypeVar("Found")
 
@@ -35,14 +35,15 @@ class PerStructure(Generic[Found]):
         self._find = find
         self._found: OrderedDict[object, Found] = OrderedDict()
 
-    def __call__(self, net: nn.Module, *x: Tensor) -> Found:
+    def __call__(self, net: nn.Module, *x: Tensor, of: Structure | None = None) -> Found:
         """Give what was found for a net of this structure, or find it.
 
         Args:
             net: a net; left as it was.
             x: an input, (rows, *shape), if the function takes one.
+            of: the structure of the net, where it is known.
         """
-        key = structure(net), *((each.shape, each.device) for each in x)
+        key = of or structure(net), *((each.shape, each.device) for each in x)
         with PROCESS:
             if key not in self._found:
                 self._found[key] = self._find(net, *x)

@@ -67,13 +67,16 @@ def _r2(outputs: Tensor, targets: Tensor) -> Tensor:
     return (1 - residual / (targets - targets.mean()).square().sum()).clamp(min=0)
 
 
+ACCURACY = "accuracy"
+"""Name of the score that the native engine computes itself."""
+
 SCORES: dict[str, BuiltInScore] = {
-    "accuracy": BuiltInScore("accuracy", "classification", _accuracy),
+    ACCURACY: BuiltInScore("accuracy", "classification", _accuracy),
     "balanced_accuracy": BuiltInScore("balanced accuracy", "classification", _balanced_accuracy),
     "macro_f1": BuiltInScore("macro F1", "classification", _macro_f1),
     "r2": BuiltInScore("R2", "regression", _r2, in_percent=False),
 }
 """The built-in scores by name."""
 
-DEFAULT_SCORES: Mapping[Kind, str] = {"classification": "accuracy", "regression": "r2"}
+DEFAULT_SCORES: Mapping[Kind, str] = {"classification": ACCURACY, "regression": "r2"}
 """The score of each kind of task where none is named."""

@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -188,7 +188,7 @@ class ModuleStack(NetStack):
 
     def under_all_names(self, named: Mapping[str, _Own]) -> dict[str, _Own]:
         """Give what belongs to each parameter under every name of the parameter."""
-        names = aliases(self.module.named_parameters)
+        names = aliases(self.module.named_parameters(remove_duplicate=False))
         return {name: own for first, own in named.items() for name in names[first]}
 
     def layer_connections(self) -> Iterator[LayerConnections]:
@@ -245,21 +245,28 @@ class VmapStack(ModuleStack):
         }
         self._fixed = {name: parameters[name].detach().to(device) for name in fixed}
         self._buffers = {name: value.to(device) for name, value in buffers.items()}
-        # the module has no memory of its own: `call` puts the stacked tensors in
-        self.module = copy.deepcopy(nets[0]).to("meta")
-        self._aliases = aliases(nets[0].named_parameters) | aliases(nets[0].named_buffers)
-        # The dictionary and key under which the module holds each tensor. `torch.func.functional_call` would
-        # look up all of them again at every call.
-        self._holders = {
+        self._net = nets[0]
+        self._of_parameters = aliases(nets[0].named_parameters(remove_duplicate=False))
+        self._of_buffers = aliases(nets[0].named_buffers(remove_duplicate=False))
+
+    @cached_property
+    def module(self) -> nn.Module:  # type: ignore[override]
+        """A copy of the first net without memory of its own: `call` puts the stacked tensors in."""
+        return copy.deepcopy(self._net).to("meta")
+
+    @cached_property
+    def _holders(self) -> dict[str, list[tuple[dict[str, Any], str]]]:
+        """The dictionary and key under which the module holds each tensor.
+
+        `torch.func.functional_call` would look up all of them again at every call.
+        """
+        return {
             name: [
                 (getattr(self.module.get_submodule(owner), store), key)
                 for owner, _, key in (alias.rpartition(".") for alias in names)
             ]
-            for store, named in (
-                ("_parameters", nets[0].named_parameters),
-                ("_buffers", nets[0].named_buffers),
-            )
-            for name, names in aliases(named).items()
+            for store, named in (("_parameters", self._of_parameters), ("_buffers", self._of_buffers))
+            for name, names in named.items()
         }
 
     def call(
@@ -319,7 +326,8 @@ class VmapStack(ModuleStack):
     @property
     def tensors(self) -> dict[str, Tensor]:
         """See `ModuleStack.tensors`."""
-        return {name: each.detach() for first, each in self.state.items() for name in self._aliases[first]}
+        names = self._of_parameters | self._of_buffers
+        return {name: each.detach() for first, each in self.state.items() for name in names[first]}
 
     def prepare_survivors(self, model: nn.Module, row: Tensor) -> None:
         """See `ModuleStack.prepare_survivors`."""

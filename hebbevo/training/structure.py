@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -14,26 +14,41 @@ from hebbevo.nn import Plastic
 
 _ATTRIBUTES_OF_EVERY_MODULE = vars(nn.Module()).keys()
 
+Structure = tuple[tuple[str, object], ...]
+"""What `structure` gives: pairs of a dotted name and a hashable description."""
 
-def structure(net: nn.Module) -> tuple[tuple[str, object], ...]:
+
+def structure(net: nn.Module) -> Structure:
     """Describe everything that stacking takes from the first net. Nets of equal structure may be stacked.
 
     These are classes, plain attributes (of plastic modules the public ones), hooks and shapes; which names
     stand for one tensor or module; and which parameters are trained.
-
-    Returns:
-        Pairs of a dotted name and a hashable description.
     """
-    modules, buffers = aliases(net.named_modules), aliases(net.named_buffers)
-    parameters = aliases(net.named_parameters)
+    modules = [*net.named_modules(remove_duplicate=False)]
+    named = aliases(modules)
+    parameters, buffers = ([*_tensors(modules, store)] for store in ("_parameters", "_buffers"))
+    of_parameters, of_buffers = aliases(parameters), aliases(buffers)
     return (
-        *chain.from_iterable(_attributes(name, each, modules[name]) for name, each in net.named_modules()),
+        *chain.from_iterable(_attributes(name, each, named[name]) for name, each in modules if name in named),
         *(
-            (name, (each.shape, each.dtype, each.requires_grad, *parameters[name]))
-            for name, each in net.named_parameters()
+            (name, (each.shape, each.dtype, each.requires_grad, *of_parameters[name]))
+            for name, each in parameters
+            if name in of_parameters
         ),
-        *((name, (each.shape, each.dtype, *buffers[name])) for name, each in net.named_buffers()),
+        *(
+            (name, (each.shape, each.dtype, *of_buffers[name]))
+            for name, each in buffers
+            if name in of_buffers
+        ),
     )
+
+
+def _tensors(modules: Sequence[tuple[str, nn.Module]], store: str) -> Iterator[tuple[str, Tensor]]:
+    """All parameters or buffers under each of their names, as PyTorch gives them, which walks every time."""
+    for prefix, module in modules:
+        for key, tensor in getattr(module, store).items():
+            if tensor is not None:
+                yield (f"{prefix}.{key}" if prefix else key), tensor
 
 
 def difference(one: nn.Module, other: nn.Module) -> str:
@@ -42,15 +57,15 @@ def difference(one: nn.Module, other: nn.Module) -> str:
     return next((name for name in first | second if first.get(name) != second.get(name)), "")
 
 
-def aliases(named: Callable[..., Iterable[tuple[str, object]]]) -> dict[str, list[str]]:
+def aliases(named: Iterable[tuple[str, object]]) -> dict[str, list[str]]:
     """Find all names of every tensor or module, by its first name; tied weights have several.
 
     Args:
-        named: such as ``net.named_parameters``.
+        named: such as ``net.named_parameters(remove_duplicate=False)``.
     """
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
-    for name, own in named(remove_duplicate=False):
+    for name, own in named:
         names.setdefault(first.setdefault(id(own), name), []).append(name)
     return names
 

@@ -189,27 +189,61 @@ EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *ro
   return steps;
 }
 
+/* Compute the outputs of some rows of the data, from `start`: activations of the last place, a column for each row. */
+static const float *find_outputs(Network *net, const Data *data, int64_t start, int count, long columns) {
+  Data part = *data;
+  part.x += start * data->features;
+  gather(net, &part, NULL, count, columns);
+  apply_gates(net, 0, columns);
+  for (int l = 0; l < net->layers; l++) {
+    forward_layer(net, l, columns, count);
+    apply_gates(net, l + 1, columns);
+  }
+  return net->activation[net->layers];
+}
+
+static void find_gates_of_all(Network *net) {
+  for (int place = 0; place < net->layers; place++)
+    if (net->place[place].theta) find_gates(net, &net->place[place], 0);
+}
+
 /* The outputs of the first `count` rows of the data, (count, outputs). */
 EXPORTED void hebbevo_outputs(Network *net, const Data *data, int64_t count, float *outputs) {
   FloatMode before = flush_denormals();
   int classes = net->place[net->layers].living;
-  for (int place = 0; place < net->layers; place++)
-    if (net->place[place].theta) find_gates(net, &net->place[place], 0);
+  find_gates_of_all(net);
   for (int64_t start = 0; start < count; start += net->columns) {
     int own = (int)(count - start < net->columns ? count - start : net->columns);
     long columns = padded(own);
-    Data part = *data;
-    part.x += start * data->features;
-    gather(net, &part, NULL, own, columns);
-    apply_gates(net, 0, columns);
-    for (int l = 0; l < net->layers; l++) {
-      forward_layer(net, l, columns, own);
-      apply_gates(net, l + 1, columns);
-    }
+    const float *z = find_outputs(net, data, start, own, columns);
     for (int b = 0; b < own; b++)
-      for (int k = 0; k < classes; k++) outputs[(start + b) * classes + k] = net->activation[net->layers][k * columns + b];
+      for (int k = 0; k < classes; k++) outputs[(start + b) * classes + k] = z[k * columns + b];
   }
   restore(before);
+}
+
+/* How many of the first `count` rows of the data have their largest output, the first of equal ones, at their label.
+   It is -1 where an output is not finite. */
+EXPORTED int64_t hebbevo_right(Network *net, const Data *data, int64_t count) {
+  FloatMode before = flush_denormals();
+  int classes = net->place[net->layers].living, finite = 1;
+  int64_t right = 0;
+  find_gates_of_all(net);
+  for (int64_t start = 0; start < count && finite; start += net->columns) {
+    int own = (int)(count - start < net->columns ? count - start : net->columns);
+    long columns = padded(own);
+    const float *z = find_outputs(net, data, start, own, columns);
+    for (int b = 0; b < own; b++) {
+      int answer = 0;
+      for (int k = 0; k < classes; k++) {
+        finite &= isfinite(z[k * columns + b]) != 0;
+        if (z[k * columns + b] > z[answer * columns + b]) answer = k;
+      }
+      right += answer == data->labels[start + b];
+    }
+  }
+  restore(before);
+  return finite ? right : -1;
 }
 
 /* Events whose scores come from the caller: each place that has one is begun and pruned, then all are ended. */
@@ -235,8 +269,7 @@ EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *
     reached[place] = (uint8_t *)net->activation[place];
     leading[place] = (uint8_t *)net->error[place];
   }
-  for (int place = 0; place < net->layers; place++)
-    if (net->place[place].theta) find_gates(net, &net->place[place], 0);
+  find_gates_of_all(net);
   mark_reached(net, reached);
   mark_leading(net, leading);
   for (int place = 0; place <= net->layers; place++)

@@ -8,7 +8,7 @@
 
 #include "vectors.h"
 
-#define VERSION 4 /* that of hebbevo/native/loading.py */
+#define VERSION 5 /* that of hebbevo/native/loading.py */
 #define MOST_LAYERS 16
 #define MOST_STATES 4
 
