@@ -1,8 +1,10 @@
-"""How often Python searches for garbage in a process of hebbevo's own: a command or a worker."""
+"""How often Python searches for garbage in a command, in a worker, and while a search runs."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 OBJECTS = 20_000
 """Python searches after so many new objects.
@@ -15,3 +17,20 @@ libraries, which all stay.
 def collect_rarely() -> None:
     """Search for garbage after `OBJECTS` new objects."""
     gc.set_threshold(OBJECTS)
+
+
+@contextmanager
+def collected_rarely() -> Iterator[None]:
+    """Search for garbage rarely for a while, in a process that is not of hebbevo's own.
+
+    >>> with collected_rarely():
+    ...     gc.get_threshold()[0] >= OBJECTS
+    True
+    """
+    before = gc.get_threshold()
+    if 0 < before[0] < OBJECTS:  # 0: never
+        collect_rarely()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

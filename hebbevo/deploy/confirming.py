@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from numbers import Integral
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from hebbevo import user_code
+from hebbevo import garbage, user_code
 from hebbevo.deploy import controls
 from hebbevo.deploy.confirmation_plan import NEIGHBOURS, ConfirmationPlan, Step
 from hebbevo.display.progress_bar import ProgressBar, watched
@@ -150,7 +150,7 @@ def confirm(
             config.prestart_worker(trains_in_threads=bool(ledger.facts.native))
             run = _Run(ledger, record, records, recipe, config, show, confirmations)
             try:
-                with on_interrupt(run.interruption):
+                with garbage.collected_rarely(), on_interrupt(run.interruption):
                     run.finish()
                 ledger.check_still_there()
             except StudyLost as lost:

@@ -226,7 +226,7 @@ def plastic_modules(model: nn.Module) -> dict[str, Plastic]:
 
 
 def longest_settling(model: nn.Module, stacked: Mapping[str, Tensor] | None = None) -> Tensor:
-    """The longest settling phase of the plastic modules of a network, () or (networks,), part of the training.
+    """The longest settling phase of the plastic modules of a network, a fraction of the training.
 
     All modules share one learning rate, so this phase counts for it
     (`hebbevo.rules.settling.settling_factor`).

@@ -9,7 +9,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from hebbevo import user_code
+from hebbevo import garbage, user_code
 from hebbevo.data import Split
 from hebbevo.errors import ReplayMismatch, SearchInterrupted, StudyError, StudyLost
 from hebbevo.exclusive import PROCESS
@@ -98,6 +98,7 @@ def continue_study(
                 driver.kept = {each.member: each for each in ledger.kept_networks()}
             try:
                 with (
+                    garbage.collected_rarely(),
                     on_interrupt(driver.interruption),
                     closing(_start(config, ledger, split, driver.notify)) as executor,
                 ):
