@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -204,8 +205,9 @@ class Place:
 
     def _has(self, knob: str, value: object) -> bool:
         """Whether a knob has a value, or for ``None`` any but zero."""
-        own = self._plan.buffers[knob]
-        return bool((own != 0 if value is None else own == encoded(self.rule.knobs[knob], value)).any())
+        own: Any = self._plan.numbers.get(knob, self._plan.buffers[knob])
+        found = own != 0 if value is None else own == encoded(self.rule.knobs[knob], value)
+        return bool(found.any()) if isinstance(found, Tensor) else found
 
     def _give_knobs(self, rule: UnitRule) -> None:
         """Give the engine the knobs of a rule, as far as it reads them."""

@@ -231,7 +231,8 @@ def _place_plans(
             by_place.append([PlacePlan(width)] * size)
             continue
         buffers = {key: state[f"{name}.{key}"] for key in module._buffers}
-        of_nets = [{key: each[number] for key, each in buffers.items()} for number in range(size)]
+        by_net = zip(*(each.unbind() for each in buffers.values()), strict=True)
+        of_nets = [dict(zip(buffers, own, strict=True)) for own in by_net]
         if module.rule.prunes:
             by_place.append(_pruned_plans(module.rule, buffers, of_nets, width))
         else:
