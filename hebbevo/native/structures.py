@@ -53,6 +53,7 @@ class Units(c.Structure):
         ("s", c.c_float),
         ("u", c.c_float),
         ("ridge", c.c_float),
+        ("belief", c.c_float),
         ("salient_weights", c.c_float),
         ("salient_gradients", c.c_float),
         ("activity", c.c_int32),

@@ -19,7 +19,9 @@ from hebbevo.rules.units.ablation import Ablation
 from hebbevo.rules.units.contribution import Contribution
 from hebbevo.rules.units.decorrelation import Decorrelation
 from hebbevo.rules.units.demp import DemP
+from hebbevo.rules.units.frequency import Frequency
 from hebbevo.rules.units.l0 import L0
+from hebbevo.rules.units.magnitude import Magnitude
 from hebbevo.rules.units.random import Random
 from hebbevo.rules.units.redo import ReDo
 from hebbevo.rules.units.rule import UnitRule
@@ -46,6 +48,8 @@ _SCORES: dict[type[UnitRule], int] = {
     Usage: 6,
     Decorrelation: 7,
     Ablation: 8,
+    Frequency: 9,
+    Magnitude: 10,
 }
 """Rules whose scores are compiled, by their numbers in ``scores.h``."""
 _EXPONENTS: dict[type[UnitRule], dict[str, float]] = {Usage: {"p": 2, "q": 2, "r": 1}}
@@ -78,6 +82,7 @@ _OWN_KNOBS = (
     "s",
     "u",
     "ridge",
+    "belief",
     "salient_weights",
     "salient_gradients",
     "gate_start",

@@ -131,6 +131,26 @@ def test_a_loss_that_is_not_finite_is_seen_at_its_step_and_ends_the_training():
     assert cohort.losses[taken][:-1].isfinite().all()
 
 
+def test_accuracy_is_that_of_the_outputs_and_a_net_whose_outputs_are_not_finite_fails():
+    split = problem()
+    rows = Rows.of(split, (11,), CPU)
+    cohort = native_cohort(recipe((23, 17)), [{}, {}, {}], rows)
+    cohort.train_epoch()
+    [own] = cohort.sub_cohorts
+    weights = [*own.nets.trained.values()]
+    with torch.no_grad():
+        for weight in weights:
+            weight[1] = 0  # all outputs are equal, and the first one is the answer
+        weights[-1][2, 0] = torch.inf
+    answers = cohort.outputs(rows.x_val).argmax(-1)
+    cohort.measure()
+    found = [each.accuracy[-1] for each in cohort.measurements()]
+    assert found[0] == float((answers[0] == rows.y_val).double().mean())
+    assert found[1] == float((rows.y_val == 0).double().mean())
+    assert np.isnan(found[2])
+    assert [each.failure is None for each in cohort.measurements()] == [True, True, False]
+
+
 def test_a_net_is_the_same_bit_for_bit_whatever_trains_beside_it():
     the_recipe = recipe((23, 17), epochs=2)
     genomes = [{"learning_rate": 0.01}, {"learning_rate": 0.003, "penalty_form": "ratio"}, SGD]

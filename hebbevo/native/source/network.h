@@ -34,7 +34,7 @@ typedef struct {
   const float *firing_prior; /* by number */
   float memory;
   float stamina_decay, unactivation_penalty;
-  float p, q, r, s, u, ridge; /* of the scores in scores.h */
+  float p, q, r, s, u, ridge, belief; /* of the scores in scores.h */
   float salient_weights, salient_gradients;
   int32_t activity, penalty_form;
   /* trained gates of living units, see gates.h; NULL: none */

@@ -7,7 +7,19 @@
 #include "network.h"
 #include "random.h"
 
-enum { BY_CALLER, RANDOM, STAMINA, REDO, TAYLOR, CONTRIBUTION_SCORE, PRODUCT, DECORRELATION, ABLATION };
+enum {
+  BY_CALLER,
+  RANDOM,
+  STAMINA,
+  REDO,
+  TAYLOR,
+  CONTRIBUTION_SCORE,
+  PRODUCT,
+  DECORRELATION,
+  ABLATION,
+  FIRING_FREQUENCY,
+  MAGNITUDE
+};
 
 /* A decayed mean, which began when the unit was regrown. */
 static float running(const Units *units, int total, int seen, int j) {
@@ -92,34 +104,64 @@ static void find_decorrelated(const Network *net, int place, double *scores) {
   divide_by_mean(n, scores); /* eq. 2 */
 }
 
+/* A posterior mean of the firing rate over that of the layer, as frequency.py has it. */
+static void find_frequencies(const Units *units, double *scores) {
+  const float *fired = units->buffers[SUM_FIRING], *seen = units->buffers[SEEN];
+  int n = units->living;
+  float of_fired = 0, of_seen = 0;
+  for (int j = 0; j < n; j++) {
+    of_fired += fired[j];
+    of_seen += seen[j];
+  }
+  of_fired /= n > 1 ? n : 1;
+  of_seen /= n > 1 ? n : 1;
+  float prior = of_fired / (of_seen > 1e-12f ? of_seen : 1e-12f); /* eq. 2 */
+  for (int j = 0; j < n; j++) {
+    float steps = units->belief + seen[j];
+    float posterior = (units->belief * prior + fired[j]) / (steps > 1e-12f ? steps : 1e-12f); /* eq. 1 */
+    scores[j] = posterior / (prior > 1e-12f ? prior : 1e-12f);
+  }
+}
+
+/* The norms of the weights that feed the units, over their mean, as magnitude.py has them. */
+static void find_magnitudes(const Network *net, int place, double *scores) {
+  const Layer *feeding = &net->layer[place - 1];
+  int n = net->place[place].living;
+  float *squares = net->transposed;
+  for (int j = 0; j < n; j++) squares[j] = 0;
+  for (int i = 0; i < net->place[place - 1].living; i++) {
+    const float *row = feeding->weight + i * (long)feeding->stride;
+    for (int j = 0; j < n; j++) squares[j] += row[j] * row[j];
+  }
+  for (int j = 0; j < n; j++) scores[j] = sqrtf(squares[j]);
+  divide_by_mean(n, scores); /* eq. 1 */
+}
+
+static void find_random(const Network *net, const Units *units, double *scores) {
+  uint64_t key = key_of(units->seed, net->step, SCORE_STREAM);
+  for (int j = 0; j < units->living; j++) scores[j] = uniform(key, (uint32_t)units->numbers[j]);
+}
+
+static void find_staminas(const Units *units, double *scores) {
+  const float *gain = units->buffers[GAIN], *reference = units->buffers[REFERENCE];
+  for (int j = 0; j < units->living; j++) scores[j] = gain[j] / (reference[j] > 1e-30f ? reference[j] : 1e-30f);
+}
+
 /* The score of each living unit of a place. */
 static void find_scores(const Network *net, int place, double *scores) {
   const Units *units = &net->place[place];
-  int n = units->living;
-  if (units->score == PRODUCT) {
-    find_products(net, place, scores);
-    return;
+  switch (units->score) {
+    case RANDOM: find_random(net, units, scores); break;
+    case STAMINA: find_staminas(units, scores); break;
+    case PRODUCT: find_products(net, place, scores); break;
+    case DECORRELATION: find_decorrelated(net, place, scores); break;
+    case ABLATION: find_salient(net, place, scores); break;
+    case FIRING_FREQUENCY: find_frequencies(units, scores); break;
+    case MAGNITUDE: find_magnitudes(net, place, scores); break;
+    default:
+      for (int j = 0; j < units->living; j++) scores[j] = compared(net, place, j);
+      divide_by_mean(units->living, scores);
   }
-  if (units->score == DECORRELATION) {
-    find_decorrelated(net, place, scores);
-    return;
-  }
-  if (units->score == ABLATION) {
-    find_salient(net, place, scores);
-    return;
-  }
-  if (units->score == RANDOM) {
-    uint64_t key = key_of(units->seed, net->step, SCORE_STREAM);
-    for (int j = 0; j < n; j++) scores[j] = uniform(key, (uint32_t)units->numbers[j]);
-    return;
-  }
-  if (units->score == STAMINA) {
-    const float *gain = units->buffers[GAIN], *reference = units->buffers[REFERENCE];
-    for (int j = 0; j < n; j++) scores[j] = gain[j] / (reference[j] > 1e-30f ? reference[j] : 1e-30f);
-    return;
-  }
-  for (int j = 0; j < n; j++) scores[j] = compared(net, place, j);
-  divide_by_mean(n, scores);
 }
 
 #endif
