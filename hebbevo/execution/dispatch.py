@@ -48,6 +48,7 @@ def dispatch_cohorts(
     may_start: Callable[[], bool],
     must_stop: Callable[[], bool],
     on_failure: Callable[[FailedAttempt], None],
+    meanwhile: Callable[[], None] | None = None,
 ) -> Generator[tuple[Cohort, list[Measurement]], None, None]:
     """Train every cohort and yield it, or its halves, with one measurement per candidate, as they end.
 
@@ -60,6 +61,7 @@ def dispatch_cohorts(
         may_start: called before every cohort; ``False`` starts no more, and those in training are finished.
         must_stop: called five times a second; ``True`` cancels the cohorts in training, too.
         on_failure: called with every failed attempt before the next one starts.
+        meanwhile: called once, while the first cohorts train.
     """
     source = iter(cohorts)
     retries: deque[_Task] = deque()
@@ -93,6 +95,9 @@ def dispatch_cohorts(
                 executor.submit(task.cohort)
             if not running and (executor.free or not may_start()):
                 return
+            if meanwhile:
+                meanwhile()
+                meanwhile = None
             if ended := executor.wait(_POLL):
                 yield from end(*ended)
             for task in [*running.values()]:

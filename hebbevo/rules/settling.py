@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hebbevo.rules.rule import Asked, Need, Needs
 from hebbevo.space.knobs import Knob
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from torch import Tensor
 
 SETTLE = Knob(
@@ -46,5 +45,8 @@ def settling_factor(step: npt.ArrayLike, total_steps: int, settle: npt.ArrayLike
         total_steps: of the whole training.
         settle: the settling phase, a fraction of the training, of a shape that goes with ``step``.
     """
+    import numpy as np  # here, because a command that trains nothing does not need it
+
     steps_left = (total_steps - np.asarray(step) + 1) / np.maximum(total_steps * np.asarray(settle), 1)
-    return np.clip(steps_left, 0.0, 1.0)
+    factor: npt.NDArray[np.float64] = np.clip(steps_left, 0.0, 1.0)
+    return factor

@@ -199,6 +199,9 @@ class Sampler(ABC):
         self._tell(checked)
         self.generation += 1
 
+    def prepare(self) -> None:  # noqa: B027
+        """Import what a later `ask` needs, so that it need not wait; proposals do not depend on it."""
+
     def _rng(self) -> np.random.Generator:
         """A generator of this generation's random numbers, at its start.
 

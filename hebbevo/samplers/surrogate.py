@@ -61,13 +61,17 @@ class Surrogate(Sampler):
         self._points: list[Point] = []
         self.outcomes: list[Outcome] = []
 
+    def prepare(self) -> None:
+        """See `Sampler.prepare`."""
+        import scipy.linalg  # its BLAS has to be loaded before it can be limited
+        import scipy.optimize  # noqa: F401
+
     def _ask(self, n: int) -> list[Genome]:
         rng = self._rng()
         if len(self.outcomes) < _FEWEST:
             points = self._latin_hypercube(n, rng)
         else:
-            import scipy.linalg  # noqa: F401  its BLAS has to be loaded before it can be limited
-
+            self.prepare()
             # one thread is faster at this size, and gives the same sums on any number of cores
             with threadpool_limits(1, "blas"):
                 self._fit()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from hebbevo.space.knobs import Knob, table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 KNOBS = table(
     Knob("optimizer", str, "adamw", "update rule of the weights", choices=("adamw", "sgd")),
@@ -31,4 +34,7 @@ def rising_factor(step: npt.ArrayLike, warmup: npt.ArrayLike) -> npt.NDArray[np.
     >>> rising_factor([1, 2, 4, 5], warmup=4).tolist(), rising_factor(1, warmup=0).tolist()
     ([0.25, 0.5, 1.0, 1.0], 1.0)
     """
-    return np.minimum(1.0, np.asarray(step) / np.maximum(warmup, 1))
+    import numpy as np  # here, because a command that trains nothing does not need it
+
+    factor: npt.NDArray[np.float64] = np.minimum(1.0, np.asarray(step) / np.maximum(warmup, 1))
+    return factor

@@ -112,6 +112,7 @@ def run_cohorts(
     trial_seconds=float("inf"),
     may_start=lambda: True,
     must_stop=lambda: False,
+    meanwhile=None,
 ):
     """Results as the cohorts end. Without a list for ``failures``, a failed attempt is an error."""
 
@@ -125,6 +126,7 @@ def run_cohorts(
         may_start=may_start,
         must_stop=must_stop,
         on_failure=unexpected if failures is None else failures.append,
+        meanwhile=meanwhile,
     )
 
 

@@ -180,3 +180,10 @@ def test_a_cohort_that_has_not_ended_in_time_is_cancelled(monkeypatch):
     [(_, [failed, _])] = run_cohorts(executor, [cohort(0, 1)], failures, trial_seconds=2.0)
     assert failures.summary() == [((0,), "time", recovery) for recovery in ("again", "again", "failed")]
     assert failed.failure == "took longer than 2 s (attempt 3, the last)"
+
+
+def test_what_is_to_be_done_meanwhile_is_done_once_while_all_workers_train():
+    executor, seen = FakeExecutor(), []
+    done = list(run_cohorts(executor, COHORTS, meanwhile=lambda: seen.append(len(executor.running))))
+    assert len(done) == len(COHORTS)
+    assert seen == [3]
