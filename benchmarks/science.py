@@ -14,9 +14,11 @@ Controls, of the same final widths and epochs:
 - magnitude at once, magnitude, random: one event in place of 20; gradual; and without a score.
 
 Other rows: the rules that `RULES` names, with the constants of one recipe, and what a search has found, from
-seeds that no search has had. ``--study STUDY`` makes a row of a confirmed study: at each width it has the
-genome of the confirmed member that is nearest in neurons. ``--widths`` divides 20, 40, 60 or 104 neurons in
-another way; such rows have the widths in their name, and dense networks the settings of their number.
+seeds that no search has had. "usage, tuned" has learning rate and weight decay tuned as dense networks have,
+and "usage, tuned, twice as long" is that with twice the epochs; so for any rule. ``--study STUDY`` makes a row
+of a confirmed study: at each width it has the genome of the confirmed member that is nearest in neurons.
+``--widths`` divides 20, 40, 60 or 104 neurons in another way; such rows have the widths in their name, and
+dense networks the settings of their number.
 
 A difference is that of networks with equal seeds, which see minibatches in equal order; five seeds share an
 order. Its interval is Student's, at 95 % after Holm's correction over all widths and controls of a row. That
@@ -25,7 +27,7 @@ correction over the widths. A row wins where the whole interval is above zero.
 
 ``--neurons`` takes other sizes: 140 for 98-42, and 400 for the whole network, trained as a dense one.
 
-    HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--tuning science_tuning.csv]
+    HEBBEVO_DATA=FOLDER python benchmarks/science.py tune [--rows dense] [--tuning science_tuning.csv]
     HEBBEVO_DATA=FOLDER python benchmarks/science.py train [--rows dense ...] [--study STUDY] [--widths 13 7]
     python benchmarks/science.py table [--csv science.csv]
 
@@ -39,7 +41,7 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +67,8 @@ FIRST_SEED, TUNING_SEEDS, ONE_ORDER = 1000, (0, 1, 2), 5
 GRID = tuple((rate, decay) for rate in (1e-3, 2e-3, 5e-3, 1e-2) for decay in (0.0, 0.03, 0.1, 0.3))
 EPOCHS, BATCH = 20, 64
 DENSE, LONGER, AT_ONCE = "dense", "dense, twice as long", "magnitude at once"
-RULE_OF = {LONGER: "dense", AT_ONCE: "magnitude"}
-"""The rule for units of a row that is not named like it."""
+TUNED, TWICE = ", tuned", ", twice as long"
+"""What the name of a row says of how it is trained, behind the name of its rule."""
 RULES = ("usage", "contribution", "stamina")
 ROWS = (DENSE, LONGER, AT_ONCE, "magnitude", "random", *RULES)
 CONTROLS = (LONGER, AT_ONCE, "magnitude", "random")
@@ -97,13 +99,18 @@ def cost(measured: Measurement, start: Sequence[int], data: Split) -> float:
     return float(len(data.x_train) * sum(products(widths, data) for widths in by_epoch))
 
 
+def rule_of(row: str) -> str:
+    """The row that is tuned for this one, without what its name says of tuning and length."""
+    return row.partition(",")[0]
+
+
 def recipe_for(
     row: str, widths: Sequence[int], settings: Mapping[str, Value], order: int, data: Split, epochs: int
 ) -> Recipe:
     """The recipe of a row, with minibatches in the order of a seed."""
-    is_dense = row in (DENSE, LONGER)
-    rule = RULE_OF.get(row, row)
-    length = epochs * (2 if row == LONGER else 1)
+    rule = "magnitude" if row == AT_ONCE else rule_of(row)
+    is_dense = rule == DENSE
+    length = epochs * (2 if TWICE in row else 1)
     steps = length * -(-len(data.x_train) // BATCH)
     schedule: dict[str, Value] = {}
     if not is_dense:
@@ -159,29 +166,32 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
 
 
-def tune(path: Path, chosen: Sequence[tuple[int, int]], data: Split, epochs: int) -> None:
-    """Train dense networks of these widths over the grid."""
-    for widths in chosen:
-        for rate, decay in GRID:
-            done = read(path)
-            own = done[
-                (done.neurons == sum(widths)) & (done.learning_rate == rate) & (done.weight_decay == decay)
-            ]
-            if len(own):
-                continue
-            settings: dict[str, Value] = {"learning_rate": rate, "weight_decay": decay}
-            recipe = recipe_for(DENSE, widths, settings, TUNING_SEEDS[0] // ONE_ORDER, data, epochs)
-            append(path, lines(DENSE, recipe, sum(widths), TUNING_SEEDS, data))
+def tune(
+    path: Path, rows: Sequence[str], chosen: Sequence[tuple[int, int]], data: Split, epochs: int
+) -> None:
+    """Train networks of these rows and widths over the grid."""
+    for row, widths, (rate, decay) in product(rows, chosen, GRID):
+        if len(
+            tuning_of(read(path), row, sum(widths)).query("learning_rate == @rate and weight_decay == @decay")
+        ):
+            continue
+        settings: dict[str, Value] = {"learning_rate": rate, "weight_decay": decay}
+        recipe = recipe_for(row, widths, settings, TUNING_SEEDS[0] // ONE_ORDER, data, epochs)
+        append(path, lines(row, recipe, sum(widths), TUNING_SEEDS, data))
 
 
-def tuned(path: Path, neurons: int) -> dict[str, Value]:
-    """The learning rate and weight decay of the dense control: the best on validation images."""
-    table = read(path)
-    by = table[table.neurons == neurons].groupby(["learning_rate", "weight_decay"])["validation"].mean()
+def tuning_of(table: pd.DataFrame, row: str, neurons: int) -> pd.DataFrame:
+    """The lines of the tuning of a row."""
+    return table[(table.row == row) & (table.neurons == neurons)]
+
+
+def tuned(path: Path, neurons: int, row: str = DENSE) -> dict[str, Value]:
+    """The learning rate and weight decay of a row: the best on validation images."""
+    own = tuning_of(read(path), row, neurons)
+    by = own.groupby(["learning_rate", "weight_decay"])["validation"].mean()
     if len(by) < len(GRID):
-        raise SystemExit(
-            f"{path}: has {len(by)} settings of {len(GRID)} at {neurons} neurons; run `tune` first"
-        )
+        what = f"{row} has {len(by)} settings of {len(GRID)} at {neurons} neurons"
+        raise SystemExit(f"{path}: {what}; run `tune` first")
     rate, decay = by.idxmax()
     return {"learning_rate": float(rate), "weight_decay": float(decay)}
 
@@ -275,7 +285,7 @@ def main() -> None:
     parser.add_argument("part", choices=("tune", "train", "table"))
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
-    parser.add_argument("--rows", nargs="+", default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", help="by default all of the page; of `tune`, dense")
     parser.add_argument("--study", type=Path, help="a confirmed study, whose row is named after its file")
     parser.add_argument("--neurons", type=int, nargs="+", default=list(SMALL))
     parser.add_argument("--widths", type=int, nargs=2, help="other widths of the same number of neurons")
@@ -288,16 +298,18 @@ def main() -> None:
     torch.set_num_threads(1)
     data = split(load(options.dataset), 0, BATCH)
     if options.part == "tune":
-        tune(options.tuning, [w for w in WIDTHS if sum(w) in options.neurons], data, options.epochs)
+        chosen = [w for w in WIDTHS if sum(w) in options.neurons]
+        tune(options.tuning, options.rows or [DENSE], chosen, data, options.epochs)
         return
-    rows = [options.study.stem] if options.study else options.rows
+    rows = [options.study.stem] if options.study else options.rows or list(ROWS)
     own = [tuple(options.widths)] if options.widths else [w for w in WIDTHS if sum(w) in options.neurons]
     suffix = ", {}-{}".format(*options.widths) if options.widths else ""
     for widths in own:
         seeds = range(FIRST_SEED, FIRST_SEED + SEEDS[sum(widths)])
         for row in rows:
             label = row + suffix
-            settings = tuned(options.tuning, sum(widths)) if row in (DENSE, LONGER) else {}
+            is_tuned = rule_of(row) == DENSE or TUNED in row
+            settings = tuned(options.tuning, sum(widths), rule_of(row)) if is_tuned else {}
             for first in range(seeds[0], seeds[-1] + 1, ONE_ORDER):
                 done = read(options.csv)
                 if ((done.row == label) & (done.neurons == sum(widths)) & (done.seed == first)).any():
