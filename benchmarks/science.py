@@ -15,8 +15,8 @@ Controls, of the same final widths and epochs:
 
 Other rows: the rules that `RULES` names, with the constants of one recipe, and what a search has found, from
 seeds that no search has had. "usage, tuned" has learning rate and weight decay tuned as dense networks have,
-and "usage, tuned, twice as long" is that with twice the epochs; so for any rule. ``--study STUDY`` makes a row
-of a confirmed study: at each width it has the genome of the confirmed member that is nearest in neurons.
+and "usage, tuned, twice as long" is that with twice the epochs; so for any rule. ``--study STUDY`` makes a
+row of a confirmed study: at each width it has the genome of the confirmed member that is nearest in neurons.
 ``--widths`` divides 20, 40, 60 or 104 neurons in another way; such rows have the widths in their name, and
 dense networks the settings of their number.
 
