@@ -1,14 +1,16 @@
 """How much of a found front holds when it is trained again, over ten seeds, and what that costs.
 
-For each seed `hebbevo search --space stamina --trials 500` and `hebbevo confirm`, as commands: five
-replicates, all controls, the default number of workers. A row is appended for each seed when it is done, and
-a seed that is in the file is not run again.
+For each seed `hebbevo search --space stamina --trials 500` (or another space) and `hebbevo confirm`, as
+commands: five replicates, all controls, the default number of workers. A row is appended for each seed when it
+is done, and a seed that is in the file is not run again.
 
     python benchmarks/confirmation.py [--seeds 10] [--csv docs/results/confirmation.csv]
         [--page docs/results/confirmation.md] [--keep FOLDER] [--engine pytorch]
+        [--space score] [--reference 256]
 
 Hypervolumes are those of (mean score, mean survivors) of the members: *found* and *confirmed* on validation
-rows, all others on test rows. Seconds are those of the clock; the ratio is that of processor seconds, the
+rows, all others on test rows. They end at the neurons of ``--reference``, by default at all that the networks
+of the space begin with. Seconds are those of the clock; the ratio is that of processor seconds, the
 workers' included, which other programs on the machine change less.
 """
 
@@ -49,25 +51,29 @@ def seconds_of(*arguments: str) -> tuple[float, float]:
     return time.perf_counter() - start, used
 
 
-def row_of(seed: int, trials: int, path: Path, engine: str) -> dict[str, float]:
+def row_of(seed: int, path: Path, options: argparse.Namespace) -> dict[str, float]:
     """Search and confirm with one seed."""
-    asked = ("--seed", f"{seed}", "--trials", f"{trials}", "--study", f"{path}", "--engine", engine)
-    searched = seconds_of("search", "--space", "stamina", *asked)
+    asked = ("--seed", f"{seed}", "--trials", f"{options.trials}", "--engine", options.engine)
+    searched = seconds_of("search", "--space", options.space, "--study", f"{path}", *asked)
     confirmed = seconds_of("confirm", f"{path}")
     study = hebbevo.open_study(path)
     assert study.confirmation is not None
     members, overall = study.confirmation.members(), study.confirmation.overall
+    reference = options.reference or study.neurons
 
     def hypervolume(score: str) -> float:
-        points = members[[score, "confirmed_survivors"]].to_numpy(float)
-        return pareto.hypervolume(points, study.chance, study.neurons)
+        return pareto.hypervolume(
+            members[[score, "confirmed_survivors"]].to_numpy(float), study.chance, reference
+        )
 
     return {
         "seed": seed,
-        "trials": trials,
+        "trials": options.trials,
         "members": len(members),
-        "found": study.hypervolume(),
-        "confirmed": study.confirmation.hypervolume,
+        "found": pareto.hypervolume(
+            study.front()[["accuracy", "survivors"]].to_numpy(float), study.chance, reference
+        ),
+        "confirmed": hypervolume("confirmed_accuracy"),
         **{name: hypervolume(score) for name, score in SCORES.items()},
         "less_dense": overall.value,
         "low": overall.low,
@@ -118,6 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--space", default="stamina")
+    parser.add_argument("--reference", type=int, default=None)
     parser.add_argument("--engine", choices=("auto", "native", "pytorch"), default="auto")
     parser.add_argument("--csv", type=Path, default=Path("confirmation.csv"))
     parser.add_argument("--page", type=Path, default=None, help="a page whose first table is replaced")
@@ -130,7 +138,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 place = options.keep or Path(folder)
                 place.mkdir(parents=True, exist_ok=True)
-                row = row_of(seed, options.trials, place / f"seed-{seed}.db", options.engine)
+                row = row_of(seed, place / f"seed-{seed}.db", options)
             has_header = options.csv.exists()
             pd.DataFrame([row]).to_csv(
                 options.csv, mode="a", header=not has_header, index=False, float_format="%.6g"
