@@ -1,8 +1,8 @@
 """How much of a found front holds when it is trained again, over ten seeds, and what that costs.
 
 For each seed `hebbevo search --space stamina --trials 500` (or another space) and `hebbevo confirm`, as
-commands: five replicates, all controls, the default number of workers. A row is appended for each seed when it
-is done, and a seed that is in the file is not run again.
+commands: five replicates, all controls, the default number of workers. A row is appended for each seed when
+it is done, and a seed that is in the file is not run again.
 
     python benchmarks/confirmation.py [--seeds 10] [--csv docs/results/confirmation.csv]
         [--page docs/results/confirmation.md] [--keep FOLDER] [--engine pytorch]
