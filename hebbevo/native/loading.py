@@ -51,12 +51,17 @@ class Library:
         self.drop_dead = function("drop_dead", None, _POINTER)
         self.lay_out_masks = function("lay_out_masks", None, _POINTER)
         self.train = function("train", _LONG, _POINTER, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER)
+        self.train_all = function(
+            "train_all",
+            None,
+            *(_POINTER, _LONG, _POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _POINTER),
+        )
         self.outputs = function("outputs", None, _POINTER, _POINTER, _LONG, _POINTER)
-        self.right = function("right", _LONG, _POINTER, _POINTER, _LONG)
+        self.right = function("right", None, _POINTER, _LONG, _POINTER, _LONG, _POINTER)
         self.begin_event = function("begin_event", _LONG, _POINTER, _INT)
         self.prune = function("prune", None, _POINTER, _INT, _POINTER)
         self.end_events = function("end_events", None, _POINTER)
-        self.survivors = function("survivors", None, _POINTER, _POINTER, _POINTER, _POINTER)
+        self.survivors = function("survivors", None, _POINTER, _LONG, _POINTER, _POINTER, _POINTER)
         self.widest = function("widest", _INT)
 
 

@@ -74,6 +74,7 @@ class NativeNet:
 
     Attributes:
         places: the units of each place.
+        pointer: where the engine finds it.
 
     Args:
         plans: of each place.
@@ -84,7 +85,7 @@ class NativeNet:
     def __init__(self, plans: Sequence[PlacePlan], most_rows: int, library: Library) -> None:
         self._library = library
         self._network = Network(layers=len(plans) - 1, columns=max(most_rows, EVALUATED_ROWS))
-        self._pointer = ctypes.byref(self._network)
+        self.pointer = ctypes.addressof(self._network)
         inputs = [0, *(plan.size for plan in plans)]
         self.places = [Place(self._network.place[i], plan, inputs[i]) for i, plan in enumerate(plans)]
         self._loss = torch.zeros(())
@@ -138,12 +139,12 @@ class NativeNet:
         if masked:
             self._stops = native_connections.stops([*masked.values()])
             self._network.stops = self._stops.data_ptr()
-            self._library.lay_out_masks(self._pointer)
+            self._library.lay_out_masks(self.pointer)
 
     def begin(self) -> None:
         """Drop the units that are out from the start."""
-        self._library.drop_dead(self._pointer)
-        self._library.lay_out_masks(self._pointer)
+        self._library.drop_dead(self.pointer)
+        self._library.lay_out_masks(self.pointer)
 
     def use(
         self, optimizer: StackedOptimizer, row: int, names: Sequence[str], gates: Mapping[int, str]
@@ -183,7 +184,13 @@ class NativeNet:
     # --- training ---
 
     def train(
-        self, rows: NativeRows, order: Tensor, batch_size: int, factors: Tensor, losses: Tensor
+        self,
+        rows: NativeRows,
+        order: Tensor,
+        batch_size: int,
+        factors: Tensor,
+        losses: Tensor,
+        taken: int = 0,
     ) -> None:
         """Train on minibatches, with the events that fall on them.
 
@@ -193,15 +200,19 @@ class NativeNet:
             batch_size: rows of a minibatch; the last one may have fewer.
             factors: of the learning rate at each step, float32.
             losses: gets the loss of each step, float32; a training ends with the first that is not finite.
+            taken: steps that the engine has taken of these, negative if the loss of the last one is not
+                finite.
         """
-        done = 0
-        while done < len(losses):
+        done = abs(taken)
+        if taken > 0:
+            self._act()
+        while taken >= 0 and done < len(losses):
             for index, own in self._masked.items():
                 if own.observed[self.step]:
                     own.observe(self.step + 1, self._of_all(index, self._weights[index]))
             start = done * batch_size
             taken = self._library.train(
-                self._pointer,
+                self.pointer,
                 ctypes.byref(rows.structure),
                 order.data_ptr() + start * order.itemsize,
                 len(order) - start,
@@ -210,11 +221,18 @@ class NativeNet:
                 losses.data_ptr() + done * losses.itemsize,
             )
             done += abs(taken)
-            if taken < 0:
-                return
-            if self._network.awaits_event:
-                self._hold_events()
-            self._rewire()
+            if taken > 0:
+                self._act()
+
+    def has_stopped(self, taken: int, steps: int) -> bool:
+        """Whether the engine has stopped after ``taken`` steps for what it leaves to `train`."""
+        return 0 <= taken < steps or bool(self._network.awaits_event)
+
+    def _act(self) -> None:
+        """Do what the engine leaves to rules' own code after its last step."""
+        if self._network.awaits_event:
+            self._hold_events()
+        self._rewire()
 
     @property
     def step(self) -> int:
@@ -243,11 +261,11 @@ class NativeNet:
             if not own.has_event(self.step):
                 continue
             scores = None
-            if allowed := self._library.begin_event(self._pointer, place):
+            if allowed := self._library.begin_event(self.pointer, place):
                 units = self._layer_units(place, allowed)
                 scores = own.rule.score(units.k, units.s, units).double().contiguous()
-            self._library.prune(self._pointer, place, None if scores is None else scores.data_ptr())
-        self._library.end_events(self._pointer)
+            self._library.prune(self.pointer, place, None if scores is None else scores.data_ptr())
+        self._library.end_events(self.pointer)
 
     def _rewire(self) -> None:
         """Let connections leave and enter in the layers with an event at this step."""
@@ -264,7 +282,7 @@ class NativeNet:
                 living = changed[outputs.numbers.unsqueeze(-1), inputs.numbers]
                 self._living_part(own, index).copy_(living.mT)
         if due:
-            self._library.lay_out_masks(self._pointer)
+            self._library.lay_out_masks(self.pointer)
 
     def note_gradients(self, layers: Sequence[int]) -> None:
         """Give rules of masked layers that need it the last gradient of all weights."""
@@ -320,23 +338,7 @@ class NativeNet:
 
     def outputs(self, rows: NativeRows, outputs: Tensor) -> None:
         """Compute the outputs of the first rows into a tensor, (rows, outputs)."""
-        self._library.outputs(self._pointer, ctypes.byref(rows.structure), len(outputs), outputs.data_ptr())
-
-    def right(self, rows: NativeRows) -> int:
-        """How many rows have their largest output at their label; -1: an output is not finite."""
-        return int(self._library.right(self._pointer, ctypes.byref(rows.structure), len(rows)))
-
-    def survivors(self, on_path: Sequence[Tensor], units: Tensor, connections: Tensor | None) -> None:
-        """Find what lies on a path of weights that are not zero from an input to an output.
-
-        Args:
-            on_path: gets which units of each place do, (size,) bool each.
-            units: gets how many units of each place do, int64.
-            connections: gets how many weights of each layer do, int64; ``None``: they are not counted.
-        """
-        pointers = (ctypes.c_void_p * len(on_path))(*(each.data_ptr() for each in on_path))
-        counted = None if connections is None else connections.data_ptr()
-        self._library.survivors(self._pointer, pointers, units.data_ptr(), counted)
+        self._library.outputs(self.pointer, ctypes.byref(rows.structure), len(outputs), outputs.data_ptr())
 
     def dense(self, index: int, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """What belongs to all weights, (outputs, inputs), and biases of a layer; zero for units that are out.

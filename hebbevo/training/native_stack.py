@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
@@ -51,7 +52,7 @@ class NativeStack(NetStack):
         self._state = {name: tensor.detach().clone() for name, tensor in nets.state.items()}
         self._masked = dict(_masked_layers(layout, model, self._state))
         plans = _place_plans(layout, model, self._state, nets.size)
-        self._nets = [NativeNet(own, most_rows, library) for own in plans]
+        self._library, self._nets = library, [NativeNet(own, most_rows, library) for own in plans]
         self._optimizer: StackedOptimizer | None = None  # of whose state the nets know where it is
         self.trained = {}
         for name, inputs, outputs in zip(layout.layers, layout.widths, layout.widths[1:], strict=False):
@@ -110,15 +111,36 @@ class NativeStack(NetStack):
                 net.use(optimizer, number, self._layer_names, self._gates)
             self._optimizer = optimizer
         by_net, losses = factors.mT.contiguous(), torch.zeros(self.size, len(factors))
-        of_nets = [*zip(self._nets, by_net.unbind(), losses.unbind(), strict=True)]
-        for (net, own_factors, own_losses), is_in in zip(of_nets, takes_part, strict=True):
-            if is_in:
-                net.train(rows, order, batch_size, own_factors, own_losses)
+        taken = torch.zeros(self.size, dtype=torch.int64)
+        if not self._masked:  # whose rules may observe weights before a step
+            self._library.train_all(
+                self._pointers(takes_part),
+                self.size,
+                ctypes.byref(rows.structure),
+                order.data_ptr(),
+                len(order),
+                batch_size,
+                by_net.data_ptr(),
+                losses.data_ptr(),
+                taken.data_ptr(),
+            )
+        for number, (net, steps) in enumerate(zip(self._nets, taken.tolist(), strict=True)):
+            if takes_part[number] and net.has_stopped(steps, len(factors)):
+                net.train(rows, order, batch_size, by_net[number], losses[number], steps)
         return losses.mT
 
     def right(self, rows: NativeRows) -> Tensor:
         """How many rows have their largest output at their label, (size,) int64; -1: one is not finite."""
-        return torch.tensor([net.right(rows) for net in self._nets])
+        found = torch.empty(self.size, dtype=torch.int64)
+        nets, data = self._pointers(), ctypes.byref(rows.structure)
+        self._library.right(nets, self.size, data, len(rows), found.data_ptr())
+        return found
+
+    def _pointers(self, takes_part: Sequence[bool] | None = None) -> ctypes.Array[ctypes.c_void_p]:
+        """Where the engine finds the nets, those that take part."""
+        are_in = takes_part or [True] * self.size
+        found = [net.pointer if is_in else None for net, is_in in zip(self._nets, are_in, strict=True)]
+        return (ctypes.c_void_p * self.size)(*found)
 
     def losses(self, loss_of: Loss, x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `NetStack.losses`."""
@@ -154,12 +176,13 @@ class NativeStack(NetStack):
         on_path = [torch.empty(self.size, width, dtype=torch.bool) for width in self._layout.widths]
         units = torch.empty(self.size, len(on_path), dtype=torch.int64)
         connections = None if count == "neurons" else torch.empty(self.size, len(on_path) - 1).long()
-        for number, net in enumerate(self._nets):
-            net.survivors(
-                [each[number] for each in on_path],
-                units[number],
-                None if connections is None else connections[number],
-            )
+        self._library.survivors(
+            self._pointers(),
+            self.size,
+            (ctypes.c_void_p * len(on_path))(*(each.data_ptr() for each in on_path)),
+            units.data_ptr(),
+            None if connections is None else connections.data_ptr(),
+        )
         if connections is None:
             alive = units[:, 1:-1]
         else:

@@ -189,6 +189,14 @@ EXPORTED int64_t hebbevo_train(Network *net, const Data *data, const int64_t *ro
   return steps;
 }
 
+/* Train networks one after the other on the same rows; NULL: none. Each has `steps` factors and losses. */
+EXPORTED void hebbevo_train_all(Network *const *nets, int64_t size, const Data *data, const int64_t *rows, int64_t count,
+                                int64_t batch, const float *factors, float *losses, int64_t *taken) {
+  int64_t steps = (count + batch - 1) / batch;
+  for (int64_t n = 0; n < size; n++)
+    taken[n] = nets[n] ? hebbevo_train(nets[n], data, rows, count, batch, factors + n * steps, losses + n * steps) : 0;
+}
+
 /* Compute the outputs of some rows of the data, from `start`: activations of the last place, a column for each row. */
 static const float *find_outputs(Network *net, const Data *data, int64_t start, int count, long columns) {
   Data part = *data;
@@ -224,8 +232,7 @@ EXPORTED void hebbevo_outputs(Network *net, const Data *data, int64_t count, flo
 
 /* How many of the first `count` rows of the data have their largest output, the first of equal ones, at their label.
    It is -1 where an output is not finite. */
-EXPORTED int64_t hebbevo_right(Network *net, const Data *data, int64_t count) {
-  FloatMode before = flush_denormals();
+static int64_t count_right(Network *net, const Data *data, int64_t count) {
   int classes = net->place[net->layers].living, finite = 1;
   int64_t right = 0;
   find_gates_of_all(net);
@@ -242,8 +249,13 @@ EXPORTED int64_t hebbevo_right(Network *net, const Data *data, int64_t count) {
       right += answer == data->labels[start + b];
     }
   }
-  restore(before);
   return finite ? right : -1;
+}
+
+EXPORTED void hebbevo_right(Network *const *nets, int64_t size, const Data *data, int64_t count, int64_t *right) {
+  FloatMode before = flush_denormals();
+  for (int64_t n = 0; n < size; n++) right[n] = count_right(nets[n], data, count);
+  restore(before);
 }
 
 /* Events whose scores come from the caller: each place that has one is begun and pruned, then all are ended. */
@@ -263,7 +275,7 @@ EXPORTED void hebbevo_lay_out_masks(Network *net) { lay_out_masks(net); }
 /* Count the units of each place, and the weights of each layer, that lie on a path from an input to an output.
 
    `on_path` is set by the numbers of the units of each place; `connections` may be NULL. */
-EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *units, int64_t *connections) {
+static void count_survivors(Network *net, uint8_t *const *on_path, int64_t *units, int64_t *connections) {
   uint8_t *reached[MOST_LAYERS + 1], *leading[MOST_LAYERS + 1];
   for (int place = 0; place <= net->layers; place++) { /* activations are free between steps */
     reached[place] = (uint8_t *)net->activation[place];
@@ -275,4 +287,15 @@ EXPORTED void hebbevo_survivors(Network *net, uint8_t *const *on_path, int64_t *
   for (int place = 0; place <= net->layers; place++)
     units[place] = living_units(&net->place[place], reached[place], leading[place], on_path[place]);
   for (int l = 0; connections && l < net->layers; l++) connections[l] = living_connections(net, l, reached[l], leading[l + 1]);
+}
+
+/* The same for networks of one shape: `on_path` has the units of each place of all networks. */
+EXPORTED void hebbevo_survivors(Network *const *nets, int64_t size, uint8_t *const *on_path, int64_t *units,
+                                int64_t *connections) {
+  for (int64_t n = 0; n < size; n++) {
+    int layers = nets[n]->layers;
+    uint8_t *own[MOST_LAYERS + 1];
+    for (int place = 0; place <= layers; place++) own[place] = on_path[place] + n * nets[n]->place[place].size;
+    count_survivors(nets[n], own, units + n * (layers + 1), connections ? connections + n * layers : NULL);
+  }
 }
