@@ -19,6 +19,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from hebbevo import garbage
 from hebbevo.data import Split, input_shape, load, split
 from hebbevo.outer.training_inputs import recipe
 from hebbevo.space import Genome
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     given = parser.parse_args()
     torch.set_num_threads(1)
+    garbage.collect_rarely()  # as in a search
     spec = override(read("stamina"), engine=NATIVE)
     rows = split(load(spec.task.dataset), spec.search.seed, spec.task.batch_size)
     plan = recipe(spec, input_shape(rows.shape), rows.outputs, NATIVE, alone="")
