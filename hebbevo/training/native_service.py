@@ -54,10 +54,10 @@ def _unserved(recipe: Recipe, model: nn.Module, device: torch.device, of: Struct
         yield f"family: {family}"
     if getattr(model, "has_fitted_head", False):
         yield "fitted readout (network.readout)"
-    if unserved := _unserved_layers(model, of=of):
-        yield unserved
     for units in plastic_units(model).values():
         yield from _unserved_knobs(units)
+    if unserved := _unserved_layers(model, of=of):
+        yield unserved
 
 
 def _unserved_in(model: nn.Module) -> Iterator[str]:
