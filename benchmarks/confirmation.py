@@ -35,6 +35,7 @@ from hebbevo.study.intervals import mean_of
 
 HYPERVOLUMES = ["found", "confirmed", "test", "dense", "best_of_k", "longer"]
 SCORES = {
+    "confirmed": "confirmed_accuracy",
     "test": "test_accuracy",
     "dense": "control_accuracy",
     "best_of_k": "best_of_accuracy",
@@ -61,20 +62,15 @@ def row_of(seed: int, path: Path, options: argparse.Namespace) -> dict[str, floa
     members, overall = study.confirmation.members(), study.confirmation.overall
     reference = options.reference or study.neurons
 
-    def hypervolume(score: str) -> float:
-        return pareto.hypervolume(
-            members[[score, "confirmed_survivors"]].to_numpy(float), study.chance, reference
-        )
+    def hypervolume(points: pd.DataFrame) -> float:
+        return pareto.hypervolume(points.to_numpy(float), study.chance, reference)
 
     return {
         "seed": seed,
         "trials": options.trials,
         "members": len(members),
-        "found": pareto.hypervolume(
-            study.front()[["accuracy", "survivors"]].to_numpy(float), study.chance, reference
-        ),
-        "confirmed": hypervolume("confirmed_accuracy"),
-        **{name: hypervolume(score) for name, score in SCORES.items()},
+        "found": hypervolume(study.front()[["accuracy", "survivors"]]),
+        **{name: hypervolume(members[[score, "confirmed_survivors"]]) for name, score in SCORES.items()},
         "less_dense": overall.value,
         "low": overall.low,
         "high": overall.high,

@@ -171,9 +171,8 @@ def tune(
 ) -> None:
     """Train networks of these rows and widths over the grid."""
     for row, widths, (rate, decay) in product(rows, chosen, GRID):
-        if len(
-            tuning_of(read(path), row, sum(widths)).query("learning_rate == @rate and weight_decay == @decay")
-        ):
+        done = tuning_of(read(path), row, sum(widths))
+        if ((done.learning_rate == rate) & (done.weight_decay == decay)).any():
             continue
         settings: dict[str, Value] = {"learning_rate": rate, "weight_decay": decay}
         recipe = recipe_for(row, widths, settings, TUNING_SEEDS[0] // ONE_ORDER, data, epochs)

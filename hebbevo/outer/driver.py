@@ -323,7 +323,7 @@ class Driver:
             may_start=lambda: not self._is_stopping(),
             must_stop=self.interruption.must_cancel,
             on_failure=self._record_failure,
-            meanwhile=self._sampler.prepare,
+            meanwhile=self._sampler.prepare if len(self._records) < self._total else None,
         )
         with closing(results):
             for cohort, measured in results:

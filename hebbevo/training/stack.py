@@ -188,7 +188,7 @@ class ModuleStack(NetStack):
 
     def under_all_names(self, named: Mapping[str, _Own]) -> dict[str, _Own]:
         """Give what belongs to each parameter under every name of the parameter."""
-        names = aliases(self.module.named_parameters(remove_duplicate=False))
+        names = aliases(dict(self.module.named_parameters(remove_duplicate=False)))
         return {name: own for first, own in named.items() for name in names[first]}
 
     def layer_connections(self) -> Iterator[LayerConnections]:
@@ -246,8 +246,8 @@ class VmapStack(ModuleStack):
         self._fixed = {name: parameters[name].detach().to(device) for name in fixed}
         self._buffers = {name: value.to(device) for name, value in buffers.items()}
         self._net = nets[0]
-        self._of_parameters = aliases(nets[0].named_parameters(remove_duplicate=False))
-        self._of_buffers = aliases(nets[0].named_buffers(remove_duplicate=False))
+        self._of_parameters = aliases(dict(nets[0].named_parameters(remove_duplicate=False)))
+        self._of_buffers = aliases(dict(nets[0].named_buffers(remove_duplicate=False)))
 
     @cached_property
     def module(self) -> nn.Module:  # type: ignore[override]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 import numpy as np
@@ -24,31 +24,30 @@ def structure(net: nn.Module) -> Structure:
     These are classes, plain attributes (of plastic modules the public ones), hooks and shapes; which names
     stand for one tensor or module; and which parameters are trained.
     """
-    modules = [*net.named_modules(remove_duplicate=False)]
-    named = aliases(modules)
-    parameters, buffers = ([*_tensors(modules, store)] for store in ("_parameters", "_buffers"))
-    of_parameters, of_buffers = aliases(parameters), aliases(buffers)
+    modules = dict(net.named_modules(remove_duplicate=False))
+    parameters, buffers = (dict(_tensors(modules, store)) for store in ("_parameters", "_buffers"))
     return (
-        *chain.from_iterable(_attributes(name, each, named[name]) for name, each in modules if name in named),
-        *(
-            (name, (each.shape, each.dtype, each.requires_grad, *of_parameters[name]))
-            for name, each in parameters
-            if name in of_parameters
+        *chain.from_iterable(
+            _attributes(name, modules[name], names) for name, names in aliases(modules).items()
         ),
         *(
-            (name, (each.shape, each.dtype, *of_buffers[name]))
-            for name, each in buffers
-            if name in of_buffers
+            (name, (parameters[name].requires_grad, *_form(parameters[name]), *names))
+            for name, names in aliases(parameters).items()
         ),
+        *((name, (*_form(buffers[name]), *names)) for name, names in aliases(buffers).items()),
     )
 
 
-def _tensors(modules: Sequence[tuple[str, nn.Module]], store: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(modules: Mapping[str, nn.Module], store: str) -> Iterator[tuple[str, Tensor]]:
     """All parameters or buffers under each of their names, as PyTorch gives them, which walks every time."""
-    for prefix, module in modules:
+    for prefix, module in modules.items():
         for key, tensor in getattr(module, store).items():
             if tensor is not None:
                 yield (f"{prefix}.{key}" if prefix else key), tensor
+
+
+def _form(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.dtype
 
 
 def difference(one: nn.Module, other: nn.Module) -> str:
@@ -57,15 +56,16 @@ def difference(one: nn.Module, other: nn.Module) -> str:
     return next((name for name in first | second if first.get(name) != second.get(name)), "")
 
 
-def aliases(named: Iterable[tuple[str, object]]) -> dict[str, list[str]]:
+def aliases(named: Mapping[str, object]) -> dict[str, list[str]]:
     """Find all names of every tensor or module, by its first name; tied weights have several.
 
     Args:
-        named: such as ``net.named_parameters(remove_duplicate=False)``.
+        named: tensors or modules under each of their names, such as
+            ``dict(net.named_parameters(remove_duplicate=False))``.
     """
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
-    for name, own in named:
+    for name, own in named.items():
         names.setdefault(first.setdefault(id(own), name), []).append(name)
     return names
 
