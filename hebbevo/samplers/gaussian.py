@@ -14,7 +14,6 @@ _JITTER = 1e-8  # added to the variances, so that two equal inputs do not make t
 _INDEFINITE = 1e10  # the objective of hyperparameters whose covariance is not positive definite
 
 _ITERATIONS = 25  # of a fit, which begins where the last one ended
-_GAIN = 1e-4  # a fit ends with the first iteration that lowers the objective by a smaller part than this
 
 
 class GaussianProcess:
@@ -32,6 +31,7 @@ class GaussianProcess:
     Args:
         groups: (columns,) int, ascending from 0: the gene that each input column belongs to. The columns of a
             gene share a length scale.
+        tolerance: a fit ends with the first iteration that lowers its objective by a smaller part than this.
 
     Attributes:
         parameters: logarithms of the hyperparameters, (genes + 3,): the length scales, the variances of the
@@ -47,8 +47,9 @@ class GaussianProcess:
         True
     """
 
-    def __init__(self, groups: NDArray[np.intp]) -> None:
+    def __init__(self, groups: NDArray[np.intp], tolerance: float = 1e-4) -> None:
         self._groups = groups
+        self._tolerance = tolerance
         genes = int(groups[-1]) + 1
         scale = math.sqrt(2) + math.log(genes) / 2 - 1
         # mean and standard deviation of the normal priors of the logarithms, and the range that is searched
@@ -74,7 +75,7 @@ class GaussianProcess:
             jac=True,
             method="L-BFGS-B",
             bounds=self._bounds,
-            options={"maxiter": _ITERATIONS, "ftol": _GAIN},
+            options={"maxiter": _ITERATIONS, "ftol": self._tolerance},
         )
         self.parameters = found.x
         self._scaled = x / self._scales(found.x)

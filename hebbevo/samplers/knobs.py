@@ -9,8 +9,12 @@ from hebbevo.space.knobs import Knob, table
 
 SURROGATE = table(
     Knob("model_generations", int, 20, "generations of NSGA-II on the model", low=1, high=10_000),
+    Knob(
+        "fit_tolerance", float, 1e-2, "least part by which an iteration of a fit must lower its objective",
+        low=1e-9, high=1.0,
+    ),
     Knob("optimism", float, 1.0, "standard deviations of the confidence bound", low=0.0, high=10.0),
-)
+)  # fmt: skip
 GENETIC = table(
     Knob("crossover_probability", float, 0.9, "probability that two parents are crossed", low=0.0, high=1.0),
     Knob("crossover_eta", float, 10.0, "closeness of children to their parents", low=0.0, high=1e3),

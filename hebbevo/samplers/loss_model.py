@@ -26,10 +26,11 @@ class LossModel:
 
     Args:
         groups: as for `GaussianProcess`.
+        tolerance: as for `GaussianProcess`.
     """
 
-    def __init__(self, groups: NDArray[np.intp]) -> None:
-        self._process = GaussianProcess(groups)
+    def __init__(self, groups: NDArray[np.intp], tolerance: float) -> None:
+        self._process = GaussianProcess(groups, tolerance)
 
     def fit(self, x: Array, losses: Array) -> Array:
         """Learn losses, (n,), at inputs, (n, columns); return the transformed losses, (n,)."""

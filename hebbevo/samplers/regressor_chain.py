@@ -25,17 +25,18 @@ class RegressorChain:
     Args:
         space: the genes.
         objectives: number of losses.
+        tolerance: as for `GaussianProcess`.
     """
 
-    def __init__(self, space: Space, objectives: int) -> None:
+    def __init__(self, space: Space, objectives: int, tolerance: float) -> None:
         self._choices = [len(gene.choices) if isinstance(gene, ChoiceGene) else 0 for gene in space.genes]
         genes = space.dimension
         groups = np.repeat(np.arange(genes), np.maximum(self._choices, 1))
         # the loss at place i has the losses behind it as further inputs, each with a length scale of its own
         self._models = [
-            LossModel(np.append(groups, genes + np.arange(behind))) for behind in range(objectives)
+            LossModel(np.append(groups, genes + np.arange(behind)), tolerance) for behind in range(objectives)
         ][::-1]
-        self._violation = GaussianProcess(groups)
+        self._violation = GaussianProcess(groups, tolerance)
         self._constrained = False
 
     def fit(self, points: Array, losses: Array, violation: Array | None) -> None:

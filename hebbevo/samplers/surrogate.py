@@ -48,14 +48,17 @@ class Surrogate(Sampler):
     """
 
     knobs = SURROGATE
-    defaults_before: ClassVar[Mapping[int, Mapping[str, Scalar]]] = {3: {"model_generations": 60}}
+    defaults_before: ClassVar[Mapping[int, Mapping[str, Scalar]]] = {
+        3: {"model_generations": 60},
+        4: {"fit_tolerance": 1e-4},
+    }
     learns_after = _FEWEST
 
     def _set_up(self, settings: Mapping[str, Scalar]) -> None:
         self._generations = int(settings["model_generations"])
         self._optimism = float(settings["optimism"])
         self._is_choice = np.array([isinstance(gene, ChoiceGene) for gene in self.space.genes])
-        self._model = RegressorChain(self.space, self.objectives)
+        self._model = RegressorChain(self.space, self.objectives, float(settings["fit_tolerance"]))
         # whether any outcome violated a constraint: without one there is nothing to learn about constraints
         self._constrained = False
         self._points: list[Point] = []

@@ -1,4 +1,4 @@
 """The version of the samplers."""
 
-VERSION = 3
+VERSION = 4
 """Version of the samplers. A search keeps the one that it began with, so that its proposals are replayed."""

@@ -94,6 +94,31 @@ def test_the_negative_log_posterior_is_that_of_the_equations(data):
     assert difference == pytest.approx(literal(one) - literal(other), rel=1e-6)
 
 
+def test_a_fit_ends_sooner_the_larger_the_tolerance_and_never_worse_than_it_began(data):
+    x, y = data
+    evaluations, reached = [], []
+    for tolerance in (1e-1, 1e-2, 1e-4):
+        process = CountedProcess(GROUPS, tolerance)
+        start = process.parameters
+        process.fit(x, y)
+        evaluations.append(process.evaluations)
+        reached.append(process.negative_log_posterior(process.parameters)[0])
+        assert reached[-1] <= process.negative_log_posterior(start)[0]
+    assert evaluations == sorted(evaluations)
+    assert reached == sorted(reached, reverse=True)
+    assert evaluations[0] < evaluations[-1]
+
+
+class CountedProcess(GaussianProcess):
+    """Counts how often the objective of a fit is computed."""
+
+    evaluations = 0
+
+    def negative_log_posterior(self, parameters):
+        self.evaluations += 1
+        return super().negative_log_posterior(parameters)
+
+
 def test_parameters_with_an_indefinite_covariance_are_the_worst_and_have_no_slope(data):
     process = GaussianProcess(GROUPS)
     process.fit(*data)

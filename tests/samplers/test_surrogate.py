@@ -1,5 +1,7 @@
 """The surrogate sampler: what it learns from, and what it proposes."""
 
+import itertools
+
 import moocore
 import numpy as np
 import pytest
@@ -73,15 +75,21 @@ def test_the_model_is_searched_for_expected_losses_and_then_for_the_confidence_b
     assert optimisms == [0.0] + 3 * [0.0] + 3 * [2.5]
 
 
-def test_a_search_of_an_earlier_version_keeps_its_60_generations_on_the_model():
+def test_a_search_of_an_earlier_version_keeps_its_generations_on_the_model_and_the_tolerance_of_its_fits():
     def second_generation(settings, version):
         sampler = Surrogate(CUBE, 0, settings, version=version)
         found(sampler, 1)
         return sampler.ask(20)
 
-    of_now, earlier = second_generation({}, VERSION), second_generation({}, 2)
-    assert of_now == second_generation({"model_generations": 20}, 2)
-    assert earlier == second_generation({"model_generations": 60}, VERSION) != of_now
+    settings = {
+        2: {"model_generations": 60, "fit_tolerance": 1e-4},
+        3: {"model_generations": 20, "fit_tolerance": 1e-4},
+        VERSION: {"model_generations": 20, "fit_tolerance": 1e-2},
+    }
+    by_default = [second_generation({}, version) for version in settings]
+    assert by_default == [second_generation(given, VERSION) for given in settings.values()]
+    assert by_default == [second_generation(given, 2) for given in settings.values()]
+    assert all(one != other for one, other in itertools.combinations(by_default, 2))
 
 
 @pytest.mark.parametrize(("outcomes", "modelled"), [(9, False), (10, True)])
