@@ -1,4 +1,4 @@
-"""Scales of axes: logarithmic for values that span a factor of ten, with a place for zero."""
+"""Scales of axes: logarithmic for values that span a large factor, with a place for zero."""
 
 from __future__ import annotations
 
@@ -61,8 +61,12 @@ class Scale:
         )
 
 
-def scale(values: Iterable[float]) -> Scale:
+def scale(values: Iterable[float], factor: float = 10.0) -> Scale:
     """Choose the scale that shows all finite values, of which there must be at least one.
+
+    Args:
+        values: none below zero on a logarithmic axis.
+        factor: the least factor between the largest and the smallest positive value of a logarithmic axis.
 
     >>> scale([4, 256]).log, scale([4, 8]).log
     (True, False)
@@ -70,7 +74,7 @@ def scale(values: Iterable[float]) -> Scale:
     known = np.array([value for value in values if np.isfinite(value)], dtype=float)
     low, high = float(known.min()), float(known.max())
     positive = known[known > 0]
-    if low >= 0 and positive.size and high >= 10 * positive.min():
+    if low >= 0 and positive.size and high >= factor * positive.min():
         least = float(positive.min())
         zero = min(least, 1.0) / 2 if low == 0 else 0.0
         return Scale(True, (zero or least) / 1.25, high * 1.25, zero)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from hebbevo.study.scale import scale
 from hebbevo.study.view import Study
 
-_ERRORS = tuple(step * 10.0**-decade for decade in range(5) for step in (1.0, 0.5, 0.2))
+_STEPS, _FINE_STEPS = (1.0, 0.5, 0.2), (1.0, 0.7, 0.5, 0.4, 0.3, 0.2, 0.15)  # of mistakes, in each decade
+_FEWEST = 5  # labels for which those of the fine steps are not needed
+_FACTOR = 4.0  # between the most and the least mistakes of a logarithmic axis: from chance, 10 %, to 78 %
 _WORST = 0.5  # of a score without a lowest value: how far below chance the axis begins, in (best - chance)
 
 
@@ -51,14 +53,19 @@ class ScoreScale:
         return np.maximum(np.nan_to_num(lengths), 0.0)
 
     def ticks(self, apart: float = 0.04) -> list[tuple[float, str]]:
-        """Places and labels: 0, 50, 80, 90, 95, 98, 99 % and so on; none for a linear axis.
+        """Places and labels: 0, 50, 80, 90, 95, 98, 99 % and so on, or finer; none for a linear axis.
 
         Args:
             apart: least distance of two labels, as a share of the axis; of nearer ones the upper stays.
         """
         if not self.least:
             return []
-        errors = [error for error in _ERRORS if error > self.least * 0.999]
+        coarse = self._ticks(_STEPS, apart)
+        return coarse if len(coarse) >= _FEWEST else self._ticks(_FINE_STEPS, apart)
+
+    def _ticks(self, steps: Sequence[float], apart: float) -> list[tuple[float, str]]:
+        every = (step * 10.0**-decade for decade in range(5) for step in steps)
+        errors = [error for error in every if error > self.least * 0.999]
         ticks = [(float(self.place(1.0 - error)), f"{100 - 100 * error:.6g} %") for error in errors]
         if self.has_whole:
             ticks.append((float(self.place(1.0)), "100 %"))
@@ -73,7 +80,7 @@ class ScoreScale:
 def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
     """Choose the axis that shows the scores of all trials, of the front, chance, and these.
 
-    Accuracies whose mistakes span a factor of ten get an axis of mistakes. Another score gets a linear one,
+    Accuracies whose mistakes span a factor of four get an axis of mistakes. Another score gets a linear one,
     which starts a little below chance, however bad the worst network is.
     """
     limits = study.goal.constraints.get("accuracy", ())
@@ -82,7 +89,7 @@ def score_scale(study: Study, scores: Iterable[float] = ()) -> ScoreScale:
     shown = [*complete, *study.front()["accuracy"], *scores, study.chance]
     known = np.array([*shown, *(bound for bound in limits if bound is not None)], dtype=float)
     known = known[np.isfinite(known)]
-    if study.in_percent and (errors := scale(1.0 - known)).log:
+    if study.in_percent and (errors := scale(1.0 - known, _FACTOR)).log:
         return ScoreScale(
             errors.zero or float((1.0 - known)[known < 1].min()),
             0.0 - float(np.log10(min(errors.high, 1.1))),

@@ -10,6 +10,8 @@ def test_values_over_a_factor_of_ten_stand_on_a_log_axis():
     assert scale([4, 40]).log
     assert not scale([4, 39]).log
     assert not scale([-1, 1, 100]).log
+    assert scale([4, 16], factor=4).log
+    assert not scale([4, 15], factor=4).log
 
 
 def test_a_log_axis_is_ticked_at_one_two_and_five_of_each_decade():

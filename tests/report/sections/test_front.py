@@ -107,6 +107,16 @@ def test_a_confirmed_front_shows_its_members_again_beside_their_controls(small, 
     assert drawn["front as found"].opacity < 1
 
 
+@pytest.mark.parametrize(("best", "by_mistakes"), [(0.77, False), (0.78, True), (0.91, True), (0.999, True)])
+def test_accuracies_whose_mistakes_span_a_factor_of_four_stand_on_an_axis_of_mistakes(
+    small, best, by_mistakes
+):
+    frame = small.record.frame.assign(accuracy=best)
+    axis = score_scale(small.but(frame=frame, chance=0.1))
+    assert bool(axis.least) == by_mistakes
+    assert axis.low < axis.place(0.1) < axis.place(best) < axis.high
+
+
 def test_of_many_trials_those_that_would_lie_on_each_other_are_drawn_once():
     study = MadeUpStudy(MadeUpRecord(made_up_trials(count=6000)))
     drawn = len(dominated(study))
