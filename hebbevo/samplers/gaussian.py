@@ -40,14 +40,14 @@ class GaussianProcess:
 
     Examples:
         >>> x = np.linspace(0.0, 1.0, 20)[:, None]
-        >>> process = GaussianProcess(groups=np.array([0]))
+        >>> process = GaussianProcess(groups=np.array([0]), tolerance=1e-4)
         >>> process.fit(x, np.sin(6 * x[:, 0]))
         >>> expected, bound = process.predict(np.array([[0.33]]), optimism=2.0)
         >>> bool(abs(expected[0] - np.sin(6 * 0.33)) < 0.01 and bound[0] < expected[0])
         True
     """
 
-    def __init__(self, groups: NDArray[np.intp], tolerance: float = 1e-4) -> None:
+    def __init__(self, groups: NDArray[np.intp], tolerance: float) -> None:
         self._groups = groups
         self._tolerance = tolerance
         genes = int(groups[-1]) + 1
